@@ -1,0 +1,23 @@
+"""Draw the picture at the top of the README: python docs/make_picture.py digits.h5."""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from neurolp import BrainDensity, open_trajectory, plotting
+
+
+def main(file: str) -> None:
+    """Surprise, real digits and dreamed digits, from a trajectory of simulations/digits.toml."""
+    with open_trajectory(file) as trajectory:
+        figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+        plotting.plot_surprise(trajectory, axes[0])
+        rows = plotting.recorded_rows(trajectory)
+        assert rows is not None
+        plotting.plot_dream(BrainDensity.load(file), rows[:100], (8, 8), axes[1:])
+    figure.savefig(Path(__file__).parent / "images" / "digits.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,59 @@
+"""neurolp: a brain-simulation engine for the learning principle.
+
+All learning is estimating the probability of the input data. A network of nodes evolves in time,
+a local log-likelihood rule is applied in every slice, and the trajectory goes to HDF5.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurolp.errors import (
+        ConfigurationError,
+        DataError,
+        FormatError,
+        NetworkError,
+        NeurolpError,
+        OutputError,
+    )
+    from neurolp.estimators import BrainDensity
+    from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
+    from neurolp.trajectory.recorder import Recorder
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BrainDensity",
+    "ConfigurationError",
+    "DataError",
+    "FormatError",
+    "LabelledArray",
+    "NetworkError",
+    "NeurolpError",
+    "OutputError",
+    "Recorder",
+    "Trajectory",
+    "open_trajectory",
+]
+
+_HOMES = {
+    "BrainDensity": "estimators",
+    "LabelledArray": "trajectory.reader",
+    "Recorder": "trajectory.recorder",
+    "Trajectory": "trajectory.reader",
+    "open_trajectory": "trajectory.reader",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when first used: scikit-learn alone costs the command line 2 s."""
+    if name not in __all__:
+        raise AttributeError(f"module 'neurolp' has no attribute {name!r}")
+    module = importlib.import_module(f"neurolp.{_HOMES.get(name, 'errors')}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Normalisation by time evolution: networks, their evolution, and the local learning rule."""

@@ -1,0 +1,122 @@
+"""Base densities rho of a node's potential: where the evolution is meant to end."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Array = npt.NDArray[Any]
+BaseName = Literal["normal", "logistic"]
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)  # a Python float keeps float32 arrays float32
+
+
+class BaseDensity(ABC):
+    """A log-concave density rho of one potential u, and what the local rule needs of it.
+
+    ``energy`` is E(u) = -log rho(u) in nats, ``psi`` is E'(u) and ``curvature`` is E''(u);
+    ``activity`` is the distribution function a = F(u) in (0, 1) and ``potential`` its inverse.
+    All are elementwise. ``std`` is the standard deviation of rho.
+    """
+
+    name: BaseName
+    std: float
+
+    @abstractmethod
+    def energy(self, u: Array) -> Array:
+        """E(u) = -log rho(u), nats."""
+
+    @abstractmethod
+    def psi(self, u: Array) -> Array:
+        """E'(u)."""
+
+    @abstractmethod
+    def curvature(self, u: Array) -> Array:
+        """E''(u) >= 0."""
+
+    @abstractmethod
+    def activity(self, u: Array) -> Array:
+        """F(u), the probability below u, in (0, 1)."""
+
+    @abstractmethod
+    def potential(self, a: Array) -> Array:
+        """F^-1(a), the potential whose activity is a."""
+
+
+@final
+class Normal(BaseDensity):
+    """E(u) = u^2 / 2 + log(2 pi) / 2, psi(u) = u."""
+
+    name: BaseName = "normal"
+    std = 1.0
+
+    def energy(self, u: Array) -> Array:
+        """E(u) = u^2 / 2 + log(2 pi) / 2, nats."""
+        return np.asarray(0.5 * u * u + _HALF_LOG_2PI)
+
+    def psi(self, u: Array) -> Array:
+        """E'(u) = u."""
+        return u
+
+    def curvature(self, u: Array) -> Array:
+        """E''(u) = 1."""
+        return np.ones_like(u)
+
+    def activity(self, u: Array) -> Array:
+        """The standard normal distribution function."""
+        return np.asarray(special.ndtr(u))
+
+    def potential(self, a: Array) -> Array:
+        """The standard normal quantile function."""
+        return np.asarray(special.ndtri(a))
+
+
+@final
+class Logistic(BaseDensity):
+    """E(u) = u + 2 log(1 + exp(-u)), psi(u) = 2 a - 1 = tanh(u / 2)."""
+
+    name: BaseName = "logistic"
+    std = float(np.pi / np.sqrt(3))
+
+    def energy(self, u: Array) -> Array:
+        """E(u) = |u| + 2 log(1 + exp(-|u|)), nats; written so that no tail overflows."""
+        size = np.abs(u)
+        return np.asarray(size + 2 * np.log1p(np.exp(-size)))
+
+    def psi(self, u: Array) -> Array:
+        """E'(u) = tanh(u / 2)."""
+        return np.asarray(np.tanh(0.5 * u))
+
+    def curvature(self, u: Array) -> Array:
+        """E''(u) = (1 - tanh(u / 2)^2) / 2."""
+        return np.asarray(0.5 * (1 - np.tanh(0.5 * u) ** 2))
+
+    def activity(self, u: Array) -> Array:
+        """1 / (1 + exp(-u))."""
+        return np.asarray(special.expit(u))
+
+    def potential(self, a: Array) -> Array:
+        """log(a / (1 - a))."""
+        return np.asarray(special.logit(a))
+
+
+_BASES: dict[str, BaseDensity] = {"normal": Normal(), "logistic": Logistic()}
+BASE_NAMES: tuple[str, ...] = tuple(_BASES)
+
+
+def base_density(name: str) -> BaseDensity:
+    """Return the base density called ``name`` ("normal" or "logistic").
+
+    Raises
+    ------
+    ValueError
+        If there is no such density.
+    """
+    if name not in _BASES:
+        raise ValueError(f"argument `base` must be one of {BASE_NAMES}, but is {name!r}")
+    return _BASES[name]

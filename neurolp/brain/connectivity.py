@@ -1,0 +1,103 @@
+"""Who is connected to whom: a boolean matrix, dense or sparse, without self-edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.errors import NetworkError
+
+Array = npt.NDArray[Any]
+Kind = Literal["full", "dense", "sparse"]
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """Permitted edges of a network of ``n_nodes``; ``edge[i, j]`` is the edge from j to i.
+
+    ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
+    exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
+    """
+
+    n_nodes: int
+    kind: Kind
+    matrix: Any = None  # None (full), bool (n, n) ndarray (dense), bool CSR array (sparse)
+
+    @classmethod
+    def full(cls, n_nodes: int) -> Connectivity:
+        """Every node is connected to every other node."""
+        return cls(n_nodes, "full")
+
+    @classmethod
+    def from_array(cls, edges: Any, n_nodes: int | None = None) -> Connectivity:
+        """Connectivity from an (n, n) boolean array or SciPy sparse matrix (target, source).
+
+        Raises
+        ------
+        NetworkError
+            If the matrix is not square, not (n_nodes, n_nodes), or has self-edges.
+        """
+        is_sparse = sparse.issparse(edges)
+        matrix = edges if is_sparse else np.asarray(edges)
+        wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise NetworkError(
+                f"argument `connectivity` must have shape {wanted}, but has shape {matrix.shape}"
+            )
+        if n_nodes is not None and matrix.shape[0] != n_nodes:
+            raise NetworkError(
+                f"argument `connectivity` must have shape {wanted}, but has shape {matrix.shape}"
+            )
+        if not is_sparse and matrix.dtype != np.bool_:
+            raise NetworkError(
+                f"argument `connectivity` must be boolean or sparse, but has dtype {matrix.dtype}"
+            )
+        if matrix.diagonal().any():
+            node = int(np.flatnonzero(matrix.diagonal())[0])
+            raise NetworkError(
+                f"argument `connectivity` must have no self-edges, but node {node} has one"
+            )
+        n = int(matrix.shape[0])
+        if not is_sparse:
+            return cls(n, "dense", matrix.copy())
+        csr = sparse.csr_array(matrix, dtype=np.bool_)
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        csr.sort_indices()
+        return cls(n, "sparse", csr)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of permitted edges."""
+        if self.kind == "full":
+            return self.n_nodes * (self.n_nodes - 1)
+        return int(self.matrix.sum() if self.kind == "dense" else self.matrix.nnz)
+
+    def sources_of(self, targets: Array, outside: Array) -> Array:
+        """Return the nodes of ``outside`` (a boolean mask) with an edge into any of ``targets``."""
+        if self.kind == "full":
+            return np.flatnonzero(outside)
+        reached: Array
+        if self.kind == "dense":
+            reached = self.matrix[targets].any(axis=0)
+        else:
+            reached = np.zeros(self.n_nodes, dtype=np.bool_)
+            reached[self.matrix[targets].indices] = True
+        return np.flatnonzero(reached & outside)
+
+    def presynaptic(self, target: int, sources: Array) -> Array:
+        """Return positions in the sorted ``sources`` that have an edge into node ``target``."""
+        if self.kind == "full":
+            return np.arange(len(sources))
+        if self.kind == "dense":
+            return np.flatnonzero(self.matrix[target, sources])
+        start, stop = self.matrix.indptr[target], self.matrix.indptr[target + 1]
+        neighbours = self.matrix.indices[start:stop]
+        position = np.searchsorted(sources, neighbours)
+        found = position < len(sources)
+        found[found] = sources[position[found]] == neighbours[found]
+        return np.asarray(position[found])

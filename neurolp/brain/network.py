@@ -1,0 +1,171 @@
+"""Parameters of a network: what evolution and learning act on. Nothing in here runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain.base_density import BaseDensity, base_density
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.node_map import SplineGrid
+from neurolp.errors import NetworkError
+
+Array = npt.NDArray[Any]
+
+# Transfer functions of a default synapse, in standard deviations of the base density.
+DEFAULT_THRESHOLDS = (-1.5, -0.75, 0.0, 0.75, 1.5)
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """Transfer functions of an edge: phi_0(u) = u, phi_m(u) = tanh(slope (u - theta_m)).
+
+    The shift of a node uses all of them, its gain modulation only the bounded ones (m >= 1).
+    """
+
+    thresholds: tuple[float, ...]
+    slope: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.slope) and self.slope > 0):
+            raise NetworkError(f"synapse slope must be positive and finite, but is {self.slope}")
+        if not np.all(np.isfinite(self.thresholds)) or any(
+            abs(self.slope * theta) > 20 for theta in self.thresholds
+        ):
+            raise NetworkError(
+                f"synapse thresholds must satisfy |slope * threshold| <= 20, but are "
+                f"{self.thresholds} with slope {self.slope}"
+            )
+
+    @property
+    def n_transfer(self) -> int:
+        """Number M of transfer functions of an edge."""
+        return 1 + len(self.thresholds)
+
+
+@dataclass(frozen=True)
+class GroupUpdate:
+    """One group's step: read ``sources``, move ``targets``. Sources and targets are disjoint.
+
+    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j):
+
+        v_i = exp(G_i) u_i + I_i,  I = weights f + bias,  G = gain_weights f_bounded + gain_bias,
+        u_i' = g_i(v_i),           log_det += sum_i G_i + log g_i'(v_i).
+
+    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources) and
+    ``gain_weights`` (targets, (M - 1) * sources) are both dense or both CSR; ``gain_weights`` is
+    None and ``gain_bias`` has length 0 without gain modulation.
+    """
+
+    targets: Array
+    sources: Array
+    weights: Any
+    bias: Array
+    gain_weights: Any
+    gain_bias: Array
+    node_map: Array
+    grid: SplineGrid = field(repr=False)
+
+    @cached_property
+    def table(self) -> Array:
+        """Cubic pieces of the node maps, in the precision of the biases."""
+        return self.grid.table(self.node_map).astype(self.bias.dtype)
+
+    @property
+    def n_features(self) -> int:
+        """Rows of the feature matrix, M * n_sources."""
+        return int(self.weights.shape[1])
+
+
+Slice = tuple[GroupUpdate, ...]
+
+
+@dataclass
+class Network:
+    """A brain: n nodes, their connectivity, and one set of parameters per slice of time."""
+
+    connectivity: Connectivity
+    base: str
+    synapse: Synapse
+    gain: bool
+    grid: SplineGrid
+    dtype: npt.DTypeLike = np.float64
+    slices: list[Slice] = field(default_factory=list)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.connectivity.n_nodes
+
+    @cached_property
+    def base_density(self) -> BaseDensity:
+        """The density of a potential at the end of time."""
+        return base_density(self.base)
+
+    def update(
+        self,
+        targets: Array,
+        sources: Array,
+        weights: Any,
+        bias: Array,
+        gain_weights: Any,
+        gain_bias: Array,
+        node_map: Array,
+    ) -> GroupUpdate:
+        """Build one validated group update in the network's precision.
+
+        Raises
+        ------
+        NetworkError
+            If targets and sources overlap, a weight sits on an absent edge, a shape is wrong, or a
+            node map is not provably monotone.
+        """
+        m, s, t = self.synapse.n_transfer, len(sources), len(targets)
+        if np.intersect1d(targets, sources).size:
+            raise NetworkError("the sources of a group must lie outside it, but some are targets")
+        if weights.shape != (t, m * s) or bias.shape != (t,):
+            raise NetworkError(
+                f"weights must have shape {(t, m * s)} and bias {(t,)}, "
+                f"but have shapes {weights.shape} and {bias.shape}"
+            )
+        if self.gain and (gain_weights.shape != (t, (m - 1) * s) or gain_bias.shape != (t,)):
+            raise NetworkError(
+                f"gain weights must have shape {(t, (m - 1) * s)} and gain bias {(t,)}, "
+                f"but have shapes {gain_weights.shape} and {gain_bias.shape}"
+            )
+        self.grid.check(node_map)
+        if node_map.shape[0] != t:
+            raise NetworkError(f"node maps must be {t}, one per target, but are {len(node_map)}")
+        self._check_edges(targets, sources, weights)
+        if self.gain:
+            self._check_edges(targets, sources, gain_weights)
+        return GroupUpdate(
+            targets=np.ascontiguousarray(targets, dtype=np.intp),
+            sources=np.ascontiguousarray(sources, dtype=np.intp),
+            weights=self._cast(weights),
+            bias=self._cast(bias),
+            gain_weights=self._cast(gain_weights) if self.gain else None,
+            gain_bias=self._cast(gain_bias if self.gain else np.empty(0)),
+            node_map=self._cast(node_map),
+            grid=self.grid,
+        )
+
+    def _cast(self, array: Any) -> Any:
+        if sparse.issparse(array):
+            return sparse.csr_array(array, dtype=self.dtype)
+        return np.ascontiguousarray(array, dtype=self.dtype)
+
+    def _check_edges(self, targets: Array, sources: Array, weights: Any) -> None:
+        if self.connectivity.kind == "full" or not weights.shape[1]:
+            return
+        if sparse.issparse(weights) != (self.connectivity.kind == "sparse"):
+            raise NetworkError("weights must be sparse exactly when the connectivity is sparse")
+        row, column = weights.nonzero()
+        present = self.connectivity.matrix[targets[row], sources[column % len(sources)]]
+        if not np.all(present):
+            raise NetworkError("weights must be zero on absent edges, but some are not")

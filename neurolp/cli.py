@@ -1,0 +1,227 @@
+"""The command line: run, validate, info, plot."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from neurolp import errors
+
+if TYPE_CHECKING:
+    from neurolp.experiment import Result
+    from neurolp.simulation import Progress
+
+# Exit codes as in sysexits.h, and 130 as shells report Ctrl-C.
+EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_CONFIGURATION = 2, 65, 70, 73, 78
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Brain simulations for the learning principle: learn the probability of the input.",
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory file (HDF5).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. brain.max_slices=50."),
+]
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Trajectory file; CONFIG's name in this folder."),
+    ] = None,
+    settings: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Run a simulation and write its trajectory."""
+    with _one_line_errors():
+        _check_exists(config)
+        from neurolp.config import read_configuration
+        from neurolp.experiment import run as run_experiment
+
+        configuration = read_configuration(config, settings or [])
+        path = output or _free_name(Path(f"{config.stem}.h5"))
+        began = time.monotonic()
+        with _progress(configuration.brain.max_slices, quiet) as observe:
+            result = run_experiment(configuration, path, overwrite=force, observe=observe)
+        if not quiet:
+            _print_result(result, time.monotonic() - began)
+        if result.brain.interrupted_:
+            _say(
+                f"neurolp: interrupted after {len(result.brain.network_.slices)} slices, "
+                f"which are in {result.path}"
+            )
+            raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def validate(config: ConfigArgument, settings: SetOption = None) -> None:
+    """Check a configuration file without running it."""
+    with _one_line_errors():
+        _check_exists(config)
+        from neurolp.config import read_configuration
+
+        read_configuration(config, settings or [])
+        print(f"{config}: valid")
+
+
+@app.command()
+def info(file: FileArgument) -> None:
+    """Say what is in a trajectory file."""
+    with _one_line_errors():
+        from neurolp.trajectory.reader import open_trajectory
+
+        with open_trajectory(file) as trajectory:
+            print(f"{trajectory.title} ({trajectory.status})")
+            for name, value in (trajectory.provenance | trajectory.brain).items():
+                if name != "parameters":
+                    print(f"  {name}: {value}")
+            for name in ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim"):
+                if name in trajectory.result:
+                    print(f"  {name}: {trajectory.result[name]:.4f}")
+            for variable in trajectory.values():
+                print(f"  {variable!r}")
+
+
+@app.command()
+def plot(
+    file: FileArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; FILE's name by default.")
+    ] = None,
+) -> None:
+    """Draw all pictures that a trajectory file allows, as PNG."""
+    with _one_line_errors():
+        from neurolp.plotting import pictures
+        from neurolp.trajectory.reader import open_trajectory
+
+        folder = output or Path(f"{file.stem}-pictures")
+        with open_trajectory(file) as trajectory:
+            drawn = pictures(trajectory)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, figure in drawn.items():
+                figure.savefig(folder / f"{name}.png", dpi=150)
+                print(folder / f"{name}.png")
+        except OSError as error:
+            raise errors.OutputError(
+                f"{folder}: cannot write the pictures, {error.strerror}"
+            ) from error
+
+
+def main() -> None:
+    """Entry point of the ``neurolp`` command."""
+    app()
+
+
+# --- what a person sees ---------------------------------------------------------------------------
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
+    codes: list[tuple[type[Exception], int]] = [
+        (errors.ConfigurationError, EXIT_CONFIGURATION),
+        (errors.NetworkError, EXIT_CONFIGURATION),
+        (errors.OutputError, EXIT_OUTPUT),
+        (errors.DataError, EXIT_DATA),
+        (errors.FormatError, EXIT_DATA),
+        (errors.NeurolpError, EXIT_SOFTWARE),
+    ]
+    try:
+        yield
+    except errors.NeurolpError as error:
+        _say(f"neurolp: {error}")
+        code = next(code for kind, code in codes if isinstance(error, kind))
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        _say("neurolp: interrupted, nothing was written")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _check_exists(config: Path) -> None:
+    if not config.is_file():
+        _say(f"neurolp: {config}: no such configuration file")
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _free_name(path: Path) -> Path:
+    """``path``, or the first of name-2, name-3 .. that does not exist: old results are kept."""
+    candidate, k = path, 1
+    while candidate.exists():
+        k += 1
+        candidate = path.with_name(f"{path.stem}-{k}{path.suffix}")
+    return candidate
+
+
+@contextlib.contextmanager
+def _progress(max_slices: int, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, one line per slice otherwise, nothing when quiet."""
+    if quiet:
+        yield lambda progress: None
+    elif not sys.stdout.isatty():
+        yield lambda progress: print(_line(progress), flush=True)
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("slice"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Bar(*columns, transient=True) as bar:
+            task = bar.add_task("presenting the input", total=max_slices)
+            yield lambda progress: bar.update(
+                task, completed=progress.time, description=_surprises(progress)
+            )
+
+
+def _line(progress: Progress) -> str:
+    return f"slice {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
+
+
+def _surprises(progress: Progress) -> str:
+    parts = [f"{name} {value:.3f}" for name, value in progress.surprise.items()]
+    return "surprise (nats): " + ", ".join(parts) + f", best at {progress.best_time}"
+
+
+def _print_result(result: Result, seconds: float) -> None:
+    table = Table(title="Test log-likelihood per sample: higher is better")
+    table.add_column("model")
+    table.add_column("nats", justify="right")
+    table.add_column("nats, standardised", justify="right")
+    discrete = result.rows[0].bits_per_dim is not None
+    if discrete:
+        table.add_column("bits / dim", justify="right")
+    table.add_column("seconds", justify="right")
+    for row in result.rows:
+        cells = [row.model, f"{row.log_prob:.2f}", f"{row.standardised:.2f}"]
+        if discrete:
+            cells.append("" if row.bits_per_dim is None else f"{row.bits_per_dim:.3f}")
+        table.add_row(*cells, f"{row.seconds:.1f}")
+    console = Console()
+    console.print(table)
+    console.print(f"{seconds:.1f} s in all; trajectory: {result.path}", soft_wrap=True)

@@ -1,0 +1,179 @@
+"""Simulation configurations: TOML <-> validated settings."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from neurolp.brain.network import DEFAULT_THRESHOLDS
+from neurolp.data import DATA_NAMES
+from neurolp.errors import ConfigurationError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSection(_Section):
+    """``[data]``: what the brain perceives; see :func:`neurolp.data.load_data`."""
+
+    name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names live in data.py
+    file: Path | None = None
+    dataset: str | None = None
+    columns: list[NonNegativeInt | str] | None = None
+    dequantise: bool = True
+    split_seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSection:
+        if (self.name is None) == (self.file is None):
+            raise ValueError("needs exactly one of 'name' and 'file'")
+        return self
+
+
+class BrainSection(_Section):
+    """``[brain]``: the parameters of :class:`neurolp.BrainDensity`."""
+
+    base: Literal["normal", "logistic"] = "normal"
+    groups: Literal["halves", "each"] = "halves"
+    connectivity: Path | None = Field(
+        default=None, description="NPY (boolean) or SciPy sparse NPZ matrix; full when absent"
+    )
+    gain: bool = True
+    synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
+    synapse_slope: PositiveFloat = 2.0
+    spline_range: PositiveFloat = 3.5
+    spline_intervals: int = Field(default=14, ge=2, le=1000)
+    max_slices: NonNegativeInt = 400
+    patience: PositiveInt = 25
+    coupling_rate: float = Field(default=0.03, ge=0, le=1)
+    node_rate: float = Field(default=0.4, ge=0, le=1)
+    coupling_ridge: NonNegativeFloat = 20.0
+    node_ridge: NonNegativeFloat = 4.0
+    dtype: Literal["float64", "float32"] = "float64"
+    n_threads: PositiveInt | None = None
+
+
+class RecordSection(_Section):
+    """``[record]``: what goes to the file; see :class:`neurolp.Recorder`."""
+
+    trajectories: NonNegativeInt | list[NonNegativeInt] = 100
+    nodes: list[NonNegativeInt] | None = None
+    every: PositiveInt = 5
+    potential: bool = True
+    activity: bool = True
+    parameters: bool = True
+
+
+class Configuration(_Section):
+    """One simulation, as in a file of ``simulations/``."""
+
+    title: str = ""
+    seed: NonNegativeInt | None = None
+    compare: bool = Field(
+        default=True, description="whether to fit a Gaussian and a mixture beside the brain"
+    )
+    data: DataSection
+    brain: BrainSection = BrainSection()
+    record: RecordSection = RecordSection()
+
+
+def read_configuration(path: str | os.PathLike[str], settings: Sequence[str] = ()) -> Configuration:
+    """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
+
+    Paths in the file are relative to the file.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the file, the key, what was wanted and what came.
+    """
+    source = Path(path)
+    try:
+        raw = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{source}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    for setting in settings:
+        _apply(raw, setting)
+    try:
+        configuration = Configuration.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {_first_fault(error)}") from error
+    return _absolute(configuration, source.parent)
+
+
+def _apply(raw: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigurationError(f"--set {setting}: wanted key=value, e.g. brain.max_slices=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    where = raw
+    for section in sections:
+        where = where.setdefault(section, {})
+        if not isinstance(where, dict):
+            raise ConfigurationError(f"--set {setting}: '{section}' is not a section")
+    where[last] = value
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    where = [str(part) for part in fault["loc"] if not _is_union_tag(str(part))]
+    key = ".".join(where)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _all_keys(), n=1, cutoff=0.0)
+        return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
+    if fault["type"] == "missing":
+        return f"key '{key}' is missing{more}"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    came = "" if isinstance(fault["input"], dict) else f", but is {fault['input']!r}"
+    return f"key '{key}': {message}{came}{more}"
+
+
+def _is_union_tag(part: str) -> bool:
+    """Pydantic puts the name of the union member it tried into the location."""
+    return "[" in part or part in ("int", "str", "constrained-int")
+
+
+def _all_keys() -> list[str]:
+    keys = []
+    for name, info in Configuration.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _absolute(configuration: Configuration, folder: Path) -> Configuration:
+    data, brain = configuration.data, configuration.brain
+    if data.file is not None:
+        data = data.model_copy(update={"file": (folder / data.file).resolve()})
+    if brain.connectivity is not None:
+        path = (folder / brain.connectivity).resolve()
+        brain = brain.model_copy(update={"connectivity": path})
+    return configuration.model_copy(update={"data": data, "brain": brain})

@@ -1,0 +1,30 @@
+"""The errors neurolp raises, each of which is also the builtin a caller would expect.
+
+One clear line each: the argument, key or file, what was wanted, and what came.
+"""
+
+from __future__ import annotations
+
+
+class NeurolpError(Exception):
+    """Base of all errors raised on purpose; catch it to catch them all."""
+
+
+class ConfigurationError(NeurolpError, ValueError):
+    """A configuration file or ``--set`` value that cannot be used."""
+
+
+class DataError(NeurolpError, ValueError):
+    """Input data that cannot be used: missing, not finite, constant, too few rows."""
+
+
+class FormatError(NeurolpError, OSError):
+    """A file that is not a trajectory, is damaged, or is of an unreadable version."""
+
+
+class OutputError(NeurolpError, OSError):
+    """A result that cannot be written: the folder is missing, the disk is full, the file exists."""
+
+
+class NetworkError(NeurolpError, ValueError):
+    """Parameters that do not describe a valid network."""

@@ -1,0 +1,374 @@
+"""scikit-learn faces of the models."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from neurolp.brain.base_density import BASE_NAMES, base_density
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.evolution import evolve, rewind
+from neurolp.brain.groups import GROUP_NAMES
+from neurolp.brain.learning import GreedyRule
+from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
+from neurolp.brain.node_map import SplineGrid
+from neurolp.errors import DataError
+from neurolp.simulation import Population, Progress, Schedule, simulate
+from neurolp.trajectory.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+
+class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Density estimation by a brain that evolves in time and learns every slice locally.
+
+    The row x is standardised, written into the potentials at time 0 and moved through slices of
+    time; Phi(x) = rho(u(T)) |det du(T)/dx| is exactly normalised for any parameters. Each slice is
+    learned greedily by local rules (see ``neurolp.brain.learning``); the number of slices is chosen
+    on validation data.
+
+    Parameters
+    ----------
+    base : {"normal", "logistic"}
+        Density rho of a potential at the end of time.
+    groups : {"halves", "each"}
+        Who is updated together in a slice: two random halves, or each node in turn.
+    connectivity : None or (n, n) bool array or SciPy sparse matrix
+        Permitted edges (target, source); None is fully connected.
+    gain : bool
+        Whether presynaptic nodes also scale a node (gain modulation).
+    synapse_thresholds, synapse_slope : sequence of float, float
+        Transfer functions of an edge, besides the identity: tanh(slope (u - threshold)), in
+        standard deviations of the base.
+    spline_range, spline_intervals : float, int
+        Node maps are splines on +- ``spline_range`` standard deviations with so many intervals.
+    max_slices, patience : int
+        Stop after ``max_slices`` slices, or when ``patience`` slices brought no lower surprise on
+        validation data.
+    coupling_rate, node_rate : float
+        Fraction of a Newton step taken by the coupling and by the node maps in each slice.
+    coupling_ridge, node_ridge : float
+        Ridge of both, in units of (parameters of a node) / (training rows).
+    validation_fraction : float
+        Share of the rows that ``fit`` sets aside for validation when it is given none.
+    dtype : {"float64", "float32"}
+        Precision of the potentials and parameters; log-densities are always float64.
+    random_state : None, int or RandomState
+        Seed of the groups and the validation split; the one used is kept in ``seed_``.
+    n_threads : None or int
+        Threads to use, all available by default. Results do not depend on it.
+
+    Attributes
+    ----------
+    network_ : Network
+        All learned slices.
+    n_slices_ : int
+        Slices in use: the time of least validation surprise.
+    mean_, scale_ : arrays of shape (n_features,)
+        Standardisation, from the training rows.
+    recorder_ : Recorder
+        Surprise of every slice, and what else was recorded.
+    interrupted_ : bool
+        Whether Ctrl-C ended the fit early; the slices completed until then are in use.
+    seed_, n_features_in_, feature_names_in_
+        As usual.
+
+    References
+    ----------
+    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
+    brain", arXiv:2311.13341 (2023).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data + np.random.default_rng(0).uniform(-0.05, 0.05, (150, 4))
+    >>> brain = BrainDensity(random_state=0).fit(X)
+    >>> bool(brain.score(X) > -1.5)
+    True
+    >>> potential, log_det = brain.evolve(X)
+    >>> bool(np.allclose(brain.rewind(potential), X, atol=1e-9))
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        base: str = "normal",
+        groups: str = "halves",
+        connectivity: Any = None,
+        gain: bool = True,
+        synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
+        synapse_slope: float = 2.0,
+        spline_range: float = 3.5,
+        spline_intervals: int = 14,
+        max_slices: int = 400,
+        patience: int = 25,
+        coupling_rate: float = 0.03,
+        node_rate: float = 0.4,
+        coupling_ridge: float = 20.0,
+        node_ridge: float = 4.0,
+        validation_fraction: float = 0.2,
+        dtype: str = "float64",
+        random_state: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.base = base
+        self.groups = groups
+        self.connectivity = connectivity
+        self.gain = gain
+        self.synapse_thresholds = synapse_thresholds
+        self.synapse_slope = synapse_slope
+        self.spline_range = spline_range
+        self.spline_intervals = spline_intervals
+        self.max_slices = max_slices
+        self.patience = patience
+        self.coupling_rate = coupling_rate
+        self.node_rate = node_rate
+        self.coupling_ridge = coupling_ridge
+        self.node_ridge = node_ridge
+        self.validation_fraction = validation_fraction
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_validation: Any = None,
+        X_test: Any = None,
+        recorder: Recorder | None = None,
+        observe: Callable[[Progress], None] = lambda progress: None,
+    ) -> Self:
+        """Learn the density of the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : ignored
+            For scikit-learn's sake.
+        X_validation : array-like, optional
+            Rows that choose the number of slices; split off ``X`` when not given.
+        X_test : array-like, optional
+            Rows whose surprise is recorded, and used for nothing.
+        recorder : Recorder, optional
+            What to keep of the simulation; surprise, losses and a few frames by default.
+        observe : callable, optional
+            Called with a ``Progress`` after every slice.
+
+        Raises
+        ------
+        DataError
+            If the data have NaN or infinite values, or a column that is constant.
+        ValueError
+            If a parameter or a shape is out of range.
+        """
+        X = self._rows(X, "X", reset=True)
+        if len(X) < 2:
+            raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(X)}")
+        self._check_parameters()
+        self.seed_ = _seed(self.random_state)
+        train, validation = X, X
+        if X_validation is not None:
+            validation = self._rows(X_validation, "X_validation")
+        else:
+            order = np.random.default_rng([self.seed_, 0]).permutation(len(X))
+            n_validation = min(max(round(self.validation_fraction * len(X)), 1), len(X) - 1)
+            validation, train = X[order[:n_validation]], X[order[n_validation:]]
+        self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
+        self._check_spread(train)
+
+        populations = {"train": self._present(train), "validation": self._present(validation)}
+        if X_test is not None:
+            populations["test"] = self._present(self._rows(X_test, "X_test"))
+        self.network_ = self._new_network(X.shape[1])
+        self.recorder_ = Recorder() if recorder is None else recorder
+        outcome = simulate(
+            self.network_,
+            GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge),
+            Schedule(self.max_slices, self.patience, self.groups),
+            populations,
+            self.recorder_,
+            seed=self.seed_,
+            n_threads=self.n_threads,
+            observe=observe,
+        )
+        self.recorder_.finish()
+        self.n_slices_ = outcome.best_time
+        self.interrupted_ = outcome.interrupted
+        return self
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
+        potential, log_det = self._forward(X)
+        energy = self.network_.base_density.energy(potential).sum(axis=0, dtype=np.float64)
+        return np.asarray(log_det - energy)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows of ``X`` in nats."""
+        return float(np.mean(self.score_samples(X)))
+
+    def evolve(self, X: Any) -> tuple[Array, Array]:
+        """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
+
+        Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
+        standardisation.
+        """
+        potential, log_det = self._forward(X)
+        return np.ascontiguousarray(potential.T), log_det
+
+    def rewind(self, potential: Any) -> Array:
+        """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X."""
+        check_is_fitted(self)
+        u = np.asarray(potential)
+        if u.ndim != 2 or u.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
+                f"but has shape {u.shape}"
+            )
+        start = rewind(self.network_, u.T, n_slices=self.n_slices_, n_threads=self.n_threads)
+        scale = self.scale_ / self.network_.base_density.std
+        return np.asarray(start.T * scale + self.mean_)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features)."""
+        check_is_fitted(self)
+        rng = check_random_state(random_state)
+        activity = rng.uniform(np.finfo(np.float64).tiny, 1.0, (n_samples, self.n_features_in_))
+        return self.rewind(self.network_.base_density.potential(activity))
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and ``overwrite`` is false, or cannot be written.
+        """
+        from neurolp import archive
+
+        check_is_fitted(self)
+        archive.save(self, path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
+
+        Raises
+        ------
+        FormatError
+            If the file holds no brain that this release can read.
+        """
+        from neurolp import archive
+
+        brain: Self = archive.load(cls, path)
+        return brain
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _forward(self, X: Any) -> tuple[Array, Array]:
+        check_is_fitted(self)
+        start = self._present(self._rows(X, "X"))
+        potential, log_det = evolve(
+            self.network_, start.potential, n_slices=self.n_slices_, n_threads=self.n_threads
+        )
+        return potential, log_det + start.log_det
+
+    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
+        rows = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
+        )
+        bad = np.argwhere(~np.isfinite(rows))
+        if len(bad):
+            row, column = bad[0]
+            what = "NaN" if np.isnan(rows[row, column]) else "infinity"
+            raise DataError(
+                f"argument `{name}` must be finite, but contains {what} at row {row}, "
+                f"column {self._column(column)}"
+            )
+        return np.asarray(rows)
+
+    def _column(self, j: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return str(j) if names is None else f"'{names[j]}'"
+
+    def _check_spread(self, train: Array) -> None:
+        constant = np.flatnonzero(~(self.scale_ > 4 * np.finfo(np.float64).eps * abs(self.mean_)))
+        if len(constant):
+            j = int(constant[0])
+            raise DataError(
+                f"argument `X` must vary in every column, but column {self._column(j)} is constant "
+                f"({train[0, j]:g}) in the training rows"
+            )
+
+    def _present(self, rows: Array) -> Population:
+        """Write rows into potentials at time 0, and account for the change of units."""
+        std = base_density(self.base).std
+        dtype = np.dtype(self.dtype)
+        potential = np.ascontiguousarray(((rows - self.mean_) * (std / self.scale_)).T, dtype=dtype)
+        return Population(potential, np.full(len(rows), np.log(std / self.scale_).sum()))
+
+    def _new_network(self, n_nodes: int) -> Network:
+        std = base_density(self.base).std
+        connectivity = (
+            Connectivity.full(n_nodes)
+            if self.connectivity is None
+            else Connectivity.from_array(self.connectivity, n_nodes)
+        )
+        reach = self.spline_range * std
+        return Network(
+            connectivity,
+            self.base,
+            Synapse(
+                tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
+            ),
+            self.gain,
+            SplineGrid(-reach, reach, self.spline_intervals),
+            np.dtype(self.dtype),
+        )
+
+    def _check_parameters(self) -> None:
+        for name, choices in (
+            ("base", BASE_NAMES),
+            ("groups", GROUP_NAMES),
+            ("dtype", ("float64", "float32")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"argument `{name}` must be one of {choices}, but is {getattr(self, name)!r}"
+                )
+        for name, low, high in (
+            ("coupling_rate", 0.0, 1.0),
+            ("node_rate", 0.0, 1.0),
+            ("coupling_ridge", 0.0, np.inf),
+            ("node_ridge", 0.0, np.inf),
+            ("validation_fraction", 0.0, 1.0),
+            ("max_slices", 0, np.inf),
+            ("patience", 1, np.inf),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"argument `{name}` must lie in [{low}, {high}], but is {getattr(self, name)}"
+                )
+        if self.n_threads is not None and self.n_threads < 1:
+            raise ValueError(f"argument `n_threads` must be >= 1, but is {self.n_threads}")
+
+
+def _seed(random_state: Any) -> int:
+    if random_state is None:
+        return secrets.randbits(32)
+    if isinstance(random_state, (int, np.integer)):
+        if random_state < 0:
+            raise ValueError(f"argument `random_state` must be >= 0, but is {random_state}")
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))

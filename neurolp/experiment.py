@@ -1,0 +1,137 @@
+"""One simulation from its configuration to its file: data, brain, comparison, result."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from neurolp import archive
+from neurolp.baselines import gaussian, gaussian_mixture
+from neurolp.config import Configuration
+from neurolp.data import DataSplit, load_data
+from neurolp.errors import ConfigurationError
+from neurolp.estimators import BrainDensity
+from neurolp.principle import bits_per_dim
+from neurolp.simulation import Progress
+from neurolp.trajectory.recorder import Recorder
+from neurolp.trajectory.writer import check_writable
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the closing table: nats per sample on test data."""
+
+    model: str
+    log_prob: float
+    standardised: float
+    bits_per_dim: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run produced."""
+
+    path: Path
+    brain: BrainDensity
+    data: DataSplit
+    rows: list[Row]
+
+
+def run(
+    configuration: Configuration,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    observe: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Run one simulation and write its trajectory to ``output``.
+
+    Raises
+    ------
+    DataError, ConfigurationError, OutputError
+        One line each. Whether ``output`` can be written is asked before the work starts.
+    """
+    path = check_writable(output, overwrite=overwrite)
+    data = load_data(**configuration.data.model_dump())
+    seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
+
+    settings = configuration.brain.model_dump(exclude={"connectivity"})
+    connectivity = _read_connectivity(configuration.brain.connectivity)
+    brain = BrainDensity(**settings, connectivity=connectivity, random_state=seed)
+    began = time.monotonic()
+    brain.fit(
+        data.train,
+        X_validation=data.validation,
+        X_test=data.test,
+        recorder=Recorder(**configuration.record.model_dump()),
+        observe=observe,
+    )
+    seconds = time.monotonic() - began
+
+    log_scale = float(np.log(brain.scale_).sum())
+
+    def row(model: str, log_prob: float, seconds: float) -> Row:
+        bits = bits_per_dim(log_prob, data.steps)
+        return Row(model, log_prob, log_prob + log_scale, bits, seconds)
+
+    test = -brain.recorder_.surprise["test"][brain.n_slices_]
+    rows = [row(f"brain ({brain.n_slices_} slices)", test, seconds)]
+    if configuration.compare and not brain.interrupted_:
+        rows += _compare(data, seed, row)
+    result = {
+        "test_log_prob": rows[0].log_prob,
+        "test_log_prob_standardised": rows[0].standardised,
+        "test_bits_per_dim": rows[0].bits_per_dim,
+        "seconds": seconds,
+        "model": np.array([r.model for r in rows], dtype="S"),
+        "model_test_log_prob": np.array([r.log_prob for r in rows]),
+        "image_shape": data.image_shape,
+    }
+    resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
+    archive.save(
+        brain,
+        path,
+        overwrite=overwrite,
+        title=configuration.title or data.title,
+        columns=data.columns,
+        configuration=resolved,
+        result=result,
+    )
+    return Result(path, brain, data, rows)
+
+
+def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]) -> list[Row]:
+    rows = []
+    began = time.monotonic()
+    plain = gaussian(data.train, data.test)
+    if plain is not None:
+        rows.append(row(plain.name, plain.test_log_prob, time.monotonic() - began))
+    began = time.monotonic()
+    mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
+    rows.append(row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
+    return rows
+
+
+def _read_connectivity(path: Path | None) -> Any:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ConfigurationError(f"key 'brain.connectivity': {path}: no such file")
+    try:
+        if path.suffix == ".npz":
+            return sparse.load_npz(path)
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigurationError(
+            f"key 'brain.connectivity': {path}: wanted a boolean NPY or a SciPy sparse NPZ matrix"
+        ) from error

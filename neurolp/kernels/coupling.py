@@ -1,0 +1,116 @@
+"""Synaptic input: transfer functions of the sources, sparse products, the affine update."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.kernels._jit import kernel
+
+Array = npt.NDArray[Any]
+
+
+@kernel
+def transfer(
+    potential: Array,
+    sources: Array,
+    start: int,
+    width: int,
+    slope: float,
+    thresholds: Array,
+    out: Array,
+) -> None:
+    """Transfer functions of the sources, ``out[m * n_sources + j, c] = phi_m(u_j)``.
+
+    phi_0(u) = u;  phi_m(u) = tanh(slope (u - theta_m)) for m >= 1. One exponential serves all
+    thresholds: with z = exp(2 slope u) and k = exp(2 slope theta), tanh = (z - k) / (z + k).
+    Beyond |slope u| = 40 every tanh is +-1 to the last bit while z would overflow: hence the clip.
+    """
+    n_sources = sources.shape[0]
+    limit = 40.0 / slope
+    for j in range(n_sources):
+        row = potential[sources[j]]
+        for c in range(width):
+            out[j, c] = row[start + c]
+        if thresholds.shape[0] > 0:
+            # The last block of rows holds z until it is overwritten by its own tanh.
+            last = thresholds.shape[0] * n_sources + j
+            for c in range(width):
+                out[last, c] = exp(2.0 * slope * min(max(row[start + c], -limit), limit))
+            for m in range(thresholds.shape[0]):
+                k = exp(2.0 * slope * thresholds[m])
+                here = (m + 1) * n_sources + j
+                for c in range(width):
+                    z = out[last, c]
+                    out[here, c] = (z - k) / (z + k)
+
+
+@kernel
+def csr_product(indptr: Array, indices: Array, data: Array, features: Array, out: Array) -> None:
+    """``out = A @ features`` for a CSR matrix A; absent edges cost nothing."""
+    width = features.shape[1]
+    for i in range(out.shape[0]):
+        for c in range(width):
+            out[i, c] = 0.0
+        for e in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            weight = data[e]
+            row = features[indices[e]]
+            for c in range(width):
+                out[i, c] += weight * row[c]
+
+
+@kernel
+def couple(
+    potential: Array,
+    targets: Array,
+    start: int,
+    shift: Array,
+    bias: Array,
+    log_gain: Array,
+    gain_bias: Array,
+    log_det: Array,
+) -> None:
+    """Affine update in place, v_i = exp(G_i) u_i + I_i, and log_det += sum_i G_i.
+
+    I = shift + bias, G = log_gain + gain_bias; ``gain_bias`` of length 0 means no gain modulation.
+    """
+    width = shift.shape[1]
+    for i in range(targets.shape[0]):
+        row = potential[targets[i]]
+        b = bias[i]
+        if gain_bias.shape[0] == 0:
+            for c in range(width):
+                row[start + c] += shift[i, c] + b
+        else:
+            g = gain_bias[i]
+            for c in range(width):
+                gain = log_gain[i, c] + g
+                row[start + c] = exp(gain) * row[start + c] + (shift[i, c] + b)
+                log_det[start + c] += gain
+
+
+@kernel
+def uncouple(
+    potential: Array,
+    targets: Array,
+    start: int,
+    shift: Array,
+    bias: Array,
+    log_gain: Array,
+    gain_bias: Array,
+) -> None:
+    """Exact inverse of :func:`couple`, u_i = (v_i - I_i) exp(-G_i), in place."""
+    width = shift.shape[1]
+    for i in range(targets.shape[0]):
+        row = potential[targets[i]]
+        b = bias[i]
+        if gain_bias.shape[0] == 0:
+            for c in range(width):
+                row[start + c] -= shift[i, c] + b
+        else:
+            g = gain_bias[i]
+            for c in range(width):
+                row[start + c] = (row[start + c] - (shift[i, c] + b)) * exp(-(log_gain[i, c] + g))

@@ -1,0 +1,170 @@
+"""The main loop: present the input, evolve and learn a slice, record, show progress. Read me first.
+
+Everything else is a noun in this sentence: the input is a set of :class:`Population` s (training,
+validation, test), a slice of time is learned by ``brain.learning`` and applied by
+``brain.evolution``, a ``trajectory.recorder.Recorder`` keeps what was asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.brain.evolution import evolve_slice
+from neurolp.brain.groups import ordered_partition
+from neurolp.brain.learning import GreedyRule, learn_slice
+from neurolp.brain.network import Network
+from neurolp.brain.parallel import StopRequested, Workers
+from neurolp.errors import NeurolpError
+from neurolp.trajectory.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Population:
+    """Trajectories that move through time together: one data set.
+
+    ``potential`` (n_nodes, n_trajectories) is the state; ``log_det`` (n_trajectories,) the
+    log-determinant so far, in nats, from the units of the data to the potentials.
+    """
+
+    potential: Array
+    log_det: Array
+
+    def surprise(self, network: Network) -> float:
+        """Mean of -log Phi(x) = E(u) - log |det|, in nats and the units of the data."""
+        energy = network.base_density.energy(self.potential).sum(axis=0, dtype=np.float64)
+        return float(np.mean(energy - self.log_det))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to go on: at most ``max_slices``, and ``patience`` slices without a better best."""
+
+    max_slices: int = 400
+    patience: int = 25
+    groups: str = "halves"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an observer is told after each slice: surprise in nats by population, and the best."""
+
+    time: int
+    surprise: dict[str, float]
+    best_time: int
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a simulation ended: the time of least validation surprise, and whether it was stopped."""
+
+    best_time: int
+    interrupted: bool
+    elapsed: float
+
+
+def simulate(
+    network: Network,
+    rule: GreedyRule,
+    schedule: Schedule,
+    populations: dict[str, Population],
+    recorder: Recorder,
+    *,
+    seed: int,
+    n_threads: int | None = None,
+    observe: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Let the network evolve and learn, slice after slice, on ``populations["train"]``.
+
+    The slices are appended to ``network``, past the best time too (``Outcome.best_time`` says where
+    validation surprise was least). Any further populations ("test") are only watched.
+
+    Ctrl-C stops within one block of trajectories; the slices completed so far stand.
+
+    Raises
+    ------
+    NeurolpError
+        If a surprise is no longer finite.
+    """
+    began = time.monotonic()
+    with _stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
+        # Present the input: time 0, before any learning.
+        train = populations["train"]
+        surprise = {name: p.surprise(network) for name, p in populations.items()}
+        best, best_time = surprise["validation"], 0
+        recorder.start(surprise, populations["validation"].potential)
+        interrupted = False
+
+        for t in range(1, schedule.max_slices + 1):
+            try:
+                # Draw who is updated with whom in this slice.
+                rng = np.random.default_rng([seed, t])
+                groups = ordered_partition(schedule.groups, network.n_nodes, rng)
+
+                # Learn the slice while the training trajectories move through it ...
+                slice_, local_loss = learn_slice(
+                    network, rule, groups, train.potential, train.log_det, workers
+                )
+                # ... and let everyone else follow.
+                for name, p in populations.items():
+                    if name != "train":
+                        evolve_slice(network, slice_, p.potential, p.log_det, workers)
+            except StopRequested:
+                interrupted = True
+                break
+            network.slices.append(slice_)
+
+            # Measure and record.
+            surprise = {name: p.surprise(network) for name, p in populations.items()}
+            _check_finite(t, surprise)
+            recorder.record(t, surprise, local_loss, populations["validation"].potential)
+
+            # Stop early: validation data alone decide.
+            if surprise["validation"] < best:
+                best, best_time = surprise["validation"], t
+            observe(Progress(t, surprise, best_time, time.monotonic() - began))
+            if t - best_time >= schedule.patience:
+                break
+    return Outcome(best_time, interrupted, time.monotonic() - began)
+
+
+def _check_finite(t: int, surprise: dict[str, float]) -> None:
+    for name, value in surprise.items():
+        if not math.isfinite(value):
+            raise NeurolpError(f"the mean surprise on {name} data became {value} in slice {t}")
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
+
+    Signals reach the main thread only; elsewhere nothing is changed and nothing ever stops early.
+    A second Ctrl-C interrupts at once, as Python does by default.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def stop(signum: int, frame: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)

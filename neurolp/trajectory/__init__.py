@@ -1,0 +1,1 @@
+"""Trajectory files: the format, what is recorded, writing and reading. Knows arrays, no models."""

@@ -1,0 +1,111 @@
+"""What to keep of a simulation: which variables, which nodes, which trajectories, how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.errors import ConfigurationError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Recorder:
+    """Collects a simulation as it runs.
+
+    The mean surprise of every population and the local loss of every node are kept for every slice.
+    *Frames*, the potentials of chosen nodes and trajectories of the validation data, are
+    kept at time 0, every ``every`` slices, and at the last slice.
+
+    Parameters
+    ----------
+    trajectories : int or sequence of int
+        Rows of the validation data to follow: the first so many, or these rows.
+    nodes : sequence of int, optional
+        Nodes whose potentials are kept; all by default.
+    every : int
+        Slices between frames.
+    potential, activity : bool
+        Whether potentials u, and activities a = F(u), go to the file.
+    parameters : bool
+        Whether weights and node maps of every slice go to the file. Without them the file can be
+        analysed but holds no brain that could be loaded.
+    """
+
+    trajectories: int | Sequence[int] = 100
+    nodes: Sequence[int] | None = None
+    every: int = 5
+    potential: bool = True
+    activity: bool = True
+    parameters: bool = True
+
+    surprise: dict[str, list[float]] = field(default_factory=dict, init=False, repr=False)
+    local_loss: list[Array] = field(default_factory=list, init=False, repr=False)
+    frame_times: list[int] = field(default_factory=list, init=False, repr=False)
+    frames: list[Array] = field(default_factory=list, init=False, repr=False)
+    _last: tuple[int, Array] | None = field(default=None, init=False, repr=False)
+
+    def start(self, surprise: dict[str, float], potential: Array) -> None:
+        """Begin a new record at time 0.
+
+        Raises
+        ------
+        ConfigurationError
+            If a chosen node or trajectory does not exist.
+        """
+        n_nodes, n_rows = potential.shape
+        if isinstance(self.trajectories, int):
+            rows = np.arange(min(self.trajectories, n_rows))
+        else:
+            rows = _checked("trajectories", self.trajectories, n_rows)
+        nodes = np.arange(n_nodes) if self.nodes is None else _checked("nodes", self.nodes, n_nodes)
+        if self.every < 1:
+            raise ConfigurationError(f"recorder setting `every` must be >= 1, but is {self.every}")
+        self.chosen_trajectories, self.chosen_nodes = rows, nodes
+        self.surprise = {name: [value] for name, value in surprise.items()}
+        self.local_loss, self.frame_times, self.frames = [], [], []
+        self._keep(0, potential)
+
+    def record(
+        self, time: int, surprise: dict[str, float], local_loss: Array, potential: Array
+    ) -> None:
+        """Add one completed slice."""
+        for name, value in surprise.items():
+            self.surprise[name].append(value)
+        self.local_loss.append(local_loss)
+        self._last = None
+        if time % self.every == 0:
+            self._keep(time, potential)
+        else:
+            self._last = (time, self._chosen(potential))
+
+    def finish(self) -> None:
+        """Add the last slice as a frame if the schedule has not."""
+        if self._last is not None:
+            self.frame_times.append(self._last[0])
+            self.frames.append(self._last[1])
+            self._last = None
+
+    def _keep(self, time: int, potential: Array) -> None:
+        self.frame_times.append(time)
+        self.frames.append(self._chosen(potential))
+
+    def _chosen(self, potential: Array) -> Array:
+        if not (self.potential or self.activity):
+            return np.empty((0, 0))
+        return np.asarray(potential[np.ix_(self.chosen_nodes, self.chosen_trajectories)])
+
+
+def _checked(what: str, chosen: Sequence[int], available: int) -> Array:
+    index = np.asarray(chosen, dtype=np.intp)
+    wrong = index[(index < 0) | (index >= available)]
+    if wrong.size:
+        raise ConfigurationError(
+            f"recorder setting `{what}` must be below {available}, but contains {wrong[0]}"
+        )
+    return index

@@ -1,0 +1,7 @@
+import matplotlib as mpl
+from hypothesis import settings
+
+mpl.use("Agg")
+# Compilation of the first kernel call is slow and says nothing about the example.
+settings.register_profile("laws", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("laws")

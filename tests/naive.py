@@ -1,0 +1,100 @@
+"""Readable oracles: the equations of neurolp, one trajectory and one node at a time, no tricks."""
+
+from itertools import pairwise
+
+import numpy as np
+
+
+def b_spline(grid, k, v):
+    """Tied uniform quadratic B-spline B_k at v, by the Cox-de Boor recursion on uniform knots."""
+    h = grid.spacing
+    v = min(max(v, grid.low), grid.high)
+
+    def untied(j):
+        x = (v - (grid.low + (j - 2) * h)) / h  # support of B_j is x in (0, 3)
+        if 0 <= x < 1:
+            return x * x / 2
+        if 1 <= x < 2:
+            return (-2 * x * x + 6 * x - 3) / 2
+        if 2 <= x <= 3:
+            return (3 - x) ** 2 / 2
+        return 0.0
+
+    n = grid.n_intervals
+    tied = [k + 1]
+    if k == 0:
+        tied.append(0)
+    if k == n - 1:
+        tied.append(n + 1)
+    return sum(untied(j) for j in tied)
+
+
+def node_slope(grid, coefficients, v):
+    """g'(v) = sum_k c_k B_k(v)."""
+    return sum(c * b_spline(grid, k, v) for k, c in enumerate(coefficients[1:]))
+
+
+def node_value(grid, coefficients, v):
+    """g(v) = o + integral from 0 to v of g', by Gauss-Legendre between all the knots on the way."""
+    h, n = grid.spacing, grid.n_intervals
+    ends = sorted([0.0, float(v)])
+    knots = [grid.low + s * h for s in range(n + 1)]
+    ends = [ends[0], *[t for t in knots if ends[0] < t < ends[1]], ends[1]]
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    total = 0.0
+    for a, b in pairwise(ends):
+        for x, w in zip(nodes, weights, strict=True):
+            total += w * (b - a) / 2 * node_slope(grid, coefficients, (a + b) / 2 + x * (b - a) / 2)
+    return coefficients[0] + (total if v >= 0 else -total)
+
+
+def transfer(synapse, u):
+    """All transfer functions of one potential."""
+    return [u] + [np.tanh(synapse.slope * (u - theta)) for theta in synapse.thresholds]
+
+
+def evolve(network, start):
+    """One trajectory through all slices: (u(T), log-determinant)."""
+    u = np.array(start, dtype=float)
+    log_det = 0.0
+    for slice_ in network.slices:
+        for group in slice_:
+            f = np.array([transfer(network.synapse, u[j]) for j in group.sources])
+            f = f.T.ravel() if len(group.sources) else np.zeros(0)
+            weights = _dense(group.weights)
+            for i, node in enumerate(group.targets):
+                v = u[node] + weights[i] @ f + group.bias[i]
+                if network.gain:
+                    bounded = f[len(group.sources) :]
+                    g = _dense(group.gain_weights)[i] @ bounded + group.gain_bias[i]
+                    v = np.exp(g) * u[node] + weights[i] @ f + group.bias[i]
+                    log_det += g
+                u[node] = node_value(network.grid, group.node_map[i], v)
+                log_det += np.log(node_slope(network.grid, group.node_map[i], v))
+    return u, log_det
+
+
+def spline_moments(grid, values, weights):
+    """Moments per bin of one node, as in ``kernels.node_map.spline_moments``."""
+    out = np.zeros((grid.n_intervals + 2, 7))
+    for v, w in zip(values, weights, strict=True):
+        if v < grid.low:
+            bin_, x, powers = 0, (v - grid.low) / grid.spacing, 3
+        elif v >= grid.high:
+            bin_, x, powers = grid.n_intervals + 1, (v - grid.high) / grid.spacing, 3
+        else:
+            s = min(int((v - grid.low) / grid.spacing), grid.n_intervals - 1)
+            bin_, x, powers = s + 1, (v - grid.low) / grid.spacing - s, 7
+        out[bin_, :powers] += w * x ** np.arange(powers)
+    return out
+
+
+def node_map_loss(base, grid, coefficients, values):
+    """Mean local loss of a node map, E(g(v)) - log g'(v)."""
+    g = np.array([node_value(grid, coefficients, v) for v in values])
+    s = np.array([node_slope(grid, coefficients, v) for v in values])
+    return float(np.mean(base.energy(g) - np.log(s)))
+
+
+def _dense(matrix):
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

@@ -1,0 +1,75 @@
+"""Random networks of every kind for the law tests."""
+
+import numpy as np
+from scipy import sparse
+
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.groups import ordered_partition
+from neurolp.brain.network import Network, Synapse
+from neurolp.brain.node_map import SplineGrid
+
+
+def random_network(
+    seed,
+    n_nodes,
+    n_slices=3,
+    groups="halves",
+    kind="full",
+    base="normal",
+    gain=True,
+    strength=0.3,
+    dtype=np.float64,
+    thresholds=(-1.0, 0.5),
+):
+    """Strong random weights, gains and node maps: nothing is small, nothing was learned."""
+    rng = np.random.default_rng(seed)
+    network = Network(
+        random_connectivity(rng, n_nodes, kind),
+        base,
+        Synapse(thresholds, 1.3),
+        gain,
+        SplineGrid(-3.0, 3.5, 7),
+        dtype,
+    )
+    m = network.synapse.n_transfer
+    for _ in range(n_slices):
+        updates = []
+        for targets in ordered_partition(groups, n_nodes, rng):
+            outside = np.ones(n_nodes, dtype=bool)
+            outside[targets] = False
+            sources = network.connectivity.sources_of(targets, outside)
+            t, s = len(targets), len(sources)
+
+            def weights(k, targets=targets, sources=sources, t=t, s=s):
+                values = strength * rng.standard_normal((t, k * s))
+                if kind == "full":
+                    return values
+                allowed = network.connectivity.matrix[np.ix_(targets, sources)]
+                allowed = allowed.toarray() if kind == "sparse" else allowed
+                values *= np.tile(allowed, (1, k))
+                return sparse.csr_array(values) if kind == "sparse" else values
+
+            node_map = network.grid.identity(t)
+            node_map[:, 0] = rng.normal(0, 0.3, t)
+            node_map[:, 1:] = np.exp(rng.normal(0, 0.6, (t, network.grid.n_intervals)))
+            updates.append(
+                network.update(
+                    targets,
+                    sources,
+                    weights(m),
+                    rng.normal(0, 0.3, t),
+                    weights(m - 1) if gain else None,
+                    rng.normal(0, 0.2, t) if gain else np.empty(0),
+                    node_map,
+                )
+            )
+        network.slices.append(tuple(updates))
+    return network
+
+
+def random_connectivity(rng, n_nodes, kind):
+    if kind == "full":
+        return Connectivity.full(n_nodes)
+    edges = rng.random((n_nodes, n_nodes)) < 0.4
+    np.fill_diagonal(edges, False)
+    return Connectivity.from_array(sparse.coo_array(edges) if kind == "sparse" else edges)

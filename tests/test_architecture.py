@@ -1,0 +1,68 @@
+"""Imports point downwards only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "neurolp"
+
+# A module may import from layers below its own, and from its own layer.
+LAYERS = [
+    {"neurolp.__main__"},
+    {"neurolp.cli"},
+    {"neurolp.experiment"},
+    {"neurolp.config", "neurolp.plotting"},
+    {"neurolp", "neurolp.estimators", "neurolp.archive", "neurolp.data", "neurolp.baselines"},
+    {"neurolp.simulation"},
+    {"neurolp.brain", "neurolp.trajectory"},
+    {"neurolp.kernels", "neurolp.principle", "neurolp.problems", "neurolp.errors"},
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module):
+    for k, layer in enumerate(LAYERS):
+        if module in layer or ".".join(module.split(".")[:2]) in layer - {"neurolp"}:
+            return k
+    raise AssertionError(f"{module} has no layer: add it to LAYERS")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "neurolp":  # from neurolp import archive
+                yield from (f"neurolp.{alias.name}" for alias in node.names if alias.name.islower())
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_downwards(path):
+    module = name_of(path)
+    for imported in imports_of(path):
+        if imported.split(".")[0] == "neurolp":
+            assert layer_of(imported) >= layer_of(module), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_kernels_import_numpy_and_numba_only_and_files_know_no_models(path):
+    module, imported = name_of(path), set(imports_of(path))
+    if module.startswith("neurolp.kernels"):
+        allowed = {"__future__", "collections.abc", "math", "typing", "numpy", "numpy.typing",
+                   "numba", "neurolp.kernels._jit"}  # fmt: skip
+        assert imported <= allowed
+    if module.startswith("neurolp.trajectory"):
+        assert not any(name.startswith("neurolp.brain") for name in imported)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_are_short(path):
+    assert len(path.read_text().splitlines()) <= 400

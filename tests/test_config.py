@@ -1,0 +1,90 @@
+"""Configurations: valid ones round-trip, wrong ones get one line with file, key and remedy."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from neurolp import BrainDensity, ConfigurationError, Recorder
+from neurolp.config import BrainSection, Configuration, RecordSection, read_configuration
+
+SIMULATIONS = sorted((Path(__file__).parent.parent / "simulations").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SIMULATIONS, ids=lambda p: p.stem)
+def test_shipped_simulations_are_valid(path):
+    configuration = read_configuration(path)
+    assert configuration.title
+    assert Configuration.model_validate(configuration.model_dump()) == configuration
+
+
+def test_sections_have_the_defaults_of_what_they_configure():
+    """One set of defaults: the command line and Python cannot drift apart."""
+    brain = inspect.signature(BrainDensity.__init__).parameters
+    for name, field in BrainSection.model_fields.items():
+        expected = brain[name].default
+        default = field.get_default()
+        assert default == (list(expected) if isinstance(expected, tuple) else expected), name
+    recorder = inspect.signature(Recorder.__init__).parameters
+    for name, field in RecordSection.model_fields.items():
+        assert field.get_default() == recorder[name].default
+
+
+def write(tmp_path, text):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    return path
+
+
+DATA = '[data]\nname = "wine"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\nname = ", "not valid TOML"),
+        ("", "key 'data' is missing"),
+        ("[data]\n", "key 'data': needs exactly one of 'name' and 'file'"),
+        ('[data]\nname = "wine"\nfile = "x.csv"\n', "needs exactly one of"),
+        ('[data]\nname = "wines"\n', "key 'data.name': input should be 'digits', 'wine'.*but is 'wines'"),
+        (DATA + "[brain]\npatiance = 3\n", "unknown key 'brain.patiance', the nearest valid key is 'brain.patience'"),
+        (DATA + "[brian]\ngain = true\n", "unknown key 'brian', the nearest valid key is"),
+        ("seeed = 1\n" + DATA, "unknown key 'seeed', the nearest valid key is 'seed'"),
+        (DATA + "[brain]\nnode_rate = 1.5\n", "key 'brain.node_rate': input should be less than or equal to 1, but is 1.5"),
+        (DATA + "[brain]\nmax_slices = 'many'\n", "key 'brain.max_slices': .*but is 'many'"),
+        (DATA + "[brain]\ncoupling_ridge = nan\n", "key 'brain.coupling_ridge'"),
+        (DATA + "[record]\ntrajectories = -1\n", "key 'record.trajectories': .*but is -1"),
+        ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
+    ],
+)  # fmt: skip
+def test_wrong_configurations_get_one_line(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        read_configuration(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_override_the_file(tmp_path):
+    path = write(tmp_path, "seed = 1\n" + DATA)
+    configuration = read_configuration(
+        path, ["seed=7", "brain.gain=false", "data.name=digits", "brain.synapse_thresholds=[0.5]"]
+    )
+    assert (configuration.seed, configuration.brain.gain) == (7, False)
+    assert configuration.data.name == "digits"
+    assert configuration.brain.synapse_thresholds == [0.5]
+    for setting, message in (
+        ("seed", "wanted key=value"),
+        ("=3", "wanted key=value"),
+        ("seed.x=3", "'seed' is not a section"),
+        ("brain.gian=true", "nearest valid key is 'brain.gain'"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            read_configuration(path, [setting])
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    path = write(tmp_path, '[data]\nfile = "table.csv"\n[brain]\nconnectivity = "edges.npz"\n')
+    configuration = read_configuration(path)
+    assert configuration.data.file == (tmp_path / "table.csv").resolve()
+    assert configuration.brain.connectivity == (tmp_path / "edges.npz").resolve()

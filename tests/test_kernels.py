@@ -1,0 +1,168 @@
+"""Kernels against their naive twins; run with the JIT and with NUMBA_DISABLE_JIT=1."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from neurolp.brain.network import Synapse
+from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
+from neurolp.errors import NetworkError
+from neurolp.kernels import coupling
+from neurolp.kernels import node_map as kernels
+from tests import naive
+
+GRID = SplineGrid(-3.0, 2.0, 5)
+
+
+def random_maps(rng, n_nodes, grid=GRID):
+    c = grid.identity(n_nodes)
+    c[:, 0] = rng.normal(0, 1, n_nodes)
+    c[:, 1:] = np.exp(rng.normal(0, 1, (n_nodes, grid.n_intervals)))
+    return c
+
+
+def probes():
+    knots = GRID.low + GRID.spacing * np.arange(GRID.n_intervals + 1)
+    beside = np.nextafter(knots, 100), np.nextafter(knots, -100)
+    return np.concatenate([knots, *beside, [-1e6, -50.0, -0.3, 0.0, 1.7, 40.0, 1e6]])
+
+
+def test_the_identity_coefficients_are_the_identity():
+    u = probes()[None, :].copy()
+    log_det = np.zeros(u.shape[1])
+    apply(u, GRID.identity(1), log_det)
+    np.testing.assert_allclose(u[0], probes(), rtol=1e-15, atol=1e-15)
+    np.testing.assert_allclose(log_det, 0, atol=1e-14)
+
+
+def apply(u, coefficients, log_det, node_log_slope=None, grid=GRID):
+    kernels.apply_node_maps(
+        u,
+        np.arange(len(u)),
+        0,
+        grid.low,
+        grid.spacing,
+        grid.table(coefficients),
+        np.empty(u.shape[1], u.dtype),
+        log_det,
+        np.empty(0) if node_log_slope is None else node_log_slope,
+    )
+
+
+def test_node_maps_value_slope_and_inverse():
+    rng = np.random.default_rng(0)
+    c = random_maps(rng, 19)  # more than two blocks of eight nodes
+    u = np.tile(probes(), (19, 1))
+    start, log_det, per_node = u.copy(), np.zeros(u.shape[1]), np.empty(19)
+    apply(u, c, log_det)
+    slopes = np.array([[naive.node_slope(GRID, ci, v) for v in probes()] for ci in c])
+    values = np.array([[naive.node_value(GRID, ci, v) for v in probes()] for ci in c])
+    np.testing.assert_allclose(u, values, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(log_det, np.log(slopes).sum(axis=0), rtol=1e-12)
+    again, log_det_2 = start.copy(), np.zeros(u.shape[1])
+    apply(again, c, log_det_2, per_node)
+    np.testing.assert_allclose(per_node, np.log(slopes).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(log_det_2, log_det, rtol=1e-12)
+    kernels.invert_node_maps(u, np.arange(19), 0, u.shape[1], GRID.low, GRID.spacing, GRID.table(c))
+    np.testing.assert_allclose(u, start, rtol=1e-13, atol=1e-13)
+
+
+def test_inverse_keeps_nan_and_infinity_where_they_are():
+    u = np.array([[np.nan, np.inf, -np.inf, 0.5]])
+    c = random_maps(np.random.default_rng(1), 1)
+    kernels.invert_node_maps(u, np.arange(1), 0, 4, GRID.low, GRID.spacing, GRID.table(c))
+    assert np.isnan(u[0, 0])
+    assert u[0, 1] == np.inf
+    assert u[0, 2] == -np.inf
+
+
+def test_slopes_stay_between_the_smallest_and_largest_coefficient():
+    """The convex-hull property, which is what proves monotonicity."""
+    rng = np.random.default_rng(2)
+    v = np.linspace(-10, 10, 4001)
+    for c in random_maps(rng, 20):
+        u = v[None, :].copy()
+        log_det = np.zeros(len(v))
+        apply(u, c[None, :], log_det)
+        assert np.all(np.diff(u[0]) > 0)
+        assert log_det.min() >= np.log(c[1:].min()) - 1e-12
+        assert log_det.max() <= np.log(c[1:].max()) + 1e-12
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_eight_extreme_slopes_neither_overflow_nor_vanish(dtype):
+    for slope in (SLOPE_MIN, SLOPE_MAX):
+        c = GRID.identity(8)
+        c[:, 1:] = slope
+        u = np.full((8, 3), 0.1, dtype=dtype)
+        log_det = np.zeros(3)
+        kernels.apply_node_maps(
+            u,
+            np.arange(8),
+            0,
+            GRID.low,
+            GRID.spacing,
+            GRID.table(c).astype(dtype),
+            np.empty(3, dtype),
+            log_det,
+            np.empty(0),
+        )
+        np.testing.assert_allclose(log_det, 8 * np.log(slope), rtol=1e-6)
+
+
+def test_coefficients_that_prove_nothing_are_refused():
+    c = GRID.identity(3)
+    c[1, 2] = 0.0
+    with pytest.raises(NetworkError, match="slope coefficients"):
+        GRID.check(c)
+    with pytest.raises(NetworkError, match="must have shape"):
+        GRID.check(GRID.identity(3)[:, 1:])
+
+
+def test_spline_moments():
+    rng = np.random.default_rng(3)
+    u = np.concatenate([2.5 * rng.standard_normal((3, 60)), np.tile(probes()[:60], (3, 1))], axis=1)
+    weight = rng.standard_normal(u.shape)
+    out = np.empty((2, GRID.n_intervals + 2, 7))
+    targets = np.array([2, 0])
+    kernels.spline_moments(
+        u, targets, 0, GRID.low, GRID.spacing, GRID.n_intervals, weight[targets].copy(), out
+    )
+    for i, node in enumerate(targets):
+        expected = naive.spline_moments(GRID, u[node], weight[node])
+        np.testing.assert_allclose(out[i], expected, rtol=1e-10, atol=1e-8)
+
+
+def test_transfer_functions():
+    synapse = Synapse((-1.0, 0.0, 2.0), 1.7)
+    u = np.stack([probes(), probes()[::-1]])
+    out = np.empty((8, u.shape[1]))
+    coupling.transfer(
+        u, np.array([1, 0]), 0, u.shape[1], synapse.slope, np.array(synapse.thresholds), out
+    )
+    for j, node in enumerate((1, 0)):
+        for c in range(u.shape[1]):
+            expected = naive.transfer(synapse, u[node, c])
+            np.testing.assert_allclose(out[j::2, c], expected, rtol=1e-13, atol=1e-14)
+
+
+def test_sparse_product_is_that_of_scipy():
+    rng = np.random.default_rng(4)
+    matrix = sparse.random_array((6, 9), density=0.3, rng=rng, format="csr")
+    features, out = rng.standard_normal((9, 5)), np.full((6, 5), np.nan)
+    coupling.csr_product(matrix.indptr, matrix.indices, matrix.data, features, out)
+    np.testing.assert_allclose(out, matrix @ features, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_uncouple_undoes_couple(gain):
+    rng = np.random.default_rng(5)
+    u, shift, log_gain = (rng.standard_normal((3, 10)) for _ in range(3))
+    bias, gain_bias = rng.standard_normal(3), rng.standard_normal(3 if gain else 0)
+    moved, log_det, targets = u.copy(), np.zeros(10), np.arange(3)
+    coupling.couple(moved, targets, 0, shift, bias, log_gain, gain_bias, log_det)
+    total = log_gain + gain_bias[:, None] if gain else np.zeros((3, 10))
+    np.testing.assert_allclose(moved, np.exp(total) * u + shift + bias[:, None])
+    np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
+    coupling.uncouple(moved, targets, 0, shift, bias, log_gain, gain_bias)
+    np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
