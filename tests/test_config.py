@@ -88,3 +88,11 @@ def test_paths_are_relative_to_the_file(tmp_path):
     configuration = read_configuration(path)
     assert configuration.data.file == (tmp_path / "table.csv").resolve()
     assert configuration.brain.connectivity == (tmp_path / "edges.npz").resolve()
+
+
+def test_every_key_is_documented():
+    from neurolp.config import _all_keys
+
+    text = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+    for key in _all_keys():
+        assert f"`{key.split('.')[-1]}`" in text, key
