@@ -76,8 +76,10 @@ def truth(name: str, seed: int) -> float:
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="*", default=list(DATA_NAMES), choices=[*DATA_NAMES, []])
-    names = parser.parse_args().data
+    parser.add_argument("data", nargs="*", help=f"of {', '.join(DATA_NAMES)}; all by default")
+    names = parser.parse_args().data or list(DATA_NAMES)
+    if unknown := set(names) - set(DATA_NAMES):
+        parser.error(f"unknown data: {', '.join(sorted(unknown))}")
     brain(standardised(load_data("wine")))  # compile
 
     table = Table(title="Mean test log-likelihood (nats, standardised; higher is better)")

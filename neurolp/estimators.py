@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neurolp import archive
 from neurolp.brain.base_density import BASE_NAMES, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.evolution import evolve, rewind
@@ -257,10 +258,7 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         OutputError
             If the file exists and ``overwrite`` is false, or cannot be written.
         """
-        from neurolp import archive
-
-        check_is_fitted(self)
-        archive.save(self, path, overwrite=overwrite)
+        archive.save(self.stored(), path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -271,10 +269,36 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         FormatError
             If the file holds no brain that this release can read.
         """
-        from neurolp import archive
-
-        brain: Self = archive.load(cls, path)
+        stored = archive.load(path)
+        parameters, connectivity = stored.parameters, stored.network.connectivity
+        brain = cls(**parameters, connectivity=connectivity.matrix)
+        brain.network_, brain.n_slices_ = stored.network, stored.n_slices
+        brain.mean_, brain.scale_ = stored.mean, stored.scale
+        brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
+        brain.recorder_ = stored.recorder
+        brain.n_features_in_ = connectivity.n_nodes
+        if stored.feature_names is not None:
+            brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
         return brain
+
+    def stored(self) -> archive.StoredBrain:
+        """The fitted brain as plain data, which is what goes to a file."""
+        check_is_fitted(self)
+        parameters = self.get_params() | {"random_state": self.seed_}
+        del parameters["connectivity"]
+        parameters["synapse_thresholds"] = [float(t) for t in self.synapse_thresholds]
+        names = getattr(self, "feature_names_in_", None)
+        return archive.StoredBrain(
+            network=self.network_,
+            n_slices=self.n_slices_,
+            mean=self.mean_,
+            scale=self.scale_,
+            seed=self.seed_,
+            interrupted=self.interrupted_,
+            recorder=self.recorder_,
+            parameters=parameters,
+            feature_names=None if names is None else tuple(map(str, names)),
+        )
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def run(
     }
     resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
     archive.save(
-        brain,
+        brain.stored(),
         path,
         overwrite=overwrite,
         title=configuration.title or data.title,

@@ -13,8 +13,9 @@ LAYERS = [
     {"neurolp.cli"},
     {"neurolp.experiment"},
     {"neurolp.config", "neurolp.plotting"},
-    {"neurolp", "neurolp.estimators", "neurolp.archive", "neurolp.data", "neurolp.baselines"},
-    {"neurolp.simulation"},
+    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
+    {"neurolp.archive", "neurolp.simulation"},
+    {"neurolp.packing"},
     {"neurolp.brain", "neurolp.trajectory"},
     {"neurolp.kernels", "neurolp.principle", "neurolp.problems", "neurolp.errors"},
 ]

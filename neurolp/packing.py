@@ -1,0 +1,191 @@
+"""Parameters of a network <-> the labelled arrays of a trajectory file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.network import Network, Slice, Synapse
+from neurolp.brain.node_map import SplineGrid
+from neurolp.trajectory.format import Contents
+from neurolp.trajectory.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def pack_description(network: Network) -> dict[str, Any]:
+    """Everything about a network that is not an array over nodes or slices."""
+    return {
+        "base": network.base,
+        "gain": network.gain,
+        "dtype": str(np.dtype(network.dtype)),
+        "connectivity": network.connectivity.kind,
+        "synapse_thresholds": np.array(network.synapse.thresholds),
+        "synapse_slope": network.synapse.slope,
+        "spline_low": network.grid.low,
+        "spline_high": network.grid.high,
+        "spline_intervals": network.grid.n_intervals,
+    }
+
+
+def unpack_network(file: Trajectory) -> Network:
+    """Rebuild the network in a trajectory file; every part of it is validated again."""
+    about = file.brain
+    network = Network(
+        _unpack_connectivity(file),
+        about["base"],
+        Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
+        bool(about["gain"]),
+        SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
+        np.dtype(about["dtype"]),
+    )
+    names = ["group", "bias", "node_map", "weights"]
+    names += ["gain_bias", "gain_weights"] if network.gain else []
+    arrays = {name: file[name].values for name in names}
+    keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
+    network.slices = [
+        _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
+        for t in range(len(arrays["bias"]))
+    ]
+    return network
+
+
+def pack_parameters(out: Contents, network: Network) -> None:
+    """Add weights, biases, node maps and groups of all slices."""
+    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(network.slices)
+    group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
+    gain_bias = np.zeros_like(bias)
+    node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
+    for t, slice_ in enumerate(network.slices):
+        for g, update in enumerate(slice_):
+            group[t, update.targets] = g
+            bias[t, update.targets] = update.bias
+            node_map[t, update.targets] = update.node_map
+            if network.gain:
+                gain_bias[t, update.targets] = update.gain_bias
+    out.add_coordinate(
+        "transfer", np.arange(m), "1", "transfer function of an edge: 0 identity, m tanh_m"
+    )
+    out.add_coordinate("bounded_transfer", np.arange(1, m), "1", "transfer function, tanh only")
+    out.add_coordinate(
+        "coefficient",
+        np.arange(network.grid.n_coefficients),
+        "1",
+        "coefficient of a node map: 0 offset, k slope of B-spline k",
+    )
+    out.add("group", ("slice", "node"), group, "1", "position of a node's group in the slice")
+    out.add("bias", ("slice", "node"), bias, "1/slice", "constant input c_i")
+    out.add(
+        "node_map",
+        ("slice", "node", "coefficient"),
+        node_map,
+        "1",
+        "offset and positive slope coefficients of the monotone node map",
+    )
+    dims: tuple[str, ...] = ("target", "source")
+    if network.connectivity.kind == "sparse":
+        edges = network.connectivity.matrix.tocoo()
+        out.add_coordinate("edge", np.arange(edges.nnz), "1", "edge, sorted by target and source")
+        out.add("edge_target", ("edge",), edges.row.astype(np.int64), "1", "node the edge enters")
+        out.add("edge_source", ("edge",), edges.col.astype(np.int64), "1", "node the edge leaves")
+        dims = ("edge",)
+    else:
+        out.add_coordinate("target", np.arange(n), "1", "node an edge enters")
+        out.add_coordinate("source", np.arange(n), "1", "node an edge leaves")
+        if network.connectivity.kind == "dense":
+            out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
+    out.add(
+        "weights",
+        ("slice", "transfer", *dims),
+        _all_weights(network, m, "weights"),
+        "1/slice",
+        "w of every edge and transfer function; 0 inside a group",
+    )
+    if network.gain:
+        out.add("gain_bias", ("slice", "node"), gain_bias, "1/slice", "constant log-gain")
+        out.add(
+            "gain_weights",
+            ("slice", "bounded_transfer", *dims),
+            _all_weights(network, m - 1, "gain_weights"),
+            "1/slice",
+            "gain modulation gamma of every edge and bounded transfer function",
+        )
+
+
+def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
+    """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
+    n, n_slices = network.n_nodes, len(network.slices)
+    shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
+    is_sparse = network.connectivity.kind == "sparse"
+    if is_sparse:
+        shape = (n_slices, n_transfer, network.connectivity.n_edges)
+        keys = _edge_keys(network)
+    out = np.zeros(shape, network.dtype)
+    for t, slice_ in enumerate(network.slices):
+        for update in slice_:
+            s = len(update.sources)
+            weights = getattr(update, name)
+            if is_sparse:
+                coo = weights.tocoo()
+                key = update.targets[coo.row] * n + update.sources[coo.col % s]
+                out[t, coo.col // s, np.searchsorted(keys, key)] = coo.data
+            else:
+                for k in range(n_transfer):
+                    block = weights[:, k * s : (k + 1) * s]
+                    out[t, k][np.ix_(update.targets, update.sources)] = block
+    return out
+
+
+def _edge_keys(network: Network) -> Array:
+    edges = network.connectivity.matrix.tocoo()
+    return np.asarray(edges.row.astype(np.int64) * network.n_nodes + edges.col)
+
+
+def _unpack_connectivity(file: Trajectory) -> Connectivity:
+    kind, n = file.brain["connectivity"], len(file["mean"])
+    if kind == "full":
+        return Connectivity.full(n)
+    if kind == "dense":
+        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n)
+    row, column = file["edge_target"].values, file["edge_source"].values
+    ones = np.ones(len(row), dtype=np.bool_)
+    return Connectivity.from_array(sparse.csr_array((ones, (row, column)), (n, n)), n)
+
+
+def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
+    updates = []
+    n = network.n_nodes
+    for g in range(int(at["group"].max()) + 1):
+        targets = np.flatnonzero(at["group"] == g)
+        sources = network.connectivity.sources_of(targets, at["group"] != g)
+
+        def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
+            if network.connectivity.kind != "sparse":
+                blocks = at[name][:, targets[:, None], sources]
+                return blocks.transpose(1, 0, 2).reshape(len(targets), -1)
+            near = [network.connectivity.presynaptic(int(i), sources) for i in targets]
+            row = np.repeat(np.arange(len(targets)), [len(k) for k in near])
+            position = np.concatenate(near) if near else np.empty(0, np.intp)
+            edge = np.searchsorted(keys, targets[row] * n + sources[position])
+            k, s = len(at[name]), len(sources)
+            columns = (np.arange(k)[:, None] * s + position).ravel()
+            return sparse.csr_array(
+                (at[name][:, edge].ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
+            )
+
+        updates.append(
+            network.update(
+                targets,
+                sources,
+                chosen("weights"),
+                at["bias"][targets],
+                chosen("gain_weights") if network.gain else None,
+                at["gain_bias"][targets] if network.gain else np.empty(0),
+                at["node_map"][targets],
+            )
+        )
+    return tuple(updates)
