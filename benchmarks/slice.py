@@ -14,7 +14,7 @@ import numpy as np
 
 from neurolp import BrainDensity
 from neurolp.brain.evolution import evolve_slice, rewind
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, Slice
 from neurolp.brain.parallel import Workers, available_threads
 
 
@@ -22,7 +22,8 @@ def random_slice(n_nodes: int, dtype: str) -> Network:
     """One slice of a fully connected brain with the default synapses, random parameters."""
     rng = np.random.default_rng(0)
     brain = BrainDensity(dtype=dtype)
-    network = brain._new_network(n_nodes)
+    brain.n_features_in_ = n_nodes
+    network = brain._new_network(n_rows=1000)
     halves = np.arange(n_nodes // 2), np.arange(n_nodes // 2, n_nodes)
     m, s = network.synapse.n_transfer, n_nodes // 2
 
@@ -32,11 +33,13 @@ def random_slice(n_nodes: int, dtype: str) -> Network:
     node_map = network.grid.identity(s)
     node_map[:, 1:] = np.exp(rng.normal(0, 0.2, (s, network.grid.n_intervals)))
     network.slices.append(
-        tuple(
-            network.update(
-                targets, sources, weights(m), np.zeros(s), weights(m - 1), np.zeros(s), node_map
+        Slice(
+            tuple(
+                network.update(
+                    targets, sources, weights(m), np.zeros(s), weights(m - 1), np.zeros(s), node_map
+                )
+                for targets, sources in (halves, halves[::-1])
             )
-            for targets, sources in (halves, halves[::-1])
         )
     )
     return network
@@ -55,11 +58,11 @@ def measure(dtype: str, n_nodes: int, n_trajectories: int, repeats: int) -> None
     slice_ = network.slices[0]
     rng = np.random.default_rng(1)
     start = rng.standard_normal((n_nodes, n_trajectories)).astype(dtype)
-    features = rng.standard_normal((slice_[0].n_features, n_trajectories)).astype(dtype)
-    bounded = features[len(slice_[0].sources) :].copy()
+    features = rng.standard_normal((slice_.groups[0].n_features, n_trajectories)).astype(dtype)
+    bounded = features[len(slice_.groups[0].sources) :].copy()
 
     def products() -> None:
-        for g in slice_:
+        for g in slice_.groups:
             g.weights @ features
             g.gain_weights @ bounded
 
@@ -75,7 +78,7 @@ def measure(dtype: str, n_nodes: int, n_trajectories: int, repeats: int) -> None
         if k == 0:  # compiled and warm
             limit, ours = [], []
     back = [timed(lambda: rewind(network, start)) for _ in range(3)]
-    flop = sum(2 * (g.weights.size + g.gain_weights.size) * n_trajectories for g in slice_)
+    flop = sum(2 * (g.weights.size + g.gain_weights.size) * n_trajectories for g in slice_.groups)
     print(
         f"{dtype}: matrix products alone {1e3 * np.median(limit):.1f} ms "
         f"({flop / np.median(limit) / 1e9:.0f} GFLOP/s), slice {1e3 * np.median(ours):.1f} ms, "

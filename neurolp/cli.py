@@ -209,10 +209,10 @@ def _surprises(progress: Progress) -> str:
 
 
 def _print_result(result: Result, seconds: float) -> None:
-    table = Table(title="Test log-likelihood per sample: higher is better")
+    table = Table(title="Test log-likelihood per sample (nats): higher is better")
     table.add_column("model")
-    table.add_column("nats", justify="right")
-    table.add_column("nats, standardised", justify="right")
+    table.add_column("units of the data", justify="right")
+    table.add_column("standardised", justify="right")
     discrete = result.rows[0].bits_per_dim is not None
     if discrete:
         table.add_column("bits / dim", justify="right")

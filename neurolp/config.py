@@ -56,16 +56,17 @@ class BrainSection(_Section):
         default=None, description="NPY (boolean) or SciPy sparse NPZ matrix; full when absent"
     )
     gain: bool = True
+    rotation: bool | Literal["auto"] = "auto"
     synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveFloat = 2.0
     spline_range: PositiveFloat = 3.5
-    spline_intervals: int = Field(default=14, ge=2, le=1000)
+    spline_intervals: int | None = Field(default=None, ge=2, le=1000)
     max_slices: NonNegativeInt = 400
     patience: PositiveInt = 25
     coupling_rate: float = Field(default=0.03, ge=0, le=1)
-    node_rate: float = Field(default=0.4, ge=0, le=1)
+    node_rate: float = Field(default=0.5, ge=0, le=1)
     coupling_ridge: NonNegativeFloat = 20.0
-    node_ridge: NonNegativeFloat = 4.0
+    node_ridge: NonNegativeFloat = 8.0
     dtype: Literal["float64", "float32"] = "float64"
     n_threads: PositiveInt | None = None
 

@@ -45,6 +45,7 @@ def unpack_network(file: Trajectory) -> Network:
     )
     names = ["group", "bias", "node_map", "weights"]
     names += ["gain_bias", "gain_weights"] if network.gain else []
+    names += ["rotation"] if "rotation" in file else []
     arrays = {name: file[name].values for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     network.slices = [
@@ -61,7 +62,7 @@ def pack_parameters(out: Contents, network: Network) -> None:
     gain_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
     for t, slice_ in enumerate(network.slices):
-        for g, update in enumerate(slice_):
+        for g, update in enumerate(slice_.groups):
             group[t, update.targets] = g
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
@@ -86,6 +87,16 @@ def pack_parameters(out: Contents, network: Network) -> None:
         "1",
         "offset and positive slope coefficients of the monotone node map",
     )
+    if network.slices and network.slices[0].rotation is not None:
+        rotations = np.array([slice_.rotation for slice_ in network.slices])
+        out.add_coordinate("rotated_node", np.arange(n), "1", "node after the rotation")
+        out.add(
+            "rotation",
+            ("slice", "rotated_node", "node"),
+            rotations,
+            "1",
+            "orthogonal matrix applied to the potentials at the start of the slice",
+        )
     dims: tuple[str, ...] = ("target", "source")
     if network.connectivity.kind == "sparse":
         edges = network.connectivity.matrix.tocoo()
@@ -126,7 +137,7 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
     for t, slice_ in enumerate(network.slices):
-        for update in slice_:
+        for update in slice_.groups:
             s = len(update.sources)
             weights = getattr(update, name)
             if is_sparse:
@@ -188,4 +199,4 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 at["node_map"][targets],
             )
         )
-    return tuple(updates)
+    return Slice(tuple(updates), at.get("rotation"))

@@ -195,7 +195,8 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
     if "weights" not in trajectory or len(trajectory["weights"]) == 0:
         return out
-    plot_weights(trajectory, figure("weights", 6, 5).subplots())
+    if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
+        plot_weights(trajectory, figure("weights", 6, 5).subplots())
     plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
     rows = recorded_rows(trajectory)
     if rows is None:

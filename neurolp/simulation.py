@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
-from neurolp.brain.groups import ordered_partition
+from neurolp.brain.groups import ordered_partition, random_rotation
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
@@ -49,11 +49,16 @@ class Population:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to go on: at most ``max_slices``, and ``patience`` slices without a better best."""
+    """When to stop, and what is drawn at random for each slice.
+
+    At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
+    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
+    """
 
     max_slices: int = 400
     patience: int = 25
     groups: str = "halves"
+    rotation: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,14 @@ def simulate(
 
         for t in range(1, schedule.max_slices + 1):
             try:
-                # Draw who is updated with whom in this slice.
+                # Draw who is updated with whom in this slice, and how to look at it.
                 rng = np.random.default_rng([seed, t])
                 groups = ordered_partition(schedule.groups, network.n_nodes, rng)
+                rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
                 # Learn the slice while the training trajectories move through it ...
                 slice_, local_loss = learn_slice(
-                    network, rule, groups, train.potential, train.log_det, workers
+                    network, rule, groups, rotation, train.potential, train.log_det, workers
                 )
                 # ... and let everyone else follow.
                 for name, p in populations.items():

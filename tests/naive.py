@@ -58,7 +58,9 @@ def evolve(network, start):
     u = np.array(start, dtype=float)
     log_det = 0.0
     for slice_ in network.slices:
-        for group in slice_:
+        if slice_.rotation is not None:
+            u = slice_.rotation @ u
+        for group in slice_.groups:
             f = np.array([transfer(network.synapse, u[j]) for j in group.sources])
             f = f.T.ravel() if len(group.sources) else np.zeros(0)
             weights = _dense(group.weights)

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.groups import ordered_partition
-from neurolp.brain.network import Network, Synapse
+from neurolp.brain.groups import ordered_partition, random_rotation
+from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
 
 
@@ -20,6 +20,7 @@ def random_network(
     strength=0.3,
     dtype=np.float64,
     thresholds=(-1.0, 0.5),
+    rotation=False,
 ):
     """Strong random weights, gains and node maps: nothing is small, nothing was learned."""
     rng = np.random.default_rng(seed)
@@ -63,7 +64,8 @@ def random_network(
                     node_map,
                 )
             )
-        network.slices.append(tuple(updates))
+        turn = random_rotation(n_nodes, rng) if rotation else None
+        network.slices.append(Slice(tuple(updates), turn))
     return network
 
 

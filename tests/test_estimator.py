@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from neurolp import BrainDensity, DataError, NetworkError, Recorder
+from neurolp import BrainDensity, DataError, NetworkError, NeurolpError, Recorder
 from neurolp.simulation import Progress
 
 
@@ -118,7 +118,7 @@ def test_works_in_pipelines_and_searches(iris):
 def test_float32(iris):
     a = BrainDensity(random_state=0, max_slices=20, patience=100).fit(iris)
     b = BrainDensity(random_state=0, max_slices=20, patience=100, dtype="float32").fit(iris)
-    assert b.network_.slices[0][0].weights.dtype == np.float32
+    assert b.network_.slices[0].groups[0].weights.dtype == np.float32
     np.testing.assert_allclose(a.score_samples(iris), b.score_samples(iris), atol=0.02)
 
 
@@ -152,9 +152,15 @@ def test_bad_arguments_are_named(iris, brain):
         ("validation_fraction", 2.0),
         ("synapse_slope", -1.0),
         ("coupling_ridge", float("nan")),
+        ("rotation", 1),
     ):
         with pytest.raises(ValueError, match=name.removeprefix("synapse_")):
             BrainDensity(**{name: value}).fit(iris)
+    twins = np.repeat(iris[:, :2], 2, axis=1)
+    with pytest.raises(NeurolpError, match="coupling_ridge must be larger"):
+        BrainDensity(coupling_ridge=0.0, groups="each", random_state=0).fit(twins)
+    with pytest.raises(NeurolpError, match="node_ridge must be larger"):
+        BrainDensity(node_ridge=0.0, spline_intervals=60, random_state=0).fit(iris)
     for wrong, message in (
         (np.ones((3, 3), dtype=bool), r"must have shape \(4, 4\)"),
         (np.eye(4, dtype=bool), "no self-edges, but node 0"),

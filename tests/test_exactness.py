@@ -18,6 +18,7 @@ networks = st.fixed_dictionaries(
         "kind": st.sampled_from(["full", "dense", "sparse"]),
         "base": st.sampled_from(["normal", "logistic"]),
         "gain": st.booleans(),
+        "rotation": st.booleans(),
         "thresholds": st.sampled_from([(), (0.0,), (-1.0, 0.5)]),
     }
 )
@@ -75,9 +76,13 @@ def test_potentials_at_knots_and_beyond_go_back_and_forth(kind, seed):
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
 @pytest.mark.parametrize("groups", ["halves", "each"])
 @pytest.mark.parametrize("n_nodes", [1, 2, 5, 12, 40])
-def test_log_det_is_that_of_the_jacobian(n_nodes, groups, kind):
+@pytest.mark.parametrize("rotation", [False, True])
+def test_log_det_is_that_of_the_jacobian(rotation, n_nodes, groups, kind):
     """Against the determinant of the full Jacobian, which knows nothing of triangular updates."""
-    network = random_network(3, n_nodes, groups=groups, kind=kind, strength=0.3 / np.sqrt(n_nodes))
+    strength = 0.3 / np.sqrt(n_nodes)
+    network = random_network(
+        3, n_nodes, groups=groups, kind=kind, strength=strength, rotation=rotation
+    )
     rng = np.random.default_rng(1)
     for scale in (1.0, 30.0):  # the second far out in the tails
         u = scale * rng.standard_normal((n_nodes, 1))
@@ -94,7 +99,9 @@ def dual_jacobian(network, u):
     u = np.array(u)
     jacobian = np.eye(len(u))
     for slice_ in network.slices:
-        for group in slice_:
+        if slice_.rotation is not None:
+            u, jacobian = slice_.rotation @ u, slice_.rotation @ jacobian
+        for group in slice_.groups:
             f, df = _features(network.synapse, u[group.sources])
             weights, gains = naive._dense(group.weights), None
             if network.gain:
@@ -154,7 +161,8 @@ def test_one_dimensional_density_integrates_to_one(seed, base):
 @pytest.mark.parametrize("groups", ["halves", "each"])
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
 def test_two_dimensional_density_integrates_to_one(kind, groups, base):
-    network = random_network(11, 2, groups=groups, kind=kind, base=base)
+    rotation = kind == "full"
+    network = random_network(11, 2, groups=groups, kind=kind, base=base, rotation=rotation)
     # The box holds the images of the boundary of a box of potentials that leaves 4e-9 outside.
     edge = base_density(base).potential(np.array(1e-9))
     ring = np.linspace(edge, -edge, 2001)
@@ -212,7 +220,7 @@ def test_full_equals_sparse_with_all_edges():
     from scipy import sparse
 
     from neurolp.brain.connectivity import Connectivity
-    from neurolp.brain.network import Network
+    from neurolp.brain.network import Network, Slice
 
     edges = sparse.csr_array(~np.eye(5, dtype=bool))
     twin = Network(
@@ -220,17 +228,19 @@ def test_full_equals_sparse_with_all_edges():
     )
     for slice_ in full.slices:
         twin.slices.append(
-            tuple(
-                twin.update(
-                    g.targets,
-                    g.sources,
-                    sparse.csr_array(g.weights),
-                    g.bias,
-                    sparse.csr_array(g.gain_weights),
-                    g.gain_bias,
-                    g.node_map,
+            Slice(
+                tuple(
+                    twin.update(
+                        g.targets,
+                        g.sources,
+                        sparse.csr_array(g.weights),
+                        g.bias,
+                        sparse.csr_array(g.gain_weights),
+                        g.gain_bias,
+                        g.node_map,
+                    )
+                    for g in slice_.groups
                 )
-                for g in slice_
             )
         )
     u = np.random.default_rng(0).standard_normal((5, 50))
@@ -251,23 +261,25 @@ def test_relabelling_nodes_relabels_the_result():
     network = random_network(6, 5)
     order = np.array([3, 0, 4, 1, 2])
     where = np.argsort(order)
-    from neurolp.brain.network import GroupUpdate, Network
+    from neurolp.brain.network import GroupUpdate, Network, Slice
 
     twin = Network(network.connectivity, network.base, network.synapse, network.gain, network.grid)
     for slice_ in network.slices:
         twin.slices.append(
-            tuple(
-                GroupUpdate(
-                    where[g.targets],
-                    where[g.sources],
-                    g.weights,
-                    g.bias,
-                    g.gain_weights,
-                    g.gain_bias,
-                    g.node_map,
-                    g.grid,
+            Slice(
+                tuple(
+                    GroupUpdate(
+                        where[g.targets],
+                        where[g.sources],
+                        g.weights,
+                        g.bias,
+                        g.gain_weights,
+                        g.gain_bias,
+                        g.node_map,
+                        g.grid,
+                    )
+                    for g in slice_.groups
                 )
-                for g in slice_
             )
         )
     u = np.random.default_rng(0).standard_normal((5, 20))

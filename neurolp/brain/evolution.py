@@ -57,8 +57,7 @@ def evolve(
 
     def run(block: Block) -> None:
         for slice_ in slices:
-            for group in slice_:
-                evolve_group(network, group, u, log_det, block)
+            _evolve_block(network, slice_, u, log_det, block)
 
     with Workers(n_threads) as workers:
         workers.map(run, _blocks(slices, u))
@@ -70,7 +69,8 @@ def rewind(
 ) -> Array:
     """Run time backward: u(T) -> u(0), the exact inverse of :func:`evolve`.
 
-    Groups are undone in reverse order: invert the node maps, subtract the input, undo the gain.
+    Groups are undone in reverse order: invert the node maps, subtract the input, undo the gain;
+    then the rotation, if any, is turned back.
     Parameters and errors as for :func:`evolve`.
     """
     u = _own_copy(network, potential)
@@ -78,8 +78,10 @@ def rewind(
 
     def run(block: Block) -> None:
         for slice_ in reversed(slices):
-            for group in reversed(slice_):
+            for group in reversed(slice_.groups):
                 _rewind_group(network, group, u, block)
+            if slice_.rotation is not None:
+                rotate(slice_.rotation.T, u, block)
 
     with Workers(n_threads) as workers:
         workers.map(run, _blocks(slices, u))
@@ -92,16 +94,29 @@ def evolve_slice(
     """Move ``potential`` (n_nodes, n_trajectories) through one slice, in place."""
 
     def run(block: Block) -> None:
-        for group in slice_:
-            evolve_group(network, group, potential, log_det, block)
+        _evolve_block(network, slice_, potential, log_det, block)
 
     workers.map(run, _blocks([slice_], potential))
 
 
-def evolve_group(
+def rotate(rotation: Array, potential: Array, block: Block) -> None:
+    """Replace u by Q u on one block of trajectories, in place."""
+    columns = slice(block[0], sum(block))
+    potential[:, columns] = rotation.astype(potential.dtype) @ potential[:, columns]
+
+
+def _evolve_block(
+    network: Network, slice_: Slice, potential: Array, log_det: Array, block: Block
+) -> None:
+    if slice_.rotation is not None:
+        rotate(slice_.rotation, potential, block)
+    for group in slice_.groups:
+        _evolve_group(network, group, potential, log_det, block)
+
+
+def _evolve_group(
     network: Network, group: GroupUpdate, potential: Array, log_det: Array, block: Block
 ) -> None:
-    """Update one group on one block of trajectories, in place."""
     start, width = block
     shift, log_gain = synaptic_input(network, group, potential, block)
     couple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias, log_det)
@@ -168,5 +183,5 @@ def _own_copy(network: Network, potential: Array) -> Array:
 
 
 def _blocks(slices: Any, potential: Array) -> list[Block]:
-    widest = max((group.n_features for slice_ in slices for group in slice_), default=1)
+    widest = max((group.n_features for slice_ in slices for group in slice_.groups), default=1)
     return column_blocks(potential.shape[1], widest)

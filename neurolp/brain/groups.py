@@ -1,4 +1,4 @@
-"""Ordered partitions of the nodes: who is updated together within a slice."""
+"""What is drawn at random for a slice: who is updated together, and the rotation."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ def ordered_partition(groups: str, n_nodes: int, rng: np.random.Generator) -> li
     else:
         raise ValueError(f"argument `groups` must be one of {GROUP_NAMES}, but is {groups!r}")
     return [part for part in parts if len(part)]
+
+
+def random_rotation(n_nodes: int, rng: np.random.Generator) -> Array:
+    """Draw a rotation uniformly: an orthogonal (n, n) matrix with determinant 1.
+
+    The QR factors of a Gaussian matrix, with the signs fixed so that Q is Haar-distributed
+    (Mezzadri, arXiv:math-ph/0609050).
+    """
+    q, r = np.linalg.qr(rng.standard_normal((n_nodes, n_nodes)))
+    q *= np.sign(np.diagonal(r))
+    if np.linalg.det(q) < 0:
+        q[:, 0] *= -1
+    return np.asarray(q)

@@ -24,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from neurolp.brain.evolution import synaptic_input
+from neurolp.brain.evolution import rotate, synaptic_input
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.parallel import Block, Workers, column_blocks
+from neurolp.errors import NeurolpError
 from neurolp.kernels.coupling import couple, transfer
 from neurolp.kernels.node_map import apply_node_maps, spline_moments
 
@@ -41,15 +42,16 @@ class GreedyRule:
     """Rates (fractions of a Newton step) and ridges (in units of n_parameters / n_rows)."""
 
     coupling_rate: float = 0.03
-    node_rate: float = 0.4
+    node_rate: float = 0.5
     coupling_ridge: float = 20.0
-    node_ridge: float = 4.0
+    node_ridge: float = 8.0
 
 
 def learn_slice(
     network: Network,
     rule: GreedyRule,
     groups: list[Array],
+    rotation: Array | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -60,6 +62,8 @@ def learn_slice(
     ----------
     groups : list of arrays
         Ordered partition of the nodes.
+    rotation : array of shape (n_nodes, n_nodes), optional
+        Rotation of the potentials before the groups.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
 
@@ -68,19 +72,25 @@ def learn_slice(
     slice_ : tuple of GroupUpdate
         The learned parameters.
     local_loss : array of shape (n_nodes,)
-        Mean local loss of each node in nats; its sum is the change of the mean surprise.
+        Mean local loss of each node in nats; its sum is the change of the mean surprise. The
+        change of a node's energy by the rotation is counted as its own.
     """
     updates = []
-    local_loss = np.empty(network.n_nodes)
+    local_loss = np.zeros(network.n_nodes)
+    if rotation is not None:
+        everyone = np.arange(network.n_nodes)
+        blocks = column_blocks(potential.shape[1], 2 * network.n_nodes)
+        local_loss -= _energy(network, everyone, potential, blocks, workers)
+        workers.map(lambda block: rotate(rotation, potential, block), blocks)
+        local_loss += _energy(network, everyone, potential, blocks, workers)
     for targets in groups:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
         outside[targets] = False
         sources = network.connectivity.sources_of(targets, outside)
-        update, local_loss[targets] = _learn_group(
-            network, rule, targets, sources, potential, log_det, workers
-        )
+        update, loss = _learn_group(network, rule, targets, sources, potential, log_det, workers)
+        local_loss[targets] += loss
         updates.append(update)
-    return tuple(updates), local_loss
+    return Slice(tuple(updates), rotation), local_loss
 
 
 def _learn_group(
@@ -93,15 +103,10 @@ def _learn_group(
     workers: Workers,
 ) -> tuple[GroupUpdate, Array]:
     n_rows = potential.shape[1]
-    base = network.base_density
     blocks = column_blocks(n_rows, network.synapse.n_transfer * len(sources) + len(targets))
 
-    def energy(block: Block) -> Array:
-        u = potential[targets, block[0] : sum(block)]
-        return np.asarray(base.energy(u).sum(axis=1, dtype=np.float64))
-
     # 1. Coupling: listen to the others, move by a small part of what they predict.
-    before = sum(workers.map(energy, blocks))
+    before = _energy(network, targets, potential, blocks, workers)
     draft = network.update(
         targets,
         sources,
@@ -142,8 +147,20 @@ def _learn_group(
         return log_slope
 
     log_slope = sum(workers.map(reshape, blocks))
-    after = sum(workers.map(energy, blocks))
-    return update, (after - before - gain - log_slope) / n_rows
+    after = _energy(network, targets, potential, blocks, workers)
+    return update, after - before - (gain + log_slope) / n_rows
+
+
+def _energy(
+    network: Network, nodes: Array, potential: Array, blocks: list[Block], workers: Workers
+) -> Array:
+    """Mean energy E(u) of each of the nodes, nats."""
+
+    def energy(block: Block) -> Array:
+        u = potential[nodes, block[0] : sum(block)]
+        return np.asarray(network.base_density.energy(u).sum(axis=1, dtype=np.float64))
+
+    return np.asarray(sum(workers.map(energy, blocks)) / potential.shape[1])
 
 
 # --- coupling -------------------------------------------------------------------------------------
@@ -286,7 +303,12 @@ def _ridge_step(gram: Array, right: Array, ridge: float, n_rows: int) -> Array:
     k = len(gram)
     penalised = gram.copy()
     penalised[np.arange(k - 1), np.arange(k - 1)] += ridge * k / n_rows
-    factor = linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+    try:
+        factor = linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError as error:
+        raise NeurolpError(
+            "the presynaptic potentials are linearly dependent: coupling_ridge must be larger"
+        ) from error
     return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
 
 
@@ -316,7 +338,12 @@ def _node_maps(network: Network, rule: GreedyRule, moments: Any, n_rows: int) ->
     gradient = psi @ value.T - one @ slope.T
     hessian = (curvature @ value_pairs.T + one @ slope_pairs.T).reshape(-1, k, k)
     hessian[:, np.arange(k), np.arange(k)] += rule.node_ridge * k / n_rows
-    step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+    try:
+        step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError as error:
+        raise NeurolpError(
+            "a spline interval holds no potentials: node_ridge must be larger"
+        ) from error
     lowest = np.minimum(step[:, 1:].min(axis=1), -1e-300)
     highest = np.maximum(step[:, 1:].max(axis=1), 1e-300)
     rate = np.minimum(rule.node_rate, (1.0 - _SLOPE_FLOOR) / -lowest)

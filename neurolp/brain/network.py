@@ -82,7 +82,17 @@ class GroupUpdate:
         return int(self.weights.shape[1])
 
 
-Slice = tuple[GroupUpdate, ...]
+@dataclass(frozen=True)
+class Slice:
+    """One slice of time: an optional rotation of all potentials, then the groups in their order.
+
+    ``rotation`` is an orthogonal matrix Q with determinant 1, (n_nodes, n_nodes): u becomes Q u,
+    the flow of an antisymmetric linear drift, which leaves the log-determinant alone. It shows the
+    nodes directions that are not visible along the axes.
+    """
+
+    groups: tuple[GroupUpdate, ...]
+    rotation: Array | None = None
 
 
 @dataclass

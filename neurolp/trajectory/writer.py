@@ -97,19 +97,11 @@ def _dataset(file: Any, name: str, variable: Variable) -> Any:
         encoded = np.char.encode(values, "utf-8")
         length = max(encoded.dtype.itemsize, 1)
         values = encoded.astype(h5py.string_dtype("utf-8", length))
-    # The checksum turns a flipped bit into a read error; it needs chunks, which need elements.
-    filters = (
-        {
-            "chunks": True,
-            "compression": "gzip",
-            "compression_opts": 1,
-            "shuffle": True,
-            "fletcher32": True,
-        }
-        if values.size
-        else {}
-    )
-    dataset = file.create_dataset(name, data=values, **filters)
+    # The checksum turns a flipped bit into a read error; it needs chunks, which need elements. No
+    # shuffle filter: weights are half zeros (nodes of one group), and whole zeros compress better
+    # than their shuffled bytes (digits: 17 MB against 21 MB, and faster).
+    filters = {"chunks": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+    dataset = file.create_dataset(name, data=values, **(filters if values.size else {}))
     dataset.attrs["units"] = variable.units
     dataset.attrs["description"] = variable.description
     return dataset

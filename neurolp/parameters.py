@@ -1,0 +1,56 @@
+"""Parameters of the estimators: whether they are in range, and what seed they mean."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from neurolp.brain.base_density import BASE_NAMES
+from neurolp.brain.groups import GROUP_NAMES
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for the first parameter of ``BrainDensity`` that is out of range."""
+    for name, choices in (
+        ("base", BASE_NAMES),
+        ("groups", GROUP_NAMES),
+        ("dtype", ("float64", "float32")),
+    ):
+        if parameters[name] not in choices:
+            raise ValueError(
+                f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
+            )
+    for name, low, high in (
+        ("coupling_rate", 0.0, 1.0),
+        ("node_rate", 0.0, 1.0),
+        ("coupling_ridge", 0.0, np.inf),
+        ("node_ridge", 0.0, np.inf),
+        ("validation_fraction", 0.0, 1.0),
+        ("max_slices", 0, np.inf),
+        ("patience", 1, np.inf),
+    ):
+        if not low <= parameters[name] <= high:
+            raise ValueError(
+                f"argument `{name}` must lie in [{low}, {high}], but is {parameters[name]}"
+            )
+    rotation = parameters["rotation"]
+    if not isinstance(rotation, (bool, np.bool_)) and rotation != "auto":
+        raise ValueError(f"argument `rotation` must be 'auto', True or False, but is {rotation!r}")
+    if rotation is True and parameters["connectivity"] is not None:
+        raise ValueError("argument `rotation` needs full connectivity, but edges are given")
+    if parameters["n_threads"] is not None and parameters["n_threads"] < 1:
+        raise ValueError(f"argument `n_threads` must be >= 1, but is {parameters['n_threads']}")
+
+
+def resolve_seed(random_state: Any) -> int:
+    """Return the seed that a scikit-learn ``random_state`` stands for; None draws one."""
+    if random_state is None:
+        return secrets.randbits(32)
+    if isinstance(random_state, (int, np.integer)):
+        if random_state < 0:
+            raise ValueError(f"argument `random_state` must be >= 0, but is {random_state}")
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
