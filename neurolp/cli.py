@@ -209,14 +209,14 @@ def _surprises(progress: Progress) -> str:
 
 
 def _print_result(result: Result, seconds: float) -> None:
-    table = Table(title="Test log-likelihood per sample (nats): higher is better")
+    table = Table(title="Test log-likelihood per sample, nats (higher is better)")
     table.add_column("model")
-    table.add_column("units of the data", justify="right")
+    table.add_column("nats", justify="right")
     table.add_column("standardised", justify="right")
     discrete = result.rows[0].bits_per_dim is not None
     if discrete:
-        table.add_column("bits / dim", justify="right")
-    table.add_column("seconds", justify="right")
+        table.add_column("bits/dim", justify="right")
+    table.add_column("s", justify="right")
     for row in result.rows:
         cells = [row.model, f"{row.log_prob:.2f}", f"{row.standardised:.2f}"]
         if discrete:
