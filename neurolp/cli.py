@@ -62,7 +62,7 @@ def run(
             result = run_experiment(configuration, path, overwrite=force, observe=observe)
         if not quiet:
             _print_result(result, time.monotonic() - began)
-        if result.brain.interrupted_:
+        if result.interrupted:
             _say(
                 f"neurolp: interrupted after {len(result.brain.network_.slices)} slices, "
                 f"which are in {result.path}"

@@ -45,6 +45,7 @@ class Result:
     brain: BrainDensity
     data: DataSplit
     rows: list[Row]
+    interrupted: bool
 
 
 def run(
@@ -86,8 +87,12 @@ def run(
 
     test = -brain.recorder_.surprise["test"][brain.n_slices_]
     rows = [row(f"brain ({brain.n_slices_} slices)", test, seconds)]
-    if configuration.compare and not brain.interrupted_:
-        rows += _compare(data, seed, row)
+    interrupted = brain.interrupted_
+    if configuration.compare and not interrupted:
+        try:
+            rows += _compare(data, seed, row)
+        except KeyboardInterrupt:  # the brain is there, and must not be lost with the comparison
+            interrupted = True
     result = {
         "test_log_prob": rows[0].log_prob,
         "test_log_prob_standardised": rows[0].standardised,
@@ -107,7 +112,7 @@ def run(
         configuration=resolved,
         result=result,
     )
-    return Result(path, brain, data, rows)
+    return Result(path, brain, data, rows, interrupted)
 
 
 def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]) -> list[Row]:

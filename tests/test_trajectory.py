@@ -195,6 +195,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(brain, path, tmp_path,
     assert os.listdir(tmp_path) == ["old.h5"]
 
 
+def test_ctrl_c_while_writing_leaves_the_old_file_and_no_litter(brain, tmp_path, monkeypatch):
+    target = tmp_path / "old.h5"
+    target.write_bytes(b"precious")
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        brain.save(target, overwrite=True)
+    assert target.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["old.h5"]
+
+
 def test_foreign_and_damaged_files_are_named_errors(path, tmp_path):
     with pytest.raises(FormatError, match="no such file"):
         open_trajectory(tmp_path / "absent.h5")

@@ -63,11 +63,13 @@ def write_trajectory(
             os.fsync(stream.fileno())
         os.replace(temporary, target)
         _sync_folder(target.parent)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too must leave no litter
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
+        raise
 
 
 def _image(contents: Contents) -> bytes:
