@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from neurolp.brain.parallel import single_threaded_blas
 from neurolp.principle import gaussian_log_prob
 
 Array = npt.NDArray[Any]
@@ -47,7 +48,7 @@ def gaussian_mixture(train: Array, validation: Array, test: Array, seed: int) ->
     mean, scale = train.mean(axis=0), train.std(axis=0)
     train, validation, test = ((x - mean) / scale for x in (train, validation, test))
     best: tuple[float, str, Any] = (-np.inf, "", None)
-    with warnings.catch_warnings():
+    with single_threaded_blas(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for kind in ("full", "diag"):
             for ridge in _RIDGES:

@@ -209,7 +209,7 @@ def _surprises(progress: Progress) -> str:
 
 
 def _print_result(result: Result, seconds: float) -> None:
-    table = Table(title="Test log-likelihood per sample, nats (higher is better)")
+    table = Table()
     table.add_column("model")
     table.add_column("nats", justify="right")
     table.add_column("standardised", justify="right")
@@ -223,5 +223,6 @@ def _print_result(result: Result, seconds: float) -> None:
             cells.append("" if row.bits_per_dim is None else f"{row.bits_per_dim:.3f}")
         table.add_row(*cells, f"{row.seconds:.1f}")
     console = Console()
+    console.print("Test log-likelihood per sample, nats (higher is better)", soft_wrap=True)
     console.print(table)
     console.print(f"{seconds:.1f} s in all; trajectory: {result.path}", soft_wrap=True)

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,10 @@ from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.data import DATA_NAMES
 from neurolp.errors import ConfigurationError
 
+# A seed is stored as a 64-bit integer; a NUL would end a string in the file.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -38,7 +42,7 @@ class DataSection(_Section):
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None
     dequantise: bool = True
-    split_seed: NonNegativeInt = 0
+    split_seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
@@ -60,7 +64,7 @@ class BrainSection(_Section):
     synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveFloat = 2.0
     spline_range: PositiveFloat = 3.5
-    spline_intervals: int | None = Field(default=None, ge=2, le=1000)
+    spline_intervals: int | None = Field(default=None, ge=2, le=100)
     max_slices: NonNegativeInt = 400
     patience: PositiveInt = 25
     coupling_rate: float = Field(default=0.03, ge=0, le=1)
@@ -85,8 +89,8 @@ class RecordSection(_Section):
 class Configuration(_Section):
     """One simulation, as in a file of ``simulations/``."""
 
-    title: str = ""
-    seed: NonNegativeInt | None = None
+    title: Text = ""
+    seed: Seed | None = None
     compare: bool = Field(
         default=True, description="whether to fit a Gaussian and a mixture beside the brain"
     )

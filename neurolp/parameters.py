@@ -36,6 +36,11 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             raise ValueError(
                 f"argument `{name}` must lie in [{low}, {high}], but is {parameters[name]}"
             )
+    intervals = parameters["spline_intervals"]
+    if intervals is not None and not 2 <= intervals <= 100:
+        raise ValueError(
+            f"argument `spline_intervals` must be None or in [2, 100], but is {intervals}"
+        )
     rotation = parameters["rotation"]
     if not isinstance(rotation, (bool, np.bool_)) and rotation != "auto":
         raise ValueError(f"argument `rotation` must be 'auto', True or False, but is {rotation!r}")
@@ -50,7 +55,9 @@ def resolve_seed(random_state: Any) -> int:
     if random_state is None:
         return secrets.randbits(32)
     if isinstance(random_state, (int, np.integer)):
-        if random_state < 0:
-            raise ValueError(f"argument `random_state` must be >= 0, but is {random_state}")
+        if not 0 <= random_state < 2**63:
+            raise ValueError(
+                f"argument `random_state` must be in [0, 2**63), but is {random_state}"
+            )
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))

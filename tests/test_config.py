@@ -54,6 +54,9 @@ DATA = '[data]\nname = "wine"\n'
         (DATA + "[brain]\nmax_slices = 'many'\n", "key 'brain.max_slices': .*but is 'many'"),
         (DATA + "[brain]\ncoupling_ridge = nan\n", "key 'brain.coupling_ridge'"),
         (DATA + "[record]\ntrajectories = -1\n", "key 'record.trajectories': .*but is -1"),
+        ("seed = 9223372036854775808\n" + DATA, "key 'seed': input should be less than"),
+        ('title = "a\\u0000b"\n' + DATA, "key 'title'"),
+        (DATA + "[brain]\nspline_intervals = 1000\n", "key 'brain.spline_intervals'"),
         ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
     ],
 )  # fmt: skip

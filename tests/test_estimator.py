@@ -153,6 +153,8 @@ def test_bad_arguments_are_named(iris, brain):
         ("synapse_slope", -1.0),
         ("coupling_ridge", float("nan")),
         ("rotation", 1),
+        ("spline_intervals", 1),
+        ("random_state", 2**63),
     ):
         with pytest.raises(ValueError, match=name.removeprefix("synapse_")):
             BrainDensity(**{name: value}).fit(iris)

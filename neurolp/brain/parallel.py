@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from itertools import pairwise
 from types import TracebackType
@@ -34,6 +34,15 @@ class StopRequested(Exception):  # noqa: N818  (a signal between layers, not an 
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def single_threaded_blas() -> AbstractContextManager[object]:
+    """A context in which BLAS uses one thread, so that results do not depend on how many there are.
+
+    It also keeps small products from waiting for one another on a busy machine.
+    """
+    limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limit
 
 
 def available_threads() -> int:
@@ -65,7 +74,7 @@ class Workers:
         self._stack = ExitStack()
 
     def __enter__(self) -> Workers:
-        self._stack.enter_context(_controller().limit(limits=1, user_api="blas"))
+        self._stack.enter_context(single_threaded_blas())
         if self.n_threads > 1:
             self._pool = self._stack.enter_context(ThreadPoolExecutor(self.n_threads))
         return self
