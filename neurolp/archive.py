@@ -108,7 +108,7 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
                 parameters=json.loads(file.brain["parameters"]),
                 feature_names=tuple(map(str, file["node_name"].values)) if named else None,
             )
-        except (KeyError, OSError, ValueError) as error:
+        except (KeyError, OSError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
 
 
@@ -180,7 +180,7 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
 
 
 def _restore_recorder(file: Trajectory) -> Recorder:
-    """The record in the file, so that a loaded brain can be saved again without loss."""
+    """The record in the file, which goes along when a loaded brain is saved again."""
     recorder = Recorder(potential="potential" in file, activity="activity" in file)
     surprise = file["surprise"]
     recorder.surprise = {

@@ -148,7 +148,9 @@ def _first_fault(error: ValidationError) -> str:
     key = ".".join(where)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _all_keys(), n=1, cutoff=0.0)
+        section = key.rpartition(".")[0]
+        keys = [k for k in _all_keys() if k.rpartition(".")[0] == section]
+        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
     if fault["type"] == "missing":
         return f"key '{key}' is missing{more}"
@@ -160,7 +162,7 @@ def _first_fault(error: ValidationError) -> str:
 
 def _is_union_tag(part: str) -> bool:
     """Pydantic puts the name of the union member it tried into the location."""
-    return "[" in part or part in ("int", "str", "constrained-int")
+    return "[" in part or part in ("bool", "int", "str", "constrained-int")
 
 
 def _all_keys() -> list[str]:
@@ -169,8 +171,7 @@ def _all_keys() -> list[str]:
         section = info.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             keys += [f"{name}.{key}" for key in section.model_fields]
-        else:
-            keys.append(name)
+        keys.append(name)
     return keys
 
 

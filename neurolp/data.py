@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,14 +129,17 @@ def dequantised(table: Array, *, from_zero: bool = False) -> tuple[Array, Array]
 def grid_step(column: Array) -> float:
     """Return the coarsest power of ten on whose grid all values lie; 0 if finer than 1e-6.
 
+    A grid wider than the whole column is none. Decimal numbers are not exact in binary, so values
+    may miss the grid by a rounding error of the largest one.
+
     >>> grid_step(np.array([1.2, 3.45])), grid_step(np.array([10.0, 250.0]))
     (0.01, 10.0)
     """
-    largest = np.max(np.abs(column))
+    tolerance, spread = 1e-13 * np.max(np.abs(column)), np.ptp(column)
     for exponent in range(6, -7, -1):
         step = 10.0**exponent
-        # Decimal numbers are not exact in binary: allow a rounding error of the largest value.
-        if np.all(np.abs(np.round(column / step) * step - column) <= 1e-9 + 4e-16 * largest):
+        distance = np.abs(np.round(column / step) * step - column)
+        if step <= spread and np.all(distance <= tolerance):
             return step
     return 0.0
 
@@ -169,7 +174,7 @@ def _read_file(
         raise DataError(f"{path}: unknown kind of file; wanted .csv, .npy, .npz, .h5 or .hdf5")
     try:
         table = readers[suffix](path, dataset)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read, damaged or not a {suffix} file") from error
@@ -217,12 +222,18 @@ def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, t
             first = stream.readline()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read, {error.strerror}") from error
     if not first.strip():
         raise DataError(f"{path}: is empty")
     delimiter = max(",;\t", key=first.count)
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
-    has_header = not all(_is_number(field) for field in fields)
+    # A header has no numbers; a first row with one missing value has.
+    has_header = not any(_is_number(field) for field in fields)
     names = tuple(fields) if has_header else tuple(f"column {j}" for j in range(len(fields)))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: two columns are named {twice!r}")
     # Without a choice of columns, loadtxt itself insists on rows of one length.
     use = None if columns is None else _positions(names, columns, str(path))
     try:

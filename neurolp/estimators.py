@@ -186,6 +186,8 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             If the data have NaN or infinite values, or a column that is constant.
         ValueError
             If a parameter or a shape is out of range.
+        KeyboardInterrupt
+            After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = self._rows(X, "X", reset=True)
         if len(X) < 2:
@@ -199,7 +201,8 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             order = np.random.default_rng([self.seed_, 0]).permutation(len(X))
             n_validation = min(max(round(self.validation_fraction * len(X)), 1), len(X) - 1)
             validation, train = X[order[:n_validation]], X[order[n_validation:]]
-        self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
         self._check_spread(train)
 
         populations = {"train": self._present(train), "validation": self._present(validation)}
@@ -225,6 +228,8 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.recorder_.finish()
         self.n_slices_ = outcome.best_time
         self.interrupted_ = outcome.interrupted
+        if outcome.interrupted:
+            raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -345,6 +350,12 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return str(j) if names is None else f"'{names[j]}'"
 
     def _check_spread(self, train: Array) -> None:
+        if not np.all(np.isfinite(self.scale_)):
+            j = int(np.flatnonzero(~np.isfinite(self.scale_))[0])
+            raise DataError(
+                f"argument `X` must have a finite variance, but column {self._column(j)} "
+                f"has values up to {np.abs(train[:, j]).max():g}"
+            )
         constant = np.flatnonzero(~(self.scale_ > 4 * np.finfo(np.float64).eps * abs(self.mean_)))
         if len(constant):
             j = int(constant[0])

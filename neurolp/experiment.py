@@ -70,13 +70,17 @@ def run(
     connectivity = _read_connectivity(configuration.brain.connectivity)
     brain = BrainDensity(**settings, connectivity=connectivity, random_state=seed)
     began = time.monotonic()
-    brain.fit(
-        data.train,
-        X_validation=data.validation,
-        X_test=data.test,
-        recorder=Recorder(**configuration.record.model_dump()),
-        observe=observe,
-    )
+    try:
+        brain.fit(
+            data.train,
+            X_validation=data.validation,
+            X_test=data.test,
+            recorder=Recorder(**configuration.record.model_dump()),
+            observe=observe,
+        )
+    except KeyboardInterrupt:
+        if not getattr(brain, "interrupted_", False):
+            raise  # before the first slice: there is nothing to keep
     seconds = time.monotonic() - began
 
     log_scale = float(np.log(brain.scale_).sum())

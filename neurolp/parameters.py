@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ from sklearn.utils import check_random_state
 
 from neurolp.brain.base_density import BASE_NAMES
 from neurolp.brain.groups import GROUP_NAMES
+
+_REAL = (
+    "synapse_slope",
+    "spline_range",
+    "coupling_rate",
+    "node_rate",
+    "coupling_ridge",
+    "node_ridge",
+    "validation_fraction",
+)
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
@@ -23,6 +34,23 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             raise ValueError(
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
+    for name in ("max_slices", "patience", "n_threads", "spline_intervals"):
+        value = parameters[name]
+        optional = name in ("n_threads", "spline_intervals") and value is None
+        if not optional and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise ValueError(f"argument `{name}` must be an integer, but is {value!r}")
+    for name in _REAL:
+        if isinstance(parameters[name], bool) or not isinstance(parameters[name], Real):
+            raise ValueError(f"argument `{name}` must be a number, but is {parameters[name]!r}")
+    if not isinstance(parameters["gain"], (bool, np.bool_)):
+        raise ValueError(f"argument `gain` must be True or False, but is {parameters['gain']!r}")
+    try:
+        [float(t) for t in parameters["synapse_thresholds"]]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"argument `synapse_thresholds` must be a sequence of numbers, "
+            f"but is {parameters['synapse_thresholds']!r}"
+        ) from None
     for name, low, high in (
         ("coupling_rate", 0.0, 1.0),
         ("node_rate", 0.0, 1.0),

@@ -157,7 +157,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
 
     Signals reach the main thread only; elsewhere nothing is changed and nothing ever stops early.
-    A second Ctrl-C interrupts at once, as Python does by default.
+    Pressing it again changes nothing: people do, and what was learned must not be lost.
     """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -167,7 +167,6 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
     def stop(signum: int, frame: object) -> None:
         pressed.set()
-        signal.signal(signal.SIGINT, previous)
 
     signal.signal(signal.SIGINT, stop)
     try:

@@ -48,7 +48,7 @@ DATA = '[data]\nname = "wine"\n'
         ('[data]\nname = "wine"\nfile = "x.csv"\n', "needs exactly one of"),
         ('[data]\nname = "wines"\n', "key 'data.name': input should be 'digits', 'wine'.*but is 'wines'"),
         (DATA + "[brain]\npatiance = 3\n", "unknown key 'brain.patiance', the nearest valid key is 'brain.patience'"),
-        (DATA + "[brian]\ngain = true\n", "unknown key 'brian', the nearest valid key is"),
+        (DATA + "[brian]\ngain = true\n", "unknown key 'brian', the nearest valid key is 'brain'"),
         ("seeed = 1\n" + DATA, "unknown key 'seeed', the nearest valid key is 'seed'"),
         (DATA + "[brain]\nnode_rate = 1.5\n", "key 'brain.node_rate': input should be less than or equal to 1, but is 1.5"),
         (DATA + "[brain]\nmax_slices = 'many'\n", "key 'brain.max_slices': .*but is 'many'"),
@@ -98,4 +98,4 @@ def test_every_key_is_documented():
 
     text = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
     for key in _all_keys():
-        assert f"`{key.split('.')[-1]}`" in text, key
+        assert f"`{key.split('.')[-1]}`" in text or f"`[{key}]`" in text, key

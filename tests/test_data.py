@@ -64,6 +64,15 @@ def test_dequantisation_stays_within_the_grid():
         load_data("digits", dequantise=False)
 
 
+def test_small_units_are_not_taken_for_a_grid():
+    """Currents in ampere: noise as wide as a grid of 1 would bury them."""
+    currents = np.random.default_rng(0).normal(0, 1e-10, (1000, 1))
+    noisy, steps = dequantised(currents)
+    assert list(steps) == [0.0]
+    assert np.array_equal(noisy, currents)
+    assert list(dequantised(np.round(1e3 * currents / 1e-10) * 1e-3)[1]) == [1e-3]
+
+
 def test_bits_per_dim():
     # Uniform over 4 values in each of 3 columns: 2 bits per dimension, whatever the grid.
     steps = np.array([1.0, 0.1, 10.0])
@@ -149,6 +158,8 @@ def rows(n, row="{i}.5,{i}\n"):
         ("x.csv", "a,b\n" + rows(20), {"columns": [5]}, "no column 5 among a, b"),
         ("x.csv", "a,b\n" + rows(20), {"columns": ["a", "a"]}, "none twice"),
         ("x.csv", "a,b\n" + rows(20), {"columns": []}, "at least one column"),
+        ("x.csv", "1.0,NA\n" + rows(20), {}, "column 'column 1', line 1: wanted a number, but found 'NA'"),
+        ("x.csv", "a,a\n" + rows(20), {}, "two columns are named 'a'"),
         ("x.npy", b"nonsense", {}, "damaged or not a .npy file"),
         ("x.npz", b"PK nonsense", {}, "damaged or not a .npz file"),
         ("x.h5", b"nonsense", {}, "damaged or not a .h5 file"),

@@ -1,5 +1,7 @@
 """BrainDensity as a scikit-learn user meets it."""
 
+import signal
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -127,6 +129,7 @@ def test_float32(iris):
     [
         (lambda X: X.__setitem__((3, 2), np.nan), "`X` must be finite.*NaN at row 3, column 2"),
         (lambda X: X.__setitem__((0, 1), np.inf), "`X` must be finite.*infinity at row 0"),
+        (lambda X: np.multiply(X, 1e200, out=X), "column 0 has values up to"),
         (lambda X: X.__setitem__((slice(None), 3), 7.0), "column 3 is constant \\(7\\)"),
     ],
 )
@@ -136,6 +139,20 @@ def test_bad_values_are_named(iris, change, message):
     with pytest.raises(DataError, match=message) as caught:
         BrainDensity(random_state=0).fit(X)
     assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_keeps_the_slices_learned_so_far(iris):
+    def press(progress):
+        if progress.time == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # people press it twice
+
+    brain = BrainDensity(random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        brain.fit(iris, observe=press)
+    assert brain.interrupted_
+    assert 1 <= brain.n_slices_ <= 3
+    assert np.isfinite(brain.score(iris))
 
 
 def test_bad_arguments_are_named(iris, brain):
@@ -154,9 +171,15 @@ def test_bad_arguments_are_named(iris, brain):
         ("coupling_ridge", float("nan")),
         ("rotation", 1),
         ("spline_intervals", 1),
+        ("spline_intervals", 0),
+        ("gain", "yes"),
+        ("max_slices", "a"),
+        ("patience", 2.5),
+        ("coupling_rate", None),
+        ("synapse_thresholds", None),
         ("random_state", 2**63),
     ):
-        with pytest.raises(ValueError, match=name.removeprefix("synapse_")):
+        with pytest.raises(ValueError, match=name.removeprefix("synapse_").rstrip("s")):
             BrainDensity(**{name: value}).fit(iris)
     twins = np.repeat(iris[:, :2], 2, axis=1)
     with pytest.raises(NeurolpError, match="coupling_ridge must be larger"):

@@ -244,6 +244,31 @@ def test_a_flipped_bit_in_the_parameters_is_noticed(path, tmp_path):
         BrainDensity.load(tmp_path / "flipped.h5")
 
 
+@pytest.mark.parametrize("name", ["surprise", "weights", "node_map", "coordinates/node"])
+def test_damaged_chunks_are_named_errors(path, tmp_path, name):
+    with h5py.File(path) as file:
+        offset = file[name].id.get_chunk_info(0).byte_offset
+    image = bytearray(path.read_bytes())
+    image[offset + 3] ^= 255
+    (tmp_path / "damaged.h5").write_bytes(image)
+
+    def read():
+        with open_trajectory(tmp_path / "damaged.h5") as trajectory:
+            return [trajectory[variable].values for variable in trajectory]
+
+    with pytest.raises(FormatError, match="damaged") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_indices_are_refused(path):
+    with open_trajectory(path) as trajectory:
+        with pytest.raises(IndexError, match="but got 4 indices"):
+            trajectory["potential"][0, 0, 0, 0]
+        mask = np.array([True, False])
+        assert trajectory["potential"][:, mask].shape == (4, 1, 7)
+
+
 def test_contents_must_be_consistent():
     contents = Contents()
     with pytest.raises(ValueError, match="dims"):

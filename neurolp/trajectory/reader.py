@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from neurolp.errors import FormatError
 from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION
 
 Array = npt.NDArray[Any]
+
+_DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class LabelledArray:
@@ -47,7 +50,8 @@ class LabelledArray:
     @property
     def values(self) -> Array:
         """All values, read from the file."""
-        values = np.asarray(self._data[()])
+        with _damage_named(self.name, OSError):
+            values = np.asarray(self._data[()])
         return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
@@ -58,17 +62,20 @@ class LabelledArray:
 
     def __getitem__(self, key: Any) -> LabelledArray:
         keys = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
+        at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+        if at is not None:
             missing = len(self.dims) - len(keys) + 1
             keys = keys[:at] + (slice(None),) * missing + keys[at + 1 :]
+        if len(keys) > len(self.dims):
+            raise IndexError(f"{self.name} has dimensions {self.dims}, but got {len(keys)} indices")
         keys = keys + (slice(None),) * (len(self.dims) - len(keys))
         # HDF5 itself knows no negative positions.
         keys = tuple(
             k + n if isinstance(k, (int, np.integer)) and k < 0 else k
             for k, n in zip(keys, self.shape, strict=False)
         )
-        data = np.asarray(self._data[keys])
+        with _damage_named(self.name, OSError):
+            data = np.asarray(self._data[keys])
         dims = tuple(
             d for d, k in zip(self.dims, keys, strict=True) if not isinstance(k, (int, np.integer))
         )
@@ -112,6 +119,14 @@ class Trajectory(Mapping[str, LabelledArray]):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
+        try:
+            with _damage_named(str(self.path)):
+                self._read_attributes()
+        except FormatError:
+            self._file.close()
+            raise
+
+    def _read_attributes(self) -> None:
         attributes = self._file.attrs
         self.status: str = attributes.get("status", "")
         self.title: str = attributes.get("title", "")
@@ -134,12 +149,12 @@ class Trajectory(Mapping[str, LabelledArray]):
     def __getitem__(self, name: str) -> LabelledArray:
         if name not in self._names():
             raise KeyError(f"{self.path} has no variable {name!r}; it has {sorted(self._names())}")
-        dataset = self._file[name]
-        dims = tuple(d.label for d in dataset.dims)
-        coords = {d: self._coords[d] for d in dims}
-        return LabelledArray(
-            name, dataset, dims, coords, dataset.attrs["units"], dataset.attrs["description"]
-        )
+        with _damage_named(f"{self.path}: {name}"):
+            dataset = self._file[name]
+            dims = tuple(d.label for d in dataset.dims)
+            coords = {d: self._coords[d] for d in dims}
+            about = dataset.attrs["units"], dataset.attrs["description"]
+            return LabelledArray(name, dataset, dims, coords, *about)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -153,7 +168,8 @@ class Trajectory(Mapping[str, LabelledArray]):
         return "\n".join(lines)
 
     def _names(self) -> list[str]:
-        return [name for name, item in self._file.items() if isinstance(item, h5py.Dataset)]
+        with _damage_named(str(self.path)):
+            return [name for name, item in self._file.items() if isinstance(item, h5py.Dataset)]
 
     def close(self) -> None:
         """Close the file; labelled arrays not yet read become unreadable."""
@@ -183,6 +199,19 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     return Trajectory(path)
 
 
+@contextlib.contextmanager
+def _damage_named(what: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn what h5py raises for damaged files (all ``_DAMAGE`` by default) into a named error."""
+    caught = kinds or _DAMAGE
+    try:
+        yield
+    except caught as error:
+        if isinstance(error, FormatError):
+            raise
+        reason = " ".join(str(error).strip("'").split()) or type(error).__name__
+        raise FormatError(f"{what}: damaged, {reason}") from error
+
+
 def _decoded(dataset: Any) -> Array:
     values = np.asarray(dataset[()])
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
@@ -195,10 +224,14 @@ def _open(path: Path) -> Any:
         file = h5py.File(path, "r")
     except OSError as error:
         raise FormatError(f"{path}: not a readable HDF5 file, or truncated") from error
-    name, version = file.attrs.get("format"), file.attrs.get("format_version")
+    with _damage_named(str(path)):
+        name, version = file.attrs.get("format"), file.attrs.get("format_version")
     if name != FORMAT_NAME:
         file.close()
         raise FormatError(f"{path}: an HDF5 file, but not a {FORMAT_NAME}")
+    if not isinstance(version, (int, np.integer)):
+        file.close()
+        raise FormatError(f"{path}: damaged, it has no format version")
     if version != FORMAT_VERSION:
         file.close()
         newer = "too new" if version > FORMAT_VERSION else "too old"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,10 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
         If the folder is missing or not writable, ``path`` is a folder, or it exists already.
     """
     target = Path(path)
+    try:
+        target.exists()
+    except OSError as error:  # a name that is too long
+        raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
     if target.is_dir():
         raise OutputError(f"{target}: cannot write the result, it is a folder")
     if target.exists() and not overwrite:
@@ -50,11 +57,15 @@ def write_trajectory(
         If the file cannot be written, or exists and ``overwrite`` is false.
     """
     target = check_writable(path, overwrite=overwrite)
-    image = _image(contents)
+    with _undisturbed():
+        _write(target, _image(contents))
+
+
+def _write(target: Path, image: bytes) -> None:
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".partial"
+            dir=target.parent, prefix=".neurolp-", suffix=".partial"
         )
         with os.fdopen(handle, "wb") as stream:
             os.fchmod(stream.fileno(), 0o666 & ~_umask())
@@ -107,6 +118,19 @@ def _dataset(file: Any, name: str, variable: Variable) -> Any:
     dataset.attrs["units"] = variable.units
     dataset.attrs["description"] = variable.description
     return dataset
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C for the moment of writing: people press it twice."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _umask() -> int:
