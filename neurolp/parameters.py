@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from neurolp.brain.base_density import BASE_NAMES
 from neurolp.brain.groups import GROUP_NAMES
+from neurolp.errors import ConfigurationError
 
 _REAL = (
     "synapse_slope",
@@ -24,30 +25,34 @@ _REAL = (
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise ``ValueError`` for the first parameter of ``BrainDensity`` that is out of range."""
+    """Raise ``ConfigurationError`` for the first parameter that is out of range."""
     for name, choices in (
         ("base", BASE_NAMES),
         ("groups", GROUP_NAMES),
         ("dtype", ("float64", "float32")),
     ):
         if parameters[name] not in choices:
-            raise ValueError(
+            raise ConfigurationError(
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
     for name in ("max_slices", "patience", "n_threads", "spline_intervals"):
         value = parameters[name]
         optional = name in ("n_threads", "spline_intervals") and value is None
         if not optional and (isinstance(value, bool) or not isinstance(value, Integral)):
-            raise ValueError(f"argument `{name}` must be an integer, but is {value!r}")
+            raise ConfigurationError(f"argument `{name}` must be an integer, but is {value!r}")
     for name in _REAL:
         if isinstance(parameters[name], bool) or not isinstance(parameters[name], Real):
-            raise ValueError(f"argument `{name}` must be a number, but is {parameters[name]!r}")
+            raise ConfigurationError(
+                f"argument `{name}` must be a number, but is {parameters[name]!r}"
+            )
     if not isinstance(parameters["gain"], (bool, np.bool_)):
-        raise ValueError(f"argument `gain` must be True or False, but is {parameters['gain']!r}")
+        raise ConfigurationError(
+            f"argument `gain` must be True or False, but is {parameters['gain']!r}"
+        )
     try:
         [float(t) for t in parameters["synapse_thresholds"]]
     except (TypeError, ValueError):
-        raise ValueError(
+        raise ConfigurationError(
             f"argument `synapse_thresholds` must be a sequence of numbers, "
             f"but is {parameters['synapse_thresholds']!r}"
         ) from None
@@ -61,21 +66,25 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         ("patience", 1, np.inf),
     ):
         if not low <= parameters[name] <= high:
-            raise ValueError(
+            raise ConfigurationError(
                 f"argument `{name}` must lie in [{low}, {high}], but is {parameters[name]}"
             )
     intervals = parameters["spline_intervals"]
     if intervals is not None and not 2 <= intervals <= 100:
-        raise ValueError(
+        raise ConfigurationError(
             f"argument `spline_intervals` must be None or in [2, 100], but is {intervals}"
         )
     rotation = parameters["rotation"]
     if not isinstance(rotation, (bool, np.bool_)) and rotation != "auto":
-        raise ValueError(f"argument `rotation` must be 'auto', True or False, but is {rotation!r}")
-    if rotation is True and parameters["connectivity"] is not None:
-        raise ValueError("argument `rotation` needs full connectivity, but edges are given")
+        raise ConfigurationError(
+            f"argument `rotation` must be 'auto', True or False, but is {rotation!r}"
+        )
+    if rotation != "auto" and rotation and parameters["connectivity"] is not None:
+        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")
     if parameters["n_threads"] is not None and parameters["n_threads"] < 1:
-        raise ValueError(f"argument `n_threads` must be >= 1, but is {parameters['n_threads']}")
+        raise ConfigurationError(
+            f"argument `n_threads` must be >= 1, but is {parameters['n_threads']}"
+        )
 
 
 def resolve_seed(random_state: Any) -> int:

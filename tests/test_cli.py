@@ -180,11 +180,13 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
         ('[data]\nname = "wine"\n[brain]\nconnectivity = "none.npz"\n', "none.npz: no such file"),
         ('[data]\nname = "wine"\n[brain]\nconnectivity = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
         ('[data]\nname = "wine"\n[brain]\nconnectivity = "bad.npz"\n', "wanted a boolean NPY or a SciPy sparse NPZ"),
+        ('[data]\nname = "wine"\n[brain]\nrotation = true\nconnectivity = "ring.npy"\n', "`rotation` needs full connectivity"),
         ('[data]\nname = "wine"\n[brain]\nsynapse_thresholds = [99.0]\n', "synapse thresholds"),
     ],
 )  # fmt: skip
 def test_bad_configurations_exit_78_with_one_line(tmp_path, text, message):
     np.save(tmp_path / "small.npy", ~np.eye(2, dtype=bool))
+    np.save(tmp_path / "ring.npy", np.roll(np.eye(13, dtype=bool), 1, axis=0))
     (tmp_path / "bad.npz").write_text("nonsense")
     config = tmp_path / "bad.toml"
     config.write_text(text)
