@@ -24,7 +24,12 @@ _NOTHING = np.empty(0)
 
 
 def evolve(
-    network: Network, potential: Array, *, n_slices: int | None = None, n_threads: int | None = None
+    network: Network,
+    potential: Array,
+    *,
+    first: int = 0,
+    n_slices: int | None = None,
+    n_threads: int | None = None,
 ) -> tuple[Array, Array]:
     """Run time forward: u(0) -> (u(T), log |det du(T)/du(0)|).
 
@@ -34,6 +39,8 @@ def evolve(
         The brain.
     potential : array of shape (n_nodes, n_trajectories)
         Potentials at time 0. Not modified.
+    first : int
+        Start at this time instead of 0: the slices before it are skipped.
     n_slices : int, optional
         Stop after this many slices; all by default.
     n_threads : int, optional
@@ -53,7 +60,7 @@ def evolve(
     """
     u = _own_copy(network, potential)
     log_det = np.zeros(u.shape[1])
-    slices = network.slices[:n_slices]
+    slices = network.slices[first:n_slices]
 
     def run(block: Block) -> None:
         for slice_ in slices:
