@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from neurolp.auditing import AuditReport, audit
+    from neurolp.defects import TextbookDefects, textbook_defects
     from neurolp.errors import (
         ConfigurationError,
         DataError,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditReport",
     "BrainDensity",
     "ConfigurationError",
     "DataError",
@@ -32,16 +35,23 @@ __all__ = [
     "NeurolpError",
     "OutputError",
     "Recorder",
+    "TextbookDefects",
     "Trajectory",
+    "audit",
     "open_trajectory",
+    "textbook_defects",
 ]
 
 _HOMES = {
+    "AuditReport": "auditing",
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
     "Recorder": "trajectory.recorder",
+    "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
+    "audit": "auditing",
     "open_trajectory": "trajectory.reader",
+    "textbook_defects": "defects",
 }
 
 
