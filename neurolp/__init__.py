@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BrainDensity
+    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, load_brain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -26,11 +26,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuditReport",
+    "BoundedBrain",
     "BrainDensity",
     "ConfigurationError",
     "DataError",
     "FormatError",
     "LabelledArray",
+    "LinearBrain",
     "NetworkError",
     "NeurolpError",
     "OutputError",
@@ -38,18 +40,22 @@ __all__ = [
     "TextbookDefects",
     "Trajectory",
     "audit",
+    "load_brain",
     "open_trajectory",
     "textbook_defects",
 ]
 
 _HOMES = {
     "AuditReport": "auditing",
+    "BoundedBrain": "estimators",
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
+    "LinearBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
     "audit": "auditing",
+    "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",
     "textbook_defects": "defects",
 }

@@ -14,8 +14,14 @@ LAYERS = [
     {"neurolp.experiment"},
     {"neurolp.config", "neurolp.plotting"},
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
-    {"neurolp.archive", "neurolp.simulation", "neurolp.parameters", "neurolp.auditing"},
-    {"neurolp.packing"},
+    {
+        "neurolp.archive",
+        "neurolp.simulation",
+        "neurolp.parameters",
+        "neurolp.auditing",
+        "neurolp.rehearsal",
+    },
+    {"neurolp.packing", "neurolp.form_packing"},
     {"neurolp.brain", "neurolp.trajectory"},
     {
         "neurolp.kernels",

@@ -23,11 +23,12 @@ Array = npt.NDArray[Any]
 class ExactForm(Form):
     """A network whose groups are updated one after another: claimed and true determinant agree.
 
-    ``n_slices`` slices are used, all of them when None.
+    ``n_slices`` slices are used and ``n_threads`` threads, all of them when None.
     """
 
     network: Network
     n_slices: int | None = None
+    n_threads: int | None = None
 
     @property
     def name(self) -> str:
@@ -46,11 +47,11 @@ class ExactForm(Form):
 
     def evolve(self, potential: Array) -> tuple[Array, Array]:
         """u(0) -> (u(T), log |det du(T)/du(0)|)."""
-        return evolve(self.network, potential, n_slices=self.n_slices)
+        return evolve(self.network, potential, n_slices=self.n_slices, n_threads=self.n_threads)
 
     def rewind(self, potential: Array) -> Array:
         """u(T) -> u(0)."""
-        return rewind(self.network, potential, n_slices=self.n_slices)
+        return rewind(self.network, potential, n_slices=self.n_slices, n_threads=self.n_threads)
 
     def energy(self, potential: Array) -> Array:
         """Return the base energies sum_i E(u_i), nats, shape (n_trajectories,)."""
@@ -113,6 +114,28 @@ class ExactForm(Form):
         t = inside - (grid.low + s * grid.spacing)
         slope = a + t * (2 * b + 3 * c * t)
         return y + t * (a + t * (b + t * c)) + slope * (v - inside), slope
+
+
+def form_of(model: Any) -> Form:
+    """Return the form inside a model: a Form itself, a Network, or a fitted estimator.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    if isinstance(model, Form):
+        return model
+    if isinstance(model, Network):
+        return ExactForm(model)
+    if hasattr(model, "form_"):
+        return form_of(model.form_)
+    if hasattr(model, "network_"):
+        return ExactForm(model.network_, model.n_slices_, model.n_threads)
+    raise TypeError(
+        f"argument `model` must be a form, a network or a fitted estimator, "
+        f"but is {type(model).__name__}"
+    )
 
 
 def _transfer(synapse: Synapse, u: Array) -> tuple[Array, Array]:
