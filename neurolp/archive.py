@@ -67,9 +67,9 @@ def save(
     out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
     out.attributes["provenance"] = provenance(brain.seed)
     if isinstance(network, Network):
-        about, unit = pack_description(network), "slice"
+        about, unit, n_slices = pack_description(network), "slice", len(network.slices)
     else:
-        about, unit = describe_form(network), "epoch"
+        about, unit, n_slices = describe_form(network), "epoch", len(recorder.local_loss)
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
@@ -79,7 +79,7 @@ def save(
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
 
-    n, n_slices = network.n_nodes, len(recorder.local_loss)
+    n = network.n_nodes
     out.add_coordinate("slice", np.arange(1, n_slices + 1), unit, f"{unit}, counted from 1")
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
     names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n))
