@@ -114,8 +114,8 @@ class LinearSection(_EpochSection):
     rate: float = Field(default=0.02, ge=0, le=1)
     energy_rate: float = Field(default=0.1, ge=0, le=1)
     energy_ridge: NonNegativeFloat = 1e-3
-    max_epochs: NonNegativeInt = 30
-    patience: PositiveInt = 5
+    max_epochs: NonNegativeInt = 100
+    patience: PositiveInt = 10
     batch_size: PositiveInt = 100
 
 

@@ -31,9 +31,9 @@ _DECAY = 3.0
 class Rehearsal:
     """At most ``max_epochs``, and ``patience`` epochs without a better best; rows in a batch."""
 
-    max_epochs: int = 30
-    patience: int = 5
-    batch_size: int = 200
+    max_epochs: int
+    patience: int
+    batch_size: int
 
 
 def rehearse(
