@@ -179,3 +179,18 @@ class Network:
         present = self.connectivity.matrix[targets[row], sources[column % len(sources)]]
         if not np.all(present):
             raise NetworkError("weights must be zero on absent edges, but some are not")
+
+
+def distinct_slices(network: Network) -> tuple[list[Slice], list[int]]:
+    """The slices without repetitions, and for each slice of time which of them it is.
+
+    An autonomous brain repeats one slice; then there is one, and all times say 0. Slices are told
+    apart by identity, not by value.
+    """
+    place: dict[int, int] = {}
+    slices = []
+    for slice_ in network.slices:
+        if id(slice_) not in place:
+            place[id(slice_)] = len(slices)
+            slices.append(slice_)
+    return slices, [place[id(slice_)] for slice_ in network.slices]
