@@ -1,30 +1,21 @@
-"""scikit-learn faces of the models."""
+"""The density estimator: a brain whose slices are learned greedily, one after another."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from neurolp import archive
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.learning import GreedyRule
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.errors import DataError
+from neurolp.estimators.base import Brain
 from neurolp.parameters import check_parameters, resolve_seed
-from neurolp.simulation import Population, Progress, Schedule, simulate
+from neurolp.simulation import Progress, Schedule, simulate
 from neurolp.trajectory.recorder import Recorder
-
-Array = npt.NDArray[Any]
 
 # Measured on validation data, in nats per row: in two dimensions, where the axes show little,
 # rotating gains 0.07 to 0.48, finer node maps a further 0.11 to 0.31 (10,000 rows); tables of ten
@@ -33,7 +24,8 @@ _FEW_NODES = 3
 _MANY_ROWS = 5000
 
 
-class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+@final
+class BrainDensity(Brain):
     """Density estimation by a brain that evolves in time and learns every slice locally.
 
     The row x is standardised, written into the potentials at time 0 and moved through slices of
@@ -190,20 +182,10 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = self._rows(X, "X", reset=True)
-        if len(X) < 2:
-            raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(X)}")
         check_parameters(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
-        train, validation = X, X
-        if X_validation is not None:
-            validation = self._rows(X_validation, "X_validation")
-        else:
-            order = np.random.default_rng([self.seed_, 0]).permutation(len(X))
-            n_validation = min(max(round(self.validation_fraction * len(X)), 1), len(X) - 1)
-            validation, train = X[order[:n_validation]], X[order[n_validation:]]
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
-        self._check_spread(train)
+        train, validation = self._split(X, X_validation, self.validation_fraction)
+        self._standardise(train)
 
         populations = {"train": self._present(train), "validation": self._present(validation)}
         if X_test is not None:
@@ -232,144 +214,7 @@ class BrainDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
         return self
 
-    def score_samples(self, X: Any) -> Array:
-        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
-        potential, log_det = self._forward(X)
-        energy = self.network_.base_density.energy(potential).sum(axis=0, dtype=np.float64)
-        return np.asarray(log_det - energy)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the rows of ``X`` in nats."""
-        return float(np.mean(self.score_samples(X)))
-
-    def evolve(self, X: Any) -> tuple[Array, Array]:
-        """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
-
-        Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
-        standardisation.
-        """
-        potential, log_det = self._forward(X)
-        return np.ascontiguousarray(potential.T), log_det
-
-    def rewind(self, potential: Any) -> Array:
-        """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X."""
-        check_is_fitted(self)
-        u = np.asarray(potential)
-        if u.ndim != 2 or u.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
-                f"but has shape {u.shape}"
-            )
-        start = rewind(self.network_, u.T, n_slices=self.n_slices_, n_threads=self.n_threads)
-        scale = self.scale_ / self.network_.base_density.std
-        return np.asarray(start.T * scale + self.mean_)
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features)."""
-        check_is_fitted(self)
-        rng = check_random_state(random_state)
-        activity = rng.uniform(np.finfo(np.float64).tiny, 1.0, (n_samples, self.n_features_in_))
-        return self.rewind(self.network_.base_density.potential(activity))
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
-
-        Raises
-        ------
-        OutputError
-            If the file exists and ``overwrite`` is false, or cannot be written.
-        """
-        archive.save(self.stored(), path, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
-
-        Raises
-        ------
-        FormatError
-            If the file holds no brain that this release can read.
-        """
-        stored = archive.load(path)
-        parameters, connectivity = stored.parameters, stored.network.connectivity
-        brain = cls(**parameters, connectivity=connectivity.matrix)
-        brain.network_, brain.n_slices_ = stored.network, stored.n_slices
-        brain.mean_, brain.scale_ = stored.mean, stored.scale
-        brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
-        brain.recorder_ = stored.recorder
-        brain.n_features_in_ = connectivity.n_nodes
-        if stored.feature_names is not None:
-            brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
-        return brain
-
-    def stored(self) -> archive.StoredBrain:
-        """The fitted brain as plain data, which is what goes to a file."""
-        check_is_fitted(self)
-        parameters = self.get_params() | {"random_state": self.seed_}
-        del parameters["connectivity"]
-        parameters["synapse_thresholds"] = [float(t) for t in self.synapse_thresholds]
-        names = getattr(self, "feature_names_in_", None)
-        return archive.StoredBrain(
-            network=self.network_,
-            n_slices=self.n_slices_,
-            mean=self.mean_,
-            scale=self.scale_,
-            seed=self.seed_,
-            interrupted=self.interrupted_,
-            recorder=self.recorder_,
-            parameters=parameters,
-            feature_names=None if names is None else tuple(map(str, names)),
-        )
-
     # --- inside -----------------------------------------------------------------------------------
-
-    def _forward(self, X: Any) -> tuple[Array, Array]:
-        check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
-        potential, log_det = evolve(
-            self.network_, start.potential, n_slices=self.n_slices_, n_threads=self.n_threads
-        )
-        return potential, log_det + start.log_det
-
-    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
-        rows = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
-        )
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            row, column = bad[0]
-            what = "NaN" if np.isnan(rows[row, column]) else "infinity"
-            raise DataError(
-                f"argument `{name}` must be finite, but contains {what} at row {row}, "
-                f"column {self._column(column)}"
-            )
-        return np.asarray(rows)
-
-    def _column(self, j: int) -> str:
-        names = getattr(self, "feature_names_in_", None)
-        return str(j) if names is None else f"'{names[j]}'"
-
-    def _check_spread(self, train: Array) -> None:
-        if not np.all(np.isfinite(self.scale_)):
-            j = int(np.flatnonzero(~np.isfinite(self.scale_))[0])
-            raise DataError(
-                f"argument `X` must have a finite variance, but column {self._column(j)} "
-                f"has values up to {np.abs(train[:, j]).max():g}"
-            )
-        constant = np.flatnonzero(~(self.scale_ > 4 * np.finfo(np.float64).eps * abs(self.mean_)))
-        if len(constant):
-            j = int(constant[0])
-            raise DataError(
-                f"argument `X` must vary in every column, but column {self._column(j)} is constant "
-                f"({train[0, j]:g}) in the training rows"
-            )
-
-    def _present(self, rows: Array) -> Population:
-        """Write rows into potentials at time 0, and account for the change of units."""
-        std = base_density(self.base).std
-        dtype = np.dtype(self.dtype)
-        potential = np.ascontiguousarray(((rows - self.mean_) * (std / self.scale_)).T, dtype=dtype)
-        return Population(potential, np.full(len(rows), np.log(std / self.scale_).sum()))
 
     def _new_network(self, n_rows: int) -> Network:
         n_nodes = self.n_features_in_
