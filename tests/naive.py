@@ -133,3 +133,12 @@ def transfer_adjoint(synapse, u, feature_adjoint):
     for theta, da in zip(synapse.thresholds, feature_adjoint[1:], strict=True):
         total += synapse.slope / np.cosh(synapse.slope * (u - theta)) ** 2 * da
     return total
+
+
+def adam_step(gradient, rate, forget, count, keep, limit, first, second, average, parameter):
+    """One step of Adam with decoupled decay; returns (first, second, average, parameter)."""
+    first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+    m, s = first / (1 - 0.9**count), second / (1 - 0.99**count)
+    parameter = (1 - forget) * parameter - rate * m / (np.sqrt(s) + 1e-8)
+    parameter = np.clip(parameter, -limit, limit)
+    return first, second, keep * average + (1 - keep) * parameter, parameter

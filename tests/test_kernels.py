@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import adjoint, coupling
+from neurolp.kernels import adam, adjoint, coupling
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -217,3 +217,15 @@ def test_transposed_and_outer_sparse_products():
     adjoint.csr_outer(matrix.indptr, matrix.indices, delta, features, data)
     row, column = matrix.nonzero()
     np.testing.assert_allclose(data, (delta @ features.T)[row, column], rtol=1e-13, atol=1e-14)
+
+
+def test_adam_step():
+    rng = np.random.default_rng(9)
+    state = [rng.standard_normal(7), rng.random(7), rng.standard_normal(7), rng.standard_normal(7)]
+    for count in (1, 2, 30):
+        gradient = rng.standard_normal(7)
+        numbers = (gradient, 0.01, 0.02, count, 0.9, 1.0)
+        expected = naive.adam_step(*numbers, *state)
+        adam.adam_step(*numbers, *state)
+        for a, b in zip(state, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13)

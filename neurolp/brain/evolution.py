@@ -145,9 +145,7 @@ def synaptic_input(
     return shift, product(group.gain_weights, features[len(group.sources) :])
 
 
-def source_features(
-    network: Network, group: GroupUpdate, potential: Array, block: Block
-) -> Array:
+def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
     """Transfer functions of the sources, (n_features, width)."""
     start, width = block
     features = np.empty((group.n_features, width), dtype=potential.dtype)

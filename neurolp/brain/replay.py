@@ -79,11 +79,7 @@ class Gradient:
 
 
 def gradient(
-    network: Network,
-    potential: Array,
-    *,
-    horizon: int | None = None,
-    n_threads: int | None = None,
+    network: Network, potential: Array, *, horizon: int | None = None, n_threads: int | None = None
 ) -> Gradient:
     """Return the loss of the trajectories that start at ``potential``, and its gradients.
 
@@ -128,7 +124,7 @@ def replay(network: Network, potential: Array, horizon: int | None, workers: Wor
     loss = sum(part[0] for part in parts) / n_trajectories
     groups = [
         [
-            _combine([part[1][k][g] for part in parts], n_trajectories)
+            mean_gradient([part[1][k][g] for part in parts], n_trajectories)
             for g in range(len(slice_.groups))
         ]
         for k, slice_ in enumerate(plan.slices)
@@ -197,7 +193,7 @@ def _replay_block(
             own = plan.end[update] % plan.n_open
             found = _group_backward(network, group, u, adjoint, own, carry=not plan.local)
             before = total[g]
-            total[g] = found if before is None else _add(before, found)
+            total[g] = found if before is None else add_gradients(before, found)
         if slice_.rotation is not None:
             rotate(slice_.rotation.T, u, block)
             if not plan.local:
@@ -226,7 +222,7 @@ def _group_backward(
         log_gain = product(group.gain_weights, features[s:])
         scaled = u[group.targets] - shift - group.bias[:, None]  # e^G u
         eta = delta * scaled[:, None] - 1
-    found = _parameter_sums(network, group, features, delta[:, own], eta[:, own], moments)
+    found = parameter_sums(network, group, features, delta[:, own], eta[:, own], moments)
     uncouple(u, group.targets, 0, shift, group.bias, log_gain, group.gain_bias)
     if carry:
         back = transposed_product(group.weights, delta.reshape(t, -1), len(features))
@@ -241,16 +237,15 @@ def _group_backward(
     return found
 
 
-def _parameter_sums(
+def parameter_sums(
     network: Network, group: GroupUpdate, features: Array, delta: Array, eta: Array, moments: Array
 ) -> GroupGradient:
     """Gradients of one group, summed over the trajectories of a block."""
     value, slope = network.grid.newton_operators[:2]
     k, bins = len(value), moments.shape[1]
-    node_map = np.tensordot(moments[:, :, :4], value.reshape(k, bins, 7)[:, :, :4], ([1, 2], [1, 2]))
-    node_map -= np.tensordot(
-        moments[:, :, 4:], slope.reshape(k, bins, 7)[:, :, :3], ([1, 2], [1, 2])
-    )
+    value, slope = value.reshape(k, bins, 7)[:, :, :4], slope.reshape(k, bins, 7)[:, :, :3]
+    node_map = np.tensordot(moments[:, :, :4], value, ([1, 2], [1, 2]))
+    node_map -= np.tensordot(moments[:, :, 4:], slope, ([1, 2], [1, 2]))
     delta, eta = np.ascontiguousarray(delta), np.ascontiguousarray(eta)
     s = len(group.sources)
     return GroupGradient(
@@ -295,17 +290,18 @@ def _arrays(group: GroupGradient) -> list[Array]:
     return [*numbers, group.bias, group.gain_bias, group.node_map]
 
 
-def _add(total: GroupGradient, more: GroupGradient) -> GroupGradient:
+def add_gradients(total: GroupGradient, more: GroupGradient) -> GroupGradient:
     """Add ``more`` to ``total``, in place."""
     for a, b in zip(_arrays(total), _arrays(more), strict=True):
-        a += b
+        np.add(a, b, out=a)
     return total
 
 
-def _combine(parts: list[GroupGradient], n_trajectories: int) -> GroupGradient:
+def mean_gradient(parts: list[GroupGradient], n_trajectories: int) -> GroupGradient:
+    """The sums of all blocks, divided by the number of trajectories. The first part is reused."""
     total = parts[0]
     for part in parts[1:]:
-        total = _add(total, part)
+        total = add_gradients(total, part)
     for a in _arrays(total):
-        a /= n_trajectories
+        np.divide(a, n_trajectories, out=a)
     return total
