@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BrainDensity
+    from neurolp.estimators import BrainDensity, OnlineBrain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -30,6 +30,7 @@ __all__ = [
     "LabelledArray",
     "NetworkError",
     "NeurolpError",
+    "OnlineBrain",
     "OutputError",
     "Recorder",
     "Trajectory",
@@ -39,6 +40,7 @@ __all__ = [
 _HOMES = {
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
+    "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "Trajectory": "trajectory.reader",
     "open_trajectory": "trajectory.reader",

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.base_density import base_density
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
 from neurolp.packing import pack_description, pack_parameters, unpack_network
 from neurolp.trajectory.format import Contents
@@ -65,13 +65,14 @@ def save(
     out.attributes["provenance"] = provenance(brain.seed)
     out.attributes["brain"] = pack_description(network) | {
         "n_slices": brain.n_slices,
+        "time_unit": recorder.time_unit,
         "named_columns": brain.feature_names is not None,
         "parameters": json.dumps(brain.parameters, default=_plain),
     }
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
 
-    n, n_slices = network.n_nodes, len(network.slices)
+    n, n_slices = network.n_nodes, len(distinct_slices(network)[0])
     out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
     names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n))
@@ -81,6 +82,7 @@ def save(
     _add_record(out, recorder, network)
     if recorder.parameters:
         pack_parameters(out, network)
+        _add_parameter_frames(out, recorder)
     write_trajectory(path, out, overwrite=overwrite)
 
 
@@ -146,7 +148,10 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
     surprise = np.array([recorder.surprise[p] for p in populations])
     out.add_coordinate("population", np.array(populations), "1", "which part of the data")
     out.add_coordinate(
-        "time", np.arange(surprise.shape[1]), "slice", "slices completed; 0 is before learning"
+        "time",
+        np.arange(surprise.shape[1]),
+        recorder.time_unit,
+        f"{recorder.time_unit}s completed; 0 is before learning",
     )
     out.add(
         "surprise",
@@ -155,14 +160,15 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
         "nat",
         "mean of -log Phi(x) in the units of the data",
     )
-    losses = np.array(recorder.local_loss).reshape(-1, network.n_nodes)
-    out.add(
-        "local_loss",
-        ("slice", "node"),
-        losses,
-        "nat",
-        "mean local loss of a node in a slice, training data; sums to the change of surprise",
-    )
+    if recorder.time_unit == "slice":
+        losses = np.array(recorder.local_loss).reshape(-1, network.n_nodes)
+        out.add(
+            "local_loss",
+            ("slice", "node"),
+            losses,
+            "nat",
+            "mean local loss of a node in a slice, training data; sums to the change of surprise",
+        )
     if not (recorder.potential or recorder.activity):
         return
     out.add_coordinate("frame", np.array(recorder.frame_times), "slice", "time of the frame")
@@ -179,6 +185,19 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
         out.add("activity", dims, activity, "1", "activity a = F(u) of a node")
 
 
+def _add_parameter_frames(out: Contents, recorder: Recorder) -> None:
+    """Weights as they changed: every parameter once more, with a first dimension of time."""
+    if not recorder.parameter_frames:
+        return
+    times = np.array(recorder.parameter_times)
+    out.add_coordinate("parameter_frame", times, recorder.time_unit, "time of the copy")
+    for name in recorder.parameter_frames[0]:
+        last = out.variables[name]
+        values = np.array([frame[name] for frame in recorder.parameter_frames])
+        dims = ("parameter_frame", *last.dims)
+        out.add(f"{name}_history", dims, values, last.units, f"{last.description}, while learning")
+
+
 def _restore_recorder(file: Trajectory) -> Recorder:
     """The record in the file, which goes along when a loaded brain is saved again."""
     recorder = Recorder(potential="potential" in file, activity="activity" in file)
@@ -187,7 +206,16 @@ def _restore_recorder(file: Trajectory) -> Recorder:
         str(p): list(row)
         for p, row in zip(surprise.coords["population"], surprise.values, strict=True)
     }
-    recorder.local_loss = list(file["local_loss"].values)
+    recorder.time_unit = file.brain.get("time_unit", "slice")
+    if "local_loss" in file:
+        recorder.local_loss = list(file["local_loss"].values)
+    for name in (name for name in file if name.endswith("_history")):
+        history = file[name]
+        recorder.parameter_times = [int(t) for t in history.coords["parameter_frame"]]
+        if not recorder.parameter_frames:
+            recorder.parameter_frames = [{} for _ in recorder.parameter_times]
+        for frame, values in zip(recorder.parameter_frames, history.values, strict=True):
+            frame[name.removesuffix("_history")] = values
     for name in ("potential", "activity"):
         if name in file:
             frames = file[name]

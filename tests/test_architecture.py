@@ -14,7 +14,7 @@ LAYERS = [
     {"neurolp.experiment"},
     {"neurolp.config", "neurolp.plotting"},
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
-    {"neurolp.archive", "neurolp.simulation", "neurolp.parameters"},
+    {"neurolp.archive", "neurolp.simulation", "neurolp.training", "neurolp.parameters"},
     {"neurolp.packing"},
     {"neurolp.brain", "neurolp.trajectory"},
     {"neurolp.kernels", "neurolp.principle", "neurolp.problems", "neurolp.errors"},

@@ -1,5 +1,6 @@
 """scikit-learn faces of the brains."""
 
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.online import OnlineBrain
 
-__all__ = ["BrainDensity"]
+__all__ = ["BrainDensity", "OnlineBrain"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurolp import archive
 from neurolp.brain.base_density import base_density
+from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.evolution import evolve, rewind
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, Synapse
+from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import DataError
 from neurolp.simulation import Population
 from neurolp.trajectory.recorder import Recorder
@@ -26,7 +29,8 @@ Array = npt.NDArray[Any]
 class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
-    A subclass has the parameters ``base``, ``dtype``, ``connectivity`` and ``n_threads``, and its
+    A subclass has the parameters ``base``, ``dtype``, ``connectivity``, ``gain``, ``synapse_*``,
+    ``spline_range`` and ``n_threads``, and its
     ``fit`` sets ``network_``, ``n_slices_``, ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and
     ``interrupted_``.
     """
@@ -34,6 +38,10 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     base: str
     dtype: str
     connectivity: Any
+    gain: bool
+    synapse_thresholds: Sequence[float]
+    synapse_slope: float
+    spline_range: float
     n_threads: int | None
     network_: Network
     n_slices_: int
@@ -193,6 +201,26 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
         self._check_spread(train)
+
+    def _new_network(self, intervals: int) -> Network:
+        """A brain without slices, its settings turned into units of potential."""
+        std = base_density(self.base).std
+        connectivity = (
+            Connectivity.full(self.n_features_in_)
+            if self.connectivity is None
+            else Connectivity.from_array(self.connectivity, self.n_features_in_)
+        )
+        reach = self.spline_range * std
+        return Network(
+            connectivity,
+            self.base,
+            Synapse(
+                tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
+            ),
+            self.gain,
+            SplineGrid(-reach, reach, intervals),
+            np.dtype(self.dtype),
+        )
 
     def _present(self, rows: Array) -> Population:
         """Write rows into potentials at time 0, and account for the change of units."""

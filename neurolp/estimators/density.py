@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Self, final
 
-import numpy as np
-
-from neurolp.brain.base_density import base_density
-from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.learning import GreedyRule
-from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.estimators.base import Brain
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.simulation import Progress, Schedule, simulate
@@ -190,7 +185,8 @@ class BrainDensity(Brain):
         populations = {"train": self._present(train), "validation": self._present(validation)}
         if X_test is not None:
             populations["test"] = self._present(self._rows(X_test, "X_test"))
-        self.network_ = self._new_network(len(train))
+        intervals = self.spline_intervals or (14 if len(train) < _MANY_ROWS else 28)
+        self.network_ = self._new_network(intervals)
         self.recorder_ = Recorder() if recorder is None else recorder
         rule = GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge)
         rotation = self.rotation
@@ -213,26 +209,3 @@ class BrainDensity(Brain):
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
         return self
-
-    # --- inside -----------------------------------------------------------------------------------
-
-    def _new_network(self, n_rows: int) -> Network:
-        n_nodes = self.n_features_in_
-        intervals = self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28)
-        std = base_density(self.base).std
-        connectivity = (
-            Connectivity.full(n_nodes)
-            if self.connectivity is None
-            else Connectivity.from_array(self.connectivity, n_nodes)
-        )
-        reach = self.spline_range * std
-        return Network(
-            connectivity,
-            self.base,
-            Synapse(
-                tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
-            ),
-            self.gain,
-            SplineGrid(-reach, reach, intervals),
-            np.dtype(self.dtype),
-        )
