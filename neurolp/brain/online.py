@@ -18,6 +18,7 @@ adjoint lambda' = dL/du' that the group is given, and in when:
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -43,6 +44,7 @@ SIGNALS: tuple[str, ...] = ("local", "final", "replay")
 # Slopes stay in [1/10, 10], well inside the bounds that prove the node maps monotone.
 _LOG_SLOPE_MAX = float(np.log(10.0))
 _NO_LIMIT = np.inf
+_FULL_TRUST = 100  # rows
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class OnlineRule:
     ``rate`` is the step of Adam for the weights of shift and gain, ``node_rate`` that for biases,
     offsets and logarithms of slopes (a multiplicative step, so slopes stay positive); ``decay`` is
     the fraction of every parameter, slopes towards 1, forgotten at a step; ``average`` that of the
-    running mean kept at a step. ``horizon`` is the length of a replay in slices, None for all.
+    running mean kept at a step. All four are meant for presentations of 100 rows or more; a
+    presentation of r rows is noisier and counts sqrt(r / 100) as much. ``horizon`` is
+    the length of a replay in slices, None for all.
     """
 
     signal: Signal = "final"
@@ -96,15 +100,19 @@ class Learner:
         ``pace`` scales the rates and the decay of this step.
         """
         self.n_steps += 1
+        trust = min(1.0, math.sqrt(potential.shape[1] / _FULL_TRUST))
+        pace *= trust
         if self.rule.signal == "replay":
             gradient = replay(self.network, potential, self.rule.horizon, workers)
             for memories, groups in zip(self._memories, gradient.groups, strict=True):
                 for memory, found in zip(memories, groups, strict=True):
-                    memory.learn(found, self.rule, pace, self.n_steps)
+                    memory.learn(found, self.rule, pace, trust, self.n_steps)
         else:
-            self._present_locally(potential, workers, pace)
+            self._present_locally(potential, workers, pace, trust)
 
-    def _present_locally(self, potential: Array, workers: Workers, pace: float) -> None:
+    def _present_locally(
+        self, potential: Array, workers: Workers, pace: float, trust: float
+    ) -> None:
         network = self.network
         n_slices, period = len(network.slices), len(self._memories)
         first = 0 if self.rule.signal == "local" else n_slices - period
@@ -126,7 +134,7 @@ class Learner:
             for group, memory in zip(slice_.groups, memories, strict=True):
                 parts = workers.map(partial(local_gradient, network, group, u), blocks)
                 found = mean_gradient(parts, u.shape[1])
-                memory.learn(found, self.rule, pace, self.n_steps)
+                memory.learn(found, self.rule, pace, trust, self.n_steps)
 
 
 def local_gradient(
@@ -181,12 +189,14 @@ class _GroupMemory:
         self._pairs.append((self._maps.ravel(), self._average_maps.ravel()))
         self._moments = [(np.zeros_like(p), np.zeros_like(p)) for p, _ in self._pairs]
 
-    def learn(self, found: GroupGradient, rule: OnlineRule, pace: float, count: int) -> None:
+    def learn(
+        self, found: GroupGradient, rule: OnlineRule, pace: float, trust: float, count: int
+    ) -> None:
         gradients = _flat(found)
         node_map = found.node_map.copy()
         node_map[:, 1:] *= self.group.node_map[:, 1:]  # dL/d log c = c dL/dc
         gradients.append(node_map.ravel())
-        keep = min(rule.average, count / (count + 10))
+        keep = min(1.0 - trust * (1.0 - rule.average), count / (count + 10))
         for k, (gradient, (parameter, average), (m, s)) in enumerate(
             zip(gradients, self._pairs, self._moments, strict=True)
         ):

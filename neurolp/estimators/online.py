@@ -46,6 +46,8 @@ class OnlineBrain(Brain):
     average : float
         Fraction of the running mean of the parameters kept at a step. That mean is the brain in
         use; 0 is the brain as it learns.
+        These four are meant for presentations of 100 rows or more; one of r rows counts
+        sqrt(r / 100) as much, so the defaults serve mini-batches and single rows alike.
     batch_size : None or int
         Rows presented together; None is a tenth of the rows, at most 100.
     epochs, patience : int
