@@ -31,7 +31,7 @@ class StoredBrain:
     """A fitted brain as a file knows it.
 
     ``parameters`` are those of the estimator, without connectivity, as plain values;
-    ``feature_names`` are None where the estimator was fitted without.
+    ``feature_names`` are None where it was fitted without; ``model`` names the estimator.
     """
 
     network: Network
@@ -43,6 +43,7 @@ class StoredBrain:
     recorder: Recorder
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
+    model: str = "density"
 
 
 def save(
@@ -64,6 +65,7 @@ def save(
     out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
     out.attributes["provenance"] = provenance(brain.seed)
     out.attributes["brain"] = pack_description(network) | {
+        "model": brain.model,
         "n_slices": brain.n_slices,
         "time_unit": recorder.time_unit,
         "named_columns": brain.feature_names is not None,
@@ -109,6 +111,7 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
                 recorder=_restore_recorder(file),
                 parameters=json.loads(file.brain["parameters"]),
                 feature_names=tuple(map(str, file["node_name"].values)) if named else None,
+                model=str(file.brain.get("model", "density")),  # not in files of 0.1
             )
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error

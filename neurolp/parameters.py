@@ -31,7 +31,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "period": (1, np.inf, True),
     "horizon": (1, np.inf, True),
     "batch_size": (1, np.inf, True),
-    "epochs": (1, np.inf, True),
+    "max_epochs": (0, np.inf, True),
     "coupling_rate": (0.0, 1.0, False),
     "node_rate": (0.0, 1.0, False),
     "coupling_ridge": (0.0, np.inf, False),

@@ -31,13 +31,13 @@ _WARM_UP = 20
 
 @dataclass(frozen=True)
 class Lessons:
-    """At most ``epochs`` presentations of all rows in mini-batches of ``batch_size`` rows.
+    """At most ``max_epochs`` presentations of all rows in mini-batches of ``batch_size`` rows.
 
     The rates fall to zero like a cosine over all epochs; learning stops earlier after
     ``patience`` epochs without a better best.
     """
 
-    epochs: int
+    max_epochs: int
     patience: int
     batch_size: int
 
@@ -84,7 +84,7 @@ def train(
         recorder.record_parameters(0, lambda: parameter_arrays(learner.averaged))
         interrupted = False
 
-        for epoch in range(1, lessons.epochs + 1):
+        for epoch in range(1, lessons.max_epochs + 1):
             try:
                 # Present every row once, a few at a time.
                 order = np.random.default_rng([seed, epoch]).permutation(n_rows)
@@ -93,7 +93,7 @@ def train(
                     learner.present(
                         populations["train"].potential[:, rows],
                         workers,
-                        pace=lessons.pace(step, lessons.epochs * n_batches),
+                        pace=lessons.pace(step, lessons.max_epochs * n_batches),
                     )
             except StopRequested:
                 interrupted = True

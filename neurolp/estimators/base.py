@@ -19,7 +19,7 @@ from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.errors import DataError
+from neurolp.errors import DataError, FormatError
 from neurolp.simulation import Population
 from neurolp.trajectory.recorder import Recorder
 
@@ -35,6 +35,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     ``interrupted_``.
     """
 
+    model: str = "density"
     base: str
     dtype: str
     connectivity: Any
@@ -114,6 +115,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             If the file holds no brain that this release can read.
         """
         stored = archive.load(path)
+        if stored.model != cls.model:
+            raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
         parameters, connectivity = stored.parameters, stored.network.connectivity
         brain = cls(**parameters, connectivity=connectivity.matrix)
         brain.network_, brain.n_slices_ = stored.network, stored.n_slices
@@ -141,6 +144,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             recorder=self.recorder_,
             parameters=parameters,
             feature_names=None if names is None else tuple(map(str, names)),
+            model=self.model,
         )
 
     # --- inside -----------------------------------------------------------------------------------

@@ -50,9 +50,9 @@ class OnlineBrain(Brain):
         sqrt(r / 100) as much, so the defaults serve mini-batches and single rows alike.
     batch_size : None or int
         Rows presented together; None is a tenth of the rows, at most 100.
-    epochs, patience : int
-        ``fit`` presents all rows at most ``epochs`` times, and stops after ``patience`` epochs
-        without a lower surprise on validation data. Its rates fall to zero over ``epochs``.
+    max_epochs, patience : int
+        ``fit`` presents all rows at most ``max_epochs`` times, and stops after ``patience`` epochs
+        without a lower surprise on validation data. Its rates fall to zero over ``max_epochs``.
     validation_fraction : float
         Share of the rows that ``fit`` sets aside for validation when it is given none.
     dtype, random_state, n_threads
@@ -83,6 +83,8 @@ class OnlineBrain(Brain):
     True
     """
 
+    model = "online"
+
     def __init__(
         self,
         *,
@@ -103,7 +105,7 @@ class OnlineBrain(Brain):
         decay: float = 0.02,
         average: float = 0.99,
         batch_size: int | None = None,
-        epochs: int = 60,
+        max_epochs: int = 60,
         patience: int = 10,
         validation_fraction: float = 0.2,
         dtype: str = "float64",
@@ -127,7 +129,7 @@ class OnlineBrain(Brain):
         self.decay = decay
         self.average = average
         self.batch_size = batch_size
-        self.epochs = epochs
+        self.max_epochs = max_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.dtype = dtype
@@ -162,7 +164,7 @@ class OnlineBrain(Brain):
         self.learner_ = self._new_learner()
         self.network_, outcome = train(
             self.learner_,
-            Lessons(self.epochs, self.patience, batch_size),
+            Lessons(self.max_epochs, self.patience, batch_size),
             populations,
             self.recorder_,
             seed=self.seed_,
