@@ -84,12 +84,13 @@ def main() -> None:
     evolve = median_seconds(lambda: brain.score_samples(fresh), 5)
     edges = brain.connectivity.nnz
     peak = peak_bytes() - before
+    last = brain.score(rows(10))
     print(
-        f"{arguments.nodes} nodes, {edges} edges, {arguments.slices} slices, {arguments.rows} rows: "
+        f"{arguments.nodes} nodes, {edges} edges, {arguments.slices} slices, "
+        f"{arguments.rows} rows: "
         f"made {made:.1f} s, evolve {1e3 * evolve:.0f} ms, evolve + learn {1e3 * learn:.0f} ms, "
         f"peak {peak / 1e9:.2f} GB ({peak / edges:.0f} bytes an edge), "
-        f"surprise {-first / arguments.nodes:.3f} -> {-brain.score(rows(10)) / arguments.nodes:.3f} "
-        f"nats a node"
+        f"surprise {-first / arguments.nodes:.3f} -> {-last / arguments.nodes:.3f} nats a node"
     )
 
 

@@ -19,7 +19,7 @@ from neurolp.baselines import gaussian, gaussian_mixture
 from neurolp.config import Configuration
 from neurolp.data import DataSplit, load_data
 from neurolp.errors import ConfigurationError
-from neurolp.estimators import BrainDensity
+from neurolp.estimators import BRAINS, Brain
 from neurolp.principle import bits_per_dim
 from neurolp.simulation import Progress
 from neurolp.trajectory.recorder import Recorder
@@ -42,7 +42,7 @@ class Result:
     """What a run produced."""
 
     path: Path
-    brain: BrainDensity
+    brain: Brain
     data: DataSplit
     rows: list[Row]
     interrupted: bool
@@ -66,9 +66,9 @@ def run(
     data = load_data(**configuration.data.model_dump())
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
 
-    settings = configuration.brain.model_dump(exclude={"connectivity"})
-    connectivity = _read_connectivity(configuration.brain.connectivity)
-    brain = BrainDensity(**settings, connectivity=connectivity, random_state=seed)
+    settings = configuration.brain.model_dump(exclude={"model"})
+    settings["connectivity"] = _read_connectivity(settings["connectivity"])
+    brain = BRAINS[configuration.brain.model](**settings, random_state=seed)
     began = time.monotonic()
     try:
         brain.fit(
@@ -89,7 +89,7 @@ def run(
         bits = bits_per_dim(log_prob, data.steps)
         return Row(model, log_prob, log_prob + log_scale, bits, seconds)
 
-    test = -brain.recorder_.surprise["test"][brain.n_slices_]
+    test = brain.score(data.test)
     rows = [row(f"brain ({brain.n_slices_} slices)", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:

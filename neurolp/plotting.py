@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurolp.brain.base_density import base_density
-from neurolp.estimators import BrainDensity
+from neurolp.estimators import BRAINS, Brain
 from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -102,7 +102,7 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
     return ax
 
 
-def plot_density_2d(brain: BrainDensity, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
+def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
     """Learned density of two columns of data, with the data over it."""
     low, high = data.min(axis=0), data.max(axis=0)
     pad = 0.12 * (high - low)
@@ -137,7 +137,7 @@ def plot_images(
 
 
 def plot_dream(
-    brain: BrainDensity, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
+    brain: Brain, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
 ) -> Array:
     """Real rows on the first Axes, dreamed ones on the second."""
     plot_images(real, shape, axes[0], title="real")
@@ -145,7 +145,7 @@ def plot_dream(
     return axes
 
 
-def plot_marginals(brain: BrainDensity, data: Array, names: list[str], axes: Array) -> Array:
+def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> Array:
     """Histograms of columns of the data beside those of as many dreamed rows."""
     dreamed = brain.sample(max(len(data), 2000), random_state=0)
     for j, ax in enumerate(axes):
@@ -202,7 +202,7 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     rows = recorded_rows(trajectory)
     if rows is None:
         return out
-    brain = BrainDensity.load(trajectory.path)
+    brain = BRAINS[str(trajectory.brain.get("model", "density"))].load(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
     image_shape = trajectory.result.get("image_shape")
     if image_shape is not None:

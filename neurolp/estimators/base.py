@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import DataError, FormatError
-from neurolp.simulation import Population
+from neurolp.simulation import Population, Progress
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,16 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     interrupted_: bool
 
     @abstractmethod
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_validation: Any = None,
+        X_test: Any = None,
+        recorder: Recorder | None = None,
+        observe: Callable[[Progress], None] = lambda progress: None,
+    ) -> Self:
         """Learn the density of the rows of ``X``."""
 
     def score_samples(self, X: Any) -> Array:
