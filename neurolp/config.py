@@ -73,6 +73,7 @@ class DensitySection(_Section):
     node_rate: float = Field(default=0.5, ge=0, le=1)
     coupling_ridge: NonNegativeFloat = 20.0
     node_ridge: NonNegativeFloat = 8.0
+    fine_tune: PositiveInt | Literal["all"] | None = None
     dtype: Literal["float64", "float32"] = "float64"
     n_threads: PositiveInt | None = None
 

@@ -66,7 +66,16 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             f"argument `synapse_thresholds` must be a sequence of numbers, "
             f"but is {parameters['synapse_thresholds']!r}"
         ) from None
+    tune = parameters.get("fine_tune")
+    if tune is not None and tune != "all" and not (_is_whole(tune) and tune >= 1):
+        raise ConfigurationError(
+            f"argument `fine_tune` must be None, 'all' or an integer >= 1, but is {tune!r}"
+        )
     _check_rotation(parameters)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _check_number(name: str, value: Any, low: float, high: float, whole: bool) -> None:
