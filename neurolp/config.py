@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from neurolp.brain.bounded_form import BARRIER_MIN
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.data import DATA_NAMES
 from neurolp.errors import ConfigurationError
@@ -88,7 +89,52 @@ class DensitySection(_Section):
         return self.max_slices
 
 
-class OnlineSection(_Section):
+class _EpochSection(_Section):
+    max_epochs: NonNegativeInt
+
+    @property
+    def time_unit(self) -> str:
+        """What the time of learning is counted in."""
+        return "epoch"
+
+    @property
+    def max_time(self) -> int:
+        """When learning ends at the latest."""
+        return self.max_epochs
+
+
+class LinearSection(_EpochSection):
+    """``[brain]`` with ``model = "linear"``: parameters of :class:`neurolp.LinearBrain`."""
+
+    model: Literal["linear"]
+    stepping: Literal["exact", "synchronous"] = "exact"
+    duration: PositiveFloat = 1.0
+    n_steps: PositiveInt = 10
+    spline_range: PositiveFloat = 4.0
+    spline_intervals: int = Field(default=16, ge=2, le=100)
+    rate: float = Field(default=0.02, ge=0, le=1)
+    energy_rate: float = Field(default=0.1, ge=0, le=1)
+    energy_ridge: NonNegativeFloat = 1e-3
+    max_epochs: NonNegativeInt = 30
+    patience: PositiveInt = 5
+    batch_size: PositiveInt = 100
+
+
+class BoundedSection(_EpochSection):
+    """``[brain]`` with ``model = "bounded"``: parameters of :class:`neurolp.BoundedBrain`."""
+
+    model: Literal["bounded"]
+    duration: PositiveFloat = 0.5
+    n_steps: PositiveInt = 5
+    shape_intervals: int = Field(default=10, ge=2, le=100)
+    barrier: float = Field(default=0.05, ge=BARRIER_MIN)
+    rate: float = Field(default=0.1, ge=0, le=1)
+    max_epochs: NonNegativeInt = 60
+    patience: PositiveInt = 10
+    batch_size: PositiveInt = 100
+
+
+class OnlineSection(_EpochSection):
     """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
 
     model: Literal["online"]
@@ -114,23 +160,15 @@ class OnlineSection(_Section):
     dtype: Literal["float64", "float32"] = "float64"
     n_threads: PositiveInt | None = None
 
-    @property
-    def time_unit(self) -> str:
-        """What the time of learning is counted in."""
-        return "epoch"
-
-    @property
-    def max_time(self) -> int:
-        """When learning ends at the latest."""
-        return self.max_epochs
-
 
 def _with_model(section: Any) -> Any:
     return {"model": "density"} | section if isinstance(section, dict) else section
 
 
 BrainSection = Annotated[
-    DensitySection | OnlineSection, Field(discriminator="model"), BeforeValidator(_with_model)
+    DensitySection | LinearSection | BoundedSection | OnlineSection,
+    Field(discriminator="model"),
+    BeforeValidator(_with_model),
 ]
 
 
@@ -138,7 +176,12 @@ def _model_of(section: type[BaseModel]) -> Any:
     return get_args(section.model_fields["model"].annotation)[0]
 
 
-_BRAIN_SECTIONS: tuple[type[_Section], ...] = (DensitySection, OnlineSection)
+_BRAIN_SECTIONS: tuple[type[_Section], ...] = (
+    DensitySection,
+    LinearSection,
+    BoundedSection,
+    OnlineSection,
+)
 _MODELS: tuple[str, ...] = tuple(_model_of(section) for section in _BRAIN_SECTIONS)
 
 
@@ -255,7 +298,7 @@ def _absolute(configuration: Configuration, folder: Path) -> Configuration:
     data, brain = configuration.data, configuration.brain
     if data.file is not None:
         data = data.model_copy(update={"file": (folder / data.file).resolve()})
-    if brain.connectivity is not None:
+    if isinstance(brain, DensitySection) and brain.connectivity is not None:
         path = (folder / brain.connectivity).resolve()
         brain = brain.model_copy(update={"connectivity": path})
     return configuration.model_copy(update={"data": data, "brain": brain})

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from neurolp import archive
 from neurolp.baselines import gaussian, gaussian_mixture
+from neurolp.brain.network import Network
 from neurolp.config import Configuration
 from neurolp.data import DataSplit, load_data
 from neurolp.errors import ConfigurationError
@@ -67,7 +68,8 @@ def run(
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
 
     settings = configuration.brain.model_dump(exclude={"model"})
-    settings["connectivity"] = _read_connectivity(settings["connectivity"])
+    if "connectivity" in settings:
+        settings["connectivity"] = _read_connectivity(settings["connectivity"])
     brain = BRAINS[configuration.brain.model](**settings, random_state=seed)
     began = time.monotonic()
     try:
@@ -89,8 +91,10 @@ def run(
         bits = bits_per_dim(log_prob, data.steps)
         return Row(model, log_prob, log_prob + log_scale, bits, seconds)
 
+    stored = brain.stored()
+    unit = "slice" if isinstance(stored.network, Network) else "epoch"
     test = brain.score(data.test)
-    rows = [row(f"brain ({brain.n_slices_} slices)", test, seconds)]
+    rows = [row(f"brain ({stored.n_slices} {unit}s)", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:
         try:
@@ -108,7 +112,7 @@ def run(
     }
     resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
     archive.save(
-        brain.stored(),
+        stored,
         path,
         overwrite=overwrite,
         title=configuration.title or data.title,

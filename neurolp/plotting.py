@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurolp.brain.base_density import base_density
-from neurolp.estimators import BRAINS, Brain
+from neurolp.estimators import Brain, load_brain
 from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
         )
     best = trajectory.brain.get("n_slices")
     unit = trajectory.brain.get("time_unit", "slice")
-    if best is not None and unit == "slice":
+    if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
     ax.set(xlabel=f"time ({unit}s)", ylabel="mean surprise (nats)", title="Surprise falls")
     ax.margins(x=0)
@@ -63,14 +63,28 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
         bins = np.linspace(grid[0], grid[-1], 61)
         ax.hist(u, bins=list(bins), density=True, color="#56B4E9", label="potentials")
         ax.plot(grid, np.exp(-base.energy(grid)), color="#D55E00", lw=1.5, label="base density")
-        ax.set(title=f"slice {times[frame]}", xlabel="potential u", xlim=(grid[0], grid[-1]))
+        ax.set(
+            title=f"{_unit(trajectory)} {times[frame]}",
+            xlabel="potential u",
+            xlim=(grid[0], grid[-1]),
+        )
     axes[0].set_ylabel("probability density")
     axes[-1].legend(frameon=False, fontsize="small")
     return axes
 
 
 def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
-    """Root-mean-square shift weight of every edge over slices and transfer functions in use."""
+    """Root-mean-square shift weight of every edge over slices and transfer functions in use.
+
+    The weights themselves, where all times share them.
+    """
+    if "coupling" in trajectory:
+        coupling = trajectory["coupling"].values
+        reach = np.abs(coupling).max() or 1.0
+        image = ax.imshow(coupling, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+        ax.figure.colorbar(image, ax=ax, label="weight (per unit of time)", shrink=0.8)
+        ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+        return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
     strength = np.sqrt(np.mean(weights.values**2, axis=(0, 1)))
@@ -194,15 +208,17 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
     if "potential" in trajectory and trajectory["potential"].shape[2]:
         plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
-    if "weights" not in trajectory or len(trajectory["weights"]) == 0:
+    shared = "coupling" in trajectory
+    if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
         return out
     if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
         plot_weights(trajectory, figure("weights", 6, 5).subplots())
-    plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+    if not shared:
+        plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
     rows = recorded_rows(trajectory)
     if rows is None:
         return out
-    brain = BRAINS[str(trajectory.brain.get("model", "density"))].load(trajectory.path)
+    brain = load_brain(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
     image_shape = trajectory.result.get("image_shape")
     if image_shape is not None:
@@ -222,6 +238,11 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
     return out
+
+
+def _unit(trajectory: Trajectory) -> str:
+    """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
+    return "epoch" if "form" in trajectory.brain else "slice"
 
 
 def _shade(k: int, n: int) -> str:

@@ -134,7 +134,7 @@ def simulate(
 
             # Measure and record.
             surprise = {name: p.surprise(network) for name, p in populations.items()}
-            check_finite(t, surprise, "slice")
+            check_finite(f"slice {t}", surprise)
             recorder.record(t, surprise, local_loss, populations["validation"].potential)
 
             # Stop early: validation data alone decide.
@@ -146,11 +146,11 @@ def simulate(
     return Outcome(best_time, interrupted, time.monotonic() - began)
 
 
-def check_finite(t: int, surprise: dict[str, float], unit: str) -> None:
-    """Raise ``NeurolpError`` if a surprise after ``t`` slices or epochs is not a number."""
+def check_finite(when: str, surprise: dict[str, float]) -> None:
+    """Raise :class:`NeurolpError` unless all mean surprises are finite."""
     for name, value in surprise.items():
         if not math.isfinite(value):
-            raise NeurolpError(f"the mean surprise on {name} data became {value} in {unit} {t}")
+            raise NeurolpError(f"the mean surprise on {name} data became {value} in {when}")
 
 
 @contextmanager

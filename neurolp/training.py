@@ -101,7 +101,7 @@ def train(
 
             # Measure and record.
             surprise = measure()
-            check_finite(epoch, surprise, "epoch")
+            check_finite(f"epoch {epoch}", surprise)
             recorder.record_epoch(surprise)
             recorder.record_parameters(epoch, lambda: parameter_arrays(learner.averaged))
 

@@ -142,3 +142,35 @@ def adam_step(gradient, rate, forget, count, keep, limit, first, second, average
     parameter = (1 - forget) * parameter - rate * m / (np.sqrt(s) + 1e-8)
     parameter = np.clip(parameter, -limit, limit)
     return first, second, keep * average + (1 - keep) * parameter, parameter
+
+
+def bounded_step(grid, shape, barrier, dt, drive):
+    """Activity a' with a' - dt b(a') = drive, by bisection; b(a) = -alpha logit(a) + p(a)."""
+
+    def left_side(s):
+        a = 1 / (1 + np.exp(-s))
+        return a + dt * barrier * s - dt * node_value(grid, shape, a - 0.5)
+
+    low, high = -1.0, 1.0
+    while left_side(low) > drive:
+        low *= 2
+    while left_side(high) < drive:
+        high *= 2
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if left_side(middle) < drive else (low, middle)
+    return 1 / (1 + np.exp(-0.5 * (low + high)))
+
+
+def bounded_slope(grid, shape, barrier, dt, a):
+    """Own derivative da'/d drive = 1 / (1 - dt b'(a'))."""
+    return 1 / (1 - dt * (node_slope(grid, shape, a - 0.5) - barrier / (a * (1 - a))))
+
+
+def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
+    """Sum of a node's own losses -log da'/da over slices, driven by inputs (n_steps,)."""
+    a, loss = start, 0.0
+    for current in inputs:
+        a = bounded_step(grid, shape, barrier, dt, a + dt * current)
+        loss -= np.log(bounded_slope(grid, shape, barrier, dt, a))
+    return loss

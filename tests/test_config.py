@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from neurolp import BrainDensity, ConfigurationError, OnlineBrain, Recorder
+from neurolp import (
+    BoundedBrain,
+    BrainDensity,
+    ConfigurationError,
+    LinearBrain,
+    OnlineBrain,
+    Recorder,
+)
 from neurolp.config import (
+    BoundedSection,
     Configuration,
     DensitySection,
+    LinearSection,
     OnlineSection,
     RecordSection,
     read_configuration,
@@ -26,7 +35,12 @@ def test_shipped_simulations_are_valid(path):
 
 def test_sections_have_the_defaults_of_what_they_configure():
     """One set of defaults: the command line and Python cannot drift apart."""
-    for estimator, section in ((BrainDensity, DensitySection), (OnlineBrain, OnlineSection)):
+    for estimator, section in (
+        (BrainDensity, DensitySection),
+        (LinearBrain, LinearSection),
+        (BoundedBrain, BoundedSection),
+        (OnlineBrain, OnlineSection),
+    ):
         brain = inspect.signature(estimator.__init__).parameters
         for name, field in section.model_fields.items():
             if name == "model":
@@ -69,6 +83,10 @@ DATA = '[data]\nname = "wine"\n'
         (DATA + "[brain]\nmodel = 'onlin'\n", "key 'brain.model' must be one of .*'online'.*but is 'onlin'"),
         (DATA + "[brain]\nmodel = 'online'\nperoid = 2\n", "unknown key 'brain.peroid', the nearest valid key is 'brain.period'"),
         (DATA + "[brain]\nmodel = 'online'\nmax_slices = 2\n", "unknown key 'brain.max_slices'"),
+        (DATA + "[brain]\nmodel = 'lineal'\n", "key 'brain.model' must be one of .*'linear'.*but is 'lineal'"),
+        (DATA + "[brain]\nmodel = 'linear'\nsteping = 'exact'\n", "unknown key 'brain.steping', the nearest valid key is 'brain.stepping'"),
+        (DATA + "[brain]\nmodel = 'linear'\ngain = true\n", "unknown key 'brain.gain'"),
+        (DATA + "[brain]\nmodel = 'bounded'\nbarrier = 0.0\n", "key 'brain.barrier': .*but is 0.0"),
         ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
     ],
 )  # fmt: skip

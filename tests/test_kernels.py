@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import adam, adjoint, coupling
+from neurolp.kernels import adam, adjoint, bounded, coupling
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -229,3 +229,44 @@ def test_adam_step():
         adam.adam_step(*numbers, *state)
         for a, b in zip(state, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
+def test_bounded_step_and_replay():
+    """Inside, far out, and at the knots; alone and with the error of later steps."""
+    rng = np.random.default_rng(6)
+    grid, dt = SplineGrid(-0.5, 0.5, 5), 0.1
+    shape, barrier = rng.normal(0, 2, (2, 6)), np.array([0.3, 1.3])
+    table = grid.table(shape)
+    drive = np.array([np.linspace(-0.2, 1.2, 9)] * 2)
+    potential, denominator = np.zeros((2, 9)), np.empty((2, 9))
+    bounded.bounded_step(drive, barrier, table, dt, potential, denominator)
+    post = rng.standard_normal((2, 9))
+    later, gradient, moments = post.copy(), np.zeros(2), np.zeros((2, 5, 2, 4))
+    bounded.bounded_replay(
+        potential, denominator, barrier, table, dt, post, gradient, moments
+    )  # fmt: skip
+    found = moments[:, :, 0, 0].sum(axis=1)
+    slopes = np.einsum("isp,skp->ik", moments[:, :, 0], grid.value_basis)
+    slopes += np.einsum("isp,skp->ik", moments[:, :, 1, :3], grid.slope_basis)
+    found = np.column_stack([found, slopes])
+    for i in range(2):
+        expected, of_barrier = np.zeros(6), 0.0
+        for c in range(9):
+            a = naive.bounded_step(grid, shape[i], barrier[i], dt, drive[i, c])
+            np.testing.assert_allclose(1 / (1 + np.exp(-potential[i, c])), a, rtol=1e-10)
+            slope = naive.bounded_slope(grid, shape[i], barrier[i], dt, a)
+            np.testing.assert_allclose(a * (1 - a) / denominator[i, c], slope, rtol=1e-7)
+            # The own loss is -log of the slope; its derivative by the drive, by differences.
+            h, losses = 1e-5, []
+            for x in (drive[i, c] + h, drive[i, c] - h):
+                moved = naive.bounded_step(grid, shape[i], barrier[i], dt, x)
+                losses.append(-np.log(naive.bounded_slope(grid, shape[i], barrier[i], dt, moved)))
+            error = later[i, c] * slope + (losses[0] - losses[1]) / (2 * h)
+            np.testing.assert_allclose(post[i, c], error, rtol=1e-5, atol=1e-7)
+            for k in range(6):
+                unit = np.eye(6)[k]
+                value = naive.node_value(grid, unit, a - 0.5)
+                expected[k] += dt * (error * value - slope * naive.node_slope(grid, unit, a - 0.5))
+            of_barrier += dt * (-error * np.log(a / (1 - a)) + slope / (a * (1 - a)))
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(gradient[i], of_barrier, rtol=1e-5)

@@ -10,16 +10,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurolp import archive
 from neurolp.brain.base_density import base_density
+from neurolp.brain.bounded_form import BoundedForm
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.evolution import evolve, rewind
+from neurolp.brain.exact_form import form_of
+from neurolp.brain.linear_form import LinearForm
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.errors import DataError, FormatError
+from neurolp.errors import DataError, FormatError, NeurolpError
+from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
 from neurolp.trajectory.recorder import Recorder
 
@@ -29,10 +31,10 @@ Array = npt.NDArray[Any]
 class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
-    A subclass has the parameters ``base``, ``dtype``, ``connectivity``, ``gain``, ``synapse_*``,
-    ``spline_range`` and ``n_threads``, and its
-    ``fit`` sets ``network_``, ``n_slices_``, ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and
-    ``interrupted_``.
+    A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
+    Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and ``interrupted_``, and what
+    evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
+    has the parameters ``connectivity``, ``gain``, ``synapse_*``, ``spline_range``, ``n_threads``.
     """
 
     model: str = "density"
@@ -46,6 +48,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     n_threads: int | None
     network_: Network
     n_slices_: int
+    form_: LinearForm | BoundedForm
+    n_epochs_: int
     mean_: Array
     scale_: Array
     seed_: int
@@ -68,8 +72,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
         potential, log_det = self._forward(X)
-        energy = self.network_.base_density.energy(potential).sum(axis=0, dtype=np.float64)
-        return np.asarray(log_det - energy)
+        return np.asarray(log_det - form_of(self).energy(potential))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows of ``X`` in nats."""
@@ -93,16 +96,29 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
                 f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
                 f"but has shape {u.shape}"
             )
-        start = rewind(self.network_, u.T, n_slices=self.n_slices_, n_threads=self.n_threads)
-        scale = self.scale_ / self.network_.base_density.std
+        start = form_of(self).rewind(u.T)
+        scale = self.scale_ / base_density(self.base).std
         return np.asarray(start.T * scale + self.mean_)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features)."""
+        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features).
+
+        Where an end state has no past, which happens to the bounded form alone, another is drawn.
+
+        Raises
+        ------
+        NeurolpError
+            If of a thousand end states for each sample too few have a past.
+        """
         check_is_fitted(self)
-        rng = check_random_state(random_state)
-        activity = rng.uniform(np.finfo(np.float64).tiny, 1.0, (n_samples, self.n_features_in_))
-        return self.rewind(self.network_.base_density.potential(activity))
+        rng = np.random.default_rng(resolve_seed(random_state))
+        rows = np.empty((0, self.n_features_in_))
+        for _ in range(1000):
+            dreams = self.rewind(form_of(self).draw(n_samples, rng).T)
+            rows = np.vstack([rows, dreams[np.all(np.isfinite(dreams), axis=1)]])
+            if len(rows) >= n_samples:
+                return rows[:n_samples]
+        raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
@@ -126,13 +142,16 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         stored = archive.load(path)
         if stored.model != cls.model:
             raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
-        parameters, connectivity = stored.parameters, stored.network.connectivity
-        brain = cls(**parameters, connectivity=connectivity.matrix)
-        brain.network_, brain.n_slices_ = stored.network, stored.n_slices
+        brain = cls(**stored.parameters)
+        if isinstance(stored.network, Network):
+            brain.connectivity = stored.network.connectivity.matrix
+            brain.network_, brain.n_slices_ = stored.network, stored.n_slices
+        else:
+            brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
         brain.mean_, brain.scale_ = stored.mean, stored.scale
         brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
         brain.recorder_ = stored.recorder
-        brain.n_features_in_ = connectivity.n_nodes
+        brain.n_features_in_ = stored.network.n_nodes
         if stored.feature_names is not None:
             brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
         return brain
@@ -141,11 +160,12 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         """The fitted brain as plain data, which is what goes to a file."""
         check_is_fitted(self)
         parameters = self.get_params() | {"random_state": self.seed_}
-        del parameters["connectivity"]
+        parameters.pop("connectivity", None)
         names = getattr(self, "feature_names_in_", None)
+        shared = hasattr(self, "form_")
         return archive.StoredBrain(
-            network=self.network_,
-            n_slices=self.n_slices_,
+            network=self.form_ if shared else self.network_,
+            n_slices=self.n_epochs_ if shared else self.n_slices_,
             mean=self.mean_,
             scale=self.scale_,
             seed=self.seed_,
@@ -161,9 +181,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def _forward(self, X: Any) -> tuple[Array, Array]:
         check_is_fitted(self)
         start = self._present(self._rows(X, "X"))
-        potential, log_det = evolve(
-            self.network_, start.potential, n_slices=self.n_slices_, n_threads=self.n_threads
-        )
+        potential, log_det = form_of(self).evolve(start.potential)
         return potential, log_det + start.log_det
 
     def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
