@@ -1,5 +1,7 @@
 """The online brain with scikit-learn's face: learning, files, streams, bad input."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,6 +11,8 @@ from sklearn.datasets import load_iris
 import neurolp
 from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Recorder
 from neurolp.brain.network import distinct_slices
+from neurolp.config import read_configuration
+from neurolp.experiment import run
 from neurolp.simulation import Progress
 
 QUICK = {"n_slices": 6, "period": 2, "max_epochs": 4, "random_state": 0}
@@ -178,3 +182,18 @@ def test_the_files_of_the_other_brain_are_refused(tmp_path, iris):
     BrainDensity(max_slices=1, random_state=0).fit(iris).save(tmp_path / "a.h5")
     with pytest.raises(neurolp.FormatError, match="holds a 'density' brain, wanted 'online'"):
         OnlineBrain.load(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("name", ["shared_local", "shared_replay", "online"])
+def test_the_simulations_run_and_learn(tmp_path, name):
+    path = Path(__file__).parent.parent / "simulations" / f"{name}.toml"
+    configuration = read_configuration(path, ["compare=false", "brain.max_epochs=6"])
+    result = run(configuration, tmp_path / "out.h5")
+    with neurolp.open_trajectory(result.path) as file:
+        surprise = file["surprise"].sel(population="test").values
+        assert len(surprise) == 7
+        assert surprise[-1] < surprise[0] - 10  # nats: the two tables have 30 and 64 columns
+        assert file["surprise"].coords["time"][-1] == 6
+        assert file["weights_history"].shape[0] == 1  # epoch 0 and every tenth
+    loaded = neurolp.load_brain(result.path)
+    assert loaded.score(result.data.test) == result.rows[0].log_prob
