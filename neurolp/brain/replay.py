@@ -153,11 +153,9 @@ class _Plan:
         slices, which = distinct_slices(network)
         sizes = [len(slice_.groups) for slice_ in network.slices for _ in slice_.groups]
         last = len(sizes) - 1
-        if horizon is None or horizon >= len(network.slices):
-            exact = horizon != 1 or len(sizes) <= 1
-            if exact:
-                return cls(slices, which, [last] * len(sizes), 1, True, False)
-            horizon = 1
+        # With one slice, horizon 1 still is the local rule: its groups do not see one another.
+        if horizon is None or not sizes or 1 < horizon >= len(network.slices):
+            return cls(slices, which, [last] * len(sizes), 1, True, False)
         end = [min(m + (horizon - 1) * size, last) for m, size in enumerate(sizes)]
         n_open = max(e - m for m, e in enumerate(end)) + 1
         return cls(slices, which, end, n_open, False, n_open == 1)
