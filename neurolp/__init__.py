@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, load_brain
+    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, OnlineBrain, load_brain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -35,6 +35,7 @@ __all__ = [
     "LinearBrain",
     "NetworkError",
     "NeurolpError",
+    "OnlineBrain",
     "OutputError",
     "Recorder",
     "TextbookDefects",
@@ -51,6 +52,7 @@ _HOMES = {
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
     "LinearBrain": "estimators",
+    "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",

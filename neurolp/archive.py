@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.base_density import base_density
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
 from neurolp.form_packing import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.packing import pack_description, pack_parameters, unpack_network
@@ -67,29 +67,33 @@ def save(
     out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
     out.attributes["provenance"] = provenance(brain.seed)
     if isinstance(network, Network):
-        about, unit, n_slices = pack_description(network), "slice", len(network.slices)
+        about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
     else:
-        about, unit, n_slices = describe_form(network), "epoch", len(recorder.local_loss)
+        about, unit, time_unit = describe_form(network), "epoch", "epoch"
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
+        "time_unit": time_unit,
         "named_columns": brain.feature_names is not None,
         "parameters": json.dumps(brain.parameters, default=_plain),
     }
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
 
-    n = network.n_nodes
+    n, n_slices = network.n_nodes, len(recorder.local_loss)
+    if isinstance(network, Network):
+        n_slices = len(distinct_slices(network)[0])
     out.add_coordinate("slice", np.arange(1, n_slices + 1), unit, f"{unit}, counted from 1")
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
     names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n))
     out.add("node_name", ("node",), np.array(names, dtype=np.str_), "1", "column of the data")
     out.add("mean", ("node",), brain.mean, "data", "training mean, subtracted from the data")
     out.add("scale", ("node",), brain.scale, "data", "training standard deviation")
-    _add_record(out, recorder, n, about["base"], unit)
+    _add_record(out, recorder, n, about["base"], unit, time_unit)
     if recorder.parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
+            _add_parameter_frames(out, recorder)
         else:
             pack_form(out, network)
     write_trajectory(path, out, overwrite=overwrite)
@@ -153,12 +157,17 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _add_record(out: Contents, recorder: Recorder, n_nodes: int, base: str, unit: str) -> None:
+def _add_record(
+    out: Contents, recorder: Recorder, n_nodes: int, base: str, unit: str, time_unit: str
+) -> None:
     populations = list(recorder.surprise)
     surprise = np.array([recorder.surprise[p] for p in populations])
     out.add_coordinate("population", np.array(populations), "1", "which part of the data")
     out.add_coordinate(
-        "time", np.arange(surprise.shape[1]), unit, f"{unit}s completed; 0 is before learning"
+        "time",
+        np.arange(surprise.shape[1]),
+        time_unit,
+        f"{time_unit}s completed; 0 is before learning",
     )
     out.add(
         "surprise",
@@ -167,14 +176,15 @@ def _add_record(out: Contents, recorder: Recorder, n_nodes: int, base: str, unit
         "nat",
         "mean of -log Phi(x) in the units of the data",
     )
-    losses = np.array(recorder.local_loss).reshape(-1, n_nodes)
-    out.add(
-        "local_loss",
-        ("slice", "node"),
-        losses,
-        "nat",
-        "mean local loss of a node in a slice, training data; sums to the change of surprise",
-    )
+    if recorder.local_loss or time_unit == "slice":
+        losses = np.array(recorder.local_loss).reshape(-1, n_nodes)
+        out.add(
+            "local_loss",
+            ("slice", "node"),
+            losses,
+            "nat",
+            "mean local loss of a node in a slice, training data; sums to the change of surprise",
+        )
     if not (recorder.potential or recorder.activity):
         return
     out.add_coordinate("frame", np.array(recorder.frame_times), unit, "time of the frame")
@@ -191,6 +201,19 @@ def _add_record(out: Contents, recorder: Recorder, n_nodes: int, base: str, unit
         out.add("activity", dims, activity, "1", "activity a = F(u) of a node")
 
 
+def _add_parameter_frames(out: Contents, recorder: Recorder) -> None:
+    """Weights as they changed: every parameter once more, with a first dimension of time."""
+    if not recorder.parameter_frames:
+        return
+    times = np.array(recorder.parameter_times)
+    out.add_coordinate("parameter_frame", times, recorder.time_unit, "time of the copy")
+    for name in recorder.parameter_frames[0]:
+        last = out.variables[name]
+        values = np.array([frame[name] for frame in recorder.parameter_frames])
+        dims = ("parameter_frame", *last.dims)
+        out.add(f"{name}_history", dims, values, last.units, f"{last.description}, while learning")
+
+
 def _restore_recorder(file: Trajectory) -> Recorder:
     """The record in the file, which goes along when a loaded brain is saved again."""
     recorder = Recorder(potential="potential" in file, activity="activity" in file)
@@ -199,7 +222,16 @@ def _restore_recorder(file: Trajectory) -> Recorder:
         str(p): list(row)
         for p, row in zip(surprise.coords["population"], surprise.values, strict=True)
     }
-    recorder.local_loss = list(file["local_loss"].values)
+    recorder.time_unit = file.brain.get("time_unit", "slice")
+    if "local_loss" in file:
+        recorder.local_loss = list(file["local_loss"].values)
+    for name in (name for name in file if name.endswith("_history")):
+        history = file[name]
+        recorder.parameter_times = [int(t) for t in history.coords["parameter_frame"]]
+        if not recorder.parameter_frames:
+            recorder.parameter_frames = [{} for _ in recorder.parameter_times]
+        for frame, values in zip(recorder.parameter_frames, history.values, strict=True):
+            frame[name.removesuffix("_history")] = values
     for name in ("potential", "activity"):
         if name in file:
             frames = file[name]

@@ -65,9 +65,8 @@ def run(
             _print_result(result, time.monotonic() - began)
         if result.interrupted:
             _say(
-                f"neurolp: interrupted after {len(result.brain.recorder_.local_loss)} "
-                f"{brain.time_unit}s, "
-                f"which are in {result.path}"
+                f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
+                f"{brain.time_unit}s, which are in {result.path}"
             )
             raise typer.Exit(EXIT_INTERRUPTED)
 

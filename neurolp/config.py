@@ -74,6 +74,7 @@ class DensitySection(_Section):
     node_rate: float = Field(default=0.5, ge=0, le=1)
     coupling_ridge: NonNegativeFloat = 20.0
     node_ridge: NonNegativeFloat = 8.0
+    fine_tune: PositiveInt | Literal["all"] | None = None
     dtype: Literal["float64", "float32"] = "float64"
     n_threads: PositiveInt | None = None
 
@@ -133,12 +134,39 @@ class BoundedSection(_EpochSection):
     batch_size: PositiveInt = 100
 
 
+class OnlineSection(_EpochSection):
+    """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
+
+    model: Literal["online"]
+    signal: Literal["final", "local", "replay"] = "final"
+    horizon: PositiveInt | None = None
+    n_slices: PositiveInt = 12
+    period: PositiveInt = 4
+    base: Literal["normal", "logistic"] = "normal"
+    groups: Literal["halves", "each"] = "halves"
+    connectivity: Path | None = None
+    gain: bool = True
+    synapse_thresholds: list[float] = [0.0]
+    synapse_slope: PositiveFloat = 2.0
+    spline_range: PositiveFloat = 3.5
+    spline_intervals: int = Field(default=14, ge=2, le=100)
+    rate: float = Field(default=0.002, ge=0, le=1)
+    node_rate: float = Field(default=0.02, ge=0, le=1)
+    decay: float = Field(default=0.02, ge=0, le=1)
+    average: float = Field(default=0.99, ge=0, le=1)
+    batch_size: PositiveInt | None = None
+    max_epochs: NonNegativeInt = 60
+    patience: PositiveInt = 10
+    dtype: Literal["float64", "float32"] = "float64"
+    n_threads: PositiveInt | None = None
+
+
 def _with_model(section: Any) -> Any:
     return {"model": "density"} | section if isinstance(section, dict) else section
 
 
 BrainSection = Annotated[
-    DensitySection | LinearSection | BoundedSection,
+    DensitySection | LinearSection | BoundedSection | OnlineSection,
     Field(discriminator="model"),
     BeforeValidator(_with_model),
 ]
@@ -148,7 +176,12 @@ def _model_of(section: type[BaseModel]) -> Any:
     return get_args(section.model_fields["model"].annotation)[0]
 
 
-_BRAIN_SECTIONS: tuple[type[_Section], ...] = (DensitySection, LinearSection, BoundedSection)
+_BRAIN_SECTIONS: tuple[type[_Section], ...] = (
+    DensitySection,
+    LinearSection,
+    BoundedSection,
+    OnlineSection,
+)
 _MODELS: tuple[str, ...] = tuple(_model_of(section) for section in _BRAIN_SECTIONS)
 
 
@@ -161,6 +194,7 @@ class RecordSection(_Section):
     potential: bool = True
     activity: bool = True
     parameters: bool = True
+    parameters_every: PositiveInt | None = None
 
 
 class Configuration(_Section):

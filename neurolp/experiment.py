@@ -16,6 +16,7 @@ from scipy import sparse
 
 from neurolp import archive
 from neurolp.baselines import gaussian, gaussian_mixture
+from neurolp.brain.network import Network
 from neurolp.config import Configuration
 from neurolp.data import DataSplit, load_data
 from neurolp.errors import ConfigurationError
@@ -91,8 +92,9 @@ def run(
         return Row(model, log_prob, log_prob + log_scale, bits, seconds)
 
     stored = brain.stored()
-    test = -brain.recorder_.surprise["test"][stored.n_slices]
-    rows = [row(f"brain ({stored.n_slices} {configuration.brain.time_unit}s)", test, seconds)]
+    unit = "slice" if isinstance(stored.network, Network) else "epoch"
+    test = brain.score(data.test)
+    rows = [row(f"brain ({stored.n_slices} {unit}s)", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:
         try:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.network import Network, Slice, Synapse
+from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
@@ -48,26 +48,33 @@ def unpack_network(file: Trajectory) -> Network:
     names += ["rotation"] if "rotation" in file else []
     arrays = {name: file[name].values for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
-    network.slices = [
+    slices = [
         _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
         for t in range(len(arrays["bias"]))
     ]
+    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
+    network.slices = [slices[k] for k in which]
     return network
 
 
 def pack_parameters(out: Contents, network: Network) -> None:
-    """Add weights, biases, node maps and groups of all slices."""
-    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(network.slices)
+    """Add weights, biases, node maps and groups of all slices; a repeated slice is stored once."""
+    slices, which = distinct_slices(network)
+    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
     group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
     gain_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
-    for t, slice_ in enumerate(network.slices):
+    for t, slice_ in enumerate(slices):
         for g, update in enumerate(slice_.groups):
             group[t, update.targets] = g
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
             if network.gain:
                 gain_bias[t, update.targets] = update.gain_bias
+    if len(which) > n_slices:
+        out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
+        what = "slice whose parameters are in use: they repeat"
+        out.add("slice_at", ("step",), np.array(which) + 1, "1", what)
     out.add_coordinate(
         "transfer", np.arange(m), "1", "transfer function of an edge: 0 identity, m tanh_m"
     )
@@ -87,8 +94,8 @@ def pack_parameters(out: Contents, network: Network) -> None:
         "1",
         "offset and positive slope coefficients of the monotone node map",
     )
-    if network.slices and network.slices[0].rotation is not None:
-        rotations = np.array([slice_.rotation for slice_ in network.slices])
+    if slices and slices[0].rotation is not None:
+        rotations = np.array([slice_.rotation for slice_ in slices])
         out.add_coordinate("rotated_node", np.arange(n), "1", "node after the rotation")
         out.add(
             "rotation",
@@ -127,16 +134,25 @@ def pack_parameters(out: Contents, network: Network) -> None:
         )
 
 
+def parameter_arrays(network: Network) -> dict[str, Array]:
+    """The arrays of :func:`pack_parameters` that learning changes, by name."""
+    out = Contents()
+    pack_parameters(out, network)
+    names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+    return {name: out.variables[name].values for name in names if name in out.variables}
+
+
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
     """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
-    n, n_slices = network.n_nodes, len(network.slices)
+    slices, _ = distinct_slices(network)
+    n, n_slices = network.n_nodes, len(slices)
     shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
     is_sparse = network.connectivity.kind == "sparse"
     if is_sparse:
         shape = (n_slices, n_transfer, network.connectivity.n_edges)
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
-    for t, slice_ in enumerate(network.slices):
+    for t, slice_ in enumerate(slices):
         for update in slice_.groups:
             s = len(update.sources)
             weights = getattr(update, name)

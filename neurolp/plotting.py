@@ -33,11 +33,10 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
             -log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name.decode()}, test"
         )
     best = trajectory.brain.get("n_slices")
-    if best is not None:
+    unit = trajectory.brain.get("time_unit", "slice")
+    if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
-    ax.set(
-        xlabel=f"time ({_unit(trajectory)}s)", ylabel="mean surprise (nats)", title="Surprise falls"
-    )
+    ax.set(xlabel=f"time ({unit}s)", ylabel="mean surprise (nats)", title="Surprise falls")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
     ax.legend(fontsize="small", framealpha=1, edgecolor="none")
@@ -242,7 +241,7 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
 
 
 def _unit(trajectory: Trajectory) -> str:
-    """Return what time is counted in: slices, or epochs of a brain with shared parameters."""
+    """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
     return "epoch" if "form" in trajectory.brain else "slice"
 
 

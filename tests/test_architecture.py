@@ -20,6 +20,7 @@ LAYERS = [
         "neurolp.parameters",
         "neurolp.auditing",
         "neurolp.rehearsal",
+        "neurolp.training",
     },
     {"neurolp.packing", "neurolp.form_packing"},
     {"neurolp.brain", "neurolp.trajectory"},

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from neurolp import BoundedBrain, BrainDensity, ConfigurationError, LinearBrain, Recorder
+from neurolp import (
+    BoundedBrain,
+    BrainDensity,
+    ConfigurationError,
+    LinearBrain,
+    OnlineBrain,
+    Recorder,
+)
 from neurolp.config import (
     BoundedSection,
     Configuration,
     DensitySection,
     LinearSection,
+    OnlineSection,
     RecordSection,
     read_configuration,
 )
@@ -31,6 +39,7 @@ def test_sections_have_the_defaults_of_what_they_configure():
         (BrainDensity, DensitySection),
         (LinearBrain, LinearSection),
         (BoundedBrain, BoundedSection),
+        (OnlineBrain, OnlineSection),
     ):
         brain = inspect.signature(estimator.__init__).parameters
         for name, field in section.model_fields.items():
@@ -71,6 +80,9 @@ DATA = '[data]\nname = "wine"\n'
         ("seed = 9223372036854775808\n" + DATA, "key 'seed': input should be less than"),
         ('title = "a\\u0000b"\n' + DATA, "key 'title'"),
         (DATA + "[brain]\nspline_intervals = 1000\n", "key 'brain.spline_intervals'"),
+        (DATA + "[brain]\nmodel = 'onlin'\n", "key 'brain.model' must be one of .*'online'.*but is 'onlin'"),
+        (DATA + "[brain]\nmodel = 'online'\nperoid = 2\n", "unknown key 'brain.peroid', the nearest valid key is 'brain.period'"),
+        (DATA + "[brain]\nmodel = 'online'\nmax_slices = 2\n", "unknown key 'brain.max_slices'"),
         (DATA + "[brain]\nmodel = 'lineal'\n", "key 'brain.model' must be one of .*'linear'.*but is 'lineal'"),
         (DATA + "[brain]\nmodel = 'linear'\nsteping = 'exact'\n", "unknown key 'brain.steping', the nearest valid key is 'brain.stepping'"),
         (DATA + "[brain]\nmodel = 'linear'\ngain = true\n", "unknown key 'brain.gain'"),

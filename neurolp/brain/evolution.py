@@ -64,7 +64,7 @@ def evolve(
 
     def run(block: Block) -> None:
         for slice_ in slices:
-            _evolve_block(network, slice_, u, log_det, block)
+            evolve_block(network, slice_, u, log_det, block)
 
     with Workers(n_threads) as workers:
         workers.map(run, _blocks(slices, u))
@@ -101,7 +101,7 @@ def evolve_slice(
     """Move ``potential`` (n_nodes, n_trajectories) through one slice, in place."""
 
     def run(block: Block) -> None:
-        _evolve_block(network, slice_, potential, log_det, block)
+        evolve_block(network, slice_, potential, log_det, block)
 
     workers.map(run, _blocks([slice_], potential))
 
@@ -112,9 +112,10 @@ def rotate(rotation: Array, potential: Array, block: Block) -> None:
     potential[:, columns] = rotation.astype(potential.dtype) @ potential[:, columns]
 
 
-def _evolve_block(
+def evolve_block(
     network: Network, slice_: Slice, potential: Array, log_det: Array, block: Block
 ) -> None:
+    """Move one block of trajectories through one slice, in place."""
     if slice_.rotation is not None:
         rotate(slice_.rotation, potential, block)
     for group in slice_.groups:
@@ -144,6 +145,15 @@ def synaptic_input(
     network: Network, group: GroupUpdate, potential: Array, block: Block
 ) -> tuple[Array, Array]:
     """Shift and log-gain that the sources exert on the targets, each (n_targets, width)."""
+    features = source_features(network, group, potential, block)
+    shift = product(group.weights, features)
+    if not network.gain:
+        return shift, np.empty((0, 0), dtype=potential.dtype)
+    return shift, product(group.gain_weights, features[len(group.sources) :])
+
+
+def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
+    """Transfer functions of the sources, (n_features, width)."""
     start, width = block
     features = np.empty((group.n_features, width), dtype=potential.dtype)
     synapse = network.synapse
@@ -156,10 +166,7 @@ def synaptic_input(
         np.array(synapse.thresholds),
         features,
     )
-    shift = _product(group.weights, features)
-    if not network.gain:
-        return shift, np.empty((0, 0), dtype=potential.dtype)
-    return shift, _product(group.gain_weights, features[len(group.sources) :])
+    return features
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:
@@ -171,7 +178,8 @@ def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block:
     uncouple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias)
 
 
-def _product(weights: Any, features: Array) -> Array:
+def product(weights: Any, features: Array) -> Array:
+    """``weights @ features`` for dense or CSR weights."""
     if not sparse.issparse(weights):
         return np.asarray(weights @ features)
     out = np.empty((weights.shape[0], features.shape[1]), dtype=features.dtype)

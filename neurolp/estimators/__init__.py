@@ -6,14 +6,23 @@ import os
 
 from neurolp.estimators.base import Brain
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
 from neurolp.trajectory.reader import open_trajectory
 
 BRAINS: dict[str, type[Brain]] = {
-    brain.model: brain for brain in (BrainDensity, LinearBrain, BoundedBrain)
+    brain.model: brain for brain in (BrainDensity, LinearBrain, BoundedBrain, OnlineBrain)
 }
 
-__all__ = ["BRAINS", "BoundedBrain", "Brain", "BrainDensity", "LinearBrain", "load_brain"]
+__all__ = [
+    "BRAINS",
+    "BoundedBrain",
+    "Brain",
+    "BrainDensity",
+    "LinearBrain",
+    "OnlineBrain",
+    "load_brain",
+]
 
 
 def load_brain(path: str | os.PathLike[str]) -> Brain:

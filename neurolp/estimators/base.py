@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from neurolp import archive
 from neurolp.brain.base_density import base_density
 from neurolp.brain.bounded_form import BoundedForm
+from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.linear_form import LinearForm
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, Synapse
+from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import DataError, FormatError, NeurolpError
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
@@ -32,13 +34,17 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
     Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and ``interrupted_``, and what
     evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
-    has the parameters ``connectivity`` and ``n_threads``.
+    has the parameters ``connectivity``, ``gain``, ``synapse_*``, ``spline_range``, ``n_threads``.
     """
 
     model: str = "density"
     base: str
     dtype: str
     connectivity: Any
+    gain: bool
+    synapse_thresholds: Sequence[float]
+    synapse_slope: float
+    spline_range: float
     n_threads: int | None
     network_: Network
     n_slices_: int
@@ -226,6 +232,26 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
         self._check_spread(train)
+
+    def _new_network(self, intervals: int) -> Network:
+        """A brain without slices, its settings turned into units of potential."""
+        std = base_density(self.base).std
+        connectivity = (
+            Connectivity.full(self.n_features_in_)
+            if self.connectivity is None
+            else Connectivity.from_array(self.connectivity, self.n_features_in_)
+        )
+        reach = self.spline_range * std
+        return Network(
+            connectivity,
+            self.base,
+            Synapse(
+                tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
+            ),
+            self.gain,
+            SplineGrid(-reach, reach, intervals),
+            np.dtype(self.dtype),
+        )
 
     def _present(self, rows: Array) -> Population:
         """Write rows into potentials at time 0, and account for the change of units."""
