@@ -1,5 +1,7 @@
 """What reads the density: receptors, mixture energies, readouts and their average."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -11,6 +13,7 @@ from neurolp.brain.readout import Readout, dream, joint_log_prob, log_prob
 from neurolp.brain.readout_learning import learn_readouts
 from neurolp.brain.receptor_learning import grow_receptor, learn_receptors
 from neurolp.brain.receptors import Receptor
+from neurolp.brain.tree_energy import TreeEnergy, fit_tree
 from neurolp.errors import NetworkError
 from neurolp.problems import problem_log_density, sample_problem
 from tests import naive
@@ -152,6 +155,52 @@ def test_a_mixture_never_beats_the_truth():
     assert -4 * behind.std() / np.sqrt(20_000) < behind.mean() < 0.01
 
 
+# --- trees
+
+
+def xor_boxes(n, rng):
+    """Uniform on the first and third quadrant of a square of side 4, and a third, dependent node."""
+    sign = rng.choice([-1.0, 1.0], n)
+    both = sign * rng.uniform(0, 2, (2, n))
+    return np.vstack([both, rng.standard_normal(n)])
+
+
+def test_tree_finds_borders_that_no_marginal_shows():
+    rng = np.random.default_rng(0)
+    train, test = xor_boxes(4000, rng), xor_boxes(8000, rng)
+    tree = fit_tree(base_density("normal"), train)
+    gate = next(g for g in tree.nodes if g.node in (0, 1) and g.parent in (0, 1))
+    assert np.abs(gate.edges).min() < 0.02
+    assert {g.parent for g in tree.nodes if g.node == 2} == {-1}
+    behind = multivariate_normal(0, 1).logpdf(test[2]) - np.log(8.0) - tree.log_prob(test)
+    assert -4 * behind.std() / np.sqrt(8000) < behind.mean() < 0.06
+
+
+def test_tree_is_normalised_and_dreams_follow_it():
+    rng = np.random.default_rng(1)
+    tree = fit_tree(base_density("logistic"), xor_boxes(600, rng)[:2])
+    edges = [
+        np.unique(np.concatenate([g.edges, *(r.edges for r in g.receptors)])) for g in tree.nodes
+    ]
+    x, w = np.polynomial.legendre.leggauss(24)
+    axes = {}
+    every = np.unique(np.concatenate(edges))
+    t = np.arcsinh(np.concatenate([[-1e6], every, [1e6]]))
+    for i in range(2):
+        cuts = [np.linspace(a, b, 4) for a, b in pairwise(t)]
+        cut = np.unique(np.concatenate(cuts))
+        half, middle = np.diff(cut) / 2, (cut[1:] + cut[:-1]) / 2
+        s = (middle[:, None] + half[:, None] * x).ravel()
+        axes[i] = (np.sinh(s), (half[:, None] * w).ravel() * np.cosh(s))
+    total = 0.0
+    for a, weight in zip(*axes[0], strict=True):
+        total += weight * (np.exp(tree.log_prob(np.vstack([np.full_like(axes[1][0], a), axes[1][0]])))
+                           @ axes[1][1])  # fmt: skip
+    assert total == pytest.approx(1.0, abs=1e-6)
+    dreams = tree.sample(20_000, np.random.default_rng(0))
+    assert np.mean(dreams[0] * dreams[1] > 0) == pytest.approx(1.0, abs=0.02)
+
+
 # --- readouts
 
 
@@ -222,6 +271,20 @@ def test_brain_with_receptors_and_readouts_survives_its_file_and_comes_back(tmp_
     end = BrainDensity(random_state=0, max_slices=20, energy="base").fit(rows)
     energy = end.network_.base_density.energy(end.evolve(rows)[0]).sum(axis=1)
     assert np.allclose(end.score_samples(rows), end.evolve(rows)[1] - energy)
+
+
+def test_a_brain_with_a_tree_survives_its_file(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = sample_problem("checkerboard", 3000, rng)
+    brain = BrainDensity(random_state=0, max_slices=20).fit(rows)
+    assert any(isinstance(r.energy, TreeEnergy) for r in brain.readouts_)
+    test = sample_problem("checkerboard", 20_000, rng)
+    behind = problem_log_density("checkerboard", test) - brain.score_samples(test)
+    assert -4 * behind.std() / np.sqrt(len(test)) < behind.mean() < 0.12
+    brain.save(tmp_path / "brain.h5")
+    again = BrainDensity.load(tmp_path / "brain.h5")
+    assert np.array_equal(again.score_samples(rows), brain.score_samples(rows))
+    assert np.array_equal(again.sample(50, 0), brain.sample(50, 0))
 
 
 def test_threads_do_not_change_readouts():
