@@ -21,11 +21,13 @@ class Connectivity:
 
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
+    ``positions`` (n_nodes, dimensions) say where the nodes are, for networks laid out in space.
     """
 
     n_nodes: int
     kind: Kind
     matrix: Any = None  # None (full), bool (n, n) ndarray (dense), bool CSR array (sparse)
+    positions: Array | None = None
 
     @classmethod
     def full(cls, n_nodes: int) -> Connectivity:
@@ -33,7 +35,9 @@ class Connectivity:
         return cls(n_nodes, "full")
 
     @classmethod
-    def from_array(cls, edges: Any, n_nodes: int | None = None) -> Connectivity:
+    def from_array(
+        cls, edges: Any, n_nodes: int | None = None, positions: Array | None = None
+    ) -> Connectivity:
         """Connectivity from an (n, n) boolean array or SciPy sparse matrix (target, source).
 
         Raises
@@ -63,12 +67,12 @@ class Connectivity:
             )
         n = int(matrix.shape[0])
         if not is_sparse:
-            return cls(n, "dense", matrix.copy())
+            return cls(n, "dense", matrix.copy(), positions)
         csr = sparse.csr_array(matrix, dtype=np.bool_)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
-        return cls(n, "sparse", csr)
+        return cls(n, "sparse", csr, positions)
 
     @property
     def n_edges(self) -> int:
@@ -76,6 +80,14 @@ class Connectivity:
         if self.kind == "full":
             return self.n_nodes * (self.n_nodes - 1)
         return int(self.matrix.sum() if self.kind == "dense" else self.matrix.nnz)
+
+    def edges(self) -> tuple[Array, Array]:
+        """Target and source of every edge, sorted by target and then by source."""
+        if self.kind == "full":
+            target, source = np.nonzero(~np.eye(self.n_nodes, dtype=np.bool_))
+        else:
+            target, source = self.matrix.nonzero()
+        return target, source
 
     def sources_of(self, targets: Array, outside: Array) -> Array:
         """Return the nodes of ``outside`` (a boolean mask) with an edge into any of ``targets``."""
