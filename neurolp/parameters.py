@@ -28,7 +28,11 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise ``ConfigurationError`` for the first parameter that is out of range."""
     for name, choices in (
         ("base", BASE_NAMES),
-        ("groups", GROUP_NAMES),
+        # A partition of one's own is checked against the nodes where it is used.
+        (
+            "groups",
+            GROUP_NAMES if isinstance(parameters["groups"], str) else [parameters["groups"]],
+        ),
         ("dtype", ("float64", "float32")),
     ):
         if parameters[name] not in choices:

@@ -100,3 +100,23 @@ def node_map_loss(base, grid, coefficients, values):
 
 def _dense(matrix):
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+
+
+def greedy_colours(edges):
+    """Smallest free colour for each node, most conflicts first; ``edges`` a dense matrix."""
+    n = len(edges)
+    count = edges.sum(axis=0) + edges.sum(axis=1)
+    colour = {}
+    for i in sorted(range(n), key=lambda i: -count[i]):
+        around = {colour.get(j) for j in range(n) if edges[i, j] or edges[j, i]}
+        colour[i] = min(k for k in range(n) if k not in around)
+    return np.array([colour[i] for i in range(n)])
+
+
+def sequential_levels(edges, order):
+    """1 + the largest level of those who came before and have an edge with the node."""
+    level = {}
+    for i in order:
+        before = [level[j] for j in level if edges[i, j] or edges[j, i]]
+        level[i] = 1 + max(before, default=-1)
+    return np.array([level[i] for i in range(len(edges))])

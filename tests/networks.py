@@ -35,7 +35,7 @@ def random_network(
     m = network.synapse.n_transfer
     for _ in range(n_slices):
         updates = []
-        for targets in ordered_partition(groups, n_nodes, rng):
+        for targets in ordered_partition(groups, network.connectivity, rng):
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = False
             sources = network.connectivity.sources_of(targets, outside)

@@ -14,7 +14,7 @@ networks = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**20),
         "n_nodes": st.integers(1, 7),
-        "groups": st.sampled_from(["halves", "each"]),
+        "groups": st.sampled_from(["halves", "each", "colours"]),
         "kind": st.sampled_from(["full", "dense", "sparse"]),
         "base": st.sampled_from(["normal", "logistic"]),
         "gain": st.booleans(),
@@ -74,7 +74,7 @@ def test_potentials_at_knots_and_beyond_go_back_and_forth(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
-@pytest.mark.parametrize("groups", ["halves", "each"])
+@pytest.mark.parametrize("groups", ["halves", "each", "colours"])
 @pytest.mark.parametrize("n_nodes", [1, 2, 5, 12, 40])
 @pytest.mark.parametrize("rotation", [False, True])
 def test_log_det_is_that_of_the_jacobian(rotation, n_nodes, groups, kind):

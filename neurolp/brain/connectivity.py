@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.errors import NetworkError
+from neurolp.kernels.graph import greedy_colours, sequential_levels
 
 Array = npt.NDArray[Any]
 Kind = Literal["full", "dense", "sparse"]
@@ -88,6 +90,40 @@ class Connectivity:
         else:
             target, source = self.matrix.nonzero()
         return target, source
+
+    @cached_property
+    def colours(self) -> Array:
+        """Colour of every node, 0, 1, ..; no edge, of either direction, is inside a colour.
+
+        Greedy, nodes with the most conflicts first (Welsh and Powell, Comput. J. 10, 85).
+        """
+        if self.kind == "full":
+            return np.arange(self.n_nodes)
+        rows, columns = self._both_ways
+        conflicts = np.diff(rows.indptr) + np.diff(columns.indptr)
+        order = np.argsort(-conflicts, kind="stable")
+        taken = np.full(int(conflicts.max()) + 2, -1)
+        colour = np.full(self.n_nodes, -1)
+        greedy_colours(
+            rows.indptr, rows.indices, columns.indptr, columns.indices, order, taken, colour
+        )
+        return colour
+
+    def levels(self, order: Array) -> Array:
+        """Level of every node when they are updated one after another in ``order``.
+
+        Nodes of one level have no edges between them; level after level is the same update.
+        """
+        level = np.full(self.n_nodes, -1)
+        rows, columns = self._both_ways
+        sequential_levels(rows.indptr, rows.indices, columns.indptr, columns.indices, order, level)
+        return level
+
+    @cached_property
+    def _both_ways(self) -> tuple[Any, Any]:
+        """The edges as CSR rows of presynaptic and of postsynaptic nodes."""
+        rows = sparse.csr_array(self.matrix)
+        return rows, sparse.csr_array(rows.T)
 
     def sources_of(self, targets: Array, outside: Array) -> Array:
         """Return the nodes of ``outside`` (a boolean mask) with an edge into any of ``targets``."""
