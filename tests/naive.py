@@ -53,6 +53,12 @@ def transfer(synapse, u):
     return [u] + [np.tanh(synapse.slope * (u - theta)) for theta in synapse.thresholds]
 
 
+def features(synapse, u, sources):
+    """All transfer functions of the sources, one function after another."""
+    f = np.array([transfer(synapse, u[j]) for j in sources])
+    return f.T.ravel() if len(sources) else np.zeros(0)
+
+
 def evolve(network, start):
     """One trajectory through all slices: (u(T), log-determinant)."""
     u = np.array(start, dtype=float)
@@ -61,10 +67,11 @@ def evolve(network, start):
         if slice_.rotation is not None:
             u = slice_.rotation @ u
         for group in slice_.groups:
-            f = np.array([transfer(network.synapse, u[j]) for j in group.sources])
-            f = f.T.ravel() if len(group.sources) else np.zeros(0)
+            f = features(network.synapse, u, group.sources)
             weights = _dense(group.weights)
             for i, node in enumerate(group.targets):
+                if group.sequential:  # the newest potentials of all others
+                    f = features(network.synapse, u, group.sources)
                 v = u[node] + weights[i] @ f + group.bias[i]
                 if network.gain:
                     bounded = f[len(group.sources) :]

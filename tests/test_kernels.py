@@ -166,3 +166,25 @@ def test_uncouple_undoes_couple(gain):
     np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
     coupling.uncouple(moved, targets, 0, shift, bias, log_gain, gain_bias)
     np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_propagate_keeps_the_input_up_to_date(gain):
+    """After one source moved, features and input are those computed from scratch."""
+    rng = np.random.default_rng(6)
+    m, s, t, position = 3, 4, 5, 2
+    weights, gain_weights = rng.standard_normal((t, m * s)), rng.standard_normal((t, (m - 1) * s))
+    features, fresh = rng.standard_normal((m * s, 7)), rng.standard_normal((m, 7))
+    new = features.copy()
+    new[position::s] = fresh
+    shift, log_gain = weights @ features, gain_weights @ features[s:]
+    expected = shift.copy(), log_gain.copy()
+    expected[0][1:4] = (weights @ new)[1:4]
+    expected[1][1:4] = (gain_weights @ new[s:])[1:4]
+    if not gain:
+        log_gain = np.empty((0, 0))
+    coupling.propagate(fresh, position, s, weights, gain_weights, 1, 4, features, shift, log_gain)
+    assert np.array_equal(features, new)
+    np.testing.assert_allclose(shift, expected[0], rtol=1e-13, atol=1e-13)
+    if gain:
+        np.testing.assert_allclose(log_gain, expected[1], rtol=1e-13, atol=1e-13)
