@@ -109,6 +109,14 @@ def _dense(matrix):
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix
 
 
+def ridge(f, y, strength):
+    """Minimise mean (y - w f)^2 + strength K / N |w|^2, without the last coefficient."""
+    k, n = f.shape
+    penalty = strength * k / n * np.eye(k)
+    penalty[-1, -1] = 0.0
+    return np.linalg.solve(f @ f.T / n + penalty, f @ y / n)
+
+
 def greedy_colours(edges):
     """Smallest free colour for each node, most conflicts first; ``edges`` a dense matrix."""
     n = len(edges)
