@@ -203,7 +203,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
     right = rng.standard_normal((1 + gain, 3, n_rows))
     shift, log_gain = np.full(m * 4 + 3, np.nan), np.full((m - 1) * 4 + 3, np.nan)
     status = np.zeros(3, dtype=np.int8)
-    scratch = [np.full((12, m * 3 + 1), np.nan), *np.full((2, m * 3 + 1, m * 3 + 1), np.nan)]
+    scratch = [np.full((16, m * 3 + 1), np.nan), *np.full((2, m * 3 + 1, m * 3 + 1), np.nan)]
     regression.presynaptic_ridge(
         u,
         np.concatenate(near),
@@ -232,7 +232,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
 def test_linearly_dependent_sources_are_told():
     u = np.tile(np.random.default_rng(0).standard_normal(9), (3, 1))
     status, out = np.zeros(1, dtype=np.int8), np.empty(3)
-    scratch = np.empty((4, 3)), np.empty((3, 3)), np.empty((3, 3))
+    scratch = np.empty((8, 3)), np.empty((3, 3)), np.empty((3, 3))
     arguments = np.array([1, 2]), np.array([0, 2]), u[None, :1], 1.0, np.empty(0)
     regression.presynaptic_ridge(u, *arguments, 0.0, *scratch, status, out, np.empty(1))
     assert status[0] == 1

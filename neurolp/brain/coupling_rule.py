@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 
 _TINY = np.finfo(np.float64).tiny
 _NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is looked at
-_TILE = 64  # sparse: trajectories whose features are held at once; must be divisible by four
+_TILE = 64  # sparse: trajectories whose features are held at once; must be divisible by eight
 
 
 def coupling_step(

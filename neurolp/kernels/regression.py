@@ -87,8 +87,8 @@ def presynaptic_ridge(
 
     ``right`` is (2, nodes, N), of which the second part may be empty (no gain). ``status[i]``
     becomes 1 where a matrix is not positive definite. Scratch: ``features`` (tile, >= K) with a
-    tile divisible by four, ``gram`` and ``factor`` (>= K, >= K). Sums run over whole rows of
-    trajectories in one order, four products at a time, whatever thread calls.
+    tile divisible by eight, ``gram`` and ``factor`` (>= K, >= K). Sums run over whole rows of
+    trajectories in one order, eight products at a time, whatever thread calls.
     """
     n_rows = potential.shape[1]
     n_transfer = thresholds.shape[0] + 1
@@ -111,29 +111,38 @@ def presynaptic_ridge(
         # Sums over trajectories, a tile at a time.
         for begin in range(0, n_rows, tile):
             width = min(tile, n_rows - begin)
-            padded = (width + 3) // 4 * 4
+            padded = (width + 7) // 8 * 8
             for j in range(degree):
                 row = potential[sources[starts[i] + j]]
                 for r in range(width):
-                    u = float(row[begin + r])
-                    features[r, j] = u
-                    if n_transfer > 1:
-                        z = exp(2.0 * slope * min(max(u, -limit), limit))
-                        for m in range(1, n_transfer):
-                            e = exp(2.0 * slope * thresholds[m - 1])
+                    features[r, j] = row[begin + r]
+                if n_transfer > 1:
+                    # The last function's place holds z until it is overwritten.
+                    last = (n_transfer - 1) * degree + j
+                    for r in range(width):
+                        z = exp(2.0 * slope * min(max(features[r, j], -limit), limit))
+                        features[r, last] = z
+                    for m in range(1, n_transfer):
+                        e = exp(2.0 * slope * thresholds[m - 1])
+                        for r in range(width):
+                            z = features[r, last]
                             features[r, m * degree + j] = (z - e) / (z + e)
             for r in range(width):
                 features[r, k - 1] = 1.0
             for r in range(width, padded):
                 for a in range(k):
                     features[r, a] = 0.0
-            for r in range(0, padded, 4):
+            for r in range(0, padded, 8):
                 f0, f1, f2, f3 = features[r], features[r + 1], features[r + 2], features[r + 3]
+                f4, f5, f6, f7 = features[r + 4], features[r + 5], features[r + 6], features[r + 7]
                 for a in range(k):
                     g0, g1, g2, g3 = f0[a], f1[a], f2[a], f3[a]
+                    g4, g5, g6, g7 = f4[a], f5[a], f6[a], f7[a]
                     sums = gram[a]
                     for b in range(a + 1):
-                        sums[b] += (g0 * f0[b] + g1 * f1[b]) + (g2 * f2[b] + g3 * f3[b])
+                        first_half = (g0 * f0[b] + g1 * f1[b]) + (g2 * f2[b] + g3 * f3[b])
+                        other_half = (g4 * f4[b] + g5 * f5[b]) + (g6 * f6[b] + g7 * f7[b])
+                        sums[b] += first_half + other_half
             for r in range(width):
                 f0 = features[r]
                 y = float(right[0, i, begin + r])
