@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from neurolp.auditing import AuditReport, audit
+    from neurolp.defects import TextbookDefects, textbook_defects
     from neurolp.errors import (
         ConfigurationError,
         DataError,
@@ -16,32 +18,48 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BrainDensity
+    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, OnlineBrain, load_brain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditReport",
+    "BoundedBrain",
     "BrainDensity",
     "ConfigurationError",
     "DataError",
     "FormatError",
     "LabelledArray",
+    "LinearBrain",
     "NetworkError",
     "NeurolpError",
+    "OnlineBrain",
     "OutputError",
     "Recorder",
+    "TextbookDefects",
     "Trajectory",
+    "audit",
+    "load_brain",
     "open_trajectory",
+    "textbook_defects",
 ]
 
 _HOMES = {
+    "AuditReport": "auditing",
+    "BoundedBrain": "estimators",
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
+    "LinearBrain": "estimators",
+    "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
+    "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
+    "audit": "auditing",
+    "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",
+    "textbook_defects": "defects",
 }
 
 

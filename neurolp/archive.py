@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.base_density import base_density
-from neurolp.brain.network import Network
+from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
+from neurolp.form_packing import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.packing import pack_description, pack_parameters, unpack_network
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory, open_trajectory
@@ -30,11 +31,12 @@ Array = npt.NDArray[Any]
 class StoredBrain:
     """A fitted brain as a file knows it.
 
+    ``network`` is what evolves: a network, or one of the paper's forms, whose time counts epochs;
     ``parameters`` are those of the estimator, without connectivity, as plain values;
-    ``feature_names`` are None where the estimator was fitted without.
+    ``feature_names`` are None where it was fitted without; ``model`` names the estimator.
     """
 
-    network: Network
+    network: Network | PaperForm
     n_slices: int
     mean: Array
     scale: Array
@@ -43,6 +45,7 @@ class StoredBrain:
     recorder: Recorder
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
+    model: str = "density"
 
 
 def save(
@@ -63,24 +66,36 @@ def save(
     settings = {"brain": brain.parameters} if configuration is None else configuration
     out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
     out.attributes["provenance"] = provenance(brain.seed)
-    out.attributes["brain"] = pack_description(network) | {
+    if isinstance(network, Network):
+        about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
+    else:
+        about, unit, time_unit = describe_form(network), "epoch", "epoch"
+    out.attributes["brain"] = about | {
+        "model": brain.model,
         "n_slices": brain.n_slices,
+        "time_unit": time_unit,
         "named_columns": brain.feature_names is not None,
         "parameters": json.dumps(brain.parameters, default=_plain),
     }
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
 
-    n, n_slices = network.n_nodes, len(network.slices)
-    out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
+    n, n_slices = network.n_nodes, len(recorder.local_loss)
+    if isinstance(network, Network):
+        n_slices = len(distinct_slices(network)[0])
+    out.add_coordinate("slice", np.arange(1, n_slices + 1), unit, f"{unit}, counted from 1")
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
     names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n))
     out.add("node_name", ("node",), np.array(names, dtype=np.str_), "1", "column of the data")
     out.add("mean", ("node",), brain.mean, "data", "training mean, subtracted from the data")
     out.add("scale", ("node",), brain.scale, "data", "training standard deviation")
-    _add_record(out, recorder, network)
+    _add_record(out, recorder, n, about["base"], unit, time_unit)
     if recorder.parameters:
-        pack_parameters(out, network)
+        if isinstance(network, Network):
+            pack_parameters(out, network)
+            _add_parameter_frames(out, recorder)
+        else:
+            pack_form(out, network)
     write_trajectory(path, out, overwrite=overwrite)
 
 
@@ -93,12 +108,12 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
         If the file cannot be read, or holds no brain.
     """
     with open_trajectory(path) as file:
-        if not file.brain or "node_map" not in file:
+        if not file.brain or ("node_map" not in file and "coupling" not in file):
             raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
         try:
             named = file.brain["named_columns"]
             return StoredBrain(
-                network=unpack_network(file),
+                network=unpack_form(file) if "form" in file.brain else unpack_network(file),
                 n_slices=int(file.brain["n_slices"]),
                 mean=file["mean"].values,
                 scale=file["scale"].values,
@@ -107,6 +122,7 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
                 recorder=_restore_recorder(file),
                 parameters=json.loads(file.brain["parameters"]),
                 feature_names=tuple(map(str, file["node_name"].values)) if named else None,
+                model=str(file.brain.get("model", "density")),  # not in files of 0.1
             )
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
@@ -141,12 +157,17 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
+def _add_record(
+    out: Contents, recorder: Recorder, n_nodes: int, base: str, unit: str, time_unit: str
+) -> None:
     populations = list(recorder.surprise)
     surprise = np.array([recorder.surprise[p] for p in populations])
     out.add_coordinate("population", np.array(populations), "1", "which part of the data")
     out.add_coordinate(
-        "time", np.arange(surprise.shape[1]), "slice", "slices completed; 0 is before learning"
+        "time",
+        np.arange(surprise.shape[1]),
+        time_unit,
+        f"{time_unit}s completed; 0 is before learning",
     )
     out.add(
         "surprise",
@@ -155,17 +176,18 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
         "nat",
         "mean of -log Phi(x) in the units of the data",
     )
-    losses = np.array(recorder.local_loss).reshape(-1, network.n_nodes)
-    out.add(
-        "local_loss",
-        ("slice", "node"),
-        losses,
-        "nat",
-        "mean local loss of a node in a slice, training data; sums to the change of surprise",
-    )
+    if recorder.local_loss or time_unit == "slice":
+        losses = np.array(recorder.local_loss).reshape(-1, n_nodes)
+        out.add(
+            "local_loss",
+            ("slice", "node"),
+            losses,
+            "nat",
+            "mean local loss of a node in a slice, training data; sums to the change of surprise",
+        )
     if not (recorder.potential or recorder.activity):
         return
-    out.add_coordinate("frame", np.array(recorder.frame_times), "slice", "time of the frame")
+    out.add_coordinate("frame", np.array(recorder.frame_times), unit, "time of the frame")
     out.add_coordinate("recorded_node", recorder.chosen_nodes, "1", "node")
     out.add_coordinate(
         "trajectory", recorder.chosen_trajectories, "1", "row of the validation data"
@@ -175,8 +197,21 @@ def _add_record(out: Contents, recorder: Recorder, network: Network) -> None:
     if recorder.potential:
         out.add("potential", dims, frames, "1", "potential u of a node")
     if recorder.activity:
-        activity = network.base_density.activity(frames)
+        activity = base_density(base).activity(frames)
         out.add("activity", dims, activity, "1", "activity a = F(u) of a node")
+
+
+def _add_parameter_frames(out: Contents, recorder: Recorder) -> None:
+    """Weights as they changed: every parameter once more, with a first dimension of time."""
+    if not recorder.parameter_frames:
+        return
+    times = np.array(recorder.parameter_times)
+    out.add_coordinate("parameter_frame", times, recorder.time_unit, "time of the copy")
+    for name in recorder.parameter_frames[0]:
+        last = out.variables[name]
+        values = np.array([frame[name] for frame in recorder.parameter_frames])
+        dims = ("parameter_frame", *last.dims)
+        out.add(f"{name}_history", dims, values, last.units, f"{last.description}, while learning")
 
 
 def _restore_recorder(file: Trajectory) -> Recorder:
@@ -187,7 +222,16 @@ def _restore_recorder(file: Trajectory) -> Recorder:
         str(p): list(row)
         for p, row in zip(surprise.coords["population"], surprise.values, strict=True)
     }
-    recorder.local_loss = list(file["local_loss"].values)
+    recorder.time_unit = file.brain.get("time_unit", "slice")
+    if "local_loss" in file:
+        recorder.local_loss = list(file["local_loss"].values)
+    for name in (name for name in file if name.endswith("_history")):
+        history = file[name]
+        recorder.parameter_times = [int(t) for t in history.coords["parameter_frame"]]
+        if not recorder.parameter_frames:
+            recorder.parameter_frames = [{} for _ in recorder.parameter_times]
+        for frame, values in zip(recorder.parameter_frames, history.values, strict=True):
+            frame[name.removesuffix("_history")] = values
     for name in ("potential", "activity"):
         if name in file:
             frames = file[name]

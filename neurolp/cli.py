@@ -58,14 +58,15 @@ def run(
         configuration = read_configuration(config, settings or [])
         path = output or _free_name(Path(f"{config.stem}.h5"))
         began = time.monotonic()
-        with _progress(configuration.brain.max_slices, quiet) as observe:
+        brain = configuration.brain
+        with _progress(brain.max_time, brain.time_unit, quiet) as observe:
             result = run_experiment(configuration, path, overwrite=force, observe=observe)
         if not quiet:
             _print_result(result, time.monotonic() - began)
         if result.interrupted:
             _say(
-                f"neurolp: interrupted after {len(result.brain.network_.slices)} slices, "
-                f"which are in {result.path}"
+                f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
+                f"{brain.time_unit}s, which are in {result.path}"
             )
             raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -175,32 +176,32 @@ def _free_name(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _progress(max_slices: int, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, one line per slice otherwise, nothing when quiet."""
+def _progress(max_time: int, unit: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, one line per unit of time otherwise, nothing when quiet."""
     if quiet:
         yield lambda progress: None
     elif not sys.stdout.isatty():
-        yield lambda progress: print(_line(progress), flush=True)
+        yield lambda progress: print(_line(progress, unit), flush=True)
     else:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
         columns = (
-            TextColumn("slice"),
+            TextColumn(unit),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
         )
         with Bar(*columns, transient=True) as bar:
-            task = bar.add_task("presenting the input", total=max_slices)
+            task = bar.add_task("presenting the input", total=max_time)
             yield lambda progress: bar.update(
                 task, completed=progress.time, description=_surprises(progress)
             )
 
 
-def _line(progress: Progress) -> str:
-    return f"slice {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
+def _line(progress: Progress, unit: str) -> str:
+    return f"{unit} {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
 
 
 def _surprises(progress: Progress) -> str:

@@ -7,10 +7,11 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from neurolp.brain.bounded_form import BARRIER_MIN
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.data import DATA_NAMES
 from neurolp.errors import ConfigurationError
@@ -51,9 +53,10 @@ class DataSection(_Section):
         return self
 
 
-class BrainSection(_Section):
-    """``[brain]``: the parameters of :class:`neurolp.BrainDensity`."""
+class DensitySection(_Section):
+    """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
+    model: Literal["density"] = "density"
     base: Literal["normal", "logistic"] = "normal"
     groups: Literal["halves", "each"] = "halves"
     connectivity: Path | None = Field(
@@ -71,8 +74,115 @@ class BrainSection(_Section):
     node_rate: float = Field(default=0.5, ge=0, le=1)
     coupling_ridge: NonNegativeFloat = 20.0
     node_ridge: NonNegativeFloat = 8.0
+    fine_tune: PositiveInt | Literal["all"] | None = None
     dtype: Literal["float64", "float32"] = "float64"
     n_threads: PositiveInt | None = None
+
+    @property
+    def time_unit(self) -> str:
+        """What the time of learning is counted in."""
+        return "slice"
+
+    @property
+    def max_time(self) -> int:
+        """When learning ends at the latest."""
+        return self.max_slices
+
+
+class _EpochSection(_Section):
+    max_epochs: NonNegativeInt
+
+    @property
+    def time_unit(self) -> str:
+        """What the time of learning is counted in."""
+        return "epoch"
+
+    @property
+    def max_time(self) -> int:
+        """When learning ends at the latest."""
+        return self.max_epochs
+
+
+class LinearSection(_EpochSection):
+    """``[brain]`` with ``model = "linear"``: parameters of :class:`neurolp.LinearBrain`."""
+
+    model: Literal["linear"]
+    stepping: Literal["exact", "synchronous"] = "exact"
+    duration: PositiveFloat = 1.0
+    n_steps: PositiveInt = 10
+    spline_range: PositiveFloat = 4.0
+    spline_intervals: int = Field(default=16, ge=2, le=100)
+    rate: float = Field(default=0.02, ge=0, le=1)
+    energy_rate: float = Field(default=0.1, ge=0, le=1)
+    energy_ridge: NonNegativeFloat = 1e-3
+    max_epochs: NonNegativeInt = 100
+    patience: PositiveInt = 10
+    batch_size: PositiveInt = 100
+
+
+class BoundedSection(_EpochSection):
+    """``[brain]`` with ``model = "bounded"``: parameters of :class:`neurolp.BoundedBrain`."""
+
+    model: Literal["bounded"]
+    duration: PositiveFloat = 0.5
+    n_steps: PositiveInt = 5
+    shape_intervals: int = Field(default=10, ge=2, le=100)
+    barrier: float = Field(default=0.05, ge=BARRIER_MIN)
+    rate: float = Field(default=0.1, ge=0, le=1)
+    max_epochs: NonNegativeInt = 60
+    patience: PositiveInt = 10
+    batch_size: PositiveInt = 100
+
+
+class OnlineSection(_EpochSection):
+    """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
+
+    model: Literal["online"]
+    signal: Literal["final", "local", "replay"] = "final"
+    horizon: PositiveInt | None = None
+    n_slices: PositiveInt = 12
+    period: PositiveInt = 4
+    base: Literal["normal", "logistic"] = "normal"
+    groups: Literal["halves", "each"] = "halves"
+    connectivity: Path | None = None
+    gain: bool = True
+    synapse_thresholds: list[float] = [0.0]
+    synapse_slope: PositiveFloat = 2.0
+    spline_range: PositiveFloat = 3.5
+    spline_intervals: int = Field(default=14, ge=2, le=100)
+    rate: float = Field(default=0.002, ge=0, le=1)
+    node_rate: float = Field(default=0.02, ge=0, le=1)
+    decay: float = Field(default=0.02, ge=0, le=1)
+    average: float = Field(default=0.99, ge=0, le=1)
+    batch_size: PositiveInt | None = None
+    max_epochs: NonNegativeInt = 60
+    patience: PositiveInt = 10
+    dtype: Literal["float64", "float32"] = "float64"
+    n_threads: PositiveInt | None = None
+
+
+def _with_model(section: Any) -> Any:
+    return {"model": "density"} | section if isinstance(section, dict) else section
+
+
+BrainSection = Annotated[
+    DensitySection | LinearSection | BoundedSection | OnlineSection,
+    Field(discriminator="model"),
+    BeforeValidator(_with_model),
+]
+
+
+def _model_of(section: type[BaseModel]) -> Any:
+    return get_args(section.model_fields["model"].annotation)[0]
+
+
+_BRAIN_SECTIONS: tuple[type[_Section], ...] = (
+    DensitySection,
+    LinearSection,
+    BoundedSection,
+    OnlineSection,
+)
+_MODELS: tuple[str, ...] = tuple(_model_of(section) for section in _BRAIN_SECTIONS)
 
 
 class RecordSection(_Section):
@@ -84,6 +194,7 @@ class RecordSection(_Section):
     potential: bool = True
     activity: bool = True
     parameters: bool = True
+    parameters_every: PositiveInt | None = None
 
 
 class Configuration(_Section):
@@ -95,7 +206,7 @@ class Configuration(_Section):
         default=True, description="whether to fit a Gaussian and a mixture beside the brain"
     )
     data: DataSection
-    brain: BrainSection = BrainSection()
+    brain: BrainSection = DensitySection()
     record: RecordSection = RecordSection()
 
 
@@ -145,13 +256,17 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     where = [str(part) for part in fault["loc"] if not _is_union_tag(str(part))]
+    model = fault["loc"][1] if fault["loc"][:1] == ("brain",) and len(fault["loc"]) > 1 else None
     key = ".".join(where)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] == "extra_forbidden":
         section = key.rpartition(".")[0]
-        keys = [k for k in _all_keys() if k.rpartition(".")[0] == section]
+        keys = [k for k in _all_keys(model) if k.rpartition(".")[0] == section]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
+    if fault["type"] == "union_tag_invalid":
+        came = fault["input"]["model"]
+        return f"key '{key}.model' must be one of {_MODELS}, but is {came!r}{more}"
     if fault["type"] == "missing":
         return f"key '{key}' is missing{more}"
     message = fault["msg"].removeprefix("Value error, ")
@@ -162,15 +277,19 @@ def _first_fault(error: ValidationError) -> str:
 
 def _is_union_tag(part: str) -> bool:
     """Pydantic puts the name of the union member it tried into the location."""
-    return "[" in part or part in ("bool", "int", "str", "constrained-int")
+    return "[" in part or part in ("bool", "int", "str", "constrained-int", *_MODELS)
 
 
-def _all_keys() -> list[str]:
+def _all_keys(model: Any = None) -> list[str]:
+    """Every key of a configuration; those of ``[brain]`` for one model, or for all of them."""
     keys = []
     for name, info in Configuration.model_fields.items():
-        section = info.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            keys += [f"{name}.{key}" for key in section.model_fields]
+        sections = _BRAIN_SECTIONS if name == "brain" else (info.annotation,)
+        for section in sections:
+            if not (isinstance(section, type) and issubclass(section, BaseModel)):
+                continue
+            if model is None or name != "brain" or _model_of(section) == model:
+                keys += [f"{name}.{key}" for key in section.model_fields]
         keys.append(name)
     return keys
 
@@ -179,7 +298,7 @@ def _absolute(configuration: Configuration, folder: Path) -> Configuration:
     data, brain = configuration.data, configuration.brain
     if data.file is not None:
         data = data.model_copy(update={"file": (folder / data.file).resolve()})
-    if brain.connectivity is not None:
+    if isinstance(brain, DensitySection) and brain.connectivity is not None:
         path = (folder / brain.connectivity).resolve()
         brain = brain.model_copy(update={"connectivity": path})
     return configuration.model_copy(update={"data": data, "brain": brain})

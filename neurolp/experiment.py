@@ -16,10 +16,11 @@ from scipy import sparse
 
 from neurolp import archive
 from neurolp.baselines import gaussian, gaussian_mixture
+from neurolp.brain.network import Network
 from neurolp.config import Configuration
 from neurolp.data import DataSplit, load_data
 from neurolp.errors import ConfigurationError
-from neurolp.estimators import BrainDensity
+from neurolp.estimators import BRAINS, Brain
 from neurolp.principle import bits_per_dim
 from neurolp.simulation import Progress
 from neurolp.trajectory.recorder import Recorder
@@ -42,7 +43,7 @@ class Result:
     """What a run produced."""
 
     path: Path
-    brain: BrainDensity
+    brain: Brain
     data: DataSplit
     rows: list[Row]
     interrupted: bool
@@ -66,9 +67,10 @@ def run(
     data = load_data(**configuration.data.model_dump())
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
 
-    settings = configuration.brain.model_dump(exclude={"connectivity"})
-    connectivity = _read_connectivity(configuration.brain.connectivity)
-    brain = BrainDensity(**settings, connectivity=connectivity, random_state=seed)
+    settings = configuration.brain.model_dump(exclude={"model"})
+    if "connectivity" in settings:
+        settings["connectivity"] = _read_connectivity(settings["connectivity"])
+    brain = BRAINS[configuration.brain.model](**settings, random_state=seed)
     began = time.monotonic()
     try:
         brain.fit(
@@ -89,8 +91,10 @@ def run(
         bits = bits_per_dim(log_prob, data.steps)
         return Row(model, log_prob, log_prob + log_scale, bits, seconds)
 
-    test = -brain.recorder_.surprise["test"][brain.n_slices_]
-    rows = [row(f"brain ({brain.n_slices_} slices)", test, seconds)]
+    stored = brain.stored()
+    unit = "slice" if isinstance(stored.network, Network) else "epoch"
+    test = brain.score(data.test)
+    rows = [row(f"brain ({stored.n_slices} {unit}s)", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:
         try:
@@ -108,7 +112,7 @@ def run(
     }
     resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
     archive.save(
-        brain.stored(),
+        stored,
         path,
         overwrite=overwrite,
         title=configuration.title or data.title,

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.network import Network, Slice, Synapse
+from neurolp.brain.groups import one_after_another
+from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
@@ -36,7 +37,7 @@ def unpack_network(file: Trajectory) -> Network:
     """Rebuild the network in a trajectory file; every part of it is validated again."""
     about = file.brain
     network = Network(
-        _unpack_connectivity(file),
+        unpack_connectivity(file),
         about["base"],
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
         bool(about["gain"]),
@@ -48,26 +49,37 @@ def unpack_network(file: Trajectory) -> Network:
     names += ["rotation"] if "rotation" in file else []
     arrays = {name: file[name].values for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
-    network.slices = [
+    slices = [
         _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
         for t in range(len(arrays["bias"]))
     ]
+    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
+    network.slices = [slices[k] for k in which]
     return network
 
 
 def pack_parameters(out: Contents, network: Network) -> None:
-    """Add weights, biases, node maps and groups of all slices."""
-    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(network.slices)
+    """Add weights, biases, node maps and groups of all slices; a repeated slice is stored once."""
+    slices, which = distinct_slices(network)
+    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
     group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
     gain_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
-    for t, slice_ in enumerate(network.slices):
-        for g, update in enumerate(slice_.groups):
-            group[t, update.targets] = g
+    for t, slice_ in enumerate(slices):
+        first = 0
+        for update in slice_.groups:
+            # A sequential group is stored as what it stands for: groups of one node each.
+            size = len(update.targets) if update.sequential else 1
+            group[t, update.targets] = first + np.arange(size)
+            first += size
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
             if network.gain:
                 gain_bias[t, update.targets] = update.gain_bias
+    if len(which) > n_slices:
+        out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
+        what = "slice whose parameters are in use: they repeat"
+        out.add("slice_at", ("step",), np.array(which) + 1, "1", what)
     out.add_coordinate(
         "transfer", np.arange(m), "1", "transfer function of an edge: 0 identity, m tanh_m"
     )
@@ -87,8 +99,8 @@ def pack_parameters(out: Contents, network: Network) -> None:
         "1",
         "offset and positive slope coefficients of the monotone node map",
     )
-    if network.slices and network.slices[0].rotation is not None:
-        rotations = np.array([slice_.rotation for slice_ in network.slices])
+    if slices and slices[0].rotation is not None:
+        rotations = np.array([slice_.rotation for slice_ in slices])
         out.add_coordinate("rotated_node", np.arange(n), "1", "node after the rotation")
         out.add(
             "rotation",
@@ -97,6 +109,10 @@ def pack_parameters(out: Contents, network: Network) -> None:
             "1",
             "orthogonal matrix applied to the potentials at the start of the slice",
         )
+    if network.connectivity.positions is not None:
+        where = network.connectivity.positions
+        out.add_coordinate("dimension", np.arange(where.shape[1]), "1", "dimension of space")
+        out.add("position", ("node", "dimension"), where, "1", "where the nodes are")
     dims: tuple[str, ...] = ("target", "source")
     if network.connectivity.kind == "sparse":
         edges = network.connectivity.matrix.tocoo()
@@ -127,16 +143,25 @@ def pack_parameters(out: Contents, network: Network) -> None:
         )
 
 
+def parameter_arrays(network: Network) -> dict[str, Array]:
+    """The arrays of :func:`pack_parameters` that learning changes, by name."""
+    out = Contents()
+    pack_parameters(out, network)
+    names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+    return {name: out.variables[name].values for name in names if name in out.variables}
+
+
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
     """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
-    n, n_slices = network.n_nodes, len(network.slices)
+    slices, _ = distinct_slices(network)
+    n, n_slices = network.n_nodes, len(slices)
     shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
     is_sparse = network.connectivity.kind == "sparse"
     if is_sparse:
         shape = (n_slices, n_transfer, network.connectivity.n_edges)
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
-    for t, slice_ in enumerate(network.slices):
+    for t, slice_ in enumerate(slices):
         for update in slice_.groups:
             s = len(update.sources)
             weights = getattr(update, name)
@@ -156,23 +181,30 @@ def _edge_keys(network: Network) -> Array:
     return np.asarray(edges.row.astype(np.int64) * network.n_nodes + edges.col)
 
 
-def _unpack_connectivity(file: Trajectory) -> Connectivity:
+def unpack_connectivity(file: Trajectory) -> Connectivity:
+    """Rebuild the permitted edges in a trajectory file."""
     kind, n = file.brain["connectivity"], len(file["mean"])
+    positions = file["position"].values if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n)
+        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
     row, column = file["edge_target"].values, file["edge_source"].values
     ones = np.ones(len(row), dtype=np.bool_)
-    return Connectivity.from_array(sparse.csr_array((ones, (row, column)), (n, n)), n)
+    matrix = sparse.csr_array((ones, (row, column)), (n, n))
+    return Connectivity.from_array(matrix, n, positions)
 
 
 def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
     updates = []
     n = network.n_nodes
-    for g in range(int(at["group"].max()) + 1):
-        targets = np.flatnonzero(at["group"] == g)
-        sources = network.connectivity.sources_of(targets, at["group"] != g)
+    order = np.argsort(at["group"], kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
+    sequential = one_after_another(network.connectivity, parts)
+    for targets in [order] if sequential else parts:
+        outside = np.ones(n, dtype=np.bool_)
+        outside[targets] = sequential
+        sources = network.connectivity.sources_of(targets, outside)
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
             if network.connectivity.kind != "sparse":
@@ -197,6 +229,7 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 chosen("gain_weights") if network.gain else None,
                 at["gain_bias"][targets] if network.gain else np.empty(0),
                 at["node_map"][targets],
+                sequential=sequential,
             )
         )
     return Slice(tuple(updates), at.get("rotation"))

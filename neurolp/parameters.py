@@ -11,44 +11,52 @@ from sklearn.utils import check_random_state
 
 from neurolp.brain.base_density import BASE_NAMES
 from neurolp.brain.groups import GROUP_NAMES
+from neurolp.brain.online import SIGNALS
 from neurolp.errors import ConfigurationError
 
-_REAL = (
-    "synapse_slope",
-    "spline_range",
-    "coupling_rate",
-    "node_rate",
-    "coupling_ridge",
-    "node_ridge",
-    "validation_fraction",
-)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "base": BASE_NAMES,
+    "groups": GROUP_NAMES,
+    "dtype": ("float64", "float32"),
+    "signal": SIGNALS,
+}
+_OPTIONAL = ("n_threads", "spline_intervals", "horizon", "batch_size")
+# Lowest and highest values, and whether they are integers.
+_RANGES: dict[str, tuple[float, float, bool]] = {
+    "max_slices": (0, np.inf, True),
+    "patience": (1, np.inf, True),
+    "n_threads": (1, np.inf, True),
+    "spline_intervals": (2, 100, True),
+    "n_slices": (1, np.inf, True),
+    "period": (1, np.inf, True),
+    "horizon": (1, np.inf, True),
+    "batch_size": (1, np.inf, True),
+    "max_epochs": (0, np.inf, True),
+    "coupling_rate": (0.0, 1.0, False),
+    "node_rate": (0.0, 1.0, False),
+    "coupling_ridge": (0.0, np.inf, False),
+    "node_ridge": (0.0, np.inf, False),
+    "rate": (0.0, 1.0, False),
+    "decay": (0.0, 1.0, False),
+    "average": (0.0, 1.0, False),
+    "validation_fraction": (0.0, 1.0, False),
+    "synapse_slope": (0.0, np.inf, False),
+    "spline_range": (0.0, np.inf, False),
+}
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise ``ConfigurationError`` for the first parameter that is out of range."""
-    for name, choices in (
-        ("base", BASE_NAMES),
-        # A partition of one's own is checked against the nodes where it is used.
-        (
-            "groups",
-            GROUP_NAMES if isinstance(parameters["groups"], str) else [parameters["groups"]],
-        ),
-        ("dtype", ("float64", "float32")),
-    ):
-        if parameters[name] not in choices:
+    """Raise ``ConfigurationError`` for the first parameter of an estimator that is out of range."""
+    for name, choices in _CHOICES.items():
+        if name == "groups" and not isinstance(parameters.get(name), str):
+            continue  # a partition of one's own is checked against the nodes where it is used
+        if name in parameters and parameters[name] not in choices:
             raise ConfigurationError(
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
-    for name in ("max_slices", "patience", "n_threads", "spline_intervals"):
-        value = parameters[name]
-        optional = name in ("n_threads", "spline_intervals") and value is None
-        if not optional and (isinstance(value, bool) or not isinstance(value, Integral)):
-            raise ConfigurationError(f"argument `{name}` must be an integer, but is {value!r}")
-    for name in _REAL:
-        if isinstance(parameters[name], bool) or not isinstance(parameters[name], Real):
-            raise ConfigurationError(
-                f"argument `{name}` must be a number, but is {parameters[name]!r}"
-            )
+    for name, (low, high, whole) in _RANGES.items():
+        if name in parameters and not (parameters[name] is None and name in _OPTIONAL):
+            _check_number(name, parameters[name], low, high, whole)
     if not isinstance(parameters["gain"], (bool, np.bool_)):
         raise ConfigurationError(
             f"argument `gain` must be True or False, but is {parameters['gain']!r}"
@@ -60,35 +68,38 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             f"argument `synapse_thresholds` must be a sequence of numbers, "
             f"but is {parameters['synapse_thresholds']!r}"
         ) from None
-    for name, low, high in (
-        ("coupling_rate", 0.0, 1.0),
-        ("node_rate", 0.0, 1.0),
-        ("coupling_ridge", 0.0, np.inf),
-        ("node_ridge", 0.0, np.inf),
-        ("validation_fraction", 0.0, 1.0),
-        ("max_slices", 0, np.inf),
-        ("patience", 1, np.inf),
-    ):
-        if not low <= parameters[name] <= high:
-            raise ConfigurationError(
-                f"argument `{name}` must lie in [{low}, {high}], but is {parameters[name]}"
-            )
-    intervals = parameters["spline_intervals"]
-    if intervals is not None and not 2 <= intervals <= 100:
+    tune = parameters.get("fine_tune")
+    if tune is not None and tune != "all" and not (_is_whole(tune) and tune >= 1):
         raise ConfigurationError(
-            f"argument `spline_intervals` must be None or in [2, 100], but is {intervals}"
+            f"argument `fine_tune` must be None, 'all' or an integer >= 1, but is {tune!r}"
         )
-    rotation = parameters["rotation"]
+    _check_rotation(parameters)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _check_number(name: str, value: Any, low: float, high: float, whole: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        kind = "an integer" if whole else "a number"
+        raise ConfigurationError(f"argument `{name}` must be {kind}, but is {value!r}")
+    if not low <= float(value) <= high:
+        optional = "None or " if name in _OPTIONAL else ""
+        wanted = f"be {optional}>= {low:g}" if high == np.inf else f"lie in [{low:g}, {high:g}]"
+        if optional and high < np.inf:
+            wanted = f"be None or in [{low:g}, {high:g}]"
+        raise ConfigurationError(f"argument `{name}` must {wanted}, but is {value}")
+
+
+def _check_rotation(parameters: dict[str, Any]) -> None:
+    rotation = parameters.get("rotation", False)
     if not isinstance(rotation, (bool, np.bool_)) and rotation != "auto":
         raise ConfigurationError(
             f"argument `rotation` must be 'auto', True or False, but is {rotation!r}"
         )
     if rotation != "auto" and rotation and parameters["connectivity"] is not None:
         raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")
-    if parameters["n_threads"] is not None and parameters["n_threads"] < 1:
-        raise ConfigurationError(
-            f"argument `n_threads` must be >= 1, but is {parameters['n_threads']}"
-        )
 
 
 def resolve_seed(random_state: Any) -> int:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.estimators import BrainDensity
+from neurolp.estimators import Brain, load_brain
 from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -37,9 +37,10 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
             -log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name.decode()}, test"
         )
     best = trajectory.brain.get("n_slices")
-    if best is not None:
+    unit = trajectory.brain.get("time_unit", "slice")
+    if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
-    ax.set(xlabel="time (slices)", ylabel="mean surprise (nats)", title="Surprise falls")
+    ax.set(xlabel=f"time ({unit}s)", ylabel="mean surprise (nats)", title="Surprise falls")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
     ax.legend(fontsize="small", framealpha=1, edgecolor="none")
@@ -66,14 +67,28 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
         bins = np.linspace(grid[0], grid[-1], 61)
         ax.hist(u, bins=list(bins), density=True, color="#56B4E9", label="potentials")
         ax.plot(grid, np.exp(-base.energy(grid)), color="#D55E00", lw=1.5, label="base density")
-        ax.set(title=f"slice {times[frame]}", xlabel="potential u", xlim=(grid[0], grid[-1]))
+        ax.set(
+            title=f"{_unit(trajectory)} {times[frame]}",
+            xlabel="potential u",
+            xlim=(grid[0], grid[-1]),
+        )
     axes[0].set_ylabel("probability density")
     axes[-1].legend(frameon=False, fontsize="small")
     return axes
 
 
 def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
-    """Root-mean-square shift weight of every edge over slices and transfer functions in use."""
+    """Root-mean-square shift weight of every edge over slices and transfer functions in use.
+
+    The weights themselves, where all times share them.
+    """
+    if "coupling" in trajectory:
+        coupling = trajectory["coupling"].values
+        reach = np.abs(coupling).max() or 1.0
+        image = ax.imshow(coupling, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+        ax.figure.colorbar(image, ax=ax, label="weight (per unit of time)", shrink=0.8)
+        ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+        return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
     strength = np.sqrt(np.mean(weights.values**2, axis=(0, 1)))
@@ -163,7 +178,7 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
     return ax
 
 
-def plot_density_2d(brain: BrainDensity, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
+def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
     """Learned density of two columns of data, with the data over it."""
     low, high = data.min(axis=0), data.max(axis=0)
     pad = 0.12 * (high - low)
@@ -198,7 +213,7 @@ def plot_images(
 
 
 def plot_dream(
-    brain: BrainDensity, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
+    brain: Brain, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
 ) -> Array:
     """Real rows on the first Axes, dreamed ones on the second."""
     plot_images(real, shape, axes[0], title="real")
@@ -206,7 +221,7 @@ def plot_dream(
     return axes
 
 
-def plot_marginals(brain: BrainDensity, data: Array, names: list[str], axes: Array) -> Array:
+def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> Array:
     """Histograms of columns of the data beside those of as many dreamed rows."""
     dreamed = brain.sample(max(len(data), 2000), random_state=0)
     for j, ax in enumerate(axes):
@@ -255,15 +270,17 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
     if "potential" in trajectory and trajectory["potential"].shape[2]:
         plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
-    if "weights" not in trajectory or len(trajectory["weights"]) == 0:
+    shared = "coupling" in trajectory
+    if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
         return out
     if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
         plot_weights(trajectory, figure("weights", 6, 5).subplots())
-    plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+    if not shared:
+        plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
     rows = recorded_rows(trajectory)
     if rows is None:
         return out
-    brain = BrainDensity.load(trajectory.path)
+    brain = load_brain(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
     image_shape = trajectory.result.get("image_shape")
     if image_shape is not None:
@@ -283,6 +300,11 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
     return out
+
+
+def _unit(trajectory: Trajectory) -> str:
+    """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
+    return "epoch" if "form" in trajectory.brain else "slice"
 
 
 def _shade(k: int, n: int) -> str:

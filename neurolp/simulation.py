@@ -104,7 +104,7 @@ def simulate(
         If a surprise is no longer finite.
     """
     began = time.monotonic()
-    with _stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
+    with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
         # Present the input: time 0, before any learning.
         train = populations["train"]
         surprise = {name: p.surprise(network) for name, p in populations.items()}
@@ -134,7 +134,7 @@ def simulate(
 
             # Measure and record.
             surprise = {name: p.surprise(network) for name, p in populations.items()}
-            _check_finite(t, surprise)
+            check_finite(f"slice {t}", surprise)
             recorder.record(t, surprise, local_loss, populations["validation"].potential)
 
             # Stop early: validation data alone decide.
@@ -146,14 +146,15 @@ def simulate(
     return Outcome(best_time, interrupted, time.monotonic() - began)
 
 
-def _check_finite(t: int, surprise: dict[str, float]) -> None:
+def check_finite(when: str, surprise: dict[str, float]) -> None:
+    """Raise :class:`NeurolpError` unless all mean surprises are finite."""
     for name, value in surprise.items():
         if not math.isfinite(value):
-            raise NeurolpError(f"the mean surprise on {name} data became {value} in slice {t}")
+            raise NeurolpError(f"the mean surprise on {name} data became {value} in {when}")
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
 
     Signals reach the main thread only; elsewhere nothing is changed and nothing ever stops early.

@@ -135,3 +135,77 @@ def sequential_levels(edges, order):
         before = [level[j] for j in level if edges[i, j] or edges[j, i]]
         level[i] = 1 + max(before, default=-1)
     return np.array([level[i] for i in range(len(edges))])
+
+
+def integrated_b_spline(grid, k, v):
+    """phi_k(v): the integral of B_k from 0 to v, which is a node map with one coefficient."""
+    coefficients = np.zeros(grid.n_coefficients)
+    coefficients[k + 1] = 1.0
+    return node_value(grid, coefficients, v)
+
+
+def node_map_adjoint(grid, coefficients, values, adjoint, h=1e-5):
+    """Back through one node map: delta for each value, and the gradient of the coefficients.
+
+    delta = adjoint g' - g'' / g'; coefficient k gains sum of adjoint phi_k - phi_k' / g'.
+    """
+    slope = np.array([node_slope(grid, coefficients, v) for v in values])
+    ahead = np.array([node_slope(grid, coefficients, v + h) for v in values])
+    behind = np.array([node_slope(grid, coefficients, v - h) for v in values])
+    delta = adjoint * slope - (ahead - behind) / (2 * h) / slope
+    gradient = np.empty(grid.n_coefficients)
+    gradient[0] = adjoint.sum()
+    for k in range(grid.n_intervals):
+        phi = np.array([integrated_b_spline(grid, k, v) for v in values])
+        rise = np.array([b_spline(grid, k, v) for v in values])
+        gradient[k + 1] = (adjoint * phi - rise / slope).sum()
+    return delta, gradient
+
+
+def transfer_adjoint(synapse, u, feature_adjoint):
+    """sum_m phi_m'(u) feature_adjoint_m for one potential."""
+    total = feature_adjoint[0]
+    for theta, da in zip(synapse.thresholds, feature_adjoint[1:], strict=True):
+        total += synapse.slope / np.cosh(synapse.slope * (u - theta)) ** 2 * da
+    return total
+
+
+def adam_step(gradient, rate, forget, count, keep, limit, first, second, average, parameter):
+    """One step of Adam with decoupled decay; returns (first, second, average, parameter)."""
+    first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+    m, s = first / (1 - 0.9**count), second / (1 - 0.99**count)
+    parameter = (1 - forget) * parameter - rate * m / (np.sqrt(s) + 1e-8)
+    parameter = np.clip(parameter, -limit, limit)
+    return first, second, keep * average + (1 - keep) * parameter, parameter
+
+
+def bounded_step(grid, shape, barrier, dt, drive):
+    """Activity a' with a' - dt b(a') = drive, by bisection; b(a) = -alpha logit(a) + p(a)."""
+
+    def left_side(s):
+        a = 1 / (1 + np.exp(-s))
+        return a + dt * barrier * s - dt * node_value(grid, shape, a - 0.5)
+
+    low, high = -1.0, 1.0
+    while left_side(low) > drive:
+        low *= 2
+    while left_side(high) < drive:
+        high *= 2
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if left_side(middle) < drive else (low, middle)
+    return 1 / (1 + np.exp(-0.5 * (low + high)))
+
+
+def bounded_slope(grid, shape, barrier, dt, a):
+    """Own derivative da'/d drive = 1 / (1 - dt b'(a'))."""
+    return 1 / (1 - dt * (node_slope(grid, shape, a - 0.5) - barrier / (a * (1 - a))))
+
+
+def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
+    """Sum of a node's own losses -log da'/da over slices, driven by inputs (n_steps,)."""
+    a, loss = start, 0.0
+    for current in inputs:
+        a = bounded_step(grid, shape, barrier, dt, a + dt * current)
+        loss -= np.log(bounded_slope(grid, shape, barrier, dt, a))
+    return loss

@@ -14,10 +14,23 @@ LAYERS = [
     {"neurolp.experiment"},
     {"neurolp.config", "neurolp.plotting"},
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
-    {"neurolp.archive", "neurolp.simulation", "neurolp.parameters"},
-    {"neurolp.packing"},
+    {
+        "neurolp.archive",
+        "neurolp.simulation",
+        "neurolp.parameters",
+        "neurolp.auditing",
+        "neurolp.rehearsal",
+        "neurolp.training",
+    },
+    {"neurolp.packing", "neurolp.form_packing"},
     {"neurolp.brain", "neurolp.trajectory"},
-    {"neurolp.kernels", "neurolp.principle", "neurolp.problems", "neurolp.errors"},
+    {
+        "neurolp.kernels",
+        "neurolp.principle",
+        "neurolp.problems",
+        "neurolp.errors",
+        "neurolp.defects",
+    },
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

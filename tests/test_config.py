@@ -5,8 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from neurolp import BrainDensity, ConfigurationError, Recorder
-from neurolp.config import BrainSection, Configuration, RecordSection, read_configuration
+from neurolp import (
+    BoundedBrain,
+    BrainDensity,
+    ConfigurationError,
+    LinearBrain,
+    OnlineBrain,
+    Recorder,
+)
+from neurolp.config import (
+    BoundedSection,
+    Configuration,
+    DensitySection,
+    LinearSection,
+    OnlineSection,
+    RecordSection,
+    read_configuration,
+)
 
 SIMULATIONS = sorted((Path(__file__).parent.parent / "simulations").glob("*.toml"))
 
@@ -20,11 +35,19 @@ def test_shipped_simulations_are_valid(path):
 
 def test_sections_have_the_defaults_of_what_they_configure():
     """One set of defaults: the command line and Python cannot drift apart."""
-    brain = inspect.signature(BrainDensity.__init__).parameters
-    for name, field in BrainSection.model_fields.items():
-        expected = brain[name].default
-        default = field.get_default()
-        assert default == (list(expected) if isinstance(expected, tuple) else expected), name
+    for estimator, section in (
+        (BrainDensity, DensitySection),
+        (LinearBrain, LinearSection),
+        (BoundedBrain, BoundedSection),
+        (OnlineBrain, OnlineSection),
+    ):
+        brain = inspect.signature(estimator.__init__).parameters
+        for name, field in section.model_fields.items():
+            if name == "model":
+                continue
+            expected = brain[name].default
+            default = field.get_default()
+            assert default == (list(expected) if isinstance(expected, tuple) else expected), name
     recorder = inspect.signature(Recorder.__init__).parameters
     for name, field in RecordSection.model_fields.items():
         assert field.get_default() == recorder[name].default
@@ -57,6 +80,13 @@ DATA = '[data]\nname = "wine"\n'
         ("seed = 9223372036854775808\n" + DATA, "key 'seed': input should be less than"),
         ('title = "a\\u0000b"\n' + DATA, "key 'title'"),
         (DATA + "[brain]\nspline_intervals = 1000\n", "key 'brain.spline_intervals'"),
+        (DATA + "[brain]\nmodel = 'onlin'\n", "key 'brain.model' must be one of .*'online'.*but is 'onlin'"),
+        (DATA + "[brain]\nmodel = 'online'\nperoid = 2\n", "unknown key 'brain.peroid', the nearest valid key is 'brain.period'"),
+        (DATA + "[brain]\nmodel = 'online'\nmax_slices = 2\n", "unknown key 'brain.max_slices'"),
+        (DATA + "[brain]\nmodel = 'lineal'\n", "key 'brain.model' must be one of .*'linear'.*but is 'lineal'"),
+        (DATA + "[brain]\nmodel = 'linear'\nsteping = 'exact'\n", "unknown key 'brain.steping', the nearest valid key is 'brain.stepping'"),
+        (DATA + "[brain]\nmodel = 'linear'\ngain = true\n", "unknown key 'brain.gain'"),
+        (DATA + "[brain]\nmodel = 'bounded'\nbarrier = 0.0\n", "key 'brain.barrier': .*but is 0.0"),
         ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
     ],
 )  # fmt: skip

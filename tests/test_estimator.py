@@ -10,7 +10,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from neurolp import BrainDensity, DataError, NetworkError, NeurolpError, Recorder
+from neurolp import (
+    BrainDensity,
+    ConfigurationError,
+    DataError,
+    NetworkError,
+    NeurolpError,
+    Recorder,
+)
 from neurolp.simulation import Progress
 
 
@@ -197,3 +204,23 @@ def test_bad_arguments_are_named(iris, brain):
         brain.rewind(np.ones((2, 3)))
     with pytest.raises(ValueError, match="setting `nodes` must be below 4"):
         BrainDensity().fit(iris, recorder=Recorder(nodes=[9]))
+
+
+@pytest.mark.parametrize("horizon", [2, "all"])
+def test_fine_tuning_is_kept_only_where_validation_data_like_it(iris, horizon):
+    train, validation = iris[::2], iris[1::2]
+    settings = {"random_state": 0, "max_slices": 12, "n_threads": 1}
+    plain = BrainDensity(**settings).fit(train, X_validation=validation)
+    tuned = BrainDensity(**settings, fine_tune=horizon).fit(train, X_validation=validation)
+    assert tuned.score(validation) >= plain.score(validation)
+    assert tuned.score(train) > plain.score(train)
+    assert tuned.n_slices_ == plain.n_slices_
+    assert len(tuned.network_.slices) == len(plain.network_.slices)
+    potential, _ = tuned.evolve(iris)
+    np.testing.assert_allclose(tuned.rewind(potential), iris, atol=1e-9)
+
+
+def test_a_wrong_horizon_of_fine_tuning_is_named(iris):
+    for wrong in (0, "some", 1.5, True):
+        with pytest.raises(ConfigurationError, match="`fine_tune` must be None, 'all' or"):
+            BrainDensity(fine_tune=wrong).fit(iris)

@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import coupling, graph, regression
+from neurolp.kernels import adam, adjoint, bounded, coupling, graph, regression
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -256,3 +256,107 @@ def test_colours_and_levels():
     order = rng.permutation(15)
     graph.sequential_levels(*both, order, level)
     assert np.array_equal(level, naive.sequential_levels(edges, order))
+
+
+def test_node_map_adjoint():
+    rng = np.random.default_rng(6)
+    c = random_maps(rng, 2)
+    u = np.tile(np.concatenate([probes()[18:], rng.normal(0, 2, 15)]), (3, 1))
+    adj = rng.standard_normal((3, 2, u.shape[1]))  # (nodes, losses, trajectories)
+    targets, own = np.array([2, 0]), 1
+    delta, moments = np.empty((2, 2, u.shape[1])), np.empty((2, GRID.n_intervals + 2, 7))
+    adjoint.node_map_adjoint(
+        u, targets, GRID.low, GRID.spacing, GRID.table(c), adj, own, delta, moments
+    )
+    value, slope = (op.reshape(-1, GRID.n_intervals + 2, 7) for op in GRID.newton_operators[:2])
+    for i, node in enumerate(targets):
+        found = np.einsum("kbp,bp->k", value[:, :, :4], moments[i, :, :4])
+        found -= np.einsum("kbp,bp->k", slope[:, :, :3], moments[i, :, 4:])
+        for a in range(2):
+            expected, gradient = naive.node_map_adjoint(GRID, c[i], u[node], adj[node, a])
+            np.testing.assert_allclose(delta[i, a], expected, rtol=1e-6, atol=2e-4)
+            if a == own:
+                np.testing.assert_allclose(found, gradient, rtol=1e-8, atol=1e-6)
+
+
+def test_transfer_adjoint():
+    synapse = Synapse((-1.0, 0.0, 2.0), 1.7)
+    rng = np.random.default_rng(7)
+    u, sources = rng.standard_normal((3, 6)), np.array([2, 0])
+    features = np.empty((8, 6))
+    coupling.transfer(u, sources, 0, 6, synapse.slope, np.array(synapse.thresholds), features)
+    back, start = rng.standard_normal((8, 2, 6)), rng.standard_normal((3, 2, 6))
+    out = start.copy()
+    adjoint.transfer_adjoint(features, synapse.slope, sources, back, out)
+    assert np.array_equal(out[1], start[1])
+    for j, node in enumerate(sources):
+        for a in range(2):
+            for col in range(6):
+                expected = naive.transfer_adjoint(synapse, u[node, col], list(back[j::2, a, col]))
+                assert abs(out[node, a, col] - start[node, a, col] - expected) < 1e-12
+
+
+def test_transposed_and_outer_sparse_products():
+    rng = np.random.default_rng(8)
+    matrix = sparse.random_array((6, 9), density=0.3, rng=rng, format="csr")
+    delta, features = rng.standard_normal((6, 5)), rng.standard_normal((9, 5))
+    out = np.ones((9, 5))
+    adjoint.csr_transposed_product(matrix.indptr, matrix.indices, matrix.data, delta, out)
+    np.testing.assert_allclose(out - 1, matrix.T @ delta, rtol=1e-13, atol=1e-14)
+    data = np.empty(matrix.nnz)
+    adjoint.csr_outer(matrix.indptr, matrix.indices, delta, features, data)
+    row, column = matrix.nonzero()
+    np.testing.assert_allclose(data, (delta @ features.T)[row, column], rtol=1e-13, atol=1e-14)
+
+
+def test_adam_step():
+    rng = np.random.default_rng(9)
+    state = [rng.standard_normal(7), rng.random(7), rng.standard_normal(7), rng.standard_normal(7)]
+    for count in (1, 2, 30):
+        gradient = rng.standard_normal(7)
+        numbers = (gradient, 0.01, 0.02, count, 0.9, 1.0)
+        expected = naive.adam_step(*numbers, *state)
+        adam.adam_step(*numbers, *state)
+        for a, b in zip(state, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
+def test_bounded_step_and_replay():
+    """Inside, far out, and at the knots; alone and with the error of later steps."""
+    rng = np.random.default_rng(6)
+    grid, dt = SplineGrid(-0.5, 0.5, 5), 0.1
+    shape, barrier = rng.normal(0, 2, (2, 6)), np.array([0.3, 1.3])
+    table = grid.table(shape)
+    drive = np.array([np.linspace(-0.2, 1.2, 9)] * 2)
+    potential, denominator = np.zeros((2, 9)), np.empty((2, 9))
+    bounded.bounded_step(drive, barrier, table, dt, potential, denominator)
+    post = rng.standard_normal((2, 9))
+    later, gradient, moments = post.copy(), np.zeros(2), np.zeros((2, 5, 2, 4))
+    bounded.bounded_replay(
+        potential, denominator, barrier, table, dt, post, gradient, moments
+    )  # fmt: skip
+    found = moments[:, :, 0, 0].sum(axis=1)
+    slopes = np.einsum("isp,skp->ik", moments[:, :, 0], grid.value_basis)
+    slopes += np.einsum("isp,skp->ik", moments[:, :, 1, :3], grid.slope_basis)
+    found = np.column_stack([found, slopes])
+    for i in range(2):
+        expected, of_barrier = np.zeros(6), 0.0
+        for c in range(9):
+            a = naive.bounded_step(grid, shape[i], barrier[i], dt, drive[i, c])
+            np.testing.assert_allclose(1 / (1 + np.exp(-potential[i, c])), a, rtol=1e-10)
+            slope = naive.bounded_slope(grid, shape[i], barrier[i], dt, a)
+            np.testing.assert_allclose(a * (1 - a) / denominator[i, c], slope, rtol=1e-7)
+            # The own loss is -log of the slope; its derivative by the drive, by differences.
+            h, losses = 1e-5, []
+            for x in (drive[i, c] + h, drive[i, c] - h):
+                moved = naive.bounded_step(grid, shape[i], barrier[i], dt, x)
+                losses.append(-np.log(naive.bounded_slope(grid, shape[i], barrier[i], dt, moved)))
+            error = later[i, c] * slope + (losses[0] - losses[1]) / (2 * h)
+            np.testing.assert_allclose(post[i, c], error, rtol=1e-5, atol=1e-7)
+            for k in range(6):
+                unit = np.eye(6)[k]
+                value = naive.node_value(grid, unit, a - 0.5)
+                expected[k] += dt * (error * value - slope * naive.node_slope(grid, unit, a - 0.5))
+            of_barrier += dt * (-error * np.log(a / (1 - a)) + slope / (a * (1 - a)))
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(gradient[i], of_barrier, rtol=1e-5)

@@ -47,6 +47,14 @@ class BaseDensity(ABC):
     def potential(self, a: Array) -> Array:
         """F^-1(a), the potential whose activity is a."""
 
+    @abstractmethod
+    def log_activity(self, u: Array) -> Array:
+        """Log F(u), exact far in the lower tail, where F(u) underflows."""
+
+    @abstractmethod
+    def potential_of_log(self, log_a: Array) -> Array:
+        """The potential whose log-activity is ``log_a`` < 0, the inverse of ``log_activity``."""
+
 
 @final
 class Normal(BaseDensity):
@@ -74,6 +82,14 @@ class Normal(BaseDensity):
     def potential(self, a: Array) -> Array:
         """The standard normal quantile function."""
         return np.asarray(special.ndtri(a))
+
+    def log_activity(self, u: Array) -> Array:
+        """Logarithm of the standard normal distribution function."""
+        return np.asarray(special.log_ndtr(u))
+
+    def potential_of_log(self, log_a: Array) -> Array:
+        """Inverse of the logarithm of the standard normal distribution function."""
+        return np.asarray(special.ndtri_exp(log_a))
 
 
 @final
@@ -103,6 +119,14 @@ class Logistic(BaseDensity):
     def potential(self, a: Array) -> Array:
         """log(a / (1 - a))."""
         return np.asarray(special.logit(a))
+
+    def log_activity(self, u: Array) -> Array:
+        """-log(1 + exp(-u))."""
+        return np.asarray(-np.logaddexp(0.0, -u))
+
+    def potential_of_log(self, log_a: Array) -> Array:
+        """Log a - log(1 - a)."""
+        return np.asarray(log_a - np.log(-np.expm1(log_a)))
 
 
 _BASES: dict[str, BaseDensity] = {"normal": Normal(), "logistic": Logistic()}

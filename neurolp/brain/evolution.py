@@ -27,7 +27,12 @@ _CHUNK = 16
 
 
 def evolve(
-    network: Network, potential: Array, *, n_slices: int | None = None, n_threads: int | None = None
+    network: Network,
+    potential: Array,
+    *,
+    first: int = 0,
+    n_slices: int | None = None,
+    n_threads: int | None = None,
 ) -> tuple[Array, Array]:
     """Run time forward: u(0) -> (u(T), log |det du(T)/du(0)|).
 
@@ -37,6 +42,8 @@ def evolve(
         The brain.
     potential : array of shape (n_nodes, n_trajectories)
         Potentials at time 0. Not modified.
+    first : int
+        Start at this time instead of 0: the slices before it are skipped.
     n_slices : int, optional
         Stop after this many slices; all by default.
     n_threads : int, optional
@@ -56,11 +63,11 @@ def evolve(
     """
     u = _own_copy(network, potential)
     log_det = np.zeros(u.shape[1])
-    slices = network.slices[:n_slices]
+    slices = network.slices[first:n_slices]
 
     def run(block: Block) -> None:
         for slice_ in slices:
-            _evolve_block(network, slice_, u, log_det, block)
+            evolve_block(network, slice_, u, log_det, block)
 
     with Workers(n_threads) as workers:
         workers.map(run, _blocks(slices, u))
@@ -97,7 +104,7 @@ def evolve_slice(
     """Move ``potential`` (n_nodes, n_trajectories) through one slice, in place."""
 
     def run(block: Block) -> None:
-        _evolve_block(network, slice_, potential, log_det, block)
+        evolve_block(network, slice_, potential, log_det, block)
 
     workers.map(run, _blocks([slice_], potential))
 
@@ -108,9 +115,10 @@ def rotate(rotation: Array, potential: Array, block: Block) -> None:
     potential[:, columns] = rotation.astype(potential.dtype) @ potential[:, columns]
 
 
-def _evolve_block(
+def evolve_block(
     network: Network, slice_: Slice, potential: Array, log_det: Array, block: Block
 ) -> None:
+    """Move one block of trajectories through one slice, in place."""
     if slice_.rotation is not None:
         rotate(slice_.rotation, potential, block)
     for group in slice_.groups:
@@ -143,11 +151,21 @@ def synaptic_input(
     network: Network, group: GroupUpdate, potential: Array, block: Block
 ) -> tuple[Array, Array]:
     """Shift and log-gain that the sources exert on the targets, each (n_targets, width)."""
-    features = _features(network, group.sources, potential, block)
-    shift = _product(group.weights, features)
+    features = source_features(network, group, potential, block)
+    shift = product(group.weights, features)
     if not network.gain:
         return shift, np.empty((0, 0), dtype=potential.dtype)
-    return shift, _product(group.gain_weights, features[len(group.sources) :])
+    return shift, product(group.gain_weights, features[len(group.sources) :])
+
+
+def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
+    """Transfer functions of the sources, (n_features, width)."""
+    start, width = block
+    synapse = network.synapse
+    out = np.empty((group.n_features, width), dtype=potential.dtype)
+    thresholds = np.array(synapse.thresholds)
+    transfer(potential, group.sources, start, width, synapse.slope, thresholds, out)
+    return out
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:
@@ -180,7 +198,7 @@ def evolve_sequential(
     log g_i' over the block of trajectories for every target.
     """
     inputs = _SequentialInput(network, group, potential, block)
-    product = np.empty(block[1], dtype=potential.dtype)
+    scratch = np.empty(block[1], dtype=potential.dtype)
     for nodes in inputs.chunks():
         inputs.start(nodes)
         for i in nodes:
@@ -193,7 +211,7 @@ def evolve_sequential(
                 network.grid.low,
                 network.grid.spacing,
                 group.table[i : i + 1],
-                product,
+                scratch,
                 log_det,
                 node_log_slope[i : i + 1],
             )
@@ -232,7 +250,7 @@ class _SequentialInput:
         self._slope = network.synapse.slope
         self._thresholds = np.array(network.synapse.thresholds)
         self._gain_weights = group.gain_weights if network.gain else np.empty((0, 0))
-        self._features = _features(network, group.sources, potential, block)
+        self._features = source_features(network, group, potential, block)
         self._fresh = np.empty((network.synapse.n_transfer, block[1]), dtype=potential.dtype)
         self._first = 0
 
@@ -291,16 +309,8 @@ class _SequentialInput:
         )
 
 
-def _features(network: Network, sources: Array, potential: Array, block: Block) -> Array:
-    """Transfer functions of the sources, (M * n_sources, width)."""
-    synapse = network.synapse
-    out = np.empty((synapse.n_transfer * len(sources), block[1]), dtype=potential.dtype)
-    thresholds = np.array(synapse.thresholds)
-    transfer(potential, sources, block[0], block[1], synapse.slope, thresholds, out)
-    return out
-
-
-def _product(weights: Any, features: Array) -> Array:
+def product(weights: Any, features: Array) -> Array:
+    """``weights @ features`` for dense or CSR weights."""
     if not sparse.issparse(weights):
         return np.asarray(weights @ features)
     out = np.empty((weights.shape[0], features.shape[1]), dtype=features.dtype)

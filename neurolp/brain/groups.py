@@ -62,6 +62,15 @@ def ordered_partition(
     return [part for part in parts if len(part)]
 
 
+def one_after_another(connectivity: Connectivity, parts: list[Array]) -> bool:
+    """Whether a partition into single nodes is to be run as one sequential group, the same map.
+
+    Not where edges are sparse: each node then reads little, and nothing is gained.
+    """
+    single = len(parts) > 1 and all(len(part) == 1 for part in parts)
+    return single and connectivity.kind != "sparse"
+
+
 def _members(label: Array) -> list[Array]:
     """Nodes with label 0, 1, .. in turn."""
     order = np.argsort(label, kind="stable")

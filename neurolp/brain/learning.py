@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from neurolp.brain.coupling_rule import coupling_step
 from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
+from neurolp.brain.groups import one_after_another
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map_rule import node_map_moments, node_map_step
 from neurolp.brain.parallel import Block, Workers, column_blocks
@@ -81,9 +82,7 @@ def learn_slice(
         local_loss -= _energy(network, everyone, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
         local_loss += _energy(network, everyone, potential, blocks, workers)
-    # One node after another: the same map as one sequential group, which is learned at once.
-    sequential = network.connectivity.kind != "sparse" and len(groups) > 1
-    sequential = sequential and all(len(group) == 1 for group in groups)
+    sequential = one_after_another(network.connectivity, groups)
     for targets in [np.concatenate(groups)] if sequential else groups:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
         outside[targets] = sequential

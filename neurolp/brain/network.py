@@ -118,6 +118,10 @@ class GroupUpdate:
         """Cubic pieces of the node maps, in the precision of the biases."""
         return self.grid.table(self.node_map).astype(self.bias.dtype)
 
+    def forget_table(self) -> None:
+        """Say that ``node_map`` was changed in place, as online learning does."""
+        self.__dict__.pop("table", None)
+
     @property
     def n_features(self) -> int:
         """Rows of the feature matrix, M * n_sources."""
@@ -229,6 +233,23 @@ class Network:
         if sparse.issparse(weights) != (self.connectivity.kind == "sparse"):
             raise NetworkError("weights must be sparse exactly when the connectivity is sparse")
         row, column = weights.nonzero()
+        if not len(row):
+            return
         present = self.connectivity.matrix[targets[row], sources[column % len(sources)]]
         if not np.all(present):
             raise NetworkError("weights must be zero on absent edges, but some are not")
+
+
+def distinct_slices(network: Network) -> tuple[list[Slice], list[int]]:
+    """The slices without repetitions, and for each slice of time which of them it is.
+
+    An autonomous brain repeats one slice; then there is one, and all times say 0. Slices are told
+    apart by identity, not by value.
+    """
+    place: dict[int, int] = {}
+    slices: list[Slice] = []
+    for slice_ in network.slices:
+        if id(slice_) not in place:
+            place[id(slice_)] = len(slices)
+            slices.append(slice_)
+    return slices, [place[id(slice_)] for slice_ in network.slices]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ class Recorder:
 
     The mean surprise of every population and the local loss of every node are kept for every slice.
     *Frames*, the potentials of chosen nodes and trajectories of the validation data, are
-    kept at time 0, every ``every`` slices, and at the last slice.
+    kept at time 0, every ``every`` slices, and at the last slice. A brain that learns online is
+    measured after every epoch instead, and its frames show the evolution it has learned.
 
     Parameters
     ----------
@@ -30,6 +31,9 @@ class Recorder:
         Nodes whose potentials are kept; all by default.
     every : int
         Slices between frames.
+    parameters_every : int, optional
+        Epochs of online learning between copies of the parameters, weights as they change; none are
+        kept by default.
     potential, activity : bool
         Whether potentials u, and activities a = F(u), go to the file.
     parameters : bool
@@ -43,15 +47,21 @@ class Recorder:
     potential: bool = True
     activity: bool = True
     parameters: bool = True
+    parameters_every: int | None = None
 
     surprise: dict[str, list[float]] = field(default_factory=dict, init=False, repr=False)
     local_loss: list[Array] = field(default_factory=list, init=False, repr=False)
     frame_times: list[int] = field(default_factory=list, init=False, repr=False)
     frames: list[Array] = field(default_factory=list, init=False, repr=False)
+    parameter_times: list[int] = field(default_factory=list, init=False, repr=False)
+    parameter_frames: list[dict[str, Array]] = field(default_factory=list, init=False, repr=False)
+    time_unit: str = field(default="slice", init=False, repr=False)
     _last: tuple[int, Array] | None = field(default=None, init=False, repr=False)
 
-    def start(self, surprise: dict[str, float], potential: Array) -> None:
-        """Begin a new record at time 0.
+    def start(
+        self, surprise: dict[str, float], potential: Array, *, time_unit: str = "slice"
+    ) -> None:
+        """Begin a new record at time 0; surprises are to follow every ``time_unit``.
 
         Raises
         ------
@@ -66,9 +76,15 @@ class Recorder:
         nodes = np.arange(n_nodes) if self.nodes is None else _checked("nodes", self.nodes, n_nodes)
         if self.every < 1:
             raise ConfigurationError(f"recorder setting `every` must be >= 1, but is {self.every}")
+        if self.parameters_every is not None and self.parameters_every < 1:
+            raise ConfigurationError(
+                f"recorder setting `parameters_every` must be >= 1, but is {self.parameters_every}"
+            )
         self.chosen_trajectories, self.chosen_nodes = rows, nodes
         self.surprise = {name: [value] for name, value in surprise.items()}
         self.local_loss, self.frame_times, self.frames = [], [], []
+        self.parameter_times, self.parameter_frames = [], []
+        self.time_unit = time_unit
         self._keep(0, potential)
 
     def record(
@@ -78,11 +94,27 @@ class Recorder:
         for name, value in surprise.items():
             self.surprise[name].append(value)
         self.local_loss.append(local_loss)
+        self.record_frame(time, self._chosen(potential))
+
+    def record_epoch(self, surprise: dict[str, float]) -> None:
+        """Add one completed epoch."""
+        for name, value in surprise.items():
+            self.surprise[name].append(value)
+
+    def record_parameters(self, time: int, parameters: Callable[[], dict[str, Array]]) -> None:
+        """Keep ``parameters()``, copies of arrays by name, if it is time to."""
+        if self.parameters_every is not None and time % self.parameters_every == 0:
+            self.parameter_times.append(time)
+            self.parameter_frames.append(parameters())
+
+    def record_frame(self, time: int, frame: Array) -> None:
+        """Add potentials, (chosen nodes, chosen trajectories), at the end of a slice."""
         self._last = None
         if time % self.every == 0:
-            self._keep(time, potential)
+            self.frame_times.append(time)
+            self.frames.append(frame)
         else:
-            self._last = (time, self._chosen(potential))
+            self._last = (time, frame)
 
     def finish(self) -> None:
         """Add the last slice as a frame if the schedule has not."""

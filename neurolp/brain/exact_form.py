@@ -1,0 +1,156 @@
+"""The exact form seen as one of the forms, with its Jacobian by brute force for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain.evolution import evolve, evolve_slice, rewind
+from neurolp.brain.form import Form, check_states
+from neurolp.brain.network import GroupUpdate, Network, Synapse
+from neurolp.brain.parallel import Workers
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class ExactForm(Form):
+    """A network whose groups are updated one after another: claimed and true determinant agree.
+
+    ``n_slices`` slices are used and ``n_threads`` threads, all of them when None.
+    """
+
+    network: Network
+    n_slices: int | None = None
+    n_threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What this is, in words."""
+        return f"exact form, {self.network.connectivity.kind} connectivity"
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.network.n_nodes
+
+    @property
+    def n_times(self) -> int:
+        """Number of slices in use."""
+        return len(self.network.slices[: self.n_slices])
+
+    def evolve(self, potential: Array) -> tuple[Array, Array]:
+        """u(0) -> (u(T), log |det du(T)/du(0)|)."""
+        return evolve(self.network, potential, n_slices=self.n_slices, n_threads=self.n_threads)
+
+    def rewind(self, potential: Array) -> Array:
+        """u(T) -> u(0)."""
+        return rewind(self.network, potential, n_slices=self.n_slices, n_threads=self.n_threads)
+
+    def energy(self, potential: Array) -> Array:
+        """Return the base energies sum_i E(u_i), nats, shape (n_trajectories,)."""
+        energy = self.network.base_density.energy(potential)
+        return np.asarray(energy.sum(axis=0, dtype=np.float64))
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n end states from the base density, shape (n_nodes, n)."""
+        uniform = rng.uniform(np.finfo(np.float64).tiny, 1.0, (self.n_nodes, n))
+        return self.network.base_density.potential(uniform)
+
+    def step_jacobians(self, potential: Array) -> Iterator[Array]:
+        """Jacobian of every slice, along the path that the kernels take.
+
+        The whole n x n Jacobian goes through each group's equations by the chain rule,
+
+            dv = exp(G) (J_targets + u dG) + dI,  dI = W F' J_sources,  J_targets <- g'(v) dv,
+
+        in plain NumPy and double precision. That it is triangular up to the order of nodes, which
+        makes the form's own determinant a product, is not used. One slice at a time, because the
+        product of hundreds of ill-conditioned Jacobians would lose the digits to be audited.
+        """
+        u = check_states(potential, self.n_nodes).astype(self.network.dtype)
+        with Workers(1) as workers:
+            for slice_ in self.network.slices[: self.n_slices]:
+                state = u[:, 0].astype(np.float64)
+                jacobian = np.eye(self.n_nodes)
+                if slice_.rotation is not None:
+                    state, jacobian = slice_.rotation @ state, slice_.rotation @ jacobian
+                for group in slice_.groups:
+                    for one in group.one_by_one():
+                        self._pass_group(one, state, jacobian)
+                yield jacobian
+                evolve_slice(self.network, slice_, u, np.zeros(1), workers)
+
+    def _pass_group(self, group: GroupUpdate, state: Array, jacobian: Array) -> None:
+        """Move one state (n,) and its Jacobian (n, n) through the update of a group, in place."""
+        f, slopes = _transfer(self.network.synapse, state[group.sources])
+        before = jacobian[group.sources]
+        held = state[group.targets]
+        v = held + group.weights @ f + group.bias
+        d_v = _through(group.weights, slopes) @ before
+        own = np.ones(len(held))
+        if self.network.gain:
+            s = len(group.sources)
+            own = np.exp(group.gain_weights @ f[s:] + group.gain_bias)
+            v += (own - 1) * held
+            d_gain = _through(group.gain_weights, slopes[1:]) @ before
+            d_v += (own * held)[:, None] * d_gain
+        d_v += own[:, None] * jacobian[group.targets]
+        state[group.targets], slope = self._node_maps(group, v)
+        jacobian[group.targets] = slope[:, None] * d_v
+
+    def _node_maps(self, group: GroupUpdate, v: Array) -> tuple[Array, Array]:
+        """g_i(v_i) and g_i'(v_i), from the cubic pieces."""
+        grid = self.network.grid
+        inside = np.clip(v, grid.low, grid.high)
+        s = ((inside - grid.low) / grid.spacing).astype(np.intp)
+        s = np.minimum(s, grid.n_intervals - 1)
+        y, a, b, c = grid.table(group.node_map)[np.arange(len(v)), s].T
+        t = inside - (grid.low + s * grid.spacing)
+        slope = a + t * (2 * b + 3 * c * t)
+        return y + t * (a + t * (b + t * c)) + slope * (v - inside), slope
+
+
+def form_of(model: Any) -> Form:
+    """Return the form inside a model: a Form itself, a Network, or a fitted estimator.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    if isinstance(model, Form):
+        return model
+    if isinstance(model, Network):
+        return ExactForm(model)
+    if hasattr(model, "form_"):
+        return form_of(model.form_)
+    if hasattr(model, "network_"):
+        return ExactForm(model.network_, model.n_slices_, model.n_threads)
+    raise TypeError(
+        f"argument `model` must be a form, a network or a fitted estimator, "
+        f"but is {type(model).__name__}"
+    )
+
+
+def _transfer(synapse: Synapse, u: Array) -> tuple[Array, Array]:
+    """Features (M * sources,) and their derivatives (M, sources)."""
+    tanh = np.tanh(synapse.slope * (u - np.array(synapse.thresholds)[:, None]))
+    slopes = np.vstack([np.ones_like(u), synapse.slope * (1 - tanh**2)])
+    return np.concatenate([u, tanh.ravel()]), slopes
+
+
+def _through(weights: Any, slopes: Array) -> Any:
+    """Derivative of a synaptic input by the potentials of its sources: sum_m W_m diag(phi_m')."""
+    m, s = slopes.shape
+    if sparse.issparse(weights):
+        scaled = weights @ sparse.diags_array(slopes.ravel())
+        fold = sparse.vstack([sparse.eye_array(s, format="csr")] * m) if m else None
+        return scaled @ fold if m else sparse.csr_array((weights.shape[0], s))
+    return (weights.reshape(len(weights), m, s) * slopes).sum(axis=1)

@@ -1,0 +1,98 @@
+"""What every form of the brain has in common: evolve, rewind, and the energy it ends with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.errors import NetworkError
+
+Array = npt.NDArray[Any]
+
+
+class Form(ABC):
+    """A time evolution u(0) -> u(T) of n nodes, and the probability it *claims*.
+
+        log Phi(u(0)) = log_det - sum_i E_i(u_i(T)),     E_i normalised: integral of exp(-E_i) = 1
+
+    with ``log_det`` the log-determinant as the form claims it, which need not be the true one:
+    ``neurolp.audit`` measures the difference. Arrays are node-major, (n_nodes, n_trajectories).
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What this is, in words."""
+
+    @property
+    @abstractmethod
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+
+    @property
+    @abstractmethod
+    def n_times(self) -> int:
+        """Number of time steps, or slices."""
+
+    @abstractmethod
+    def evolve(self, potential: Array) -> tuple[Array, Array]:
+        """Run time forward: u(0) -> (u(T), claimed log |det du(T)/du(0)| in nats)."""
+
+    @abstractmethod
+    def rewind(self, potential: Array) -> Array:
+        """Run time backward: u(T) -> u(0); NaN in trajectories that no input leads to."""
+
+    @abstractmethod
+    def energy(self, potential: Array) -> Array:
+        """Energies sum_i E_i(u_i), normalised, nats, shape (n_trajectories,)."""
+
+    @abstractmethod
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n end states u(T) from exp(-sum_i E_i), shape (n_nodes, n)."""
+
+    @abstractmethod
+    def step_jacobians(self, potential: Array) -> Iterator[Array]:
+        """Jacobians of every time step along the path of one u(0) of shape (n_nodes, 1).
+
+        Each is dense, (n_nodes, n_nodes), by the chain rule through the whole step: nothing of
+        what makes the form's claim cheap is used here.
+        """
+
+    def log_prob(self, potential: Array) -> Array:
+        """Return log Phi(u(0)) as the form claims it, nats, shape (n_trajectories,)."""
+        end, log_det = self.evolve(potential)
+        return np.asarray(log_det - self.energy(end))
+
+
+def check_coupling(weights: Array, duration: float, n_steps: int) -> None:
+    """Raise :class:`NetworkError` unless weights and times describe an evolution of a form."""
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+        raise NetworkError(
+            f"argument `weights` must have shape (n, n), but has shape {weights.shape}"
+        )
+    if np.diagonal(weights).any():
+        node = int(np.flatnonzero(np.diagonal(weights))[0])
+        raise NetworkError(
+            f"argument `weights` must be zero on the diagonal, but node {node} has a self-edge"
+        )
+    if not np.all(np.isfinite(weights)):
+        raise NetworkError("argument `weights` must be finite, but is not")
+    if not (duration > 0 and np.isfinite(duration)):
+        raise NetworkError(f"argument `duration` must be positive, but is {duration}")
+    if n_steps < 1:
+        raise NetworkError(f"argument `n_steps` must be >= 1, but is {n_steps}")
+
+
+def check_states(potential: Array, n_nodes: int) -> Array:
+    """Return potentials as float64 (n_nodes, n_trajectories), or raise ValueError."""
+    u = np.asarray(potential, dtype=np.float64)
+    if u.ndim != 2 or u.shape[0] != n_nodes:
+        raise ValueError(
+            f"argument `potential` must have shape ({n_nodes}, n_trajectories), "
+            f"but has shape {u.shape}"
+        )
+    return u

@@ -1,0 +1,169 @@
+"""Receptors: histogram equalisation of what a node senses, before time begins.
+
+A sensory cell whose response follows the distribution function of its stimulus uses all responses
+equally often (Laughlin, Z. Naturforsch. 36c, 1981). Where the density of a column has steps or
+spikes, as counts, rounded and bounded measurements have, smooth node maps would need many slices
+to follow them; a receptor removes them at once. With H the distribution function of Student's t
+with two degrees of freedom, whose heavy tails keep outliers apart, the bin from x_k to x_k+1 is
+mapped to activities linearly in H,
+
+    a' = c_k + p_k (H(u) - H(x_k)) / w_k,   w_k = H(x_k+1) - H(x_k),   u' = F^-1(a'),
+    log du'/du = log p_k - log w_k + log H'(u) + E(u'),
+
+with masses p_k > 0 that sum to 1 and c_k their partial sums: normalisation by differentiation in
+one variable, exact and invertible. Everything is computed with logarithms, on the side where H or F
+is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.brain.base_density import BaseDensity
+from neurolp.errors import NetworkError
+
+Array = npt.NDArray[Any]
+Function = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Receptor:
+    """The map of one node: ``edges`` (K - 1,) between its K bins, in potential; ``masses`` (K,).
+
+    Raises
+    ------
+    NetworkError
+        If the edges do not increase, or the masses are not positive or do not sum to 1.
+    """
+
+    base: BaseDensity
+    edges: Array
+    masses: Array
+
+    def __post_init__(self) -> None:
+        if self.masses.shape != (len(self.edges) + 1,) or not np.all(np.diff(self.edges) > 0):
+            raise NetworkError("receptor edges must increase, and be one fewer than the masses")
+        if not np.all(self.masses > 0) or not abs(self.masses.sum() - 1) < 1e-9:
+            raise NetworkError("receptor masses must be positive and sum to 1")
+
+    def respond(self, u: Array) -> tuple[Array, Array]:
+        """U -> (u', log du'/du), each of the shape of ``u`` (n,)."""
+        if not len(self.edges):
+            return u.copy(), np.zeros_like(u)
+        k = np.searchsorted(self.edges, u, side="right")
+        out = _move(u, k, self._inner, self._outer)
+        slope = self._outer.log_width[k] - self._inner.log_width[k]
+        return out, slope - 1.5 * np.log(2 + u * u) + self.base.energy(out)
+
+    def invert(self, out: Array) -> Array:
+        """U' -> u."""
+        if not len(self.edges):
+            return out.copy()
+        k = np.searchsorted(self._outer.ends[1:-1], out, side="right")
+        return _move(out, k, self._outer, self._inner)
+
+    @cached_property
+    def _inner(self) -> _Bins:
+        """The bins in u."""
+        ends = np.concatenate([[-np.inf], self.edges, [np.inf]])
+        log_width = log_interval(student_log_cdf, ends[:-1], ends[1:])
+        lower, upper = student_log_cdf(ends[:-1]), student_log_cdf(-ends[1:])
+        return _Bins(ends, log_width, lower, upper, student_log_cdf, _student_quantile)
+
+    @cached_property
+    def _outer(self) -> _Bins:
+        """The bins in u'."""
+        with np.errstate(divide="ignore"):
+            lower = np.log(np.append(0.0, np.cumsum(self.masses)[:-1]))
+            upper = np.log(np.append(np.cumsum(self.masses[::-1])[::-1][1:], 0.0))
+        quantile = self.base.potential_of_log
+        edges = _from_sides(quantile, lower[1:], upper[:-1])
+        ends = np.concatenate([[-np.inf], edges, [np.inf]])
+        return _Bins(ends, np.log(self.masses), lower, upper, self.base.log_activity, quantile)
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """K bins from a_k to b_k (``ends``, K + 1) of a symmetric distribution function F.
+
+    log(F(b) - F(a)), log F(a), log(1 - F(b)), (K,) each, and the functions log F and its inverse.
+    """
+
+    ends: Array
+    log_width: Array
+    log_lower: Array
+    log_upper: Array
+    log_cdf: Function
+    quantile: Function
+
+
+def _move(u: Array, k: Array, source: _Bins, target: _Bins) -> Array:
+    """From bin k of the source to the same fraction of bin k of the target."""
+    scale = target.log_width[k] - source.log_width[k]
+    below = log_interval(source.log_cdf, source.ends[k], u) + scale
+    above = log_interval(source.log_cdf, u, source.ends[k + 1]) + scale
+    return _from_sides(
+        target.quantile,
+        np.logaddexp(target.log_lower[k], below),
+        np.logaddexp(target.log_upper[k], above),
+    )
+
+
+def _from_sides(quantile: Function, log_below: Array, log_above: Array) -> Array:
+    """The place with so much probability below and above it, from the smaller of the two."""
+    inner = quantile(np.minimum(np.minimum(log_below, log_above), np.log(0.5)))
+    return np.where(log_below <= log_above, inner, -inner)
+
+
+def student_log_cdf(x: Array) -> Array:
+    """Log H(x) = -log(s (s - x)), s = sqrt(2 + x^2): Student's t, two degrees of freedom."""
+    s = np.sqrt(2 + np.square(x))
+    with np.errstate(invalid="ignore"):
+        inner = np.where(x < 0, s * (s - x), 2 / (1 + x / s))
+    return np.asarray(np.where(np.isposinf(x), 0.0, -np.log(inner)))
+
+
+def _student_quantile(log_p: Array) -> Array:
+    """H^-1(p) = (2 p - 1) / sqrt(2 p (1 - p))."""
+    p = np.exp(log_p)
+    return np.asarray((2 * p - 1) / np.sqrt(2 * p * -np.expm1(log_p)))
+
+
+@dataclass(frozen=True)
+class Receptors:
+    """The receptors of all nodes; a receptor of one bin is the identity."""
+
+    nodes: tuple[Receptor, ...]
+
+    def respond(self, potential: Array) -> tuple[Array, Array]:
+        """U (n_nodes, n) -> u' and the log-determinant (n,) in nats."""
+        out, log_det = np.empty(potential.shape), np.zeros(potential.shape[1])
+        for i, receptor in enumerate(self.nodes):
+            out[i], change = receptor.respond(potential[i].astype(np.float64))
+            log_det += change
+        return out, log_det
+
+    def invert(self, potential: Array) -> Array:
+        """U' (n_nodes, n) -> u."""
+        pairs = zip(self.nodes, potential, strict=True)
+        return np.array([receptor.invert(u.astype(np.float64)) for receptor, u in pairs])
+
+    @property
+    def are_identity(self) -> bool:
+        """Whether no node has more than one bin."""
+        return all(len(receptor.masses) == 1 for receptor in self.nodes)
+
+
+def log_interval(log_cdf: Function, low: Any, high: Any) -> Array:
+    """log(F(high) - F(low)) of a symmetric F, computed on the side where F is small."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        flip = np.add(low, high) > 0
+        a, b = np.where(flip, np.negative(high), low), np.where(flip, np.negative(low), high)
+        log_a, log_b = log_cdf(a), log_cdf(b)
+        return np.asarray(log_b + np.log(-np.expm1(np.minimum(log_a - log_b, 0.0))))

@@ -1,0 +1,261 @@
+"""What every brain estimator shares: rows in, densities out, files; scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from neurolp import archive
+from neurolp.brain.base_density import base_density
+from neurolp.brain.bounded_form import BoundedForm
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.exact_form import form_of
+from neurolp.brain.linear_form import LinearForm
+from neurolp.brain.network import Network, Synapse
+from neurolp.brain.node_map import SplineGrid
+from neurolp.errors import DataError, FormatError, NeurolpError
+from neurolp.parameters import resolve_seed
+from neurolp.simulation import Population, Progress
+from neurolp.trajectory.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+
+class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
+    """A brain with scikit-learn's face; subclasses are final and say how it learns.
+
+    A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
+    Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and ``interrupted_``, and what
+    evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
+    has the parameters ``connectivity``, ``gain``, ``synapse_*``, ``spline_range``, ``n_threads``.
+    """
+
+    model: str = "density"
+    base: str
+    dtype: str
+    connectivity: Any
+    gain: bool
+    synapse_thresholds: Sequence[float]
+    synapse_slope: float
+    spline_range: float
+    n_threads: int | None
+    network_: Network
+    n_slices_: int
+    form_: LinearForm | BoundedForm
+    n_epochs_: int
+    mean_: Array
+    scale_: Array
+    seed_: int
+    recorder_: Recorder
+    interrupted_: bool
+
+    @abstractmethod
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_validation: Any = None,
+        X_test: Any = None,
+        recorder: Recorder | None = None,
+        observe: Callable[[Progress], None] = lambda progress: None,
+    ) -> Self:
+        """Learn the density of the rows of ``X``."""
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
+        potential, log_det = self._forward(X)
+        return np.asarray(log_det - form_of(self).energy(potential))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows of ``X`` in nats."""
+        return float(np.mean(self.score_samples(X)))
+
+    def evolve(self, X: Any) -> tuple[Array, Array]:
+        """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
+
+        Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
+        standardisation.
+        """
+        potential, log_det = self._forward(X)
+        return np.ascontiguousarray(potential.T), log_det
+
+    def rewind(self, potential: Any) -> Array:
+        """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X."""
+        check_is_fitted(self)
+        u = np.asarray(potential)
+        if u.ndim != 2 or u.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
+                f"but has shape {u.shape}"
+            )
+        start = form_of(self).rewind(u.T)
+        scale = self.scale_ / base_density(self.base).std
+        return np.asarray(start.T * scale + self.mean_)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features).
+
+        Where an end state has no past, which happens to the bounded form alone, another is drawn.
+
+        Raises
+        ------
+        NeurolpError
+            If of a thousand end states for each sample too few have a past.
+        """
+        check_is_fitted(self)
+        rng = np.random.default_rng(resolve_seed(random_state))
+        rows = np.empty((0, self.n_features_in_))
+        for _ in range(1000):
+            dreams = self.rewind(form_of(self).draw(n_samples, rng).T)
+            rows = np.vstack([rows, dreams[np.all(np.isfinite(dreams), axis=1)]])
+            if len(rows) >= n_samples:
+                return rows[:n_samples]
+        raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and ``overwrite`` is false, or cannot be written.
+        """
+        archive.save(self.stored(), path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
+
+        Raises
+        ------
+        FormatError
+            If the file holds no brain that this release can read.
+        """
+        stored = archive.load(path)
+        if stored.model != cls.model:
+            raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
+        brain = cls(**stored.parameters)
+        if isinstance(stored.network, Network):
+            brain.connectivity = stored.network.connectivity.matrix
+            brain.network_, brain.n_slices_ = stored.network, stored.n_slices
+        else:
+            brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
+        brain.mean_, brain.scale_ = stored.mean, stored.scale
+        brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
+        brain.recorder_ = stored.recorder
+        brain.n_features_in_ = stored.network.n_nodes
+        if stored.feature_names is not None:
+            brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
+        return brain
+
+    def stored(self) -> archive.StoredBrain:
+        """The fitted brain as plain data, which is what goes to a file."""
+        check_is_fitted(self)
+        parameters = self.get_params() | {"random_state": self.seed_}
+        parameters.pop("connectivity", None)
+        names = getattr(self, "feature_names_in_", None)
+        shared = hasattr(self, "form_")
+        return archive.StoredBrain(
+            network=self.form_ if shared else self.network_,
+            n_slices=self.n_epochs_ if shared else self.n_slices_,
+            mean=self.mean_,
+            scale=self.scale_,
+            seed=self.seed_,
+            interrupted=self.interrupted_,
+            recorder=self.recorder_,
+            parameters=parameters,
+            feature_names=None if names is None else tuple(map(str, names)),
+            model=self.model,
+        )
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _forward(self, X: Any) -> tuple[Array, Array]:
+        check_is_fitted(self)
+        start = self._present(self._rows(X, "X"))
+        potential, log_det = form_of(self).evolve(start.potential)
+        return potential, log_det + start.log_det
+
+    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
+        rows = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
+        )
+        bad = np.argwhere(~np.isfinite(rows))
+        if len(bad):
+            row, column = bad[0]
+            what = "NaN" if np.isnan(rows[row, column]) else "infinity"
+            raise DataError(
+                f"argument `{name}` must be finite, but contains {what} at row {row}, "
+                f"column {self._column(column)}"
+            )
+        return np.asarray(rows)
+
+    def _column(self, j: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return str(j) if names is None else f"'{names[j]}'"
+
+    def _check_spread(self, train: Array) -> None:
+        if not np.all(np.isfinite(self.scale_)):
+            j = int(np.flatnonzero(~np.isfinite(self.scale_))[0])
+            raise DataError(
+                f"argument `X` must have a finite variance, but column {self._column(j)} "
+                f"has values up to {np.abs(train[:, j]).max():g}"
+            )
+        constant = np.flatnonzero(~(self.scale_ > 4 * np.finfo(np.float64).eps * abs(self.mean_)))
+        if len(constant):
+            j = int(constant[0])
+            raise DataError(
+                f"argument `X` must vary in every column, but column {self._column(j)} is constant "
+                f"({train[0, j]:g}) in the training rows"
+            )
+
+    def _split(self, X: Array, X_validation: Any, fraction: float) -> tuple[Array, Array]:
+        """Training and validation rows; the latter are drawn from ``X`` where none are given."""
+        if len(X) < 2:
+            raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(X)}")
+        if X_validation is not None:
+            return X, self._rows(X_validation, "X_validation")
+        order = np.random.default_rng([self.seed_, 0]).permutation(len(X))
+        n_validation = min(max(round(fraction * len(X)), 1), len(X) - 1)
+        return X[order[n_validation:]], X[order[:n_validation]]
+
+    def _standardise(self, train: Array) -> None:
+        """Take mean and scale from the training rows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
+        self._check_spread(train)
+
+    def _new_network(self, intervals: int) -> Network:
+        """A brain without slices, its settings turned into units of potential."""
+        std = base_density(self.base).std
+        connectivity = (
+            Connectivity.full(self.n_features_in_)
+            if self.connectivity is None
+            else Connectivity.from_array(self.connectivity, self.n_features_in_)
+        )
+        reach = self.spline_range * std
+        return Network(
+            connectivity,
+            self.base,
+            Synapse(
+                tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
+            ),
+            self.gain,
+            SplineGrid(-reach, reach, intervals),
+            np.dtype(self.dtype),
+        )
+
+    def _present(self, rows: Array) -> Population:
+        """Write rows into potentials at time 0, and account for the change of units."""
+        std = base_density(self.base).std
+        dtype = np.dtype(self.dtype)
+        potential = np.ascontiguousarray(((rows - self.mean_) * (std / self.scale_)).T, dtype=dtype)
+        return Population(potential, np.full(len(rows), np.log(std / self.scale_).sum()))

@@ -1,0 +1,232 @@
+"""The online brain: all slices learn together while the input is presented, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self, cast, final
+
+import numpy as np
+
+from neurolp.brain.groups import ordered_partition
+from neurolp.brain.online import Learner, OnlineRule, Signal, resting_slices
+from neurolp.brain.parallel import Workers
+from neurolp.estimators.base import Brain
+from neurolp.parameters import check_parameters, resolve_seed
+from neurolp.simulation import Progress
+from neurolp.training import Lessons, mean_surprise, train
+from neurolp.trajectory.recorder import Recorder
+
+
+@final
+class OnlineBrain(Brain):
+    """A brain of fixed length that learns online, by default from local signals alone.
+
+    Time runs for ``n_slices`` slices whose parameters repeat after ``period``: 1 is one autonomous
+    brain, ``n_slices`` a set of parameters for each slice. Every presentation of a few rows, or of
+    one, changes the parameters. :meth:`fit` presents the rows again and again and stops early on
+    validation data; :meth:`partial_fit` presents them once.
+
+    Parameters
+    ----------
+    signal : {"final", "local", "replay"}
+        What teaches the nodes: the base density at the end of time, in the last period ("final",
+        local); the base density in every slice ("local"); the exact or truncated gradient found by
+        running time backwards ("replay"). See ``neurolp.brain.online``.
+    horizon : None or int
+        Length of a replay in slices; None is all of them.
+    n_slices, period : int
+        Slices of time, and how many of them have parameters of their own.
+    base, groups, connectivity, gain, synapse_thresholds, synapse_slope, spline_range,
+    spline_intervals
+        As for :class:`neurolp.BrainDensity`. The groups are drawn once for each slice of a period.
+    rate, node_rate : float
+        Step of Adam for the weights of shift and gain, and for biases and node maps.
+    decay : float
+        Fraction of the parameters forgotten at a step.
+    average : float
+        Fraction of the running mean of the parameters kept at a step. That mean is the brain in
+        use; 0 is the brain as it learns.
+        These four are meant for presentations of 100 rows or more; one of r rows counts
+        sqrt(r / 100) as much, so the defaults serve mini-batches and single rows alike.
+    batch_size : None or int
+        Rows presented together; None is a tenth of the rows, at most 100.
+    max_epochs, patience : int
+        ``fit`` presents all rows at most ``max_epochs`` times, and stops after ``patience`` epochs
+        without a lower surprise on validation data. Its rates fall to zero over ``max_epochs``.
+    validation_fraction : float
+        Share of the rows that ``fit`` sets aside for validation when it is given none.
+    dtype, random_state, n_threads
+        As for :class:`neurolp.BrainDensity`.
+
+    Attributes
+    ----------
+    network_ : Network
+        The brain in use.
+    best_epoch_ : int
+        Epoch of least validation surprise, after :meth:`fit`.
+    recorder_ : Recorder
+        Surprise of every epoch (``fit``); surprise of every presentation before it was learned
+        from, as population "stream" (``partial_fit``).
+    n_slices_, mean_, scale_, interrupted_, seed_, n_features_in_, feature_names_in_
+        As for :class:`neurolp.BrainDensity`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((500, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
+    >>> brain = OnlineBrain(random_state=0).partial_fit(X[:100])
+    >>> before = brain.score(X)
+    >>> for row in X[100:]:
+    ...     brain = brain.partial_fit(row[None])
+    >>> bool(brain.score(X) > before)
+    True
+    """
+
+    model = "online"
+
+    def __init__(
+        self,
+        *,
+        signal: str = "final",
+        horizon: int | None = None,
+        n_slices: int = 12,
+        period: int = 4,
+        base: str = "normal",
+        groups: str = "halves",
+        connectivity: Any = None,
+        gain: bool = True,
+        synapse_thresholds: Sequence[float] = (0.0,),
+        synapse_slope: float = 2.0,
+        spline_range: float = 3.5,
+        spline_intervals: int = 14,
+        rate: float = 0.002,
+        node_rate: float = 0.02,
+        decay: float = 0.02,
+        average: float = 0.99,
+        batch_size: int | None = None,
+        max_epochs: int = 60,
+        patience: int = 10,
+        validation_fraction: float = 0.2,
+        dtype: str = "float64",
+        random_state: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.signal = signal
+        self.horizon = horizon
+        self.n_slices = n_slices
+        self.period = period
+        self.base = base
+        self.groups = groups
+        self.connectivity = connectivity
+        self.gain = gain
+        self.synapse_thresholds = synapse_thresholds
+        self.synapse_slope = synapse_slope
+        self.spline_range = spline_range
+        self.spline_intervals = spline_intervals
+        self.rate = rate
+        self.node_rate = node_rate
+        self.decay = decay
+        self.average = average
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_validation: Any = None,
+        X_test: Any = None,
+        recorder: Recorder | None = None,
+        observe: Callable[[Progress], None] = lambda progress: None,
+    ) -> Self:
+        """Learn the density of the rows of ``X`` from nothing, with early stopping.
+
+        Parameters, errors and Ctrl-C as for :meth:`neurolp.BrainDensity.fit`; ``observe`` is called
+        after every epoch, and ``recorder.parameters_every`` keeps the weights as they change.
+        """
+        X = self._rows(X, "X", reset=True)
+        check_parameters(self.get_params())
+        self.seed_ = resolve_seed(self.random_state)
+        rows, validation = self._split(X, X_validation, self.validation_fraction)
+        self._standardise(rows)
+        populations = {"train": self._present(rows), "validation": self._present(validation)}
+        if X_test is not None:
+            populations["test"] = self._present(self._rows(X_test, "X_test"))
+        self.recorder_ = Recorder() if recorder is None else recorder
+        batch_size = self.batch_size or min(max(len(rows) // 10, 1), 100)
+        self.learner_ = self._new_learner()
+        self.network_, outcome = train(
+            self.learner_,
+            Lessons(self.max_epochs, self.patience, batch_size),
+            populations,
+            self.recorder_,
+            seed=self.seed_,
+            n_threads=self.n_threads,
+            observe=observe,
+        )
+        self.recorder_.finish()
+        self.learner_ = Learner(self.network_, self._rule())
+        self.best_epoch_, self.n_slices_ = outcome.best_time, self.n_slices
+        self.interrupted_ = outcome.interrupted
+        if outcome.interrupted:
+            raise KeyboardInterrupt(f"the brain of epoch {self.best_epoch_} can be used")
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from the rows of ``X``, presented together, once; a single row will do.
+
+        The first call, unless the brain was fitted or loaded, fixes mean and scale for good, so it
+        needs at least two rows that differ in every column.
+
+        Raises
+        ------
+        DataError, ValueError
+            As :meth:`fit`.
+        """
+        first = not hasattr(self, "network_")
+        X = self._rows(X, "X", reset=first)
+        if first:
+            check_parameters(self.get_params())
+            self.seed_ = resolve_seed(self.random_state)
+            self._split(X, X, 0.0)  # at least two rows
+            self._standardise(X)
+            self.learner_ = self._new_learner()
+            self.n_slices_, self.interrupted_ = self.n_slices, False
+            self.recorder_ = Recorder()
+        elif not hasattr(self, "learner_"):
+            self.learner_ = Learner(self.network_, self._rule())
+        self.network_ = self.learner_.averaged
+        population = self._present(X)
+        if "stream" not in self.recorder_.surprise:
+            self.recorder_ = Recorder(potential=False, activity=False)
+            self.recorder_.start({}, population.potential, time_unit="presentation")
+            self.recorder_.surprise["stream"] = []
+        n_threads = 1 if len(X) == 1 else self.n_threads
+        surprise = mean_surprise(self.network_, population, n_threads)
+        self.recorder_.surprise["stream"].append(surprise)
+        with Workers(n_threads) as workers:
+            self.learner_.present(population.potential, workers)
+        return self
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _rule(self) -> OnlineRule:
+        signal = cast(Signal, self.signal)
+        return OnlineRule(signal, self.horizon, self.rate, self.node_rate, self.decay, self.average)
+
+    def _new_learner(self) -> Learner:
+        network = self._new_network(self.spline_intervals)
+        rng = np.random.default_rng([self.seed_, 1])
+        partitions = [
+            ordered_partition(self.groups, network.connectivity, rng)
+            for _ in range(min(self.period, self.n_slices))
+        ]
+        network.slices = resting_slices(network, partitions, self.n_slices)
+        return Learner(network, self._rule())
