@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.estimators import Brain, load_brain
+from neurolp.packing import unpack_connectivity
 from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -277,6 +278,9 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         plot_weights(trajectory, figure("weights", 6, 5).subplots())
     if not shared:
         plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+    if trajectory.brain.get("connectivity", "full") != "full":
+        out["connectivity"] = plot_connectivity(unpack_connectivity(trajectory))
+        out["connectivity"].suptitle(trajectory.title)
     rows = recorded_rows(trajectory)
     if rows is None:
         return out

@@ -42,11 +42,19 @@ class Connectivity:
     ) -> Connectivity:
         """Connectivity from an (n, n) boolean array or SciPy sparse matrix (target, source).
 
+        One that is there already is returned as it is.
+
         Raises
         ------
         NetworkError
             If the matrix is not square, not (n_nodes, n_nodes), or has self-edges.
         """
+        if isinstance(edges, Connectivity):
+            if n_nodes is not None and edges.n_nodes != n_nodes:
+                raise NetworkError(
+                    f"argument `connectivity` must have {n_nodes} nodes, but has {edges.n_nodes}"
+                )
+            return edges
         is_sparse = sparse.issparse(edges)
         matrix = edges if is_sparse else np.asarray(edges)
         wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"

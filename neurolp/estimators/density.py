@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self, final
 
+from neurolp.brain.groups import Groups
 from neurolp.brain.learning import GreedyRule
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.online import Learner, OnlineRule
@@ -41,10 +42,11 @@ class BrainDensity(Brain):
     ----------
     base : {"normal", "logistic"}
         Density rho of a potential at the end of time.
-    groups : {"halves", "each"}
-        Who is updated together in a slice: two random halves, or each node in turn.
-    connectivity : None or (n, n) bool array or SciPy sparse matrix
-        Permitted edges (target, source); None is fully connected.
+    groups : {"halves", "each", "colours"} or list of lists of nodes
+        Who is updated together in a slice: two random halves, each node in turn, nodes without an
+        edge between them, or groups of your own in their order.
+    connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
+        Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
     rotation : "auto" or bool
@@ -114,7 +116,7 @@ class BrainDensity(Brain):
         self,
         *,
         base: str = "normal",
-        groups: str = "halves",
+        groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
         rotation: bool | str = "auto",
