@@ -84,7 +84,9 @@ def load_data(
         raise DataError("data must be given by exactly one of `name` and `file`")
     if name is not None and name in PROBLEM_NAMES:
         points = sample_problem(name, 22_000, np.random.default_rng(split_seed))
-        points, names = _select(points, ("x", "y"), columns, name)
+        d = points.shape[1]
+        names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
+        points, names = _select(points, names, columns, name)
         parts = np.split(points, [10_000, 12_000])
         return DataSplit(name, parts[0], parts[1], parts[2], names, np.zeros(len(names)))
     if name is not None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.groups import one_after_another
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.trajectory.format import Contents
@@ -36,7 +37,7 @@ def unpack_network(file: Trajectory) -> Network:
     """Rebuild the network in a trajectory file; every part of it is validated again."""
     about = file.brain
     network = Network(
-        _unpack_connectivity(file),
+        unpack_connectivity(file),
         about["base"],
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
         bool(about["gain"]),
@@ -65,8 +66,12 @@ def pack_parameters(out: Contents, network: Network) -> None:
     gain_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
     for t, slice_ in enumerate(slices):
-        for g, update in enumerate(slice_.groups):
-            group[t, update.targets] = g
+        first = 0
+        for update in slice_.groups:
+            # A sequential group is stored as what it stands for: groups of one node each.
+            size = len(update.targets) if update.sequential else 1
+            group[t, update.targets] = first + np.arange(size)
+            first += size
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
             if network.gain:
@@ -104,6 +109,10 @@ def pack_parameters(out: Contents, network: Network) -> None:
             "1",
             "orthogonal matrix applied to the potentials at the start of the slice",
         )
+    if network.connectivity.positions is not None:
+        where = network.connectivity.positions
+        out.add_coordinate("dimension", np.arange(where.shape[1]), "1", "dimension of space")
+        out.add("position", ("node", "dimension"), where, "1", "where the nodes are")
     dims: tuple[str, ...] = ("target", "source")
     if network.connectivity.kind == "sparse":
         edges = network.connectivity.matrix.tocoo()
@@ -172,23 +181,30 @@ def _edge_keys(network: Network) -> Array:
     return np.asarray(edges.row.astype(np.int64) * network.n_nodes + edges.col)
 
 
-def _unpack_connectivity(file: Trajectory) -> Connectivity:
+def unpack_connectivity(file: Trajectory) -> Connectivity:
+    """Rebuild the permitted edges in a trajectory file."""
     kind, n = file.brain["connectivity"], len(file["mean"])
+    positions = file["position"].values if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n)
+        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
     row, column = file["edge_target"].values, file["edge_source"].values
     ones = np.ones(len(row), dtype=np.bool_)
-    return Connectivity.from_array(sparse.csr_array((ones, (row, column)), (n, n)), n)
+    matrix = sparse.csr_array((ones, (row, column)), (n, n))
+    return Connectivity.from_array(matrix, n, positions)
 
 
 def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
     updates = []
     n = network.n_nodes
-    for g in range(int(at["group"].max()) + 1):
-        targets = np.flatnonzero(at["group"] == g)
-        sources = network.connectivity.sources_of(targets, at["group"] != g)
+    order = np.argsort(at["group"], kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
+    sequential = one_after_another(network.connectivity, parts)
+    for targets in [order] if sequential else parts:
+        outside = np.ones(n, dtype=np.bool_)
+        outside[targets] = sequential
+        sources = network.connectivity.sources_of(targets, outside)
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
             if network.connectivity.kind != "sparse":
@@ -213,6 +229,7 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 chosen("gain_weights") if network.gain else None,
                 at["gain_bias"][targets] if network.gain else np.empty(0),
                 at["node_map"][targets],
+                sequential=sequential,
             )
         )
     return Slice(tuple(updates), at.get("rotation"))

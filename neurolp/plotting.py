@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from neurolp.brain.base_density import base_density
+from neurolp.brain.connectivity import Connectivity
 from neurolp.estimators import Brain, load_brain
+from neurolp.packing import unpack_connectivity
 from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -98,6 +103,64 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
     ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
     return ax
+
+
+def plot_connectivity(connectivity: Connectivity, positions: Array | None = None) -> Figure:
+    """Who may listen to whom: the edges, the in-degrees, and the layout where there are positions.
+
+    Edges are drawn one by one up to 400 nodes and counted in bins beyond. The layout shows the
+    first two of the ``positions`` (those of the connectivity by default), at most 2000 edges; in
+    one dimension, where lines would hide one another, source against target.
+    """
+    n = connectivity.n_nodes
+    where = connectivity.positions if positions is None else positions
+    target, source = connectivity.edges()
+    n_panels = 2 if where is None else 3
+    figure = Figure(figsize=(4.4 * n_panels, 4.2), layout="constrained")
+    axes = figure.subplots(1, n_panels)
+
+    bins = min(n, 400) if n <= 400 else 200
+    ends = [np.linspace(-0.5, n - 0.5, bins + 1)] * 2
+    counts, _, _ = np.histogram2d(target, source, bins=ends)
+    image = axes[0].imshow(
+        np.where(counts > 0, counts, np.nan),
+        cmap="viridis_r" if bins < n else ListedColormap([_COLOURS["test"]]),
+        extent=(-0.5, n - 0.5, n - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    if bins < n:
+        figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
+    axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
+
+    degree = np.bincount(target, minlength=n)
+    steps = max(int(np.ptp(degree)) // 30, 1)
+    edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
+    axes[1].hist(degree, bins=list(edges), color="#56B4E9", edgecolor="white", lw=0.5)
+    axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    if where is None:
+        return figure
+
+    ax = axes[2]
+    shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
+    target, source = target[shown], source[shown]
+    if where.shape[1] == 1:
+        ax.scatter(where[source, 0], where[target, 0], s=3, color=_COLOURS["test"], lw=0)
+        ax.set(xlabel="position of the source", ylabel="position of the target", aspect="equal")
+    else:
+        flat = where[:, :2]
+        lines = np.stack([flat[source], flat[target]], axis=1)
+        ax.add_collection(LineCollection(list(lines), colors="#999999", linewidths=0.4, alpha=0.5))
+        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=_COLOURS["test"])
+        ax.set(xlabel="x", ylabel="y", aspect="equal")
+    ax.set(
+        title="in space"
+        if len(shown) == connectivity.n_edges
+        else f"{len(shown):,} of them in space"
+    )
+    return figure
 
 
 def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
@@ -215,6 +278,9 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         plot_weights(trajectory, figure("weights", 6, 5).subplots())
     if not shared:
         plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+    if trajectory.brain.get("connectivity", "full") != "full":
+        out["connectivity"] = plot_connectivity(unpack_connectivity(trajectory))
+        out["connectivity"].suptitle(trajectory.title)
     rows = recorded_rows(trajectory)
     if rows is None:
         return out

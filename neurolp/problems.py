@@ -1,4 +1,4 @@
-"""Two-dimensional problems whose true density is known."""
+"""Problems whose true density is known: most in two dimensions, one on a ring of nodes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from scipy.special import logsumexp
 Array = npt.NDArray[Any]
 
 _MIXING = np.array([[1.0, 0.6], [-0.4, 1.0]])
+_FIELD_NODES, _FIELD_COUPLING = 16, 0.45
 _MOON_NOISE, _RING_NOISE, _GAUSSIAN_SD = 0.1, 0.05, 0.2
 
 
 def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
-    """Draw ``n`` points, shape (n, 2), of the problem called ``name``.
+    """Draw ``n`` points, shape (n, d), of the problem called ``name``; d is 2 but for the last.
 
     * ``two_moons``: with probability 1/2 each (cos t, sin t) or (1 - cos t, 1/2 - sin t), t uniform
       on (0, pi), plus noise of sd 0.1;
@@ -24,19 +25,27 @@ def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
     * ``checkerboard``: uniform on 8 of the 16 unit cells of [-2, 2]^2, alternating;
     * ``eight_gaussians``: on a circle of radius 2, sd 0.2, equal weights;
     * ``mixed_sources``: two independent standard Laplace sources, (s_1 + 0.6 s_2, s_2 - 0.4 s_1),
-      with the entropy 2 (1 + log 2) + log 1.24 = 3.6014 nats.
+      with the entropy 2 (1 + log 2) + log 1.24 = 3.6014 nats;
+    * ``gaussian_field``: a Gaussian Markov random field on a ring of 16 nodes; the precision matrix
+      has 1 on the diagonal and -0.45 between neighbours. Entropy: :func:`gaussian_field_entropy`.
     """
     return _SAMPLERS[name](n, rng)
 
 
 def problem_log_density(name: str, points: Array) -> Array:
-    """Exact log-density in nats at ``points`` (n, 2), shape (n,); -inf outside the support.
+    """Exact log-density in nats at ``points`` (n, d), shape (n,); -inf outside the support.
 
     Moons and rings are mixtures over a curve parameter, summed at 2000 midpoints: the spacing is a
     thirtieth of the noise, where the midpoint rule for a Gaussian is exact to machine precision
     except at the open ends of the moons (relative error below 1e-6).
     """
     return _LOG_DENSITIES[name](np.asarray(points, dtype=np.float64))
+
+
+def gaussian_field_entropy() -> float:
+    """Entropy of ``gaussian_field``, d/2 log(2 pi e) - 1/2 log det precision, nats."""
+    log_det = np.linalg.slogdet(_field_precision())[1]
+    return float(0.5 * (_FIELD_NODES * np.log(2 * np.pi * np.e) - log_det))
 
 
 def _moons(n: int, rng: np.random.Generator) -> Array:
@@ -72,6 +81,23 @@ def _eight_gaussians(n: int, rng: np.random.Generator) -> Array:
 def _mixed_sources(n: int, rng: np.random.Generator) -> Array:
     mixed: Array = rng.laplace(size=(n, 2)) @ _MIXING.T
     return mixed
+
+
+def _field_precision() -> Array:
+    ring = np.roll(np.eye(_FIELD_NODES), 1, axis=0)
+    return np.asarray(np.eye(_FIELD_NODES) - _FIELD_COUPLING * (ring + ring.T))
+
+
+def _gaussian_field(n: int, rng: np.random.Generator) -> Array:
+    # With the precision L L^T, x = L^-T z has it as its own.
+    factor = np.linalg.cholesky(_field_precision())
+    return np.linalg.solve(factor.T, rng.standard_normal((_FIELD_NODES, n))).T
+
+
+def _gaussian_field_log_density(points: Array) -> Array:
+    precision = _field_precision()
+    constant = np.linalg.slogdet(precision)[1] - _FIELD_NODES * np.log(2 * np.pi)
+    return np.asarray(0.5 * (constant - np.einsum("ni,ij,nj->n", points, precision, points)))
 
 
 def _mixture(points: Array, centres: Array, sd: float) -> Array:
@@ -121,6 +147,7 @@ _SAMPLERS: dict[str, Callable[[int, np.random.Generator], Array]] = {
     "checkerboard": _checkerboard,
     "eight_gaussians": _eight_gaussians,
     "mixed_sources": _mixed_sources,
+    "gaussian_field": _gaussian_field,
 }
 _LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {
     "two_moons": _moons_log_density,
@@ -128,5 +155,6 @@ _LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {
     "checkerboard": _checkerboard_log_density,
     "eight_gaussians": _eight_gaussians_log_density,
     "mixed_sources": _mixed_sources_log_density,
+    "gaussian_field": _gaussian_field_log_density,
 }
 PROBLEM_NAMES: tuple[str, ...] = tuple(_SAMPLERS)

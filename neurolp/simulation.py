@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
-from neurolp.brain.groups import ordered_partition, random_rotation
+from neurolp.brain.groups import Groups, ordered_partition, random_rotation
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
@@ -57,7 +57,7 @@ class Schedule:
 
     max_slices: int = 400
     patience: int = 25
-    groups: str = "halves"
+    groups: Groups = "halves"
     rotation: bool = False
 
 
@@ -116,7 +116,7 @@ def simulate(
             try:
                 # Draw who is updated with whom in this slice, and how to look at it.
                 rng = np.random.default_rng([seed, t])
-                groups = ordered_partition(schedule.groups, network.n_nodes, rng)
+                groups = ordered_partition(schedule.groups, network.connectivity, rng)
                 rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
                 # Learn the slice while the training trajectories move through it ...

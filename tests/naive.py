@@ -53,6 +53,12 @@ def transfer(synapse, u):
     return [u] + [np.tanh(synapse.slope * (u - theta)) for theta in synapse.thresholds]
 
 
+def features(synapse, u, sources):
+    """All transfer functions of the sources, one function after another."""
+    f = np.array([transfer(synapse, u[j]) for j in sources])
+    return f.T.ravel() if len(sources) else np.zeros(0)
+
+
 def evolve(network, start):
     """One trajectory through all slices: (u(T), log-determinant)."""
     u = np.array(start, dtype=float)
@@ -61,10 +67,11 @@ def evolve(network, start):
         if slice_.rotation is not None:
             u = slice_.rotation @ u
         for group in slice_.groups:
-            f = np.array([transfer(network.synapse, u[j]) for j in group.sources])
-            f = f.T.ravel() if len(group.sources) else np.zeros(0)
+            f = features(network.synapse, u, group.sources)
             weights = _dense(group.weights)
             for i, node in enumerate(group.targets):
+                if group.sequential:  # the newest potentials of all others
+                    f = features(network.synapse, u, group.sources)
                 v = u[node] + weights[i] @ f + group.bias[i]
                 if network.gain:
                     bounded = f[len(group.sources) :]
@@ -100,6 +107,34 @@ def node_map_loss(base, grid, coefficients, values):
 
 def _dense(matrix):
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+
+
+def ridge(f, y, strength):
+    """Minimise mean (y - w f)^2 + strength K / N |w|^2, without the last coefficient."""
+    k, n = f.shape
+    penalty = strength * k / n * np.eye(k)
+    penalty[-1, -1] = 0.0
+    return np.linalg.solve(f @ f.T / n + penalty, f @ y / n)
+
+
+def greedy_colours(edges):
+    """Smallest free colour for each node, most conflicts first; ``edges`` a dense matrix."""
+    n = len(edges)
+    count = edges.sum(axis=0) + edges.sum(axis=1)
+    colour = {}
+    for i in sorted(range(n), key=lambda i: -count[i]):
+        around = {colour.get(j) for j in range(n) if edges[i, j] or edges[j, i]}
+        colour[i] = min(k for k in range(n) if k not in around)
+    return np.array([colour[i] for i in range(n)])
+
+
+def sequential_levels(edges, order):
+    """1 + the largest level of those who came before and have an edge with the node."""
+    level = {}
+    for i in order:
+        before = [level[j] for j in level if edges[i, j] or edges[j, i]]
+        level[i] = 1 + max(before, default=-1)
+    return np.array([level[i] for i in range(len(edges))])
 
 
 def integrated_b_spline(grid, k, v):

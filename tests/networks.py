@@ -35,16 +35,18 @@ def random_network(
     m = network.synapse.n_transfer
     for _ in range(n_slices):
         updates = []
-        for targets in ordered_partition(groups, n_nodes, rng):
+        parts = ordered_partition(groups, network.connectivity, rng)
+        sequential = groups == "each" and kind != "sparse"
+        for targets in [np.concatenate(parts)] if sequential else parts:
             outside = np.ones(n_nodes, dtype=bool)
-            outside[targets] = False
+            outside[targets] = sequential
             sources = network.connectivity.sources_of(targets, outside)
             t, s = len(targets), len(sources)
 
             def weights(k, targets=targets, sources=sources, t=t, s=s):
                 values = strength * rng.standard_normal((t, k * s))
                 if kind == "full":
-                    return values
+                    return values * np.tile(targets[:, None] != sources, (1, k))
                 allowed = network.connectivity.matrix[np.ix_(targets, sources)]
                 allowed = allowed.toarray() if kind == "sparse" else allowed
                 values *= np.tile(allowed, (1, k))
@@ -62,6 +64,7 @@ def random_network(
                     weights(m - 1) if gain else None,
                     rng.normal(0, 0.2, t) if gain else np.empty(0),
                     node_map,
+                    sequential=sequential,
                 )
             )
         turn = random_rotation(n_nodes, rng) if rotation else None

@@ -12,7 +12,7 @@ LAYERS = [
     {"neurolp.__main__"},
     {"neurolp.cli"},
     {"neurolp.experiment"},
-    {"neurolp.config", "neurolp.plotting"},
+    {"neurolp.config", "neurolp.schema", "neurolp.plotting"},
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
     {
         "neurolp.archive",

@@ -177,10 +177,12 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
         ('[data]\nname = "wine"\n[brain]\npatience = 0\n', "key 'brain.patience'"),
         ("[data\n", "not valid TOML"),
         ('[data]\nname = "wine"\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
-        ('[data]\nname = "wine"\n[brain]\nconnectivity = "none.npz"\n', "none.npz: no such file"),
-        ('[data]\nname = "wine"\n[brain]\nconnectivity = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
-        ('[data]\nname = "wine"\n[brain]\nconnectivity = "bad.npz"\n', "wanted a boolean NPY or a SciPy sparse NPZ"),
-        ('[data]\nname = "wine"\n[brain]\nrotation = true\nconnectivity = "ring.npy"\n', "`rotation` needs full connectivity"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted a boolean NPY, a SciPy sparse NPZ matrix or an HDF5 edge"),
+        ('[data]\nname = "wine"\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
+        ('[data]\nname = "wine"\n[brain]\ngroups = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),
         ('[data]\nname = "wine"\n[brain]\nsynapse_thresholds = [99.0]\n', "synapse thresholds"),
     ],
 )  # fmt: skip
@@ -255,9 +257,11 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
     edges = np.eye(13, k=1, dtype=bool) | np.eye(13, k=-1, dtype=bool)
     sparse.save_npz(tmp_path / "chain.npz", sparse.csr_array(edges))
     config = tmp_path / "chain.toml"
-    config.write_text(SMALL + 'connectivity = "chain.npz"\n')
+    config.write_text(SMALL + '[connectivity]\nkind = "file"\nfile = "chain.npz"\n')
     assert neurolp("run", config, "-q", cwd=tmp_path).returncode == 0
     with open_trajectory(tmp_path / "chain.h5") as trajectory:
         assert trajectory["weights"].dims == ("slice", "transfer", "edge")
         assert len(trajectory["edge_target"]) == 24
-    assert neurolp("plot", "chain.h5", cwd=tmp_path).returncode == 0
+    plot = neurolp("plot", "chain.h5", cwd=tmp_path)
+    assert plot.returncode == 0, plot.stderr
+    assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000

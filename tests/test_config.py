@@ -13,14 +13,14 @@ from neurolp import (
     OnlineBrain,
     Recorder,
 )
-from neurolp.config import (
+from neurolp.config import read_configuration
+from neurolp.schema import (
     BoundedSection,
     Configuration,
     DensitySection,
     LinearSection,
     OnlineSection,
     RecordSection,
-    read_configuration,
 )
 
 SIMULATIONS = sorted((Path(__file__).parent.parent / "simulations").glob("*.toml"))
@@ -87,6 +87,17 @@ DATA = '[data]\nname = "wine"\n'
         (DATA + "[brain]\nmodel = 'linear'\nsteping = 'exact'\n", "unknown key 'brain.steping', the nearest valid key is 'brain.stepping'"),
         (DATA + "[brain]\nmodel = 'linear'\ngain = true\n", "unknown key 'brain.gain'"),
         (DATA + "[brain]\nmodel = 'bounded'\nbarrier = 0.0\n", "key 'brain.barrier': .*but is 0.0"),
+        (DATA + '[connectivity]\nseed = 1\n', "key 'connectivity.kind' is missing, it must be one of .'full', 'random'"),
+        (DATA + '[connectivity]\nkind = "ring"\n', "key 'connectivity.kind' must be one of .*, but is 'ring'"),
+        (DATA + '[connectivity]\nkind = "random"\nin_degree = 3\n', "key 'connectivity.seed' is missing"),
+        (DATA + '[connectivity]\nkind = "random"\nseed = 1\n', "key 'connectivity': needs exactly one of 'probability' and 'in_degree'"),
+        (DATA + '[connectivity]\nkind = "random"\nseed = 1\nprobabilty = 0.1\n', "unknown key 'connectivity.probabilty', the nearest valid key is 'connectivity.probability'"),
+        (DATA + '[connectivity]\nkind = "file"\nfil = "x"\n', "key 'connectivity.file' is missing"),
+        (DATA + '[connectivity]\nkind = "modular"\nseed = 1\nn_modules = 2\np_within = 2.0\np_between = 0.1\n', "key 'connectivity.p_within': .*but is 2.0"),
+        (DATA + 'connectivity = 3\n', "unknown key 'data.connectivity'"),
+        ('connectivity = "x.npz"\n' + DATA, "key 'connectivity'.* 'x.npz'"),
+        (DATA + '[brain]\nmodel = "linear"\n[connectivity]\nkind = "random"\nin_degree = 3\nseed = 1\n', "key 'connectivity': model 'linear' needs full connectivity"),
+        (DATA + '[brain]\ngroups = "thirds"\n', "key 'brain.groups': input should be 'halves', 'each' or 'colours', but is 'thirds'"),
         ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
     ],
 )  # fmt: skip
@@ -117,10 +128,11 @@ def test_settings_override_the_file(tmp_path):
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
-    path = write(tmp_path, '[data]\nfile = "table.csv"\n[brain]\nconnectivity = "edges.npz"\n')
+    text = '[data]\nfile = "table.csv"\n[connectivity]\nkind = "file"\nfile = "edges.npz"\n'
+    path = write(tmp_path, text)
     configuration = read_configuration(path)
     assert configuration.data.file == (tmp_path / "table.csv").resolve()
-    assert configuration.brain.connectivity == (tmp_path / "edges.npz").resolve()
+    assert configuration.connectivity.file == (tmp_path / "edges.npz").resolve()
 
 
 def test_every_key_is_documented():

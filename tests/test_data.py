@@ -3,12 +3,19 @@
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.datasets import load_wine
 
 from neurolp import DataError
 from neurolp.data import DATA_NAMES, dequantised, load_data
 from neurolp.principle import bits_per_dim, gaussian_log_prob
-from neurolp.problems import PROBLEM_NAMES, problem_log_density, sample_problem
+from neurolp.problems import (
+    PROBLEM_NAMES,
+    _field_precision,
+    gaussian_field_entropy,
+    problem_log_density,
+    sample_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,18 @@ def test_every_named_data_set_loads(name):
     assert not np.array_equal(data.train, load_data(name, split_seed=1).train)
 
 
-@pytest.mark.parametrize("name", PROBLEM_NAMES)
+def test_the_gaussian_field_has_its_entropy_and_precision():
+    x = sample_problem("gaussian_field", 200_000, np.random.default_rng(0))
+    log_density = problem_log_density("gaussian_field", x)
+    reference = stats.multivariate_normal(np.zeros(16), np.linalg.inv(_field_precision()))
+    np.testing.assert_allclose(log_density[:50], reference.logpdf(x[:50]), rtol=1e-12)
+    assert gaussian_field_entropy() == pytest.approx(reference.entropy(), rel=1e-12)
+    assert abs(log_density.mean() + gaussian_field_entropy()) < 5 * log_density.std() / 200_000**0.5
+    precision = np.linalg.inv(np.cov(x.T))
+    np.testing.assert_allclose(precision, _field_precision(), atol=0.03)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEM_NAMES if name != "gaussian_field"])
 def test_problem_densities_are_those_of_the_samples(name):
     """The density integrates to one, and its mean log over samples is minus its entropy."""
     reach = 14 if name == "mixed_sources" else 3.5  # heavy tails

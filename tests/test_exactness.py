@@ -1,5 +1,7 @@
 """The laws of the sequential scheme: determinant, inverse, normalisation, for random networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.evolution import evolve, rewind
+from neurolp.brain.network import Slice
+from neurolp.errors import NetworkError
 from tests import naive
 from tests.networks import random_network
 
@@ -14,7 +18,7 @@ networks = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**20),
         "n_nodes": st.integers(1, 7),
-        "groups": st.sampled_from(["halves", "each"]),
+        "groups": st.sampled_from(["halves", "each", "colours"]),
         "kind": st.sampled_from(["full", "dense", "sparse"]),
         "base": st.sampled_from(["normal", "logistic"]),
         "gain": st.booleans(),
@@ -74,7 +78,7 @@ def test_potentials_at_knots_and_beyond_go_back_and_forth(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
-@pytest.mark.parametrize("groups", ["halves", "each"])
+@pytest.mark.parametrize("groups", ["halves", "each", "colours"])
 @pytest.mark.parametrize("n_nodes", [1, 2, 5, 12, 40])
 @pytest.mark.parametrize("rotation", [False, True])
 def test_log_det_is_that_of_the_jacobian(rotation, n_nodes, groups, kind):
@@ -110,6 +114,10 @@ def dual_jacobian(network, u):
             s = len(group.sources)
             df_dx = df[:, None] * np.tile(jacobian[group.sources], (network.synapse.n_transfer, 1))
             for i, node in enumerate(group.targets):
+                if group.sequential:
+                    f, df = _features(network.synapse, new_u[group.sources])
+                    rows = new_jacobian[group.sources]
+                    df_dx = df[:, None] * np.tile(rows, (network.synapse.n_transfer, 1))
                 shift, d_shift = weights[i] @ f + group.bias[i], weights[i] @ df_dx
                 gain, d_gain = 0.0, np.zeros(len(u))
                 if gains is not None:
@@ -277,6 +285,7 @@ def test_relabelling_nodes_relabels_the_result():
                         g.gain_bias,
                         g.node_map,
                         g.grid,
+                        g.sequential,
                     )
                     for g in slice_.groups
                 )
@@ -287,3 +296,39 @@ def test_relabelling_nodes_relabels_the_result():
     twin_end, twin_log_det = evolve(twin, u[order])
     np.testing.assert_allclose(twin_end, end[order], rtol=1e-13)
     np.testing.assert_allclose(twin_log_det, log_det, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("kind", ["full", "dense"])
+@pytest.mark.parametrize("n_nodes", [2, 16, 17, 50])
+def test_a_sequential_group_is_its_nodes_one_by_one(n_nodes, kind, gain):
+    """Chunks, matrix products and recursions against n groups of one, forward and back."""
+    strength = 0.3 / np.sqrt(n_nodes)
+    network = random_network(
+        7, n_nodes, groups="each", kind=kind, gain=gain, strength=strength, thresholds=(0.0, 1.0)
+    )
+    twin = replace(network, slices=[])
+    for slice_ in network.slices:
+        assert [g.sequential for g in slice_.groups] == [True]
+        single = [one for g in slice_.groups for one in g.one_by_one()]
+        assert [len(g.targets) for g in single] == [1] * n_nodes
+        twin.slices.append(Slice(tuple(single)))
+    u = 1.5 * np.random.default_rng(0).standard_normal((n_nodes, 30))
+    for a, b in zip(evolve(network, u), evolve(twin, u), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+    end, log_det = evolve(network, u)
+    assert np.abs(rewind(network, end) - u).max() < 1e-9
+    np.testing.assert_allclose(rewind(network, end), rewind(twin, end), rtol=1e-10, atol=1e-10)
+    sign, expected = np.linalg.slogdet(dual_jacobian(network, u[:, 0]))
+    assert sign == 1
+    assert abs(log_det[0] - expected) < 1e-10 * max(1, abs(expected))
+
+
+def test_a_sequential_group_has_no_weights_on_self_edges():
+    network = random_network(1, 4, groups="each")
+    g = network.slices[0].groups[0]
+    parts = g.targets, g.sources, np.ones_like(g.weights), g.bias, g.gain_weights, g.gain_bias
+    with pytest.raises(NetworkError, match="zero on self-edges"):
+        network.update(*parts, g.node_map, sequential=True)
+    with pytest.raises(NetworkError, match="must lie outside it"):
+        network.update(*parts, g.node_map)

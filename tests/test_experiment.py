@@ -1,9 +1,13 @@
 """One simulation from configuration to file, in Python."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from neurolp import BrainDensity, OutputError, experiment
 from neurolp.config import read_configuration
+from neurolp.problems import gaussian_field_entropy, problem_log_density
 
 
 @pytest.fixture
@@ -31,3 +35,37 @@ def test_the_place_of_the_result_is_checked_before_the_work(configuration, tmp_p
     monkeypatch.setattr(experiment, "load_data", too_late)
     with pytest.raises(OutputError, match="folder does not exist"):
         experiment.run(configuration, tmp_path / "nowhere" / "x.h5")
+
+
+FIELDS = sorted((Path(__file__).parent.parent / "simulations").glob("field_*.toml"))
+
+
+@pytest.mark.parametrize("path", FIELDS, ids=lambda p: p.stem)
+def test_every_connectivity_and_order_learns_towards_the_entropy(path, tmp_path):
+    """Surprise falls, and stays above that of the true density on the same rows."""
+    configuration = read_configuration(path, ["compare=false", "brain.max_slices=30"])
+    result = experiment.run(configuration, tmp_path / "field.h5")
+    brain = result.brain
+    truth = problem_log_density("gaussian_field", result.data.test)
+    gap = truth - brain.score_samples(result.data.test)
+    error = gap.std() / len(gap) ** 0.5
+    assert abs(truth.mean() + gaussian_field_entropy()) < 5 * truth.std() / len(gap) ** 0.5
+    surprise = brain.recorder_.surprise["test"]
+    assert surprise[0] + truth.mean() > 3.5  # where learning begins
+    assert -3 * error < gap.mean() < 3.0
+    # One seed gives the same brain again, and the file holds all of it.
+    again = BrainDensity.load(tmp_path / "field.h5")
+    rows = result.data.test[:200]
+    np.testing.assert_allclose(again.score_samples(rows), brain.score_samples(rows), rtol=1e-12)
+    positions = again.network_.connectivity.positions
+    assert (positions is None) == (path.stem != "field_distance")
+    again.save(tmp_path / "again.h5")
+    assert BrainDensity.load(tmp_path / "again.h5").score(rows) == again.score(rows)
+
+
+def test_the_fields_cover_every_kind_and_order():
+    configurations = [read_configuration(path) for path in FIELDS]
+    kinds = {c.connectivity.kind for c in configurations}
+    assert kinds == {"full", "random", "small_world", "distance", "modular", "file"}
+    orders = {c.brain.groups if isinstance(c.brain.groups, str) else "own" for c in configurations}
+    assert orders == {"halves", "each", "colours", "own"}

@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import adam, adjoint, bounded, coupling
+from neurolp.kernels import adam, adjoint, bounded, coupling, graph, regression
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -166,6 +166,96 @@ def test_uncouple_undoes_couple(gain):
     np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
     coupling.uncouple(moved, targets, 0, shift, bias, log_gain, gain_bias)
     np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("gain", [True, False])
+def test_propagate_keeps_the_input_up_to_date(gain):
+    """After one source moved, features and input are those computed from scratch."""
+    rng = np.random.default_rng(6)
+    m, s, t, position = 3, 4, 5, 2
+    weights, gain_weights = rng.standard_normal((t, m * s)), rng.standard_normal((t, (m - 1) * s))
+    features, fresh = rng.standard_normal((m * s, 7)), rng.standard_normal((m, 7))
+    new = features.copy()
+    new[position::s] = fresh
+    shift, log_gain = weights @ features, gain_weights @ features[s:]
+    expected = shift.copy(), log_gain.copy()
+    expected[0][1:4] = (weights @ new)[1:4]
+    expected[1][1:4] = (gain_weights @ new[s:])[1:4]
+    if not gain:
+        log_gain = np.empty((0, 0))
+    coupling.propagate(fresh, position, s, weights, gain_weights, 1, 4, features, shift, log_gain)
+    assert np.array_equal(features, new)
+    np.testing.assert_allclose(shift, expected[0], rtol=1e-13, atol=1e-13)
+    if gain:
+        np.testing.assert_allclose(log_gain, expected[1], rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 70])
+@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("thresholds", [(), (-1.0, 0.5)])
+def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_rows):
+    rng = np.random.default_rng(7)
+    synapse, ridge = Synapse(thresholds, 1.3), 2.0
+    m = synapse.n_transfer
+    u = 2 * rng.standard_normal((6, n_rows))
+    near = [np.array([1, 4, 5]), np.array([], dtype=int), np.array([0])]
+    starts = np.append(0, np.cumsum([len(k) for k in near]))
+    right = rng.standard_normal((1 + gain, 3, n_rows))
+    shift, log_gain = np.full(m * 4 + 3, np.nan), np.full((m - 1) * 4 + 3, np.nan)
+    status = np.zeros(3, dtype=np.int8)
+    scratch = [np.full((16, m * 3 + 1), np.nan), *np.full((2, m * 3 + 1, m * 3 + 1), np.nan)]
+    regression.presynaptic_ridge(
+        u,
+        np.concatenate(near),
+        starts,
+        right,
+        synapse.slope,
+        np.array(thresholds),
+        ridge,
+        *scratch,
+        status,
+        shift,
+        log_gain,
+    )
+    assert not status.any()
+    expected = [[], []]
+    for i in range(3):
+        f = np.array([naive.features(synapse, u[:, c], near[i]) for c in range(n_rows)]).T
+        f = np.vstack([f.reshape(-1, n_rows), np.ones(n_rows)])
+        for q, chosen in enumerate([f, f[len(near[i]) :]]):
+            expected[q].append(naive.ridge(chosen, right[min(q, len(right) - 1), i], ridge))
+    np.testing.assert_allclose(shift, np.concatenate(expected[0]), rtol=1e-9, atol=1e-11)
+    if gain:
+        np.testing.assert_allclose(log_gain, np.concatenate(expected[1]), rtol=1e-9, atol=1e-11)
+
+
+def test_linearly_dependent_sources_are_told():
+    u = np.tile(np.random.default_rng(0).standard_normal(9), (3, 1))
+    status, out = np.zeros(1, dtype=np.int8), np.empty(3)
+    scratch = np.empty((8, 3)), np.empty((3, 3)), np.empty((3, 3))
+    arguments = np.array([1, 2]), np.array([0, 2]), u[None, :1], 1.0, np.empty(0)
+    regression.presynaptic_ridge(u, *arguments, 0.0, *scratch, status, out, np.empty(1))
+    assert status[0] == 1
+    status[0] = 0
+    regression.presynaptic_ridge(u, *arguments, 1.0, *scratch, status, out, np.empty(1))
+    assert status[0] == 0
+    np.testing.assert_allclose(out[0], out[1])
+
+
+def test_colours_and_levels():
+    rng = np.random.default_rng(8)
+    edges = np.triu(rng.random((15, 15)) < 0.2, 1)
+    edges = rng.permuted(edges, axis=1) & ~np.eye(15, dtype=bool)
+    rows, columns = sparse.csr_array(edges), sparse.csr_array(edges.T)
+    both = rows.indptr, rows.indices, columns.indptr, columns.indices
+    conflicts = edges.sum(axis=0) + edges.sum(axis=1)
+    colour, level = np.full(15, -1), np.full(15, -1)
+    order = np.argsort(-conflicts, kind="stable")
+    graph.greedy_colours(*both, order, np.full(conflicts.max() + 2, -1), colour)
+    assert np.array_equal(colour, naive.greedy_colours(edges))
+    order = rng.permutation(15)
+    graph.sequential_levels(*both, order, level)
+    assert np.array_equal(level, naive.sequential_levels(edges, order))
 
 
 def test_node_map_adjoint():

@@ -6,14 +6,15 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from neurolp import BrainDensity
-from neurolp.brain import learning
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.coupling_rule import coupling_step, regression_sums
 from neurolp.brain.evolution import evolve
 from neurolp.brain.groups import random_rotation
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map_rule import node_map_moments, node_map_step
 from neurolp.brain.parallel import Workers, column_blocks
 from tests import naive
 
@@ -70,9 +71,9 @@ def test_node_map_step_is_the_newton_step_of_the_naive_loss(base):
     )
     ridge = 3.0
     expected = -np.linalg.solve(hessian + ridge * k / len(v) * np.eye(k), gradient)
-    moments = learning._moments(net, v[None, :], np.array([0]), (0, len(v)))
-    rule = GreedyRule(node_rate=0.01, node_ridge=ridge)
-    step = (learning._node_maps(net, rule, moments, len(v))[0] - identity) / 0.01
+    moments = node_map_moments(net, v[None, :])
+    step = node_map_step(net, moments, len(v), rate=0.01, ridge=ridge)[0] - identity
+    step /= 0.01
     np.testing.assert_allclose(step, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -82,7 +83,7 @@ def test_coupling_gradients_against_finite_differences(base):
     density = base_density(base)
     rng = np.random.default_rng(2)
     f, u = rng.standard_normal((3, 200)), rng.standard_normal((1, 200))
-    products, curvatures = learning._regression_sums(density, f, u)
+    products, curvatures = regression_sums(density, f, u)
     h = 1e-5
 
     def shift_loss(w):
@@ -138,13 +139,60 @@ def test_local_losses_sum_to_the_change_of_surprise(base, gain, turn):
 
 
 @pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("partial", [True, False])
+def test_the_sequential_group_learns_while_it_moves(base, gain, partial):
+    """Losses sum to the change of surprise, evolution repeats it, for the one-by-one order."""
+    edges = Connectivity.from_array(edges_of(3, 20)) if partial else None
+    net = network(20, base, gain=gain, connectivity=edges)
+    u = correlated(20, 6000)
+    order = np.random.default_rng(0).permutation(20)
+    slice_, loss, end, log_det = learn(net, GreedyRule(), list(order[:, None]), u)
+    assert slice_.groups[0].sequential
+    energy = net.base_density.energy
+    change = (energy(end).sum(axis=0) - log_det - energy(u).sum(axis=0)).mean()
+    assert abs(loss.sum() - change) < 1e-12
+    assert change < 0
+    net.slices.append(slice_)
+    again, log_det_again = evolve(net, u)
+    np.testing.assert_allclose(again, end, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(log_det_again, log_det, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("thresholds", [(), (-1.0, 0.5)])
+def test_a_sequential_node_learns_what_it_would_alone(base, thresholds):
+    """The partitioned inverse against a regression for each node on the features of the others."""
+    net = network(6, base, thresholds=thresholds)
+    u = correlated(6, 300)
+    order = np.random.default_rng(1).permutation(6)
+    blocks = column_blocks(300, 100)
+    settings = {"rate": 0.7, "ridge": 3.0}
+    with Workers(1) as workers:
+        together = coupling_step(net, order, np.arange(6), u, blocks, workers, **settings)
+        for i, node in enumerate(order):
+            others = np.delete(np.arange(6), node)
+            alone = coupling_step(net, order[[i]], others, u, blocks, workers, **settings)
+            for a, b in zip(together, alone, strict=True):
+                if a.ndim == 1:
+                    np.testing.assert_allclose(a[i], b[0], rtol=1e-9, atol=1e-12)
+                else:
+                    blocked = a[i].reshape(-1, 6)
+                    assert np.all(blocked[:, node] == 0)
+                    np.testing.assert_allclose(
+                        blocked[:, others].ravel(), b[0], rtol=1e-9, atol=1e-12
+                    )
+
+
+@pytest.mark.parametrize("base", BASES)
 def test_every_slice_lowers_the_training_surprise(base):
     u = correlated(8, 400)
     net = network(8, base)
     rng = np.random.default_rng(0)
-    for _ in range(30):
+    for k in range(30):
         order = rng.permutation(8)
-        _, loss, u, _ = learn(net, GreedyRule(), [np.sort(order[:4]), np.sort(order[4:])], u)
+        groups = [np.sort(order[:4]), np.sort(order[4:])] if k % 2 else list(order[:, None])
+        _, loss, u, _ = learn(net, GreedyRule(), groups, u)
         assert loss.sum() < 0
 
 
@@ -155,7 +203,7 @@ def edges_of(seed, n):
     return edges
 
 
-@pytest.mark.parametrize("groups", ["halves", "each"])
+@pytest.mark.parametrize("groups", ["halves", "colours"])
 def test_absent_edges_stay_zero_and_sparse_equals_dense(groups):
     edges = edges_of(0, 7)
     X = correlated(7, 200).T

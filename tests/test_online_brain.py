@@ -197,3 +197,24 @@ def test_the_simulations_run_and_learn(tmp_path, name):
         assert file["weights_history"].shape[0] == 1  # epoch 0 and every tenth
     loaded = neurolp.load_brain(result.path)
     assert loaded.score(result.data.test) == result.rows[0].log_prob
+
+
+@pytest.mark.parametrize("groups", ["each", "colours", [[1, 3], [0], [2]]])
+def test_every_update_order_learns_online_and_can_be_tuned(groups, tmp_path):
+    """Replay undoes groups of one node; the greedy brain moves them as one sequential group."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 4)) @ rng.standard_normal((4, 4))
+    online = OnlineBrain(groups=groups, max_epochs=3, random_state=0).fit(X)
+    surprise = online.recorder_.surprise["validation"]
+    assert surprise[-1] < surprise[0]
+    greedy = BrainDensity(
+        groups=groups, max_slices=6, random_state=0, rotation=False, energy="base"
+    )
+    tuned = clone(greedy).set_params(fine_tune="all").fit(X)
+    assert tuned.score(X) > greedy.fit(X).score(X)
+    for k, brain in enumerate((online, tuned, greedy)):
+        brain.save(tmp_path / f"{k}.h5")
+        again = type(brain).load(tmp_path / f"{k}.h5")
+        np.testing.assert_allclose(again.score_samples(X), brain.score_samples(X), rtol=1e-11)
+    again = OnlineBrain.load(tmp_path / "0.h5").partial_fit(X)
+    assert np.isfinite(again.score(X))

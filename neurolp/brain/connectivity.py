@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.errors import NetworkError
+from neurolp.kernels.graph import greedy_colours, sequential_levels
 
 Array = npt.NDArray[Any]
 Kind = Literal["full", "dense", "sparse"]
@@ -21,11 +23,13 @@ class Connectivity:
 
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
+    ``positions`` (n_nodes, dimensions) say where the nodes are, for networks laid out in space.
     """
 
     n_nodes: int
     kind: Kind
     matrix: Any = None  # None (full), bool (n, n) ndarray (dense), bool CSR array (sparse)
+    positions: Array | None = None
 
     @classmethod
     def full(cls, n_nodes: int) -> Connectivity:
@@ -33,14 +37,24 @@ class Connectivity:
         return cls(n_nodes, "full")
 
     @classmethod
-    def from_array(cls, edges: Any, n_nodes: int | None = None) -> Connectivity:
+    def from_array(
+        cls, edges: Any, n_nodes: int | None = None, positions: Array | None = None
+    ) -> Connectivity:
         """Connectivity from an (n, n) boolean array or SciPy sparse matrix (target, source).
+
+        One that is there already is returned as it is.
 
         Raises
         ------
         NetworkError
             If the matrix is not square, not (n_nodes, n_nodes), or has self-edges.
         """
+        if isinstance(edges, Connectivity):
+            if n_nodes is not None and edges.n_nodes != n_nodes:
+                raise NetworkError(
+                    f"argument `connectivity` must have {n_nodes} nodes, but has {edges.n_nodes}"
+                )
+            return edges
         is_sparse = sparse.issparse(edges)
         matrix = edges if is_sparse else np.asarray(edges)
         wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"
@@ -63,12 +77,12 @@ class Connectivity:
             )
         n = int(matrix.shape[0])
         if not is_sparse:
-            return cls(n, "dense", matrix.copy())
+            return cls(n, "dense", matrix.copy(), positions)
         csr = sparse.csr_array(matrix, dtype=np.bool_)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
-        return cls(n, "sparse", csr)
+        return cls(n, "sparse", csr, positions)
 
     @property
     def n_edges(self) -> int:
@@ -76,6 +90,48 @@ class Connectivity:
         if self.kind == "full":
             return self.n_nodes * (self.n_nodes - 1)
         return int(self.matrix.sum() if self.kind == "dense" else self.matrix.nnz)
+
+    def edges(self) -> tuple[Array, Array]:
+        """Target and source of every edge, sorted by target and then by source."""
+        if self.kind == "full":
+            target, source = np.nonzero(~np.eye(self.n_nodes, dtype=np.bool_))
+        else:
+            target, source = self.matrix.nonzero()
+        return target, source
+
+    @cached_property
+    def colours(self) -> Array:
+        """Colour of every node, 0, 1, ..; no edge, of either direction, is inside a colour.
+
+        Greedy, nodes with the most conflicts first (Welsh and Powell, Comput. J. 10, 85).
+        """
+        if self.kind == "full":
+            return np.arange(self.n_nodes)
+        rows, columns = self._both_ways
+        conflicts = np.diff(rows.indptr) + np.diff(columns.indptr)
+        order = np.argsort(-conflicts, kind="stable")
+        taken = np.full(int(conflicts.max()) + 2, -1)
+        colour = np.full(self.n_nodes, -1)
+        greedy_colours(
+            rows.indptr, rows.indices, columns.indptr, columns.indices, order, taken, colour
+        )
+        return colour
+
+    def levels(self, order: Array) -> Array:
+        """Level of every node when they are updated one after another in ``order``.
+
+        Nodes of one level have no edges between them; level after level is the same update.
+        """
+        level = np.full(self.n_nodes, -1)
+        rows, columns = self._both_ways
+        sequential_levels(rows.indptr, rows.indices, columns.indptr, columns.indices, order, level)
+        return level
+
+    @cached_property
+    def _both_ways(self) -> tuple[Any, Any]:
+        """The edges as CSR rows of presynaptic and of postsynaptic nodes."""
+        rows = sparse.csr_array(self.matrix)
+        return rows, sparse.csr_array(rows.T)
 
     def sources_of(self, targets: Array, outside: Array) -> Array:
         """Return the nodes of ``outside`` (a boolean mask) with an edge into any of ``targets``."""
@@ -101,3 +157,16 @@ class Connectivity:
         found = position < len(sources)
         found[found] = sources[position[found]] == neighbours[found]
         return np.asarray(position[found])
+
+    def presynaptic_rows(self, targets: Array, sources: Array) -> tuple[Array, Array]:
+        """All of :meth:`presynaptic` for many targets of a sparse connectivity, packed.
+
+        Returns ``starts`` (n_targets + 1,) and positions in ``sources``; those of target i are
+        ``starts[i] .. starts[i + 1]``, sorted.
+        """
+        rows = self.matrix[targets]
+        place = np.full(self.n_nodes, -1)
+        place[sources] = np.arange(len(sources))
+        position = place[rows.indices]
+        found = np.append(0, np.cumsum(position >= 0))
+        return found[rows.indptr], position[position >= 0]

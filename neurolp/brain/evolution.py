@@ -15,12 +15,15 @@ from scipy import sparse
 
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.parallel import Block, Workers, column_blocks
-from neurolp.kernels.coupling import couple, csr_product, transfer, uncouple
+from neurolp.kernels.coupling import couple, csr_product, propagate, transfer, uncouple
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
 
 Array = npt.NDArray[Any]
 
 _NOTHING = np.empty(0)
+# Nodes of a sequential group whose input is one matrix product: fewer make it inefficient, more
+# leave more to the recursion inside.
+_CHUNK = 16
 
 
 def evolve(
@@ -125,6 +128,9 @@ def evolve_block(
 def _evolve_group(
     network: Network, group: GroupUpdate, potential: Array, log_det: Array, block: Block
 ) -> None:
+    if group.sequential:
+        evolve_sequential(network, group, potential, log_det, block)
+        return
     start, width = block
     shift, log_gain = synaptic_input(network, group, potential, block)
     couple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias, log_det)
@@ -155,27 +161,152 @@ def synaptic_input(
 def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
     """Transfer functions of the sources, (n_features, width)."""
     start, width = block
-    features = np.empty((group.n_features, width), dtype=potential.dtype)
     synapse = network.synapse
-    transfer(
-        potential,
-        group.sources,
-        start,
-        width,
-        synapse.slope,
-        np.array(synapse.thresholds),
-        features,
-    )
-    return features
+    out = np.empty((group.n_features, width), dtype=potential.dtype)
+    thresholds = np.array(synapse.thresholds)
+    transfer(potential, group.sources, start, width, synapse.slope, thresholds, out)
+    return out
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:
+    if group.sequential:
+        _rewind_sequential(network, group, potential, block)
+        return
     start, width = block
     invert_node_maps(
         potential, group.targets, start, width, network.grid.low, network.grid.spacing, group.table
     )
     shift, log_gain = synaptic_input(network, group, potential, block)
     uncouple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias)
+
+
+def evolve_sequential(
+    network: Network,
+    group: GroupUpdate,
+    potential: Array,
+    log_det: Array,
+    block: Block,
+    node_gain: Array = _NOTHING,
+    node_log_slope: Array = _NOTHING,
+) -> None:
+    """Move a sequential group, a chunk of nodes at a time.
+
+    The input of a chunk is a matrix product; what its nodes change for one another on the way is
+    a triangular recursion.
+
+    ``node_gain`` and ``node_log_slope``, when they have lengths, receive the sums of G_i and of
+    log g_i' over the block of trajectories for every target.
+    """
+    inputs = _SequentialInput(network, group, potential, block)
+    scratch = np.empty(block[1], dtype=potential.dtype)
+    for nodes in inputs.chunks():
+        inputs.start(nodes)
+        for i in nodes:
+            target, shift, bias, log_gain, gain_bias = inputs.of(i)
+            couple(potential, target, block[0], shift, bias, log_gain, gain_bias, log_det)
+            apply_node_maps(
+                potential,
+                target,
+                block[0],
+                network.grid.low,
+                network.grid.spacing,
+                group.table[i : i + 1],
+                scratch,
+                log_det,
+                node_log_slope[i : i + 1],
+            )
+            inputs.moved(i, range(i + 1, nodes.stop))
+            if len(node_gain):
+                gains = log_gain.sum(dtype=np.float64) + block[1] * gain_bias.sum()
+                node_gain[i] = gains if network.gain else 0.0
+
+
+def _rewind_sequential(
+    network: Network, group: GroupUpdate, potential: Array, block: Block
+) -> None:
+    start, width = block
+    grid = network.grid
+    inputs = _SequentialInput(network, group, potential, block)
+    for nodes in reversed(inputs.chunks()):
+        inputs.start(nodes)
+        for i in reversed(nodes):
+            target, shift, bias, log_gain, gain_bias = inputs.of(i)
+            table = group.table[i : i + 1]
+            invert_node_maps(potential, target, start, width, grid.low, grid.spacing, table)
+            uncouple(potential, target, start, shift, bias, log_gain, gain_bias)
+            inputs.moved(i, range(nodes.start, i))
+
+
+class _SequentialInput:
+    """What the targets of a sequential group receive while they move, in either direction.
+
+    The features of all sources are kept up to date, and so is the input of the chunk at hand.
+    """
+
+    def __init__(
+        self, network: Network, group: GroupUpdate, potential: Array, block: Block
+    ) -> None:
+        self._group, self._potential, self._block = group, potential, block
+        self._slope = network.synapse.slope
+        self._thresholds = np.array(network.synapse.thresholds)
+        self._gain_weights = group.gain_weights if network.gain else np.empty((0, 0))
+        self._features = source_features(network, group, potential, block)
+        self._fresh = np.empty((network.synapse.n_transfer, block[1]), dtype=potential.dtype)
+        self._first = 0
+
+    def chunks(self) -> list[range]:
+        """Targets whose input is computed together."""
+        t = len(self._group.targets)
+        return [range(k, min(k + _CHUNK, t)) for k in range(0, t, _CHUNK)]
+
+    def start(self, nodes: range) -> None:
+        """Compute the input of the targets in ``nodes`` from the newest potentials."""
+        rows = slice(nodes.start, nodes.stop)
+        self._first = nodes.start
+        self._shift = self._group.weights[rows] @ self._features
+        self._log_gain = np.empty((0, 0), dtype=self._shift.dtype)
+        if len(self._gain_weights):
+            bounded = self._features[len(self._group.sources) :]
+            self._log_gain = self._gain_weights[rows] @ bounded
+
+    def of(self, i: int) -> tuple[Array, Array, Array, Array, Array]:
+        """Target i as an array, its shift, bias, log-gain and gain bias."""
+        group, one, row = self._group, slice(i, i + 1), i - self._first
+        return (
+            group.targets[one],
+            self._shift[row : row + 1],
+            group.bias[one],
+            self._log_gain[row : row + 1],
+            group.gain_bias[one],
+        )
+
+    def moved(self, i: int, waiting: range) -> None:
+        """Target i has a new potential: tell the targets of the chunk that still ``waiting``."""
+        group = self._group
+        if group.own[i] < 0:
+            return
+        transfer(
+            self._potential,
+            group.targets[i : i + 1],
+            self._block[0],
+            self._block[1],
+            self._slope,
+            self._thresholds,
+            self._fresh,
+        )
+        rows = slice(self._first, self._first + len(self._shift))
+        propagate(
+            self._fresh,
+            group.own[i],
+            len(group.sources),
+            group.weights[rows],
+            self._gain_weights[rows],
+            waiting.start - self._first,
+            waiting.stop - self._first,
+            self._features,
+            self._shift,
+            self._log_gain,
+        )
 
 
 def product(weights: Any, features: Array) -> Array:

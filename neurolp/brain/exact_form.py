@@ -97,7 +97,8 @@ class ExactForm(Form):
                 if slice_.rotation is not None:
                     state, jacobian = slice_.rotation @ state, slice_.rotation @ jacobian
                 for group in slice_.groups:
-                    self._pass_group(group, state, jacobian)
+                    for one in group.one_by_one():
+                        self._pass_group(one, state, jacobian)
                 yield jacobian
                 evolve_slice(self.network, slice_, u, np.zeros(1), workers)
 

@@ -2,39 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.connectivity import Connectivity
+from neurolp.errors import NetworkError
+
 Array = npt.NDArray[Any]
+Groups = str | Sequence[Sequence[int]]
 
-GROUP_NAMES = ("halves", "each")
+GROUP_NAMES = ("halves", "each", "colours")
 
 
-def ordered_partition(groups: str, n_nodes: int, rng: np.random.Generator) -> list[Array]:
+def ordered_partition(
+    groups: Groups, connectivity: Connectivity, rng: np.random.Generator
+) -> list[Array]:
     """Draw the ordered partition of one slice; a group is updated at once from the others.
 
-    ``"halves"``: two random halves, so a slice is two matrix products. ``"each"``: every node
-    alone, in random order, the fully sequential scheme. Groups are never empty; node numbers are
-    sorted inside a group.
+    * ``"halves"``: two random halves, so a slice is two matrix products; edges inside a half rest.
+    * ``"each"``: every node after the other, in random order: the fully sequential scheme. Where
+      the edges are sparse, nodes without an edge between them that may as well be updated together
+      are, which changes nothing else.
+    * ``"colours"``: the colours of the connectivity, in random order. There is no edge inside a
+      colour, so none rests, and a sparse network takes few groups. With full connectivity every
+      node is a colour.
+    * a sequence of sequences of nodes: these groups in this order, in every slice.
 
-    >>> ordered_partition("halves", 5, np.random.default_rng(1))
+    Groups are never empty; node numbers are sorted inside a group.
+
+    >>> ordered_partition("halves", Connectivity.full(5), np.random.default_rng(1))
     [array([0, 4]), array([1, 2, 3])]
 
     Raises
     ------
-    ValueError
-        If ``groups`` is not one of the names.
+    NetworkError
+        If ``groups`` is neither one of the names nor an ordered partition of the nodes.
     """
-    order = rng.permutation(n_nodes)
+    n = connectivity.n_nodes
+    if not isinstance(groups, str):
+        return _given(groups, n)
+    if groups == "colours":
+        parts = _members(connectivity.colours)
+        return [parts[k] for k in rng.permutation(len(parts))]
+    order = rng.permutation(n)
     if groups == "halves":
-        parts = [np.sort(order[: n_nodes // 2]), np.sort(order[n_nodes // 2 :])]
+        parts = [np.sort(order[: n // 2]), np.sort(order[n // 2 :])]
     elif groups == "each":
-        parts = [order[k : k + 1] for k in range(n_nodes)]
+        if connectivity.kind == "sparse":
+            return _members(connectivity.levels(order))
+        parts = [order[k : k + 1] for k in range(n)]
     else:
-        raise ValueError(f"argument `groups` must be one of {GROUP_NAMES}, but is {groups!r}")
+        raise NetworkError(
+            f"argument `groups` must be one of {GROUP_NAMES} or a list of lists of nodes, "
+            f"but is {groups!r}"
+        )
     return [part for part in parts if len(part)]
+
+
+def one_after_another(connectivity: Connectivity, parts: list[Array]) -> bool:
+    """Whether a partition into single nodes is to be run as one sequential group, the same map.
+
+    Not where edges are sparse: each node then reads little, and nothing is gained.
+    """
+    single = len(parts) > 1 and all(len(part) == 1 for part in parts)
+    return single and connectivity.kind != "sparse"
+
+
+def _members(label: Array) -> list[Array]:
+    """Nodes with label 0, 1, .. in turn."""
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(label))[:-1])
+
+
+def _given(groups: Sequence[Sequence[int]], n_nodes: int) -> list[Array]:
+    """The user's own partition, checked."""
+    try:
+        parts = [np.asarray(group) for group in groups]
+        everyone = np.concatenate(parts)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(
+            f"argument `groups` must be a list of lists of nodes, but is {groups!r}"
+        ) from error
+    if everyone.dtype.kind not in "iu" or any(part.ndim != 1 or not len(part) for part in parts):
+        raise NetworkError("argument `groups` must have groups of integers, none of them empty")
+    wrong = everyone[(everyone < 0) | (everyone >= n_nodes)]
+    if len(wrong):
+        raise NetworkError(
+            f"argument `groups` must have nodes in [0, {n_nodes - 1}], but has {wrong[0]}"
+        )
+    often = np.bincount(everyone, minlength=n_nodes)
+    if np.any(often != 1):
+        node = int(np.flatnonzero(often != 1)[0])
+        raise NetworkError(
+            f"argument `groups` must have every node once, but has node {node} {often[node]} times"
+        )
+    return [np.sort(part).astype(np.intp) for part in parts]
 
 
 def random_rotation(n_nodes: int, rng: np.random.Generator) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -50,7 +50,7 @@ class Synapse:
 
 @dataclass(frozen=True)
 class GroupUpdate:
-    """One group's step: read ``sources``, move ``targets``. Sources and targets are disjoint.
+    """One group's step: read ``sources``, move ``targets``.
 
     With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j):
 
@@ -60,6 +60,11 @@ class GroupUpdate:
     One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources) and
     ``gain_weights`` (targets, (M - 1) * sources) are both dense or both CSR; ``gain_weights`` is
     None and ``gain_bias`` has length 0 without gain modulation.
+
+    Sources and targets are disjoint unless the group is ``sequential``: then the targets move one
+    after another in their order, each reading the newest potentials of all others, and targets may
+    be sources too; the weights of a node on itself are zero. It is the same map as that of
+    :meth:`one_by_one`, for the price of a few matrix products.
     """
 
     targets: Array
@@ -70,6 +75,43 @@ class GroupUpdate:
     gain_bias: Array
     node_map: Array
     grid: SplineGrid = field(repr=False)
+    sequential: bool = False
+
+    @cached_property
+    def own(self) -> Array:
+        """Position of every target among the sources, -1 where it is not one of them."""
+        place = np.minimum(np.searchsorted(self.sources, self.targets), len(self.sources) - 1)
+        if not len(self.sources):
+            return np.full(len(self.targets), -1)
+        return np.where(self.sources[place] == self.targets, place, -1)
+
+    def one_by_one(self) -> tuple[GroupUpdate, ...]:
+        """The same map as groups of one node each, whose sources lie outside them."""
+        if not self.sequential:
+            return (self,)
+        out = []
+        s = len(self.sources)
+        for i in range(len(self.targets)):
+            others = np.flatnonzero(np.arange(s) != self.own[i])
+            columns = (np.arange(self.n_features // max(s, 1))[:, None] * s + others).ravel()
+            bounded = columns[len(others) :] - s
+            gain = self.gain_weights is not None
+            out.append(
+                replace(
+                    self,
+                    targets=self.targets[i : i + 1],
+                    sources=self.sources[others],
+                    weights=np.ascontiguousarray(self.weights[i : i + 1, columns]),
+                    bias=self.bias[i : i + 1],
+                    gain_weights=np.ascontiguousarray(self.gain_weights[i : i + 1, bounded])
+                    if gain
+                    else None,
+                    gain_bias=self.gain_bias[i : i + 1],
+                    node_map=self.node_map[i : i + 1],
+                    sequential=False,
+                )
+            )
+        return tuple(out)
 
     @cached_property
     def table(self) -> Array:
@@ -130,17 +172,19 @@ class Network:
         gain_weights: Any,
         gain_bias: Array,
         node_map: Array,
+        *,
+        sequential: bool = False,
     ) -> GroupUpdate:
         """Build one validated group update in the network's precision.
 
         Raises
         ------
         NetworkError
-            If targets and sources overlap, a weight sits on an absent edge, a shape is wrong, or a
-            node map is not provably monotone.
+            If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
+            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
         """
         m, s, t = self.synapse.n_transfer, len(sources), len(targets)
-        if np.intersect1d(targets, sources).size:
+        if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
         if weights.shape != (t, m * s) or bias.shape != (t,):
             raise NetworkError(
@@ -158,6 +202,8 @@ class Network:
         self._check_edges(targets, sources, weights)
         if self.gain:
             self._check_edges(targets, sources, gain_weights)
+        if sequential and sparse.issparse(weights):
+            raise NetworkError("a sequential group must have dense weights, but they are sparse")
         return GroupUpdate(
             targets=np.ascontiguousarray(targets, dtype=np.intp),
             sources=np.ascontiguousarray(sources, dtype=np.intp),
@@ -167,6 +213,7 @@ class Network:
             gain_bias=self._cast(gain_bias if self.gain else np.empty(0)),
             node_map=self._cast(node_map),
             grid=self.grid,
+            sequential=sequential,
         )
 
     def _cast(self, array: Any) -> Any:
@@ -175,7 +222,13 @@ class Network:
         return np.ascontiguousarray(array, dtype=self.dtype)
 
     def _check_edges(self, targets: Array, sources: Array, weights: Any) -> None:
-        if self.connectivity.kind == "full" or not weights.shape[1]:
+        if not weights.shape[1]:
+            return
+        if self.connectivity.kind == "full":
+            # Only sequential groups can have weights that a full network does not permit.
+            blocks = weights.reshape(len(targets), -1, len(sources))
+            if np.any(blocks.transpose(0, 2, 1)[targets[:, None] == sources]):
+                raise NetworkError("weights must be zero on self-edges, but some are not")
             return
         if sparse.issparse(weights) != (self.connectivity.kind == "sparse"):
             raise NetworkError("weights must be sparse exactly when the connectivity is sparse")

@@ -225,7 +225,10 @@ def _logarithms(node_map: Array) -> Array:
 
 
 def copy_network(network: Network) -> Network:
-    """A network with arrays of its own; what is repeated stays repeated."""
+    """A network with arrays of its own; what is repeated stays repeated.
+
+    Sequential groups become groups of one node each, the same map, which replay can undo.
+    """
     slices, which = distinct_slices(network)
 
     def copied(group: GroupUpdate) -> GroupUpdate:
@@ -238,7 +241,10 @@ def copy_network(network: Network) -> Network:
             node_map=group.node_map.copy(),
         )
 
-    new = [Slice(tuple(copied(g) for g in s.groups), s.rotation) for s in slices]
+    new = [
+        Slice(tuple(copied(one) for g in s.groups for one in g.one_by_one()), s.rotation)
+        for s in slices
+    ]
     return dataclasses.replace(network, slices=[new[k] for k in which])
 
 

@@ -32,6 +32,7 @@ from scipy import sparse
 from neurolp.brain.evolution import evolve_block, product, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, distinct_slices
 from neurolp.brain.parallel import Block, Workers, column_blocks
+from neurolp.errors import NetworkError
 from neurolp.kernels.adjoint import (
     csr_outer,
     csr_transposed_product,
@@ -151,6 +152,11 @@ class _Plan:
     @classmethod
     def of(cls, network: Network, horizon: int | None) -> _Plan:
         slices, which = distinct_slices(network)
+        if any(group.sequential for slice_ in slices for group in slice_.groups):
+            raise NetworkError(
+                "replay undoes one group after another, but the network has sequential groups; "
+                "brain.online.copy_network takes them apart"
+            )
         sizes = [len(slice_.groups) for slice_ in network.slices for _ in slice_.groups]
         last = len(sizes) - 1
         # With one slice, horizon 1 still is the local rule: its groups do not see one another.

@@ -149,7 +149,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
         brain = cls(**stored.parameters)
         if isinstance(stored.network, Network):
-            brain.connectivity = stored.network.connectivity.matrix
+            edges = stored.network.connectivity
+            brain.connectivity = None if edges.kind == "full" else edges
             brain.network_, brain.n_slices_ = stored.network, stored.n_slices
             brain.readouts_, brain.receptors_ = stored.readouts, stored.receptors
         else:

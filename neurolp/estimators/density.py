@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 import numpy.typing as npt
 
+from neurolp.brain.groups import Groups
 from neurolp.brain.learning import GreedyRule
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.online import Learner, OnlineRule
@@ -48,10 +49,11 @@ class BrainDensity(Brain):
     ----------
     base : {"normal", "logistic"}
         Density rho of a potential at the end of time.
-    groups : {"halves", "each"}
-        Who is updated together in a slice: two random halves, or each node in turn.
-    connectivity : None or (n, n) bool array or SciPy sparse matrix
-        Permitted edges (target, source); None is fully connected.
+    groups : {"halves", "each", "colours"} or list of lists of nodes
+        Who is updated together in a slice: two random halves, each node in turn, nodes without an
+        edge between them, or groups of your own in their order.
+    connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
+        Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
     receptors : bool
@@ -133,7 +135,7 @@ class BrainDensity(Brain):
         self,
         *,
         base: str = "normal",
-        groups: str = "halves",
+        groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
         receptors: bool = True,
@@ -263,7 +265,8 @@ class BrainDensity(Brain):
 
     def _learns_energy(self) -> bool:
         if self.energy == "auto":
-            return self.connectivity is None and self.n_features_in_ <= _MOST_NODES
+            full = self.network_.connectivity.kind == "full"
+            return full and self.n_features_in_ <= _MOST_NODES
         return bool(self.energy == "mixture")
 
     def _read_out(self, train: Array, validation: Array) -> None:

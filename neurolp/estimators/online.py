@@ -7,7 +7,7 @@ from typing import Any, Self, cast, final
 
 import numpy as np
 
-from neurolp.brain.groups import ordered_partition
+from neurolp.brain.groups import Groups, ordered_partition
 from neurolp.brain.online import Learner, OnlineRule, Signal, resting_slices
 from neurolp.brain.parallel import Workers
 from neurolp.estimators.base import Brain
@@ -93,7 +93,7 @@ class OnlineBrain(Brain):
         n_slices: int = 12,
         period: int = 4,
         base: str = "normal",
-        groups: str = "halves",
+        groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
         synapse_thresholds: Sequence[float] = (0.0,),
@@ -225,7 +225,7 @@ class OnlineBrain(Brain):
         network = self._new_network(self.spline_intervals)
         rng = np.random.default_rng([self.seed_, 1])
         partitions = [
-            ordered_partition(self.groups, network.n_nodes, rng)
+            ordered_partition(self.groups, network.connectivity, rng)
             for _ in range(min(self.period, self.n_slices))
         ]
         network.slices = resting_slices(network, partitions, self.n_slices)

@@ -114,3 +114,44 @@ def uncouple(
             g = gain_bias[i]
             for c in range(width):
                 row[start + c] = (row[start + c] - (shift[i, c] + b)) * exp(-(log_gain[i, c] + g))
+
+
+@kernel
+def propagate(
+    fresh: Array,
+    position: int,
+    n_sources: int,
+    weights: Array,
+    gain_weights: Array,
+    first: int,
+    last: int,
+    features: Array,
+    shift: Array,
+    log_gain: Array,
+) -> None:
+    """One source has moved: bring its features, and what nodes ``first .. last`` get, up to date.
+
+    With delta_m = fresh_m - f_(m, position):  f_(m, position) = fresh_m,
+    shift_i += sum_m w_(i, m, position) delta_m,  log_gain_i += sum_(m >= 1) gamma_(i, m, position)
+    delta_m.  ``fresh`` (M, width) holds delta afterwards; ``log_gain`` of length 0 means no gain
+    modulation.
+    """
+    n_transfer, width = fresh.shape
+    for m in range(n_transfer):
+        row = features[m * n_sources + position]
+        for c in range(width):
+            new = fresh[m, c]
+            fresh[m, c] = new - row[c]
+            row[c] = new
+    for i in range(first, last):
+        for m in range(n_transfer):
+            weight = weights[i, m * n_sources + position]
+            if weight != 0.0:
+                for c in range(width):
+                    shift[i, c] += weight * fresh[m, c]
+        if log_gain.shape[0] > 0:
+            for m in range(1, n_transfer):
+                weight = gain_weights[i, (m - 1) * n_sources + position]
+                if weight != 0.0:
+                    for c in range(width):
+                        log_gain[i, c] += weight * fresh[m, c]
