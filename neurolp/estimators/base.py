@@ -20,6 +20,7 @@ from neurolp.brain.exact_form import form_of
 from neurolp.brain.linear_form import LinearForm
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
+from neurolp.conditional import sample_missing
 from neurolp.errors import DataError, FormatError, NeurolpError
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
@@ -120,6 +121,44 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
                 return rows[:n_samples]
         raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
 
+    def sample_conditional(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Draw the missing values (NaN) of each row from Phi(x_missing | x_observed).
+
+        Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
+        are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
+        ``neurolp.conditional``, also for their length. The draws are exact in the limit of long
+        chains.
+
+        Parameters
+        ----------
+        X : (n_rows, n_features) array-like
+            Rows, NaN where a value is missing.
+        n_samples : int
+            Independent draws for each row.
+        random_state : None, int or RandomState
+            Seed.
+
+        Returns
+        -------
+        (n_samples, n_rows, n_features) array
+            Rows without NaN.
+
+        Raises
+        ------
+        DataError
+            If a value is infinite.
+        ValueError
+            If the number of columns is wrong, or ``n_samples`` is not an integer >= 1.
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, "X", missing=True)
+        rng = np.random.default_rng(resolve_seed(random_state))
+
+        def dream(n: int) -> Array:
+            return self.sample(n, random_state=int(rng.integers(2**31)))
+
+        return sample_missing(self.score_samples, dream, rows, n_samples, rng)
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
 
@@ -180,21 +219,26 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
 
     def _forward(self, X: Any) -> tuple[Array, Array]:
         check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
+        hint = "; sample_conditional fills in missing values"
+        start = self._present(self._rows(X, "X", hint=hint))
         potential, log_det = form_of(self).evolve(start.potential)
         return potential, log_det + start.log_det
 
-    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
+    def _rows(
+        self, X: Any, name: str, *, reset: bool = False, missing: bool = False, hint: str = ""
+    ) -> Array:
+        """Rows as finite float64, or with NaN too if ``missing``; else ``hint`` follows on it."""
         rows = validate_data(
             self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
         )
-        bad = np.argwhere(~np.isfinite(rows))
+        bad = np.argwhere(np.isinf(rows) if missing else ~np.isfinite(rows))
         if len(bad):
             row, column = bad[0]
-            what = "NaN" if np.isnan(rows[row, column]) else "infinity"
+            nan = bool(np.isnan(rows[row, column]))
             raise DataError(
-                f"argument `{name}` must be finite, but contains {what} at row {row}, "
-                f"column {self._column(column)}"
+                f"argument `{name}` must be finite{' or NaN' if missing else ''}, but contains "
+                f"{'NaN' if nan else 'infinity'} at row {row}, column {self._column(column)}"
+                f"{hint if nan else ''}"
             )
         return np.asarray(rows)
 
