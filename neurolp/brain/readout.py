@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from neurolp.brain.energy import MixtureEnergy
 from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.network import Network
+from neurolp.brain.tree_energy import TreeEnergy
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ class Readout:
 
     time: int
     weight: float
-    energy: MixtureEnergy | None = None
+    energy: MixtureEnergy | TreeEnergy | None = None
 
     def log_prob(self, network: Network, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats."""
@@ -69,7 +70,7 @@ def dream(
     network: Network,
     readouts: tuple[Readout, ...],
     n_samples: int,
-    rng: np.random.RandomState,
+    rng: np.random.Generator,
     n_threads: int | None = None,
 ) -> Array:
     """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a readout, run time back."""

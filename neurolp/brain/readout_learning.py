@@ -2,9 +2,9 @@
 
 The search is economical. One mixture is fitted at each of a few times; from the time where it
 describes the validation data best, the number of components and the strength of the prior are
-walked uphill, and the best of both is tried at the next best times. Everything that was fitted on
-the way then votes: the weights of the average are the maximum-likelihood ones on validation data
-(stacking; Smyth and Wolpert, Machine Learning 36, 1999).
+walked uphill, and the best of both is tried at the next best times. For few nodes a Chow-Liu tree
+is fitted too. Everything that was fitted on the way then votes: the weights of the average are the
+maximum-likelihood ones on validation data (stacking; Smyth and Wolpert, Machine Learning 36, 1999).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import single_threaded_blas
 from neurolp.brain.readout import Readout
+from neurolp.brain.tree_energy import TreeEnergy, fit_tree
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +31,7 @@ _FIRST_COMPONENTS, _FIRST_COMPONENTS_FEW_NODES, _FEW_NODES = 8, 24, 3
 _FIRST_PRIOR = 3
 _MAX_ROWS = 10_000  # of training data seen by a mixture
 _FURTHER_TIMES = 4
+_MOST_NODES_OF_TREES = 8
 _MIN_WEIGHT = 0.02
 _STACKING_STEPS = 200
 
@@ -65,6 +67,9 @@ def learn_readouts(
         best = search.climb(ranked[0], *start, most)
         for time in ranked[1:_FURTHER_TIMES]:
             search.visit(time, *best)
+        if 1 < network.n_nodes <= _MOST_NODES_OF_TREES:
+            for time in sorted({0, ranked[0]}):
+                search.add(Readout(time, 1.0, search.tree(time)))
         return search.stacked()
 
 
@@ -106,6 +111,10 @@ class _Search:
             if self.visit(time, *best) <= score:
                 return here
             here, score = best, self.visit(time, *best)
+
+    def tree(self, time: int) -> TreeEnergy:
+        """A Chow-Liu tree fitted at ``time``."""
+        return fit_tree(self.network.base_density, self._at(time)[1].astype(np.float64))
 
     def stacked(self) -> tuple[Readout, ...]:
         """The candidates with their maximum-likelihood weights, light ones left out."""
