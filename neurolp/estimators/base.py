@@ -166,14 +166,15 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         def log_prob(potential: Array) -> Array:
             return form.log_prob(np.ascontiguousarray(potential.T, dtype=self.dtype))
 
-        def dream(n: int) -> Array:
-            dreams = self.sample(n, random_state=int(rng.integers(2**31)))
-            return self._present(dreams).potential.T.astype(np.float64)
+        def start(rows: Array) -> Array:
+            return self._present(rows).potential.T.astype(np.float64)
 
-        start = self._present(np.where(missing, self.mean_, rows)).potential.T
-        filled = sample_missing(
-            log_prob, dream, np.where(missing, np.nan, start), n_samples, rng
-        ).reshape(-1, self.n_features_in_)
+        def dream(n: int) -> Array:
+            return start(self.sample(n, random_state=int(rng.integers(2**31))))
+
+        known = np.where(missing, np.nan, start(np.where(missing, self.mean_, rows)))
+        filled = sample_missing(log_prob, dream, known, n_samples, rng)
+        filled = filled.reshape(-1, self.n_features_in_)
         return np.where(missing, self._express(filled.T).reshape(-1, *rows.shape), rows)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
