@@ -16,6 +16,7 @@ LAYERS = [
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
     {
         "neurolp.archive",
+        "neurolp.conditional",
         "neurolp.simulation",
         "neurolp.parameters",
         "neurolp.auditing",

@@ -22,6 +22,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.readout import Readout
 from neurolp.brain.receptors import Receptors
+from neurolp.conditional import sample_missing
 from neurolp.errors import DataError, FormatError, NeurolpError
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
@@ -76,7 +77,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
         check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
+        hint = "; sample_conditional fills in missing values"
+        start = self._present(self._rows(X, "X", hint=hint))
         return np.asarray(form_of(self).log_prob(start.potential) + start.log_det)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -124,6 +126,56 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             if len(rows) >= n_samples:
                 return rows[:n_samples]
         raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
+
+    def sample_conditional(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Draw the missing values (NaN) of each row from Phi(x_missing | x_observed).
+
+        Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
+        are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
+        ``neurolp.conditional``, also for their length. The draws are exact in the limit of long
+        chains.
+
+        Parameters
+        ----------
+        X : (n_rows, n_features) array-like
+            Rows, NaN where a value is missing.
+        n_samples : int
+            Independent draws for each row.
+        random_state : None, int or RandomState
+            Seed.
+
+        Returns
+        -------
+        (n_samples, n_rows, n_features) array
+            Rows without NaN.
+
+        Raises
+        ------
+        DataError
+            If a value is infinite.
+        ValueError
+            If the number of columns is wrong, or ``n_samples`` is not an integer >= 1.
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, "X", missing=True)
+        missing = np.isnan(rows)
+        rng = np.random.default_rng(resolve_seed(random_state))
+        form = form_of(self)
+
+        # In potentials at time 0: each is a function of its own column, made smooth by receptors.
+        def log_prob(potential: Array) -> Array:
+            return form.log_prob(np.ascontiguousarray(potential.T, dtype=self.dtype))
+
+        def start(rows: Array) -> Array:
+            return self._present(rows).potential.T.astype(np.float64)
+
+        def dream(n: int) -> Array:
+            return start(self.sample(n, random_state=int(rng.integers(2**31))))
+
+        known = np.where(missing, np.nan, start(np.where(missing, self.mean_, rows)))
+        filled = sample_missing(log_prob, dream, known, n_samples, rng)
+        filled = filled.reshape(-1, self.n_features_in_)
+        return np.where(missing, self._express(filled.T).reshape(-1, *rows.shape), rows)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
@@ -187,17 +239,21 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
+    def _rows(
+        self, X: Any, name: str, *, reset: bool = False, missing: bool = False, hint: str = ""
+    ) -> Array:
+        """Rows as finite float64, or with NaN too if ``missing``; else ``hint`` follows on it."""
         rows = validate_data(
             self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
         )
-        bad = np.argwhere(~np.isfinite(rows))
+        bad = np.argwhere(np.isinf(rows) if missing else ~np.isfinite(rows))
         if len(bad):
             row, column = bad[0]
-            what = "NaN" if np.isnan(rows[row, column]) else "infinity"
+            nan = bool(np.isnan(rows[row, column]))
             raise DataError(
-                f"argument `{name}` must be finite, but contains {what} at row {row}, "
-                f"column {self._column(column)}"
+                f"argument `{name}` must be finite{' or NaN' if missing else ''}, but contains "
+                f"{'NaN' if nan else 'infinity'} at row {row}, column {self._column(column)}"
+                f"{hint if nan else ''}"
             )
         return np.asarray(rows)
 
