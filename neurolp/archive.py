@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.network import Network, distinct_slices
+from neurolp.brain.readout import Readout
+from neurolp.brain.receptors import Receptors
+from neurolp.density_packing import pack_density, unpack_readouts, unpack_receptors
 from neurolp.errors import FormatError
 from neurolp.form_packing import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.packing import pack_description, pack_parameters, unpack_network
@@ -46,6 +49,8 @@ class StoredBrain:
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
     model: str = "density"
+    readouts: tuple[Readout, ...] | None = None
+    receptors: Receptors | None = None
 
 
 def save(
@@ -93,6 +98,7 @@ def save(
     if recorder.parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
+            pack_density(out, brain.readouts, brain.receptors)
             _add_parameter_frames(out, recorder)
         else:
             pack_form(out, network)
@@ -123,6 +129,8 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
                 parameters=json.loads(file.brain["parameters"]),
                 feature_names=tuple(map(str, file["node_name"].values)) if named else None,
                 model=str(file.brain.get("model", "density")),  # not in files of 0.1
+                readouts=unpack_readouts(file),
+                receptors=unpack_receptors(file),
             )
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error

@@ -128,7 +128,8 @@ def audit(
     Parameters
     ----------
     model : Form, Network or fitted estimator
-        The brain. An estimator is audited in its potentials; standardisation is left out.
+        The brain. An estimator is audited in its potentials; standardisation and receptors are left
+        out.
     potential : array of shape (n_nodes, n_points), optional
         States u(0) at which determinant and round trip are measured; by default ``n_points`` from
         the standard normal density, every third one ten times as wide.
@@ -149,7 +150,8 @@ def audit(
 
         integral of Phi = E_q[Phi / q] = E_u[ 1{u has a past} exp(claimed - true) ].
 
-    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``.
+    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``. It measures determinants:
+    that the energies at the end are normalised is not asked beyond two nodes.
 
     Raises
     ------
@@ -214,7 +216,7 @@ def _quadrature(form: Form, rng: np.random.Generator) -> tuple[float, float, str
 
     Dreams say where the mass is; a heavy tail is followed to ten times the farthest of them.
     """
-    dreams = form.rewind(form.draw(4000, rng))
+    dreams = form.dream(4000, rng)
     dreams = dreams[:, np.all(np.isfinite(dreams), axis=0)]
     centre = np.median(dreams, axis=1)
     low, high = np.quantile(dreams, [0.25, 0.75], axis=1)

@@ -63,6 +63,8 @@ class DensitySection(_Section):
         default=None, description="NPY (boolean) or SciPy sparse NPZ matrix; full when absent"
     )
     gain: bool = True
+    receptors: bool = True
+    energy: Literal["auto", "mixture", "base"] = "auto"
     rotation: bool | Literal["auto"] = "auto"
     synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveFloat = 2.0

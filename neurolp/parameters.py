@@ -19,6 +19,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "groups": GROUP_NAMES,
     "dtype": ("float64", "float32"),
     "signal": SIGNALS,
+    "energy": ("auto", "mixture", "base"),
 }
 _OPTIONAL = ("n_threads", "spline_intervals", "horizon", "batch_size")
 # Lowest and highest values, and whether they are integers.
@@ -55,10 +56,11 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     for name, (low, high, whole) in _RANGES.items():
         if name in parameters and not (parameters[name] is None and name in _OPTIONAL):
             _check_number(name, parameters[name], low, high, whole)
-    if not isinstance(parameters["gain"], (bool, np.bool_)):
-        raise ConfigurationError(
-            f"argument `gain` must be True or False, but is {parameters['gain']!r}"
-        )
+    for name in ("gain", "receptors"):
+        if not isinstance(parameters.get(name, True), (bool, np.bool_)):
+            raise ConfigurationError(
+                f"argument `{name}` must be True or False, but is {parameters[name]!r}"
+            )
     try:
         [float(t) for t in parameters["synapse_thresholds"]]
     except (TypeError, ValueError):

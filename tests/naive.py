@@ -174,3 +174,38 @@ def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
         a = bounded_step(grid, shape, barrier, dt, a + dt * current)
         loss -= np.log(bounded_slope(grid, shape, barrier, dt, a))
     return loss
+
+
+def receptor(base, r, u):
+    """One potential through a receptor: (u', log du'/du), with plain distribution functions."""
+    student = lambda x: 0.5 * (1 + x / np.sqrt(2 + x * x)) if np.isfinite(x) else float(x > 0)  # noqa: E731
+    ends = [-np.inf, *r.edges, np.inf]
+    k = max(i for i in range(len(r.masses)) if ends[i] <= u)
+    width = student(ends[k + 1]) - student(ends[k])
+    a = sum(r.masses[:k]) + r.masses[k] * (student(u) - student(ends[k])) / width
+    out = float(base.potential(np.array(a)))
+    density = (2 + u * u) ** -1.5
+    return out, np.log(r.masses[k] / width * density) + float(base.energy(np.array(out)))
+
+
+def mixture_step(energy, rows, prior_rows, variance):
+    """One step of expectation-maximisation, row by row: weights, means, covariances."""
+    n, d = rows.shape
+    k = energy.n_components
+    share = np.empty((n, k))
+    for i, x in enumerate(rows):
+        for j in range(k):
+            z = np.linalg.solve(energy.factors[j], x - energy.means[j])
+            share[i, j] = energy.weights[j] * np.exp(-z @ z / 2) / np.linalg.det(energy.factors[j])
+        share[i] /= share[i].sum()
+    count = share.sum(axis=0)
+    means = np.array([share[:, j] @ rows / count[j] for j in range(k)])
+    covariances = [
+        (
+            sum(share[i, j] * np.outer(x - means[j], x - means[j]) for i, x in enumerate(rows))
+            + prior_rows * variance * np.eye(d)
+        )
+        / (count[j] + prior_rows)
+        for j in range(k)
+    ]
+    return (count + 1) / (n + k), means, np.array(covariances)

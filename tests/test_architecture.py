@@ -22,7 +22,7 @@ LAYERS = [
         "neurolp.rehearsal",
         "neurolp.training",
     },
-    {"neurolp.packing", "neurolp.form_packing"},
+    {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},
     {"neurolp.brain", "neurolp.trajectory"},
     {
         "neurolp.kernels",

@@ -195,6 +195,8 @@ def test_an_audit_catches_a_form_that_lies_a_little():
         energy = lambda self, u: self.truth.energy(u)  # noqa: E731
         draw = lambda self, n, rng: self.truth.draw(n, rng)  # noqa: E731
         step_jacobians = lambda self, u: self.truth.step_jacobians(u)  # noqa: E731
+        log_prob = lambda self, u: self.truth.log_prob(u) + 1e-8  # noqa: E731
+        dream = lambda self, n, rng: self.truth.dream(n, rng)  # noqa: E731
 
     report = neurolp.audit(Liar(ExactForm(random_network(13, 3))), n_dreams=20)
     assert not report.log_det_holds

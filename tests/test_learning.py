@@ -188,7 +188,7 @@ def test_absent_edges_stay_zero_and_sparse_equals_dense(groups):
 
 def test_full_equals_sparse_with_all_edges():
     X = correlated(5, 150).T
-    settings = {"max_slices": 10, "patience": 100, "random_state": 3}
+    settings = {"max_slices": 10, "patience": 100, "random_state": 3, "energy": "base"}
     full = BrainDensity(rotation=False, **settings).fit(X)
     thin = BrainDensity(connectivity=sparse.csr_array(~np.eye(5, dtype=bool)), **settings).fit(X)
     np.testing.assert_allclose(full.score_samples(X), thin.score_samples(X), rtol=1e-9)

@@ -65,7 +65,7 @@ class MixtureEnergy:
             out[block] = logsumexp(self.joint_log_prob(rows), axis=1)
         return out
 
-    def sample(self, n_samples: int, rng: np.random.RandomState) -> Array:
+    def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
         """Draw potentials, shape (n_nodes, n_samples)."""
         component = rng.choice(self.n_components, n_samples, p=self.weights)
         noise = rng.standard_normal((n_samples, self.means.shape[1]))

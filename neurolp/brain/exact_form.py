@@ -14,6 +14,7 @@ from neurolp.brain.evolution import evolve, evolve_slice, rewind
 from neurolp.brain.form import Form, check_states
 from neurolp.brain.network import GroupUpdate, Network, Synapse
 from neurolp.brain.parallel import Workers
+from neurolp.brain.readout import Readout, dream, log_prob
 
 Array = npt.NDArray[Any]
 
@@ -23,12 +24,14 @@ Array = npt.NDArray[Any]
 class ExactForm(Form):
     """A network whose groups are updated one after another: claimed and true determinant agree.
 
-    ``n_slices`` slices are used and ``n_threads`` threads, all of them when None.
+    ``n_slices`` slices are used and ``n_threads`` threads, all of them when None. The density is
+    read from ``readouts``; when None, from the product of the bases at the end.
     """
 
     network: Network
     n_slices: int | None = None
     n_threads: int | None = None
+    readouts: tuple[Readout, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -62,6 +65,18 @@ class ExactForm(Form):
         """Draw n end states from the base density, shape (n_nodes, n)."""
         uniform = rng.uniform(np.finfo(np.float64).tiny, 1.0, (self.n_nodes, n))
         return self.network.base_density.potential(uniform)
+
+    def log_prob(self, potential: Array) -> Array:
+        """Return log Phi(u(0)) of the readouts, nats, shape (n_trajectories,)."""
+        return log_prob(self.network, self._readouts, potential, self.n_threads)
+
+    def dream(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n states u(0) from the readouts, shape (n_nodes, n)."""
+        return dream(self.network, self._readouts, n, rng, self.n_threads)
+
+    @property
+    def _readouts(self) -> tuple[Readout, ...]:
+        return self.readouts or (Readout(self.n_times, 1.0),)
 
     def step_jacobians(self, potential: Array) -> Iterator[Array]:
         """Jacobian of every slice, along the path that the kernels take.
@@ -131,7 +146,8 @@ def form_of(model: Any) -> Form:
     if hasattr(model, "form_"):
         return form_of(model.form_)
     if hasattr(model, "network_"):
-        return ExactForm(model.network_, model.n_slices_, model.n_threads)
+        readouts = getattr(model, "readouts_", None)
+        return ExactForm(model.network_, model.n_slices_, model.n_threads, readouts)
     raise TypeError(
         f"argument `model` must be a form, a network or a fitted estimator, "
         f"but is {type(model).__name__}"

@@ -62,10 +62,24 @@ class Form(ABC):
         what makes the form's claim cheap is used here.
         """
 
+    @abstractmethod
     def log_prob(self, potential: Array) -> Array:
         """Return log Phi(u(0)) as the form claims it, nats, shape (n_trajectories,)."""
-        end, log_det = self.evolve(potential)
-        return np.asarray(log_det - self.energy(end))
+
+    @abstractmethod
+    def dream(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n states u(0) from Phi, (n_nodes, n); NaN where an end state has no past."""
+
+
+def log_prob_at_end(form: Form, potential: Array) -> Array:
+    """Log Phi(u(0)) = log_det - sum_i E_i(u_i(T)), nats, shape (n_trajectories,)."""
+    end, log_det = form.evolve(potential)
+    return np.asarray(log_det - form.energy(end))
+
+
+def dream_from_end(form: Form, n: int, rng: np.random.Generator) -> Array:
+    """Draw n end states and run time backwards, (n_nodes, n)."""
+    return form.rewind(form.draw(n, rng))
 
 
 def check_coupling(weights: Array, duration: float, n_steps: int) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
-from neurolp.brain.form import Form, check_coupling, check_states
+from neurolp.brain.form import Form, check_coupling, check_states, dream_from_end, log_prob_at_end
 from neurolp.brain.node_energy import NodeEnergies
 from neurolp.errors import NetworkError
 
@@ -110,6 +110,14 @@ class LinearForm(Form):
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n end states from the Boltzmann distribution, shape (n_nodes, n)."""
         return self.energies.draw(n, rng)
+
+    def log_prob(self, potential: Array) -> Array:
+        """Return log Phi(u(0)) as claimed, nats, shape (n_trajectories,)."""
+        return log_prob_at_end(self, potential)
+
+    def dream(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n states u(0), shape (n_nodes, n); NaN where an end state has no past."""
+        return dream_from_end(self, n, rng)
 
     def step_jacobians(self, potential: Array) -> Iterator[Array]:
         """The matrix of every time step."""

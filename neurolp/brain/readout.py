@@ -69,7 +69,7 @@ def dream(
     network: Network,
     readouts: tuple[Readout, ...],
     n_samples: int,
-    rng: np.random.RandomState,
+    rng: np.random.Generator,
     n_threads: int | None = None,
 ) -> Array:
     """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a readout, run time back."""

@@ -8,42 +8,35 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.evolution import evolve
-from neurolp.brain.learning import GreedyRule, learn_slice
-from neurolp.brain.network import Network, Synapse
-from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.parallel import Workers
+from neurolp.brain.energy import fit_mixture
 from neurolp.brain.receptors import Receptor, Receptors, log_interval, student_log_cdf
 
 Array = npt.NDArray[Any]
 
-_SMOOTH_SLICES = 12
+_COMPONENTS = (3, 8)
+_PRIOR_ROWS = 0.1
 _STANDARD_ERRORS = 2.0
 _LEAST_SHARE = 1e-3
 
 
-def learn_receptors(
-    base: BaseDensity, grid: SplineGrid, rule: GreedyRule, train: Array, validation: Array
-) -> Receptors | None:
+def learn_receptors(base: BaseDensity, train: Array, validation: Array) -> Receptors | None:
     """Learn receptors on potentials (n_nodes, n_trajectories); None where no node wants one.
 
     A node gets its density tree only if, on validation data, that describes its column better
-    than a dozen smooth node maps do, by two standard errors of the paired difference.
+    than smooth mixtures of Gaussians do, by two standard errors of the paired difference: the tree
+    is for steps and spikes, not for clusters.
     """
     identity = Receptor(base, np.empty(0), np.ones(1))
     receptors = []
-    with Workers(1) as workers:
-        for u, v in zip(train, validation, strict=True):
-            receptor = grow_receptor(base, u)
-            if len(receptor.masses) > 1:
-                out, slope = receptor.respond(v)
-                smooth = _smooth_log_prob(base, grid, rule, u, v, workers)
-                gain = slope - base.energy(out) - smooth
-                error = gain.std() / np.sqrt(len(gain))
-                if len(gain) < 2 or gain.mean() <= _STANDARD_ERRORS * error:
-                    receptor = identity
-            receptors.append(receptor)
+    for u, v in zip(train, validation, strict=True):
+        receptor = grow_receptor(base, u)
+        if len(receptor.masses) > 1:
+            out, slope = receptor.respond(v)
+            gain = slope - base.energy(out) - _smooth_log_prob(base, u, v)
+            error = gain.std() / np.sqrt(len(gain))
+            if len(gain) < 2 or gain.mean() <= _STANDARD_ERRORS * error:
+                receptor = identity
+        receptors.append(receptor)
     learned = Receptors(tuple(receptors))
     return None if learned.are_identity else learned
 
@@ -98,16 +91,11 @@ def _gain(part: Array, whole: int, log_width: Array) -> Array:
     return np.where(np.isfinite(log_width) & np.isfinite(gain), gain, -np.inf)
 
 
-def _smooth_log_prob(
-    base: BaseDensity, grid: SplineGrid, rule: GreedyRule, u: Array, v: Array, workers: Workers
-) -> Array:
-    """Log-density of ``v`` after a few slices of one unconnected node learned on ``u``."""
-    network = Network(Connectivity.full(1), base.name, Synapse((), 1.0), False, grid)
-    train, ignored = u[None].astype(np.float64), np.zeros(len(u))
-    for _ in range(_SMOOTH_SLICES):
-        slice_, _ = learn_slice(
-            network, rule, [np.zeros(1, dtype=np.intp)], None, train, ignored, workers
-        )
-        network.slices.append(slice_)
-    end, log_det = evolve(network, v[None], n_threads=1)
-    return np.asarray(log_det - base.energy(end[0]))
+def _smooth_log_prob(base: BaseDensity, u: Array, v: Array) -> Array:
+    """Log-density of ``v`` under the better of two mixtures of Gaussians fitted to ``u``."""
+    fits = [
+        fit_mixture(u[None], k, _PRIOR_ROWS, 0, scale=base.std).log_prob(v[None])
+        for k in _COMPONENTS
+        if k <= len(u) / 3
+    ]
+    return max(fits, key=np.mean, default=-base.energy(v))

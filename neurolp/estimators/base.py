@@ -20,6 +20,8 @@ from neurolp.brain.exact_form import form_of
 from neurolp.brain.linear_form import LinearForm
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.readout import Readout
+from neurolp.brain.receptors import Receptors
 from neurolp.errors import DataError, FormatError, NeurolpError
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
@@ -55,6 +57,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     seed_: int
     recorder_: Recorder
     interrupted_: bool
+    readouts_: tuple[Readout, ...] | None = None
+    receptors_: Receptors | None = None
 
     @abstractmethod
     def fit(
@@ -71,8 +75,9 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
-        potential, log_det = self._forward(X)
-        return np.asarray(log_det - form_of(self).energy(potential))
+        check_is_fitted(self)
+        start = self._present(self._rows(X, "X"))
+        return np.asarray(form_of(self).log_prob(start.potential) + start.log_det)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows of ``X`` in nats."""
@@ -82,10 +87,12 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
 
         Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
-        standardisation.
+        standardisation and the receptors, if any.
         """
-        potential, log_det = self._forward(X)
-        return np.ascontiguousarray(potential.T), log_det
+        check_is_fitted(self)
+        start = self._present(self._rows(X, "X"))
+        potential, log_det = form_of(self).evolve(start.potential)
+        return np.ascontiguousarray(potential.T), log_det + start.log_det
 
     def rewind(self, potential: Any) -> Array:
         """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X."""
@@ -96,12 +103,10 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
                 f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
                 f"but has shape {u.shape}"
             )
-        start = form_of(self).rewind(u.T)
-        scale = self.scale_ / base_density(self.base).std
-        return np.asarray(start.T * scale + self.mean_)
+        return self._express(form_of(self).rewind(u.T))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Dream: draw u(T) from the base density and run time backward; (n_samples, n_features).
+        """Dream: draw u(T) from its density and run time backward; (n_samples, n_features).
 
         Where an end state has no past, which happens to the bounded form alone, another is drawn.
 
@@ -114,7 +119,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         rng = np.random.default_rng(resolve_seed(random_state))
         rows = np.empty((0, self.n_features_in_))
         for _ in range(1000):
-            dreams = self.rewind(form_of(self).draw(n_samples, rng).T)
+            dreams = self._express(form_of(self).dream(n_samples, rng))
             rows = np.vstack([rows, dreams[np.all(np.isfinite(dreams), axis=1)]])
             if len(rows) >= n_samples:
                 return rows[:n_samples]
@@ -146,6 +151,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         if isinstance(stored.network, Network):
             brain.connectivity = stored.network.connectivity.matrix
             brain.network_, brain.n_slices_ = stored.network, stored.n_slices
+            brain.readouts_, brain.receptors_ = stored.readouts, stored.receptors
         else:
             brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
         brain.mean_, brain.scale_ = stored.mean, stored.scale
@@ -174,15 +180,11 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             parameters=parameters,
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
+            readouts=self.readouts_,
+            receptors=self.receptors_,
         )
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _forward(self, X: Any) -> tuple[Array, Array]:
-        check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
-        potential, log_det = form_of(self).evolve(start.potential)
-        return potential, log_det + start.log_det
 
     def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
         rows = validate_data(
@@ -256,6 +258,15 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def _present(self, rows: Array) -> Population:
         """Write rows into potentials at time 0, and account for the change of units."""
         std = base_density(self.base).std
-        dtype = np.dtype(self.dtype)
-        potential = np.ascontiguousarray(((rows - self.mean_) * (std / self.scale_)).T, dtype=dtype)
-        return Population(potential, np.full(len(rows), np.log(std / self.scale_).sum()))
+        potential = ((rows - self.mean_) * (std / self.scale_)).T
+        log_det = np.full(len(rows), np.log(std / self.scale_).sum())
+        if self.receptors_ is not None:
+            potential, change = self.receptors_.respond(potential)
+            log_det += change
+        return Population(np.ascontiguousarray(potential, dtype=np.dtype(self.dtype)), log_det)
+
+    def _express(self, potential: Array) -> Array:
+        """The rows that :meth:`_present` writes as these potentials at time 0."""
+        if self.receptors_ is not None:
+            potential = self.receptors_.invert(potential)
+        return np.asarray(potential.T * (self.scale_ / base_density(self.base).std) + self.mean_)

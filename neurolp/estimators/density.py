@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self, final
 
+import numpy.typing as npt
+
 from neurolp.brain.learning import GreedyRule
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.online import Learner, OnlineRule
+from neurolp.brain.readout_learning import learn_readouts
+from neurolp.brain.receptor_learning import learn_receptors
 from neurolp.estimators.base import Brain
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.simulation import Population, Progress, Schedule, simulate
@@ -16,11 +20,14 @@ from neurolp.training import Lessons
 from neurolp.training import train as learn_online
 from neurolp.trajectory.recorder import Recorder
 
+Array = npt.NDArray[Any]
+
 # Measured on validation data, in nats per row: in two dimensions, where the axes show little,
 # rotating gains 0.07 to 0.48, finer node maps a further 0.11 to 0.31 (10,000 rows); tables of ten
 # columns and more lose 0.2 (wine) to 28 (digits) by rotating.
 _FEW_NODES = 3
 _MANY_ROWS = 5000
+_MOST_NODES = 256  # a covariance of more has too many parameters
 
 # Larger steps undo what shrinkage and early stopping have won (measured: 1e-4 gains nothing on
 # digits and breast_cancer, 1e-5 gains 0.2 nats on the validation data of each).
@@ -47,6 +54,13 @@ class BrainDensity(Brain):
         Permitted edges (target, source); None is fully connected.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
+    receptors : bool
+        Whether columns whose density has steps or spikes, as validation data tell, are equalised
+        before time begins (see ``neurolp.brain.receptors``).
+    energy : {"auto", "mixture", "base"}
+        What reads the density from the potentials: an average of Gaussian mixtures at a few times
+        (see ``neurolp.brain.readout_learning``), or the base density at the end. "auto" is
+        "mixture" for full connectivity and up to 256 features.
     rotation : "auto" or bool
         Whether every slice begins with a random rotation, which needs full connectivity. "auto" is
         True for two and three features.
@@ -82,6 +96,11 @@ class BrainDensity(Brain):
         All learned slices.
     n_slices_ : int
         Slices in use: the time of least validation surprise.
+    readouts_ : tuple of Readout or None
+        When and with which energy the density is read, and the weights of the average; None is
+        the base density at the end of ``n_slices_``.
+    receptors_ : Receptors or None
+        What happens to columns before time begins.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
     recorder_ : Recorder
@@ -117,6 +136,8 @@ class BrainDensity(Brain):
         groups: str = "halves",
         connectivity: Any = None,
         gain: bool = True,
+        receptors: bool = True,
+        energy: str = "auto",
         rotation: bool | str = "auto",
         synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
         synapse_slope: float = 2.0,
@@ -138,6 +159,8 @@ class BrainDensity(Brain):
         self.groups = groups
         self.connectivity = connectivity
         self.gain = gain
+        self.receptors = receptors
+        self.energy = energy
         self.rotation = rotation
         self.synapse_thresholds = synapse_thresholds
         self.synapse_slope = synapse_slope
@@ -196,14 +219,21 @@ class BrainDensity(Brain):
         self.seed_ = resolve_seed(self.random_state)
         train, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(train)
+        self.readouts_ = self.receptors_ = None
+        intervals = self.spline_intervals or (14 if len(train) < _MANY_ROWS else 28)
+        self.network_ = self._new_network(intervals)
+        rule = GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge)
+        if self.receptors:
+            self.receptors_ = learn_receptors(
+                self.network_.base_density,
+                self._present(train).potential,
+                self._present(validation).potential,
+            )
 
         populations = {"train": self._present(train), "validation": self._present(validation)}
         if X_test is not None:
             populations["test"] = self._present(self._rows(X_test, "X_test"))
-        intervals = self.spline_intervals or (14 if len(train) < _MANY_ROWS else 28)
-        self.network_ = self._new_network(intervals)
         self.recorder_ = Recorder() if recorder is None else recorder
-        rule = GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge)
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
@@ -225,9 +255,26 @@ class BrainDensity(Brain):
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
         if self.fine_tune is not None and self.n_slices_ > 0:
             self._tune(self._present(train), self._present(validation))
+        if self._learns_energy():
+            self._read_out(self._present(train).potential, self._present(validation).potential)
         return self
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _learns_energy(self) -> bool:
+        if self.energy == "auto":
+            return self.connectivity is None and self.n_features_in_ <= _MOST_NODES
+        return bool(self.energy == "mixture")
+
+    def _read_out(self, train: Array, validation: Array) -> None:
+        """Learn readouts; without them, which Ctrl-C may bring about, the end of time is read."""
+        try:
+            self.readouts_ = learn_readouts(
+                self.network_, self.n_slices_, train, validation, self.seed_, self.n_threads
+            )
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
 
     def _tune(self, train: Population, validation: Population) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
