@@ -144,6 +144,7 @@ class OnlineSection(_EpochSection):
     horizon: PositiveInt | None = None
     n_slices: PositiveInt = 12
     period: PositiveInt = 4
+    n_hidden: NonNegativeInt = 0
     base: Literal["normal", "logistic"] = "normal"
     groups: Literal["halves", "each"] = "halves"
     connectivity: Path | None = None

@@ -91,7 +91,9 @@ def test_units_of_the_data_change_the_density_by_the_jacobian_only(iris):
 
 def test_validation_data_may_be_given_and_test_data_change_nothing(iris):
     train, validation, test = iris[::3], iris[1::3], iris[2::3]
-    a = BrainDensity(random_state=0, energy="base", receptors=False).fit(train, X_validation=validation)
+    a = BrainDensity(random_state=0, energy="base", receptors=False).fit(
+        train, X_validation=validation
+    )
     seen: list[Progress] = []
     b = BrainDensity(random_state=0, energy="base", receptors=False).fit(
         train, X_validation=validation, X_test=test, observe=seen.append
