@@ -50,7 +50,7 @@ def log_bound(
     *,
     n_threads: int | None = None,
 ) -> Array:
-    """log (1/K) sum_k Phi(x, h_k) / r(h_k) with K = ``n_seeds``, nats, shape (m,).
+    """Return log (1/K) sum_k Phi(x, h_k) / r(h_k) with K = ``n_seeds``, nats, shape (m,).
 
     ``visible`` holds the potentials at time 0, (n_visible, m), in whose units Phi is. Without
     hidden nodes it is log Phi(x), for any K.

@@ -270,7 +270,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         return Population(np.ascontiguousarray(potential, dtype=np.dtype(self.dtype)), log_det)
 
     def _express(self, potential: Array) -> Array:
-        """The rows that :meth:`_present` writes as these potentials at time 0, hidden ones apart."""
+        """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""
         potential = potential[: self.n_features_in_]
         if self.receptors_ is not None:
             potential = self.receptors_.invert(potential)
