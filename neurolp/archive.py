@@ -36,7 +36,8 @@ class StoredBrain:
 
     ``network`` is what evolves: a network, or one of the paper's forms, whose time counts epochs;
     ``parameters`` are those of the estimator, without connectivity, as plain values;
-    ``feature_names`` are None where it was fitted without; ``model`` names the estimator.
+    ``feature_names`` are None where it was fitted without; ``model`` names the estimator. The last
+    ``n_hidden`` nodes are no columns of the data.
     """
 
     network: Network | PaperForm
@@ -51,6 +52,7 @@ class StoredBrain:
     model: str = "density"
     readouts: tuple[Readout, ...] | None = None
     receptors: Receptors | None = None
+    n_hidden: int = 0
 
 
 def save(
@@ -78,6 +80,7 @@ def save(
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
+        "n_hidden": brain.n_hidden,
         "time_unit": time_unit,
         "named_columns": brain.feature_names is not None,
         "parameters": json.dumps(brain.parameters, default=_plain),
@@ -90,11 +93,15 @@ def save(
         n_slices = len(distinct_slices(network)[0])
     out.add_coordinate("slice", np.arange(1, n_slices + 1), unit, f"{unit}, counted from 1")
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
-    names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n))
+    names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n - brain.n_hidden))
+    names = (*names, *(f"hidden {k}" for k in range(brain.n_hidden)))
+    mean = np.append(brain.mean, np.zeros(brain.n_hidden))
+    scale = np.append(brain.scale, np.ones(brain.n_hidden))
     out.add("node_name", ("node",), np.array(names, dtype=np.str_), "1", "column of the data")
-    out.add("mean", ("node",), brain.mean, "data", "training mean, subtracted from the data")
-    out.add("scale", ("node",), brain.scale, "data", "training standard deviation")
-    _add_record(out, recorder, n, about["base"], unit, time_unit)
+    out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
+    out.add("scale", ("node",), scale, "data", "training standard deviation")
+    what = "bound on the mean of -log p(x)" if brain.n_hidden else "mean of -log Phi(x)"
+    _add_record(out, recorder, n, about["base"], unit, time_unit, what)
     if recorder.parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
@@ -118,19 +125,25 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
             raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
         try:
             named = file.brain["named_columns"]
+            network = unpack_form(file) if "form" in file.brain else unpack_network(file)
+            n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
+            n_columns = network.n_nodes - n_hidden
             return StoredBrain(
-                network=unpack_form(file) if "form" in file.brain else unpack_network(file),
+                network=network,
                 n_slices=int(file.brain["n_slices"]),
-                mean=file["mean"].values,
-                scale=file["scale"].values,
+                mean=file["mean"].values[:n_columns],
+                scale=file["scale"].values[:n_columns],
                 seed=int(file.provenance["seed"]),
                 interrupted=file.status == "interrupted",
                 recorder=_restore_recorder(file),
                 parameters=json.loads(file.brain["parameters"]),
-                feature_names=tuple(map(str, file["node_name"].values)) if named else None,
+                feature_names=(
+                    tuple(map(str, file["node_name"].values[:n_columns])) if named else None
+                ),
                 model=str(file.brain.get("model", "density")),  # not in files of 0.1
                 readouts=unpack_readouts(file),
                 receptors=unpack_receptors(file),
+                n_hidden=n_hidden,
             )
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
@@ -166,7 +179,13 @@ def _version(package: str) -> str:
 
 
 def _add_record(
-    out: Contents, recorder: Recorder, n_nodes: int, base: str, unit: str, time_unit: str
+    out: Contents,
+    recorder: Recorder,
+    n_nodes: int,
+    base: str,
+    unit: str,
+    time_unit: str,
+    surprise_is: str,
 ) -> None:
     populations = list(recorder.surprise)
     surprise = np.array([recorder.surprise[p] for p in populations])
@@ -182,7 +201,7 @@ def _add_record(
         ("population", "time"),
         surprise,
         "nat",
-        "mean of -log Phi(x) in the units of the data",
+        f"{surprise_is} in the units of the data",
     )
     if recorder.local_loss or time_unit == "slice":
         losses = np.array(recorder.local_loss).reshape(-1, n_nodes)

@@ -104,7 +104,8 @@ def run(
     stored = brain.stored()
     unit = "slice" if isinstance(stored.network, Network) else "epoch"
     test = brain.score(data.test)
-    rows = [row(f"brain ({stored.n_slices} {unit}s)", test, seconds)]
+    bound = ", a lower bound" if stored.n_hidden else ""
+    rows = [row(f"brain ({stored.n_slices} {unit}s){bound}", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:
         try:

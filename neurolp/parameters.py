@@ -29,6 +29,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "n_threads": (1, np.inf, True),
     "spline_intervals": (2, 100, True),
     "n_slices": (1, np.inf, True),
+    "n_hidden": (0, np.inf, True),
     "period": (1, np.inf, True),
     "horizon": (1, np.inf, True),
     "batch_size": (1, np.inf, True),

@@ -41,7 +41,8 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
-    ax.set(xlabel=f"time ({unit}s)", ylabel="mean surprise (nats)", title="Surprise falls")
+    what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
+    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Surprise falls")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
     ax.legend(fontsize="small", framealpha=1, edgecolor="none")
@@ -256,7 +257,8 @@ def recorded_rows(trajectory: Trajectory) -> Array | None:
         return None
     std = base_density(trajectory.brain["base"]).std
     scale, mean = trajectory["scale"].values, trajectory["mean"].values
-    return np.asarray(start.values.T * (scale / std) + mean)
+    n_columns = len(mean) - int(trajectory.brain.get("n_hidden", 0))
+    return np.asarray(start.values.T * (scale / std) + mean)[:, :n_columns]
 
 
 def pictures(trajectory: Trajectory) -> dict[str, Figure]:
@@ -290,7 +292,7 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     if image_shape is not None:
         axes = figure("dream", 9, 5).subplots(1, 2)
         plot_dream(brain, rows[:100], (int(image_shape[0]), int(image_shape[1])), axes)
-    elif rows.shape[1] == 2:
+    elif rows.shape[1] == 2 and not brain.n_hidden:  # else its density is known by a bound only
         ax = plot_density_2d(brain, rows, figure("density", 6.5, 5).subplots())
         ax.set(xlabel=names[0], ylabel=names[1])
     else:

@@ -138,6 +138,7 @@ class OnlineSection(_EpochSection):
     horizon: PositiveInt | None = None
     n_slices: PositiveInt = 12
     period: PositiveInt = 4
+    n_hidden: NonNegativeInt = 0
     base: Literal["normal", "logistic"] = "normal"
     groups: Groups = "halves"
     gain: bool = True

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve
+from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
 from neurolp.brain.online import Learner, copy_network
 from neurolp.brain.parallel import StopRequested, Workers
@@ -59,7 +60,8 @@ def train(
     """Learn from ``populations["train"]``; return the brain of least validation surprise.
 
     The brains that are compared are the running means of the parameters, one an epoch; time 0 is
-    before learning. Further populations ("test") are only watched. ``recorder`` keeps the surprises
+    before learning. Further populations ("test") are only watched. Populations hold the visible
+    nodes; hidden ones are seeded afresh for each presentation. ``recorder`` keeps the surprises
     of all epochs and, in the end, the evolution of the validation data through the brain returned.
 
     Ctrl-C stops within one presentation; the best brain so far stands.
@@ -80,18 +82,21 @@ def train(
     with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
         surprise = measure()
         best, best_epoch, brain = surprise["validation"], 0, copy_network(learner.averaged)
-        recorder.start(surprise, populations["validation"].potential, time_unit="epoch")
+        rng = np.random.default_rng([seed, 0])
+        followed = seed_hidden(brain, populations["validation"].potential, rng)
+        recorder.start(surprise, followed, time_unit="epoch")
         recorder.record_parameters(0, lambda: parameter_arrays(learner.averaged))
         interrupted = False
 
         for epoch in range(1, lessons.max_epochs + 1):
             try:
                 # Present every row once, a few at a time.
-                order = np.random.default_rng([seed, epoch]).permutation(n_rows)
+                rng = np.random.default_rng([seed, epoch])
+                order = rng.permutation(n_rows)
                 for k, rows in enumerate(np.array_split(order, n_batches)):
                     step = (epoch - 1) * n_batches + k + 1
                     learner.present(
-                        populations["train"].potential[:, rows],
+                        seed_hidden(brain, populations["train"].potential[:, rows], rng),
                         workers,
                         pace=lessons.pace(step, lessons.max_epochs * n_batches),
                     )
@@ -112,14 +117,18 @@ def train(
             observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
             if epoch - best_epoch >= lessons.patience:
                 break
-    _follow(brain, populations["validation"].potential, recorder)
+    _follow(brain, followed, recorder)
     return brain, Outcome(best_epoch, interrupted, time.monotonic() - began)
 
 
 def mean_surprise(network: Network, population: Population, n_threads: int | None) -> float:
-    """Mean of -log Phi(x) over trajectories at time 0, in nats and the units of the data."""
-    potential, log_det = evolve(network, population.potential, n_threads=n_threads)
-    return Population(potential, log_det + population.log_det).surprise(network)
+    """Mean of -log Phi(x) over trajectories at time 0, in nats and the units of the data.
+
+    With hidden nodes, a bound from above: one seed each, the same ones whenever it is measured.
+    """
+    rng = np.random.default_rng(0)
+    log_prob = log_bound(network, population.potential, 1, rng, n_threads=n_threads)
+    return float(-np.mean(log_prob + population.log_det))
 
 
 def _follow(network: Network, potential: Array, recorder: Recorder) -> None:

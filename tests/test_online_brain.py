@@ -184,7 +184,7 @@ def test_the_files_of_the_other_brain_are_refused(tmp_path, iris):
         OnlineBrain.load(tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize("name", ["shared_local", "shared_replay", "online"])
+@pytest.mark.parametrize("name", ["shared_local", "shared_replay", "online", "locality"])
 def test_the_simulations_run_and_learn(tmp_path, name):
     path = Path(__file__).parent.parent / "simulations" / f"{name}.toml"
     configuration = read_configuration(path, ["compare=false", "brain.max_epochs=6"])

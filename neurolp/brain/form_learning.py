@@ -25,7 +25,8 @@ It is exact for uncoupled nodes; with coupling it leaves out what a node does to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -34,31 +35,28 @@ from scipy.special import expit
 
 from neurolp.brain.bounded_form import BARRIER_MIN, SLOPE_MAX, BoundedForm, log_width, slope_limit
 from neurolp.brain.linear_form import LinearForm
+from neurolp.kernels.adam import adam_step
 from neurolp.kernels.bounded import bounded_replay
 
 Array = npt.NDArray[Any]
 
 
 @final
-@dataclass
 class Adam:
-    """Adam (Kingma & Ba 2015): each parameter scales its step by its own running moments."""
+    """The moments of Adam for arrays of parameters known by name."""
 
-    decay: float = 0.9
-    square_decay: float = 0.99
-    _moments: dict[str, tuple[Array, Array, int]] = field(default_factory=dict, repr=False)
+    def __init__(self) -> None:
+        self._moments: dict[str, tuple[Array, Array]] = {}
+        self._counts: Counter[str] = Counter()
 
     def step(self, name: str, gradient: Array, rate: float) -> Array:
         """Return the change of the parameters called ``name`` for this gradient."""
-        first, second, t = self._moments.get(
-            name, (np.zeros_like(gradient), np.zeros_like(gradient), 0)
-        )
-        first = self.decay * first + (1 - self.decay) * gradient
-        second = self.square_decay * second + (1 - self.square_decay) * gradient**2
-        t += 1
-        self._moments[name] = (first, second, t)
-        mean, square = first / (1 - self.decay**t), second / (1 - self.square_decay**t)
-        return np.asarray(-rate * mean / (np.sqrt(square) + 1e-8))
+        flat = gradient.ravel()
+        moments = self._moments.setdefault(name, (np.zeros_like(flat), np.zeros_like(flat)))
+        self._counts[name] += 1
+        change = np.zeros_like(flat)  # from 0, forgetting nothing, without a running mean
+        adam_step(flat, rate, 0.0, self._counts[name], 0.0, np.inf, *moments, change, change)
+        return change.reshape(gradient.shape)
 
 
 def learn_linear(

@@ -49,6 +49,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     synapse_slope: float
     spline_range: float
     n_threads: int | None
+    n_hidden: int = 0
     network_: Network
     n_slices_: int
     form_: LinearForm | BoundedForm
@@ -97,12 +98,13 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         return np.ascontiguousarray(potential.T), log_det + start.log_det
 
     def rewind(self, potential: Any) -> Array:
-        """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X."""
+        """Run time backward: potentials u(T) of shape (n_samples, n_nodes) -> X."""
         check_is_fitted(self)
         u = np.asarray(potential)
-        if u.ndim != 2 or u.shape[1] != self.n_features_in_:
+        n_nodes = form_of(self).n_nodes
+        if u.ndim != 2 or u.shape[1] != n_nodes:
             raise ValueError(
-                f"argument `potential` must have shape (n_samples, {self.n_features_in_}), "
+                f"argument `potential` must have shape (n_samples, {n_nodes}), "
                 f"but has shape {u.shape}"
             )
         return self._express(form_of(self).rewind(u.T))
@@ -210,7 +212,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         brain.mean_, brain.scale_ = stored.mean, stored.scale
         brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
         brain.recorder_ = stored.recorder
-        brain.n_features_in_ = stored.network.n_nodes
+        brain.n_features_in_ = len(stored.mean)
         if stored.feature_names is not None:
             brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
         return brain
@@ -233,6 +235,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             parameters=parameters,
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
+            n_hidden=self.n_hidden,
             readouts=self.readouts_,
             receptors=self.receptors_,
         )
@@ -295,10 +298,11 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def _new_network(self, intervals: int) -> Network:
         """A brain without slices, its settings turned into units of potential."""
         std = base_density(self.base).std
+        n_nodes = self.n_features_in_ + self.n_hidden
         connectivity = (
-            Connectivity.full(self.n_features_in_)
+            Connectivity.full(n_nodes)
             if self.connectivity is None
-            else Connectivity.from_array(self.connectivity, self.n_features_in_)
+            else Connectivity.from_array(self.connectivity, n_nodes)
         )
         reach = self.spline_range * std
         return Network(
@@ -323,7 +327,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         return Population(np.ascontiguousarray(potential, dtype=np.dtype(self.dtype)), log_det)
 
     def _express(self, potential: Array) -> Array:
-        """The rows that :meth:`_present` writes as these potentials at time 0."""
+        """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""
+        potential = potential[: self.n_features_in_]
         if self.receptors_ is not None:
             potential = self.receptors_.invert(potential)
         return np.asarray(potential.T * (self.scale_ / base_density(self.base).std) + self.mean_)

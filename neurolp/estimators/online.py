@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, Self, cast, final
 
 import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
 
+from neurolp.brain.exact_form import form_of
 from neurolp.brain.groups import Groups, ordered_partition
+from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.online import Learner, OnlineRule, Signal, resting_slices
 from neurolp.brain.parallel import Workers
+from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.simulation import Progress
 from neurolp.training import Lessons, mean_surprise, train
 from neurolp.trajectory.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+# Seeds of the hidden nodes for each row, where a bound is reported.
+_N_SEEDS = 100
 
 
 @final
@@ -36,6 +47,11 @@ class OnlineBrain(Brain):
         Length of a replay in slices; None is all of them.
     n_slices, period : int
         Slices of time, and how many of them have parameters of their own.
+    n_hidden : int
+        Nodes beyond the columns of the data, the last ones; ``connectivity`` includes them. They
+        are seeded anew at each presentation from the base density. The density of a row is then an
+        integral over the seeds: :meth:`bound_samples` bounds it from below, :meth:`score_samples`
+        refuses, and every surprise that is recorded is a bound, with one seed a row.
     base, groups, connectivity, gain, synapse_thresholds, synapse_slope, spline_range,
     spline_intervals
         As for :class:`neurolp.BrainDensity`. The groups are drawn once for each slice of a period.
@@ -92,6 +108,7 @@ class OnlineBrain(Brain):
         horizon: int | None = None,
         n_slices: int = 12,
         period: int = 4,
+        n_hidden: int = 0,
         base: str = "normal",
         groups: Groups = "halves",
         connectivity: Any = None,
@@ -116,6 +133,7 @@ class OnlineBrain(Brain):
         self.horizon = horizon
         self.n_slices = n_slices
         self.period = period
+        self.n_hidden = n_hidden
         self.base = base
         self.groups = groups
         self.connectivity = connectivity
@@ -211,11 +229,71 @@ class OnlineBrain(Brain):
         n_threads = 1 if len(X) == 1 else self.n_threads
         surprise = mean_surprise(self.network_, population, n_threads)
         self.recorder_.surprise["stream"].append(surprise)
+        rng = np.random.default_rng([self.seed_, 2, self.learner_.n_steps])
         with Workers(n_threads) as workers:
-            self.learner_.present(population.potential, workers)
+            self.learner_.present(seed_hidden(self.network_, population.potential, rng), workers)
         return self
 
+    def bound_samples(self, X: Any, n_seeds: int = _N_SEEDS, random_state: Any = None) -> Array:
+        """Lower bound on the log-density of each row in nats, shape (n_samples,).
+
+        log (1/K) sum_k Phi(x, h_k) / r(h_k) with K = ``n_seeds`` seeds h_k of the hidden nodes: not
+        above log p(x) on average over the seeds, rising with K, and log p(x) in the end. Without
+        hidden nodes it is :meth:`score_samples`. By default the seeds are those of ``seed_``.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``n_seeds`` is not an integer >= 1.
+        """
+        check_is_fitted(self)
+        if isinstance(n_seeds, bool) or not isinstance(n_seeds, Integral) or n_seeds < 1:
+            raise ConfigurationError(
+                f"argument `n_seeds` must be an integer >= 1, but is {n_seeds!r}"
+            )
+        start = self._present(self._rows(X, "X"))
+        rng = self._seeding(random_state)
+        threads = self.n_threads
+        bound = log_bound(self.network_, start.potential, int(n_seeds), rng, n_threads=threads)
+        return np.asarray(bound + start.log_det)
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of each row in nats and the units of ``X``, shape (n_samples,).
+
+        Raises
+        ------
+        ConfigurationError
+            If there are hidden nodes: see :meth:`bound_samples`.
+        """
+        if self.n_hidden:
+            raise ConfigurationError(
+                f"score_samples: with n_hidden = {self.n_hidden} the log-density has no closed "
+                f"form; bound_samples gives a lower bound"
+            )
+        return super().score_samples(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows in nats; with hidden nodes, of ``bound_samples(X)``."""
+        return float(np.mean(self.bound_samples(X)))
+
+    def evolve(self, X: Any) -> tuple[Array, Array]:
+        """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/d(x, h)|).
+
+        Shapes (n_samples, n_features + n_hidden) and (n_samples,). Hidden nodes start from the
+        seeds of ``seed_``; the log-determinant, in nats, includes the standardisation.
+        """
+        check_is_fitted(self)
+        start = self._present(self._rows(X, "X"))
+        seeded = seed_hidden(self.network_, start.potential, self._seeding(None))
+        potential, log_det = form_of(self).evolve(seeded)
+        return np.ascontiguousarray(potential.T), log_det + start.log_det
+
     # --- inside -----------------------------------------------------------------------------------
+
+    def _seeding(self, random_state: Any) -> np.random.Generator:
+        """Where seeds of hidden nodes come from, other than those of learning."""
+        seed = self.seed_ if random_state is None else resolve_seed(random_state)
+        return np.random.default_rng([seed, 3])
 
     def _rule(self) -> OnlineRule:
         signal = cast(Signal, self.signal)
