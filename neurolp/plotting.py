@@ -131,6 +131,8 @@ def plot_connectivity(connectivity: Connectivity, positions: Array | None = None
     )
     if bins < n:
         figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
 
     degree = np.bincount(target, minlength=n)

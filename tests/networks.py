@@ -7,6 +7,7 @@ from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.groups import ordered_partition, random_rotation
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.online import copy_network
 
 
 def random_network(
@@ -70,6 +71,11 @@ def random_network(
         turn = random_rotation(n_nodes, rng) if rotation else None
         network.slices.append(Slice(tuple(updates), turn))
     return network
+
+
+def plain_network(*arguments, **settings):
+    """The same, with sequential groups taken apart, as replay wants them."""
+    return copy_network(random_network(*arguments, **settings))
 
 
 def random_connectivity(rng, n_nodes, kind):

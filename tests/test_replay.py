@@ -10,8 +10,10 @@ from scipy import sparse
 
 from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network, Slice, distinct_slices
+from neurolp.brain.online import copy_network
 from neurolp.brain.replay import gradient
-from tests.networks import random_network
+from neurolp.errors import NetworkError
+from tests.networks import plain_network, random_network
 
 PARAMETERS = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
 kinds = st.fixed_dictionaries(
@@ -98,7 +100,7 @@ def starts(network, n_trajectories=6, seed=0):
 @settings(max_examples=30)
 @given(kinds)
 def test_exact_gradient_is_that_of_finite_differences(kind):
-    network = random_network(**kind)
+    network = plain_network(**kind)
     u = starts(network)
     found = gradient(network, u)
     assert found.loss == pytest.approx(loss(network, u), rel=1e-12)
@@ -112,7 +114,7 @@ def test_exact_gradient_is_that_of_finite_differences(kind):
 @settings(max_examples=20)
 @given(kinds)
 def test_gradient_with_respect_to_the_input(kind):
-    network = random_network(**kind)
+    network = plain_network(**kind)
     u = starts(network, 3)
     found = gradient(network, u).potential
     h = 2e-5
@@ -136,7 +138,7 @@ def one_update_at_a_time(network):
 @settings(max_examples=25)
 @given(kinds, st.integers(1, 4))
 def test_truncated_gradient_is_that_of_the_loss_of_the_window(kind, horizon):
-    network = random_network(**kind)
+    network = plain_network(**kind)
     if horizon >= len(network.slices) and horizon > 1:
         return  # exact: another test
     u = starts(network)
@@ -157,7 +159,7 @@ def test_truncated_gradient_is_that_of_the_loss_of_the_window(kind, horizon):
 
 
 def repeated(kind, times, n_nodes=4):
-    network = random_network(5, n_nodes, n_slices=2, kind=kind)
+    network = plain_network(5, n_nodes, n_slices=2, kind=kind)
     a, b = network.slices
     network.slices = [a, b, *[a] * times]
     return network
@@ -195,7 +197,7 @@ def test_gradient_of_a_shared_slice_is_that_of_finite_differences():
 
 @pytest.mark.parametrize("horizon", [None, 2, 1])
 def test_any_number_of_threads_gives_the_same_bits(horizon):
-    network = random_network(1, 20)
+    network = plain_network(1, 20)
     u = starts(network, 9000)
     one, three = (gradient(network, u, horizon=horizon, n_threads=k) for k in (1, 3))
     assert one.loss == three.loss
@@ -210,7 +212,7 @@ def test_memory_does_not_grow_with_the_number_of_slices():
 
     peaks = []
     for n_slices in (5, 50):
-        network = random_network(2, 6, n_slices=1, strength=0.01)
+        network = plain_network(2, 6, n_slices=1, strength=0.01)
         network.slices *= n_slices
         u = starts(network, 2000)
         gradient(network, u, n_threads=1)  # whatever is computed once
@@ -222,7 +224,7 @@ def test_memory_does_not_grow_with_the_number_of_slices():
 
 
 def test_float32_stays_close_to_float64():
-    exact, single = (random_network(2, 6, strength=0.2, dtype=d) for d in (np.float64, np.float32))
+    exact, single = (plain_network(2, 6, strength=0.2, dtype=d) for d in (np.float64, np.float32))
     u = starts(exact, 50)
     a, b = gradient(exact, u), gradient(single, u)
     assert b.groups[0][0].weights.dtype == np.float64
@@ -230,7 +232,7 @@ def test_float32_stays_close_to_float64():
 
 
 def test_no_slices_and_wrong_arguments():
-    network = Network(*[getattr(random_network(0, 3), f) for f in
+    network = Network(*[getattr(plain_network(0, 3), f) for f in
                         ("connectivity", "base", "synapse", "gain", "grid")])  # fmt: skip
     u = starts(network)
     found = gradient(network, u)
@@ -240,3 +242,12 @@ def test_no_slices_and_wrong_arguments():
         gradient(network, u, horizon=0)
     with pytest.raises(ValueError, match="shape"):
         gradient(network, u[:2])
+
+
+def test_sequential_groups_are_refused_in_one_line():
+    network = random_network(0, 3, groups="each")
+    with pytest.raises(NetworkError, match="the network has sequential groups"):
+        gradient(network, np.zeros((3, 2)))
+    # Taken apart they are the same map, and have a gradient.
+    u = np.random.default_rng(0).standard_normal((3, 4))
+    assert gradient(copy_network(network), u).loss == pytest.approx(loss(network, u), rel=1e-12)
