@@ -172,11 +172,15 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             return self._present(rows).potential.T.astype(np.float64)
 
         def dream(n: int) -> Array:
+            if self.n_hidden:
+                return form.dream(n, rng).T
             return start(self.sample(n, random_state=int(rng.integers(2**31))))
 
         known = np.where(missing, np.nan, start(np.where(missing, self.mean_, rows)))
+        # Hidden nodes are missing everywhere: drawn along, they are integrated out.
+        known = np.hstack([known, np.full((len(known), self.n_hidden), np.nan)])
         filled = sample_missing(log_prob, dream, known, n_samples, rng)
-        filled = filled.reshape(-1, self.n_features_in_)
+        filled = filled.reshape(-1, known.shape[1])
         return np.where(missing, self._express(filled.T).reshape(-1, *rows.shape), rows)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
