@@ -66,7 +66,7 @@ def long_network(n_nodes, n_slices, kind, rng):
     size = 0.03 / np.sqrt(min(n_nodes, 20) if kind == "sparse" else n_nodes)
     for _ in range(n_slices):
         updates = []
-        for targets in ordered_partition("halves", n_nodes, rng):
+        for targets in ordered_partition("halves", connectivity, rng):
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = False
             sources = connectivity.sources_of(targets, outside)

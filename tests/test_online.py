@@ -51,7 +51,7 @@ def resting(n_nodes, n_slices, period, thresholds=(), gain=False, base="normal",
         Connectivity.full(n_nodes), base, Synapse(thresholds, 2.0), gain, SplineGrid(-3.5, 3.5, 14)
     )
     rng = np.random.default_rng(seed)
-    partitions = [ordered_partition("halves", n_nodes, rng) for _ in range(period)]
+    partitions = [ordered_partition("halves", network.connectivity, rng) for _ in range(period)]
     network.slices = resting_slices(network, partitions, n_slices)
     return network
 
