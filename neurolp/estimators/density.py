@@ -41,9 +41,13 @@ class BrainDensity(Brain):
     """Density estimation by a brain that evolves in time and learns every slice locally.
 
     The row x is standardised, written into the potentials at time 0 and moved through slices of
-    time; Phi(x) = rho(u(T)) |det du(T)/dx| is exactly normalised for any parameters. Each slice is
-    learned greedily by local rules (see ``neurolp.brain.learning``); the number of slices is chosen
-    on validation data.
+    time. The density is read at a few times t_r, each with its energy E_r,
+
+        Phi(x) = sum_r w_r exp(-E_r(u(t_r))) |det du(t_r)/dx|,    sum_r w_r = 1,
+
+    exactly normalised for any parameters. Each slice is learned greedily by local rules (see
+    ``neurolp.brain.learning``); number of slices, energies and weights are chosen on validation
+    data.
 
     Parameters
     ----------
