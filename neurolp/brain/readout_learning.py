@@ -46,8 +46,8 @@ def learn_readouts(
 ) -> tuple[Readout, ...]:
     """Learn readouts of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
 
-    The product of the bases at ``best_time`` always takes part, so that the average is, on
-    validation data, at least as good as the brain without a learned energy.
+    The product of the bases at ``best_time`` is one of the candidates: before the light ones are
+    left out, the average is on validation data at least as good as without a learned energy.
     """
     rng = np.random.default_rng([seed, 1])
     if train.shape[1] > _MAX_ROWS:
