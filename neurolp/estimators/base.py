@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neurolp import archive
 from neurolp.brain.base_density import base_density
@@ -23,7 +23,8 @@ from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.readout import Readout
 from neurolp.brain.receptors import Receptors
 from neurolp.conditional import sample_missing
-from neurolp.errors import DataError, FormatError, NeurolpError
+from neurolp.errors import FormatError, NeurolpError
+from neurolp.estimators.tables import finite_rows, mean_and_scale, validation_split
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
 from neurolp.trajectory.recorder import Recorder
@@ -79,7 +80,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
         check_is_fitted(self)
         hint = "; sample_conditional fills in missing values"
-        start = self._present(self._rows(X, "X", hint=hint))
+        start = self._present(finite_rows(self, X, "X", hint=hint))
         return np.asarray(form_of(self).log_prob(start.potential) + start.log_det)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -93,7 +94,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         standardisation and the receptors, if any.
         """
         check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
+        start = self._present(finite_rows(self, X, "X"))
         potential, log_det = form_of(self).evolve(start.potential)
         return np.ascontiguousarray(potential.T), log_det + start.log_det
 
@@ -159,7 +160,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             If the number of columns is wrong, or ``n_samples`` is not an integer >= 1.
         """
         check_is_fitted(self)
-        rows = self._rows(X, "X", missing=True)
+        rows = finite_rows(self, X, "X", missing=True)
         missing = np.isnan(rows)
         rng = np.random.default_rng(resolve_seed(random_state))
         form = form_of(self)
@@ -246,58 +247,16 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _rows(
-        self, X: Any, name: str, *, reset: bool = False, missing: bool = False, hint: str = ""
-    ) -> Array:
-        """Rows as finite float64, or with NaN too if ``missing``; else ``hint`` follows on it."""
-        rows = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=self
-        )
-        bad = np.argwhere(np.isinf(rows) if missing else ~np.isfinite(rows))
-        if len(bad):
-            row, column = bad[0]
-            nan = bool(np.isnan(rows[row, column]))
-            raise DataError(
-                f"argument `{name}` must be finite{' or NaN' if missing else ''}, but contains "
-                f"{'NaN' if nan else 'infinity'} at row {row}, column {self._column(column)}"
-                f"{hint if nan else ''}"
-            )
-        return np.asarray(rows)
-
-    def _column(self, j: int) -> str:
-        names = getattr(self, "feature_names_in_", None)
-        return str(j) if names is None else f"'{names[j]}'"
-
-    def _check_spread(self, train: Array) -> None:
-        if not np.all(np.isfinite(self.scale_)):
-            j = int(np.flatnonzero(~np.isfinite(self.scale_))[0])
-            raise DataError(
-                f"argument `X` must have a finite variance, but column {self._column(j)} "
-                f"has values up to {np.abs(train[:, j]).max():g}"
-            )
-        constant = np.flatnonzero(~(self.scale_ > 4 * np.finfo(np.float64).eps * abs(self.mean_)))
-        if len(constant):
-            j = int(constant[0])
-            raise DataError(
-                f"argument `X` must vary in every column, but column {self._column(j)} is constant "
-                f"({train[0, j]:g}) in the training rows"
-            )
-
     def _split(self, X: Array, X_validation: Any, fraction: float) -> tuple[Array, Array]:
         """Training and validation rows; the latter are drawn from ``X`` where none are given."""
-        if len(X) < 2:
-            raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(X)}")
+        train, validation = validation_split(len(X), fraction, self.seed_)
         if X_validation is not None:
-            return X, self._rows(X_validation, "X_validation")
-        order = np.random.default_rng([self.seed_, 0]).permutation(len(X))
-        n_validation = min(max(round(fraction * len(X)), 1), len(X) - 1)
-        return X[order[n_validation:]], X[order[:n_validation]]
+            return X, finite_rows(self, X_validation, "X_validation")
+        return X[train], X[validation]
 
     def _standardise(self, train: Array) -> None:
         """Take mean and scale from the training rows."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.mean_, self.scale_ = train.mean(axis=0), train.std(axis=0)
-        self._check_spread(train)
+        self.mean_, self.scale_ = mean_and_scale(self, train)
 
     def _new_network(self, intervals: int) -> Network:
         """A brain without slices, its settings turned into units of potential."""

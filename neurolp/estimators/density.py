@@ -15,6 +15,7 @@ from neurolp.brain.online import Learner, OnlineRule
 from neurolp.brain.readout_learning import learn_readouts
 from neurolp.brain.receptor_learning import learn_receptors
 from neurolp.estimators.base import Brain
+from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.simulation import Population, Progress, Schedule, simulate
 from neurolp.training import Lessons
@@ -220,7 +221,7 @@ class BrainDensity(Brain):
         KeyboardInterrupt
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
-        X = self._rows(X, "X", reset=True)
+        X = finite_rows(self, X, "X", reset=True)
         check_parameters(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
         train, validation = self._split(X, X_validation, self.validation_fraction)
@@ -238,7 +239,7 @@ class BrainDensity(Brain):
 
         populations = {"train": self._present(train), "validation": self._present(validation)}
         if X_test is not None:
-            populations["test"] = self._present(self._rows(X_test, "X_test"))
+            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
         rotation = self.rotation
         if rotation == "auto":

@@ -17,6 +17,7 @@ from neurolp.brain.online import Learner, OnlineRule, Signal, resting_slices
 from neurolp.brain.parallel import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
+from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.simulation import Progress
 from neurolp.training import Lessons, mean_surprise, train
@@ -169,14 +170,14 @@ class OnlineBrain(Brain):
         Parameters, errors and Ctrl-C as for :meth:`neurolp.BrainDensity.fit`; ``observe`` is called
         after every epoch, and ``recorder.parameters_every`` keeps the weights as they change.
         """
-        X = self._rows(X, "X", reset=True)
+        X = finite_rows(self, X, "X", reset=True)
         check_parameters(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
         populations = {"train": self._present(rows), "validation": self._present(validation)}
         if X_test is not None:
-            populations["test"] = self._present(self._rows(X_test, "X_test"))
+            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
         batch_size = self.batch_size or min(max(len(rows) // 10, 1), 100)
         self.learner_ = self._new_learner()
@@ -209,7 +210,7 @@ class OnlineBrain(Brain):
             As :meth:`fit`.
         """
         first = not hasattr(self, "network_")
-        X = self._rows(X, "X", reset=first)
+        X = finite_rows(self, X, "X", reset=first)
         if first:
             check_parameters(self.get_params())
             self.seed_ = resolve_seed(self.random_state)
@@ -251,7 +252,7 @@ class OnlineBrain(Brain):
             raise ConfigurationError(
                 f"argument `n_seeds` must be an integer >= 1, but is {n_seeds!r}"
             )
-        start = self._present(self._rows(X, "X"))
+        start = self._present(finite_rows(self, X, "X"))
         rng = self._seeding(random_state)
         threads = self.n_threads
         bound = log_bound(self.network_, start.potential, int(n_seeds), rng, n_threads=threads)
@@ -283,7 +284,7 @@ class OnlineBrain(Brain):
         seeds of ``seed_``; the log-determinant, in nats, includes the standardisation.
         """
         check_is_fitted(self)
-        start = self._present(self._rows(X, "X"))
+        start = self._present(finite_rows(self, X, "X"))
         seeded = seed_hidden(self.network_, start.potential, self._seeding(None))
         potential, log_det = form_of(self).evolve(seeded)
         return np.ascontiguousarray(potential.T), log_det + start.log_det

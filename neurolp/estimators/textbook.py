@@ -20,6 +20,7 @@ from neurolp.brain.node_energy import NodeEnergies
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
+from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import resolve_seed
 from neurolp.rehearsal import Rehearsal, rehearse
 from neurolp.simulation import Progress
@@ -74,14 +75,14 @@ class TextbookBrain(Brain):
 
         The epoch of least validation surprise is kept. Time is counted in epochs.
         """
-        X = self._rows(X, "X", reset=True)
+        X = finite_rows(self, X, "X", reset=True)
         _check(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
         train, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(train)
         populations = {"train": self._present(train), "validation": self._present(validation)}
         if X_test is not None:
-            populations["test"] = self._present(self._rows(X_test, "X_test"))
+            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
         form, step = self._start(X.shape[1])
         self.form_, outcome = rehearse(
