@@ -28,6 +28,8 @@ LAYERS = [
     {
         "neurolp.kernels",
         "neurolp.principle",
+        "neurolp.losses",
+        "neurolp.quadrature",
         "neurolp.problems",
         "neurolp.errors",
         "neurolp.defects",
