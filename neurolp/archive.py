@@ -121,6 +121,10 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
         If the file cannot be read, or holds no brain.
     """
     with open_trajectory(path) as file:
+        if file.experiment:
+            raise FormatError(
+                f"{path}: holds no brain, but the experiment {file.experiment['name']!r}"
+            )
         if not file.brain or ("node_map" not in file and "coupling" not in file):
             raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
         try:

@@ -10,9 +10,15 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 # A module may import from layers below its own, and from its own layer.
 LAYERS = [
     {"neurolp.__main__"},
-    {"neurolp.cli"},
-    {"neurolp.experiment"},
-    {"neurolp.config", "neurolp.schema", "neurolp.plotting"},
+    {"neurolp.cli", "neurolp.terminal"},
+    {"neurolp.experiments"},
+    {
+        "neurolp.config",
+        "neurolp.schema",
+        "neurolp.experiment_schema",
+        "neurolp.plotting",
+        "neurolp.experiment_plotting",
+    },
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
     {
         "neurolp.archive",

@@ -1,0 +1,42 @@
+"""What an experiment may be asked for: one strict set of keys each, with defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from neurolp.schema import Section, Seed, Text
+
+
+class ExperimentConfiguration(Section):
+    """What all experiments are asked: which, under what title, from which seed."""
+
+    experiment: str
+    title: Text = ""
+    seed: Seed | None = None
+
+
+class PrincipleConfiguration(ExperimentConfiguration):
+    """``experiment = "principle"``: learning the probabilities of symbols; losses as densities."""
+
+    experiment: Literal["principle"]
+    probabilities: list[PositiveFloat] = Field(default=[0.4, 0.3, 0.15, 0.1, 0.05], min_length=2)
+    n_steps: int = Field(default=10_000, ge=10)
+    n_runs: PositiveInt = 20
+    rate: PositiveFloat = 0.5
+    n_samples: int = Field(default=10_000, ge=10)
+    threshold: PositiveFloat = 1.345
+    level: float = Field(default=0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _a_distribution(self) -> Self:
+        if abs(math.fsum(self.probabilities) - 1) > 1e-9:
+            raise ValueError(
+                f"'probabilities' must sum to 1, but sum to {math.fsum(self.probabilities):.9g}"
+            )
+        return self
+
+
+EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {"principle": PrincipleConfiguration}
