@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from neurolp.problems import PROBLEM_NAMES, sample_problem
 
 Array = npt.NDArray[Any]
 
-TABLE_NAMES = ("digits", "wine", "breast_cancer")
+TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
 DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES
 
 _DEQUANTISATION_SEED = 12345
@@ -153,6 +154,8 @@ def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
         "digits": datasets.load_digits,
         "wine": datasets.load_wine,
         "breast_cancer": datasets.load_breast_cancer,
+        "iris": datasets.load_iris,
+        "diabetes": partial(datasets.load_diabetes, scaled=False),
     }
     if name not in loaders:
         raise DataError(f"unknown data set {name!r}; known are {', '.join(DATA_NAMES)}")

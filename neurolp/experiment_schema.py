@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from neurolp.data import DATA_NAMES
 from neurolp.schema import Section, Seed, Text
 
 
@@ -39,4 +41,30 @@ class PrincipleConfiguration(ExperimentConfiguration):
         return self
 
 
-EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {"principle": PrincipleConfiguration}
+GENERAL_DATA = (
+    "digits",
+    "wine",
+    "breast_cancer",
+    "iris",
+    "diabetes",
+    "two_moons",
+    "checkerboard",
+    "eight_gaussians",
+)
+
+
+class GeneralPurposeConfiguration(ExperimentConfiguration):
+    """``experiment = "general_purpose"``: one estimator with its defaults on many tables."""
+
+    experiment: Literal["general_purpose"]
+    estimator: Literal["brain", "triangular"] = "brain"
+    data: list[Literal[DATA_NAMES]] | None = None  # type: ignore[valid-type]  # as in schema.py
+    files: list[Path] = Field(default_factory=list)
+    split_seed: Seed = 0
+    max_rows: int = Field(default=2000, ge=10)
+
+
+EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {
+    "principle": PrincipleConfiguration,
+    "general_purpose": GeneralPurposeConfiguration,
+}

@@ -71,7 +71,7 @@ def _symbols(configuration: PrincipleConfiguration, out: Contents) -> None:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
     rng = np.random.default_rng([configuration.seed or 0, 0])
-    symbols = rng.choice(k, size=(n_steps, n_runs), p=p)
+    block, symbols = 10_000, np.empty((0, n_runs), dtype=np.int64)  # drawn so many at a time
     times = np.unique(
         np.concatenate([[0], np.geomspace(1, n_steps, _N_TIMES).round().astype(np.int64)])
     )
@@ -89,11 +89,14 @@ def _symbols(configuration: PrincipleConfiguration, out: Contents) -> None:
             at += 1
         if t == n_steps:
             break
+        if t % block == 0:
+            symbols = rng.choice(k, size=(block, n_runs), p=p)
+        seen = symbols[t % block]
         step = _softmax(theta)
-        step[runs, symbols[t]] -= 1  # gradient of -log Phi at the symbol
+        step[runs, seen] -= 1  # gradient of -log Phi at the symbol
         theta -= configuration.rate / np.sqrt(1 + t / 10) * step
         average += (theta - average) / (t + 1)
-        counts[runs, symbols[t]] += 1
+        counts[runs, seen] += 1
 
     floor = entropy(p)
     divergence = np.sum(p * (np.log(p) - np.log(learned)), axis=-1)
