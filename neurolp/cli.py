@@ -103,11 +103,14 @@ def plot(
 ) -> None:
     """Draw all pictures that a trajectory file allows, as PNG."""
     with _one_line_errors():
-        from neurolp.plotting import pictures
         from neurolp.trajectory.reader import open_trajectory
 
         folder = output or Path(f"{file.stem}-pictures")
         with open_trajectory(file) as trajectory:
+            if trajectory.experiment:
+                from neurolp.experiment_plotting import pictures
+            else:
+                from neurolp.plotting import pictures
             drawn = pictures(trajectory)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
 _SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 
 
-def experiment_pictures(file: Trajectory) -> dict[str, Figure]:
+def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     """All pictures of an experiment, by name."""
     out: dict[str, Figure] = {}
 
@@ -35,7 +35,7 @@ def experiment_pictures(file: Trajectory) -> dict[str, Figure]:
         out[name] = Figure(figsize=(width, height), layout="constrained")
         return out[name]
 
-    _PICTURES[str(file.experiment["name"])](file, figure)
+    _PICTURES[str(trajectory.experiment["name"])](trajectory, figure)
     return out
 
 

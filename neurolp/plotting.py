@@ -269,10 +269,6 @@ def recorded_rows(trajectory: Trajectory) -> Array | None:
 
 def pictures(trajectory: Trajectory) -> dict[str, Figure]:
     """All pictures that the contents of a trajectory file allow, by name."""
-    if trajectory.experiment:
-        from neurolp.experiment_plotting import experiment_pictures
-
-        return experiment_pictures(trajectory)
     out: dict[str, Figure] = {}
 
     def figure(name: str, width: float, height: float) -> Figure:

@@ -35,6 +35,7 @@ LAYERS = [
         "neurolp.kernels",
         "neurolp.principle",
         "neurolp.losses",
+        "neurolp.provenance",
         "neurolp.quadrature",
         "neurolp.problems",
         "neurolp.errors",

@@ -10,8 +10,8 @@ import pytest
 
 from neurolp import BrainDensity, DataError, FormatError, open_trajectory
 from neurolp.config import read_configuration
+from neurolp.experiment_plotting import pictures
 from neurolp.experiments import closing_tables, run
-from neurolp.plotting import pictures
 from neurolp.principle import entropy
 from tests.test_cli import assert_one_line, neurolp
 

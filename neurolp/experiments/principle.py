@@ -12,18 +12,20 @@ stands for, learn four kinds of noise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from neurolp.experiment_schema import PrincipleConfiguration
 from neurolp.experiments.running import ClosingTable, Observer, watched
 from neurolp.losses import LOSSES, density_of_loss
 from neurolp.principle import entropy, kl_by_quadrature, total_probability
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
+
+if TYPE_CHECKING:
+    from neurolp.experiment_schema import PrincipleConfiguration
 
 Array = npt.NDArray[Any]
 

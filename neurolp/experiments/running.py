@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from neurolp.archive import provenance
-from neurolp.experiment_schema import ExperimentConfiguration
+from neurolp.provenance import provenance
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
 from neurolp.trajectory.writer import check_writable, write_trajectory
+
+if TYPE_CHECKING:
+    from neurolp.experiment_schema import ExperimentConfiguration
 
 Item = TypeVar("Item")
 
