@@ -310,6 +310,39 @@ def calibration_test(pit: npt.ArrayLike, n_bins: int | None = None) -> Calibrati
     )
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """How often a classifier is right when it says it is sure, in bins of equal width.
+
+    ``confidence``, ``frequency`` (n_bins,): mean probability given to what was said, and how often
+    it was right; NaN in empty bins. ``counts`` (n_bins,). ``error``: mean of |confidence -
+    frequency| weighted by counts (expected calibration error).
+    """
+
+    confidence: Array
+    frequency: Array
+    counts: Array
+    error: float
+
+
+def reliability(probability: npt.ArrayLike, right: npt.ArrayLike, n_bins: int = 10) -> Reliability:
+    """Compare probabilities in [0, 1] given to n statements with whether these were right.
+
+    Raises
+    ------
+    DataError
+        If a probability lies outside [0, 1], or there is none.
+    """
+    p, hit = _pit(probability), np.ravel(np.asarray(right, dtype=np.float64))
+    at = np.minimum((p * n_bins).astype(np.int64), n_bins - 1)
+    counts = np.bincount(at, minlength=n_bins)
+    with np.errstate(invalid="ignore"):
+        confidence = np.bincount(at, weights=p, minlength=n_bins) / counts
+        frequency = np.bincount(at, weights=hit, minlength=n_bins) / counts
+    gap = np.abs(confidence - frequency)[counts > 0]
+    return Reliability(confidence, frequency, counts, float(gap @ counts[counts > 0] / len(p)))
+
+
 def _pit(values: npt.ArrayLike) -> Array:
     y = np.ravel(np.asarray(values, dtype=np.float64))
     if len(y) == 0:

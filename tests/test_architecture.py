@@ -19,7 +19,14 @@ LAYERS = [
         "neurolp.plotting",
         "neurolp.experiment_plotting",
     },
-    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
+    {
+        "neurolp",
+        "neurolp.estimators",
+        "neurolp.data",
+        "neurolp.supervised_data",
+        "neurolp.baselines",
+        "neurolp.least_squares",
+    },
     {
         "neurolp.archive",
         "neurolp.conditional",

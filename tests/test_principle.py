@@ -19,6 +19,7 @@ from neurolp.principle import (
     kl_monte_carlo,
     kl_on_grid,
     pit_histogram,
+    reliability,
     surprise,
     total_probability,
 )
@@ -150,6 +151,22 @@ def test_miscalibration_is_seen():
     for wrong, message in (([1.2, 0.5], "contains 1.2"), ([], "has none"), ([0.5], "at least 2")):
         with pytest.raises(DataError, match=message):
             calibration_test(wrong)
+
+
+def test_reliability_of_a_classifier_that_knows_and_of_one_that_is_too_sure():
+    rng = np.random.default_rng(2)
+    p = rng.uniform(0.3, 1, 20_000)
+    right = rng.random(20_000) < p
+    honest = reliability(p, right)
+    np.testing.assert_array_equal(honest.counts[:3], 0)
+    assert np.isnan(honest.frequency[:3]).all()
+    np.testing.assert_allclose(honest.confidence[3:], np.arange(0.35, 1, 0.1), atol=0.01)
+    assert honest.error < 0.02
+    sure = reliability(np.minimum(p + 0.2, 1), right)
+    assert 0.12 < sure.error < 0.2
+    assert sure.counts.sum() == 20_000
+    with pytest.raises(DataError, match=r"contains 1\.2"):
+        reliability([1.2], [True])
 
 
 # --- losses ---------------------------------------------------------------------------------------
