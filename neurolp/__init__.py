@@ -18,7 +18,15 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, OnlineBrain, load_brain
+    from neurolp.estimators import (
+        BoundedBrain,
+        BrainDensity,
+        ConditionalClassifier,
+        ConditionalDensity,
+        LinearBrain,
+        OnlineBrain,
+        load_brain,
+    )
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -28,6 +36,8 @@ __all__ = [
     "AuditReport",
     "BoundedBrain",
     "BrainDensity",
+    "ConditionalClassifier",
+    "ConditionalDensity",
     "ConfigurationError",
     "DataError",
     "FormatError",
@@ -50,6 +60,8 @@ _HOMES = {
     "AuditReport": "auditing",
     "BoundedBrain": "estimators",
     "BrainDensity": "estimators",
+    "ConditionalClassifier": "estimators",
+    "ConditionalDensity": "estimators",
     "LabelledArray": "trajectory.reader",
     "LinearBrain": "estimators",
     "OnlineBrain": "estimators",

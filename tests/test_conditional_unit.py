@@ -138,9 +138,9 @@ def test_quantile_inverts_y(bell, gap):
 def test_draws_are_of_the_density(bell):
     mixtures, _ = random_mixtures(bell, n=4000)
     rng = np.random.default_rng(5)
-    draws = mixtures.sample(rng)
+    draws = mixtures.draw(rng.random((4000, 2)))
     assert kstest(mixtures.cdf(draws), "uniform").pvalue > 1e-3
-    many = np.mean([mixtures.sample(rng) for _ in range(400)], axis=0)
+    many = np.mean([mixtures.draw(rng.random((4000, 2))) for _ in range(400)], axis=0)
     assert np.mean((many - mixtures.mean()) ** 2) < 1.0
 
 

@@ -73,17 +73,30 @@ class Committee:
             return self.shape.forward(self.parameters, inputs[None])[0]
 
 
-def assign(n_train: int, n_validation: int, plan: Plan, rng: np.random.Generator) -> Roles:
-    """Who learns from which rows: the first ``n_train`` in folds if there are no others."""
+def assign(
+    n_train: int,
+    n_validation: int,
+    plan: Plan,
+    rng: np.random.Generator,
+    strata: Array | None = None,
+) -> Roles:
+    """Who learns from which rows: the first ``n_train`` in folds if there are no others.
+
+    Folds have equal shares of each of the ``strata`` (n_train,).
+    """
     everything = np.arange(n_train + n_validation)
     if n_validation:
         train = [everything[:n_train]] * plan.n_folds
         validation = [everything[n_train:]] * plan.n_folds
     else:
-        validation = np.array_split(rng.permutation(n_train), min(plan.n_folds, n_train))
+        n_folds = min(plan.n_folds, n_train)
+        order = rng.permutation(n_train)
+        if strata is not None:
+            order = order[np.argsort(strata[order], kind="stable")]
+        validation = [np.sort(order[k::n_folds]) for k in range(n_folds)]
         train = [np.setdiff1d(everything, rows) for rows in validation]
     n = len(plan.decays)
-    return Roles(train * n, list(validation) * n, np.repeat(plan.decays, len(train)))
+    return Roles(train * n, validation * n, np.repeat(plan.decays, len(train)))
 
 
 def gather(

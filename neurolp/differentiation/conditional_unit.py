@@ -19,6 +19,7 @@ import numpy.typing as npt
 from neurolp.differentiation.committee import Committee, Plan, assign, gather
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
 from neurolp.differentiation.perceptron import Perceptron
+from neurolp.differentiation.scaling import Scaling
 
 Array = npt.NDArray[Any]
 
@@ -31,13 +32,12 @@ _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but
 class ConditionalUnit:
     """The conditional density of a target given inputs, in the units of the data.
 
-    ``committee`` sees (x - ``input_mean``) / ``input_scale`` and (t - ``mean``) / ``scale``.
+    ``committee`` sees ``scaling(x)`` and (t - ``mean``) / ``scale``.
     """
 
     committee: Committee
     bell: str
-    input_mean: Array
-    input_scale: Array
+    scaling: Scaling
     mean: float
     scale: float
 
@@ -62,9 +62,9 @@ class ConditionalUnit:
         parts = [m.mean() for _, m in self.mixtures(inputs)]
         return np.concatenate(parts) * self.scale + self.mean
 
-    def sample(self, inputs: Array, rng: np.random.Generator) -> Array:
-        """One draw of t for each row, (n,)."""
-        parts = [m.sample(rng) for _, m in self.mixtures(inputs)]
+    def draw(self, inputs: Array, uniform: Array) -> Array:
+        """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1)."""
+        parts = [m.draw(uniform[rows]) for rows, m in self.mixtures(inputs)]
         return np.concatenate(parts) * self.scale + self.mean
 
     def mixtures(self, inputs: Array) -> Iterator[tuple[slice, Mixtures]]:
@@ -72,7 +72,7 @@ class ConditionalUnit:
         n_members, shape = len(self.committee.shares), self.committee.shape
         width = n_members * max(shape.n_outputs, *shape.hidden, 1)
         step = max(_BLOCK_ELEMENTS // width, 1)
-        x = (inputs - self.input_mean) / self.input_scale
+        x = self.scaling(inputs)
         for start in range(0, max(len(x), 1), step):
             rows = slice(start, start + step)
             outputs = self.committee.outputs(x[rows])
@@ -96,10 +96,8 @@ def learn_conditional(
     """
     n_train = len(target) - n_validation
     mean, scale = float(target[:n_train].mean()), float(target[:n_train].std())
-    input_mean, input_scale = inputs[:n_train].mean(axis=0), inputs[:n_train].std(axis=0)
-    still = ~(input_scale > 4 * np.finfo(np.float64).eps * abs(input_mean))
-    input_scale = np.where(still, 1.0, input_scale)
-    x, t = (inputs - input_mean) / input_scale, (target - mean) / scale
+    scaling = Scaling.of(inputs[:n_train])
+    x, t = scaling(inputs), (target - mean) / scale
 
     rng = np.random.default_rng(seed)
     roles = assign(n_train, n_validation, plan, rng)
@@ -116,7 +114,7 @@ def learn_conditional(
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
     loss = partial(mixture_loss, bell)
     committee = gather(shape, start, loss, x, t, roles, plan, rng)
-    return ConditionalUnit(committee, bell, input_mean, input_scale, mean, scale)
+    return ConditionalUnit(committee, bell, scaling, mean, scale)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

@@ -152,12 +152,15 @@ class Mixtures:
         """Expectation of t, shape (n,)."""
         return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), self.centres))
 
-    def sample(self, rng: np.random.Generator) -> Array:
-        """One draw of t for each row, shape (n,)."""
-        n = len(self.centres)
-        k = np.argmax(self.log_weights + rng.gumbel(size=self.log_weights.shape), axis=1)
-        z = rng.standard_normal(n) if self.bell == "normal" else rng.logistic(size=n)
-        i = np.arange(n)
+    def draw(self, uniform: Array) -> Array:
+        """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1).
+
+        The first chooses a bell, the second a place under it.
+        """
+        up_to = np.cumsum(np.exp(self.log_weights), axis=1)
+        k = np.sum(up_to < uniform[:, :1] * up_to[:, -1:], axis=1)
+        z = ndtri(uniform[:, 1]) if self.bell == "normal" else logit(uniform[:, 1])
+        i = np.arange(len(k))
         return np.asarray(self.centres[i, k] + self.widths[i, k] * z)
 
     def _rows(self, rows: Array) -> Mixtures:
