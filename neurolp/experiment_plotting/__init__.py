@@ -1,0 +1,44 @@
+"""Pictures of experiments: Axes in, Axes out.
+
+``draw`` of a module makes all pictures of its experiment from a file.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from neurolp.experiment_plotting import general_purpose, principle
+from neurolp.experiment_plotting.general_purpose import plot_gains, plot_maps
+from neurolp.experiment_plotting.principle import (
+    plot_cost_of_ignorance,
+    plot_cost_of_losses,
+    plot_frequencies,
+    plot_losses,
+    plot_surprise_of_symbols,
+)
+from neurolp.trajectory.reader import Trajectory
+
+__all__ = [
+    "pictures",
+    "plot_cost_of_ignorance",
+    "plot_cost_of_losses",
+    "plot_frequencies",
+    "plot_gains",
+    "plot_losses",
+    "plot_maps",
+    "plot_surprise_of_symbols",
+]
+
+_DRAW = {"principle": principle.draw, "general_purpose": general_purpose.draw}
+
+
+def pictures(trajectory: Trajectory) -> dict[str, Figure]:
+    """All pictures of an experiment, by name."""
+    out: dict[str, Figure] = {}
+
+    def figure(name: str, width: float, height: float) -> Figure:
+        out[name] = Figure(figsize=(width, height), layout="constrained")
+        return out[name]
+
+    _DRAW[str(trajectory.experiment["name"])](trajectory, figure)
+    return out
