@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from neurolp.data import DATA_NAMES
 from neurolp.schema import Section, Seed, Text
@@ -64,7 +64,29 @@ class GeneralPurposeConfiguration(ExperimentConfiguration):
     max_rows: int = Field(default=2000, ge=10)
 
 
+class TableSection(Section):
+    """``[table]``: a table of one's own; see ``neurolp.supervised_data.load_supervised_table``."""
+
+    file: Path
+    target: NonNegativeInt | str
+    dataset: str | None = None
+    columns: list[NonNegativeInt | str] | None = None
+    task: Literal["regression", "classification"] | None = None
+
+
+class SupervisedConfiguration(ExperimentConfiguration):
+    """``experiment = "supervised"``: p(target | conditions) by regression and classification."""
+
+    experiment: Literal["supervised"]
+    problems: list[Literal["bimodal", "diabetes", "digits"]] | None = None
+    table: TableSection | None = None
+    n_points: int = Field(default=1000, ge=50)
+    split_seed: Seed = 0
+    max_rows: int = Field(default=10_000, ge=20)
+
+
 EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {
     "principle": PrincipleConfiguration,
+    "supervised": SupervisedConfiguration,
     "general_purpose": GeneralPurposeConfiguration,
 }

@@ -3,7 +3,8 @@
     log p(y | x) = -(y - m(x))^2 / (2 s^2) - log(s sqrt(2 pi))
 
 m is a ridge regression or a perceptron, whichever has the lower error on validation rows; s is that
-error. Something for conditional densities to stand beside.
+error, and m is then learned from these rows too. Something for conditional densities to stand
+beside.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ class LeastSquares:
         self.mean_, self.scale_ = float(y.mean()), float(y.std())
         candidates = [
             RidgeCV(alphas=np.geomspace(1e-2, 1e4, 25)),
-            MLPRegressor((64, 64), early_stopping=True, max_iter=1000, random_state=seed),
-            MLPRegressor((64, 64), alpha=1.0, max_iter=300, random_state=seed),
+            MLPRegressor(
+                hidden_layer_sizes=(64, 64), early_stopping=True, max_iter=1000, random_state=seed
+            ),
+            MLPRegressor(hidden_layer_sizes=(64, 64), alpha=1.0, max_iter=300, random_state=seed),
         ]
         errors, models = [], []
         with single_threaded_blas(), warnings.catch_warnings():
@@ -48,8 +51,11 @@ class LeastSquares:
                 residual = (y_validation - self.mean_) / self.scale_ - model.predict(X_validation)
                 errors.append(float(np.mean(residual**2)))
                 models.append(model)
-        best = int(np.argmin(errors))
-        self.model_ = models[best]
+            best = int(np.argmin(errors))
+            everything = np.concatenate([y, y_validation])
+            self.model_ = models[best].fit(
+                np.vstack([X, X_validation]), (everything - self.mean_) / self.scale_
+            )
         self.width_ = self.scale_ * errors[best] ** 0.5
         return self
 

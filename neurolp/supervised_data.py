@@ -20,6 +20,7 @@ from neurolp.data import (
     select_columns,
 )
 from neurolp.errors import DataError
+from neurolp.problems_conditional import bimodal_log_density, sample_bimodal
 
 Array = npt.NDArray[Any]
 
@@ -49,6 +50,14 @@ class SupervisedSplit:
     classification: bool
     log_density: Any = None
 
+    @property
+    def learned(self) -> tuple[Array, Array]:
+        """Conditions and targets of training and validation rows together."""
+        return (
+            np.vstack([self.X_train, self.X_validation]),
+            np.concatenate([self.y_train, self.y_validation]),
+        )
+
     def limited(self, max_rows: int) -> SupervisedSplit:
         """The same with at most ``max_rows`` training rows, and a third as many for validation."""
         v = max(max_rows // 3, 1)
@@ -71,8 +80,8 @@ def load_supervised(name: str, *, n_points: int = 1000, split_seed: int = 0) -> 
     """A named problem.
 
     * ``bimodal``: y given x has two branches of changing weight and width (see
-      :func:`neurolp.problems.bimodal`); ``n_points`` are drawn, of which a fifth is for validation,
-      and 5,000 for the test;
+      :func:`neurolp.problems_conditional.sample_bimodal`); ``n_points`` are drawn by
+      ``default_rng(split_seed)``, of which a fifth is for validation, and 5,000 for the test;
     * ``diabetes``: progression of the disease given ten measurements (442 rows);
     * ``digits``: which digit, given 64 pixels (1,797 rows).
 
@@ -80,6 +89,11 @@ def load_supervised(name: str, *, n_points: int = 1000, split_seed: int = 0) -> 
     """
     from sklearn import datasets
 
+    if name == "bimodal":
+        X, y = sample_bimodal(n_points + _TEST_POINTS, np.random.default_rng(split_seed))
+        a, b = int(0.8 * n_points), n_points
+        parts = (X[:a], y[:a], X[a:b], y[a:b], X[b:], y[b:])
+        return SupervisedSplit(name, *parts, ("x",), "y", False, bimodal_log_density)
     if name == "diabetes":
         bunch = datasets.load_diabetes(scaled=False)
         return _cut(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from neurolp.simulation import Progress
 
 
+_FILE_WIDTH = 120  # of tables, where no terminal has a say
+
+
 @contextlib.contextmanager
 def brain_progress(max_time: int, unit: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar on a terminal, one line per unit of time otherwise, nothing when quiet."""
@@ -72,11 +75,13 @@ def step_progress(quiet: bool) -> Iterator[Callable[[Step], None]]:
 
 def print_tables(tables: Iterable[ClosingTable]) -> None:
     """The closing tables of an experiment: names to the left, numbers to the right."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     for closing in tables:
         table = Table()
         for k, column in enumerate(closing.columns):
-            table.add_column(column, justify="right" if k else "left")
+            cells = [row[k] for row in closing.rows]
+            numbers = any(cell[:1].isdigit() or cell[:1] in ("+", "-") for cell in cells if cell)
+            table.add_column(column, justify="right" if k and numbers else "left")
         for row in closing.rows:
             table.add_row(*row)
         console.print(closing.title, soft_wrap=True)

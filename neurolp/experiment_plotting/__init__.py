@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from neurolp.experiment_plotting import general_purpose, principle
+from neurolp.experiment_plotting import general_purpose, principle, supervised
 from neurolp.experiment_plotting.general_purpose import plot_gains, plot_maps
 from neurolp.experiment_plotting.principle import (
     plot_cost_of_ignorance,
@@ -16,20 +16,36 @@ from neurolp.experiment_plotting.principle import (
     plot_losses,
     plot_surprise_of_symbols,
 )
+from neurolp.experiment_plotting.supervised import (
+    plot_conditions,
+    plot_input_scores,
+    plot_intervals,
+    plot_pit,
+    plot_reliability,
+)
 from neurolp.trajectory.reader import Trajectory
 
 __all__ = [
     "pictures",
+    "plot_conditions",
     "plot_cost_of_ignorance",
     "plot_cost_of_losses",
     "plot_frequencies",
     "plot_gains",
+    "plot_input_scores",
+    "plot_intervals",
     "plot_losses",
     "plot_maps",
+    "plot_pit",
+    "plot_reliability",
     "plot_surprise_of_symbols",
 ]
 
-_DRAW = {"principle": principle.draw, "general_purpose": general_purpose.draw}
+_DRAW = {
+    "principle": principle.draw,
+    "supervised": supervised.draw,
+    "general_purpose": general_purpose.draw,
+}
 
 
 def pictures(trajectory: Trajectory) -> dict[str, Figure]:
