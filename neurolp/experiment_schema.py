@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from neurolp.data import DATA_NAMES
+from neurolp.problems_1d import PROBLEMS
 from neurolp.schema import Section, Seed, Text
 
 
@@ -64,6 +65,17 @@ class GeneralPurposeConfiguration(ExperimentConfiguration):
     max_rows: int = Field(default=2000, ge=10)
 
 
+class UnivariateConfiguration(ExperimentConfiguration):
+    """``experiment = "univariate"``: densities of one variable whose truth is known."""
+
+    experiment: Literal["univariate"]
+    problems: list[Literal[tuple(PROBLEMS)]] = Field(  # type: ignore[valid-type]  # as in schema.py
+        default=["trimodal", "uniform", "gamma"], min_length=1
+    )
+    sizes: list[Annotated[int, Field(ge=10)]] = Field(default=[50, 200, 1000], min_length=1)
+    n_seeds: PositiveInt = 3
+
+
 class TableSection(Section):
     """``[table]``: a table of one's own; see ``neurolp.supervised_data.load_supervised_table``."""
 
@@ -87,6 +99,7 @@ class SupervisedConfiguration(ExperimentConfiguration):
 
 EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {
     "principle": PrincipleConfiguration,
+    "univariate": UnivariateConfiguration,
     "supervised": SupervisedConfiguration,
     "general_purpose": GeneralPurposeConfiguration,
 }

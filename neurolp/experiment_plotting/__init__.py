@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from neurolp.experiment_plotting import general_purpose, principle, supervised
+from neurolp.experiment_plotting import general_purpose, principle, supervised, univariate
 from neurolp.experiment_plotting.general_purpose import plot_gains, plot_maps
 from neurolp.experiment_plotting.principle import (
     plot_cost_of_ignorance,
@@ -23,6 +23,11 @@ from neurolp.experiment_plotting.supervised import (
     plot_pit,
     plot_reliability,
 )
+from neurolp.experiment_plotting.univariate import (
+    plot_densities,
+    plot_distribution,
+    plot_divergence,
+)
 from neurolp.trajectory.reader import Trajectory
 
 __all__ = [
@@ -30,6 +35,9 @@ __all__ = [
     "plot_conditions",
     "plot_cost_of_ignorance",
     "plot_cost_of_losses",
+    "plot_densities",
+    "plot_distribution",
+    "plot_divergence",
     "plot_frequencies",
     "plot_gains",
     "plot_input_scores",
@@ -43,6 +51,7 @@ __all__ = [
 
 _DRAW = {
     "principle": principle.draw,
+    "univariate": univariate.draw,
     "supervised": supervised.draw,
     "general_purpose": general_purpose.draw,
 }
