@@ -18,7 +18,14 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, OnlineBrain, load_brain
+    from neurolp.estimators import (
+        BoundedBrain,
+        BrainDensity,
+        LinearBrain,
+        MonotoneDensity,
+        OnlineBrain,
+        load_brain,
+    )
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -33,6 +40,7 @@ __all__ = [
     "FormatError",
     "LabelledArray",
     "LinearBrain",
+    "MonotoneDensity",
     "NetworkError",
     "NeurolpError",
     "OnlineBrain",
@@ -52,6 +60,7 @@ _HOMES = {
     "BrainDensity": "estimators",
     "LabelledArray": "trajectory.reader",
     "LinearBrain": "estimators",
+    "MonotoneDensity": "estimators",
     "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",

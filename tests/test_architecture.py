@@ -24,11 +24,12 @@ LAYERS = [
         "neurolp.training",
     },
     {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},
-    {"neurolp.brain", "neurolp.trajectory"},
+    {"neurolp.brain", "neurolp.differentiation", "neurolp.trajectory"},
     {
         "neurolp.kernels",
         "neurolp.principle",
         "neurolp.problems",
+        "neurolp.problems_1d",
         "neurolp.errors",
         "neurolp.defects",
     },

@@ -1,4 +1,4 @@
-"""scikit-learn faces of the brains."""
+"""scikit-learn faces of the brains, and of the other models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from neurolp.estimators.base import Brain
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
 from neurolp.trajectory.reader import open_trajectory
@@ -20,6 +21,7 @@ __all__ = [
     "Brain",
     "BrainDensity",
     "LinearBrain",
+    "MonotoneDensity",
     "OnlineBrain",
     "load_brain",
 ]

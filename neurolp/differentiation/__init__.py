@@ -1,0 +1,1 @@
+"""Normalisation by differentiation: the density is the derivative of a monotone network."""
