@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ConditionalClassifier,
         ConditionalDensity,
         LinearBrain,
+        MonotoneDensity,
         OnlineBrain,
         load_brain,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "FormatError",
     "LabelledArray",
     "LinearBrain",
+    "MonotoneDensity",
     "NetworkError",
     "NeurolpError",
     "OnlineBrain",
@@ -64,6 +66,7 @@ _HOMES = {
     "ConditionalDensity": "estimators",
     "LabelledArray": "trajectory.reader",
     "LinearBrain": "estimators",
+    "MonotoneDensity": "estimators",
     "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",

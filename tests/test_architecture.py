@@ -45,6 +45,7 @@ LAYERS = [
         "neurolp.provenance",
         "neurolp.quadrature",
         "neurolp.problems",
+        "neurolp.problems_1d",
         "neurolp.problems_conditional",
         "neurolp.errors",
         "neurolp.defects",
