@@ -1,4 +1,4 @@
-"""A problem of which the conditional density is known: two branches that cross, with unequal noise."""
+"""A problem whose conditional density is known: two branches that cross, with unequal noise."""
 
 from __future__ import annotations
 

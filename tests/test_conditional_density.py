@@ -12,7 +12,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from neurolp import ConditionalDensity, ConfigurationError, DataError, NeurolpError
 from neurolp.problems_conditional import bimodal_log_density, sample_bimodal
 
-QUICK = {"hidden": (16, 16), "decays": (1.0,), "n_members": 3, "rate": 0.01, "random_state": 0}
+QUICK = {
+    "hidden": (16, 16),
+    "decays": (1.0,),
+    "input_noise": (0.0,),
+    "n_members": 3,
+    "rate": 0.01,
+    "random_state": 0,
+}
 
 
 @parametrize_with_checks(
@@ -73,7 +80,9 @@ def test_quantile_inverts_pit_and_interval_is_two_of_them(bimodal):
     np.testing.assert_allclose(model.pit(X, model.inverse_pit(X, level)), level, atol=1e-9, rtol=0)
     interval = model.predict_interval(X, 0.8)
     assert interval.shape == (800, 2)
-    np.testing.assert_array_equal(interval, model.predict_quantile(X, [0.5 * (1 - 0.8), 0.5 * (1 + 0.8)]))
+    np.testing.assert_array_equal(
+        interval, model.predict_quantile(X, [0.5 * (1 - 0.8), 0.5 * (1 + 0.8)])
+    )
     assert abs(np.mean((interval[:, 0] < y) & (y < interval[:, 1])) - 0.8) < 0.05
     assert list(model.predict_quantile(X[:1], [0.0, 1.0])[0]) == [-np.inf, np.inf]
 
@@ -81,7 +90,10 @@ def test_quantile_inverts_pit_and_interval_is_two_of_them(bimodal):
 def test_pit_of_samples_is_uniform(bimodal):
     """Over 100 seeds, no more small p-values than there should be."""
     X, _, model = bimodal
-    p = [kstest(model.pit(X, model.sample(X, 1, random_state=s)[0]), "uniform").pvalue for s in range(100)]
+    p = [
+        kstest(model.pit(X, model.sample(X, 1, random_state=s)[0]), "uniform").pvalue
+        for s in range(100)
+    ]
     assert kstest(p, "uniform").pvalue > 1e-3
     assert model.sample(X[:7], 5, random_state=0).shape == (5, 7)
     assert np.array_equal(model.sample(X, 2, random_state=3), model.sample(X, 2, random_state=3))
@@ -110,9 +122,14 @@ def test_units_of_the_target_change_the_density_by_the_jacobian_only(bimodal):
     X, y, model = bimodal
     other = ConditionalDensity(**QUICK, bell=model.bell).fit(X, 1024 * y - 4096)
     np.testing.assert_allclose(
-        other.log_prob(X, 1024 * y - 4096), model.log_prob(X, y) - np.log(1024), rtol=1e-6, atol=1e-6
+        other.log_prob(X, 1024 * y - 4096),
+        model.log_prob(X, y) - np.log(1024),
+        rtol=1e-6,
+        atol=1e-6,
     )
-    np.testing.assert_allclose(other.predict(X), 1024 * model.predict(X) - 4096, rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(
+        other.predict(X), 1024 * model.predict(X) - 4096, rtol=1e-6, atol=1e-3
+    )
 
 
 def test_no_worse_than_a_ridge_with_gaussian_noise_where_that_is_the_truth():
@@ -125,12 +142,16 @@ def test_no_worse_than_a_ridge_with_gaussian_noise_where_that_is_the_truth():
 
 
 def test_several_targets_against_the_closed_form(pair):
-    X, y, A, C, model = pair
+    *_, A, C, model = pair
     rng = np.random.default_rng(4)
     X_new = rng.standard_normal((500, 2))
     y_new = X_new @ A.T + rng.standard_normal((500, 2)) @ np.linalg.cholesky(C).T
     error = y_new - X_new @ A.T
-    true = -0.5 * np.einsum("ni,ij,nj->n", error, np.linalg.inv(C), error) - np.log(2 * np.pi) - 0.5 * np.log(np.linalg.det(C))
+    true = (
+        -0.5 * np.einsum("ni,ij,nj->n", error, np.linalg.inv(C), error)
+        - np.log(2 * np.pi)
+        - 0.5 * np.log(np.linalg.det(C))
+    )
     log_prob = model.log_prob(X_new, y_new)
     assert np.mean(true - log_prob) < 0.06
     assert np.sqrt(np.mean((model.predict(X_new) - X_new @ A.T) ** 2)) < 0.25
@@ -181,8 +202,12 @@ def test_the_seed_decides_and_validation_rows_are_used():
     X, y = sample_bimodal(300, np.random.default_rng(0))
     a = ConditionalDensity(**QUICK).fit(X, y)
     assert np.array_equal(a.predict(X), ConditionalDensity(**QUICK).fit(X, y).predict(X))
-    assert not np.array_equal(a.predict(X), ConditionalDensity(**{**QUICK, "random_state": 1}).fit(X, y).predict(X))
-    b = ConditionalDensity(**QUICK).fit(X[:200], y[:200], X_validation=X[200:], y_validation=y[200:])
+    assert not np.array_equal(
+        a.predict(X), ConditionalDensity(**{**QUICK, "random_state": 1}).fit(X, y).predict(X)
+    )
+    b = ConditionalDensity(**QUICK).fit(
+        X[:200], y[:200], X_validation=X[200:], y_validation=y[200:]
+    )
     assert b.held_out_score_ == pytest.approx(b.score(X[200:], y[200:]), abs=1e-5)
     c = ConditionalDensity(**{**QUICK, "random_state": None}).fit(X, y)
     d = ConditionalDensity(**{**QUICK, "random_state": c.seed_}).fit(X, y)
@@ -204,7 +229,9 @@ def test_works_in_pipelines_searches_and_with_pandas():
     assert both.predict(frame).shape == (90, 2)
     pipeline = make_pipeline(StandardScaler(), ConditionalDensity(**{**QUICK, "max_epochs": 5}))
     assert np.all(np.isfinite(cross_val_score(pipeline, X, y, cv=3)))
-    search = GridSearchCV(ConditionalDensity(**{**QUICK, "max_epochs": 3}), {"n_components": [1, 3]}, cv=2)
+    search = GridSearchCV(
+        ConditionalDensity(**{**QUICK, "max_epochs": 3}), {"n_components": [1, 3]}, cv=2
+    )
     assert search.fit(X, y).best_params_["n_components"] in (1, 3)
 
 
@@ -214,8 +241,16 @@ X_GOOD, Y_GOOD = np.arange(20.0).reshape(10, 2), np.arange(10.0)
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
-        (np.where(X_GOOD == 3, np.nan, X_GOOD), Y_GOOD, "argument `X` must be finite, but contains NaN at row 1, column 1"),
-        (X_GOOD, np.where(Y_GOOD == 3, np.nan, Y_GOOD), "argument `y` must be finite, but contains NaN at row 3, column 0"),
+        (
+            np.where(X_GOOD == 3, np.nan, X_GOOD),
+            Y_GOOD,
+            "argument `X` must be finite, but contains NaN at row 1, column 1",
+        ),
+        (
+            X_GOOD,
+            np.where(Y_GOOD == 3, np.nan, Y_GOOD),
+            "argument `y` must be finite, but contains NaN at row 3, column 0",
+        ),
         (X_GOOD, np.where(Y_GOOD == 3, np.inf, Y_GOOD), "contains infinity at row 3"),
         (X_GOOD[:1], Y_GOOD[:1], "argument `X` must have at least 2 rows, but has n_samples = 1"),
         (X_GOOD, np.full(10, 7.0), r"argument `y` must vary, but column 0 is constant \(7\)"),

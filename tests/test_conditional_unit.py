@@ -19,7 +19,9 @@ from neurolp.differentiation.mixture_unit import (
 from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.perceptron_learning import Teaching, teach
 
-QUICK = Plan(hidden=(16,), decays=(1.0, 10.0), n_folds=3, teaching=Teaching(max_epochs=40))
+QUICK = Plan(
+    hidden=(16,), decays=(1.0, 10.0), noises=(0.0,), n_folds=3, teaching=Teaching(max_epochs=40)
+)
 
 
 def random_mixtures(bell, n=20, k=4, seed=0):
@@ -223,7 +225,9 @@ def test_no_member_ends_worse_than_it_began_and_decay_holds_it_at_the_start():
     loss = partial(mixture_loss, "normal")
     began = loss(shape.forward(start, x[None, 80:])[0], np.tile(t[80:], (2, 1)))[0].mean(axis=1)
     decay = np.array([0.1, 1e5])
-    taught = teach(shape, start, decay, loss, x, t, *rows, Teaching(max_epochs=50), rng)
+    taught = teach(
+        shape, start, decay, np.zeros(2), loss, x, t, *rows, Teaching(max_epochs=50), rng
+    )
     assert np.all(taught.losses <= began)
     weights = [
         np.concatenate([v[r].ravel() for v in shape.matrices(taught.parameters - start)])
@@ -236,7 +240,9 @@ def test_learns_what_a_ridge_cannot_and_is_the_same_again():
     rng = np.random.default_rng(10)
     x = rng.uniform(-2, 2, (600, 1))
     t = np.sin(2 * x[:, 0]) * 50 + 1000 + (1 + 4 * (x[:, 0] > 0)) * rng.standard_normal(600)
-    plan = Plan(hidden=(16, 16), decays=(1.0,), n_folds=3, teaching=Teaching(rate=0.01))
+    plan = Plan(
+        hidden=(16, 16), decays=(1.0,), noises=(0.0,), n_folds=3, teaching=Teaching(rate=0.01)
+    )
     unit = learn_conditional(x[:400], t[:400], plan, seed=0)
     again = learn_conditional(x[:400], t[:400], plan, seed=0)
     score = unit.log_prob(x[400:], t[400:])

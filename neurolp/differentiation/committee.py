@@ -1,4 +1,4 @@
-"""Committees: perceptrons of several strengths of decay and folds, averaged.
+"""Committees: perceptrons of several strengths of regularisation and folds, averaged.
 
 With folds, every row is validation for one member of each strength and training for the others.
 The strengths' shares w_c maximise the held-out likelihood of the average,
@@ -15,6 +15,7 @@ Source: Smyth and Wolpert, "Linearly combining density estimators via stacking",
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,16 @@ _EM_STEPS = 300
 
 @dataclass(frozen=True)
 class Plan:
-    """Hidden layers, strengths of decay, members of each, and how they are taught.
+    """Hidden layers, strengths of regularisation, members of each, and how they are taught.
 
+    A strength is one of ``decays`` with one of ``noises`` (see ``teach``).
     ``n_folds`` is the number of members of each strength: as many folds, or, where validation rows
     are given, that many beginnings.
     """
 
     hidden: tuple[int, ...] = (64, 64)
-    decays: tuple[float, ...] = (1.0, 10.0, 100.0)
+    decays: tuple[float, ...] = (1.0,)
+    noises: tuple[float, ...] = (0.0, 0.4)
     n_folds: int = 5
     teaching: Teaching = field(default_factory=Teaching)
     dtype: str = "float32"
@@ -46,11 +49,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Roles:
-    """Row numbers that each member learns from, and is judged by; ``decays`` (n_members,)."""
+    """Row numbers that each member learns from, and is judged by, and how it is regularised.
+
+    ``strength``, ``decay`` and ``noise`` (n_members,); members of one strength follow one another.
+    """
 
     train: list[Array]
     validation: list[Array]
-    decays: Array
+    strength: Array
+    decay: Array
+    noise: Array
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,9 @@ def assign(
             order = order[np.argsort(strata[order], kind="stable")]
         validation = [np.sort(order[k::n_folds]) for k in range(n_folds)]
         train = [np.setdiff1d(everything, rows) for rows in validation]
-    n = len(plan.decays)
-    return Roles(train * n, validation * n, np.repeat(plan.decays, len(train)))
+    pairs = np.array(list(product(plan.decays, plan.noises)))
+    strength = np.repeat(np.arange(len(pairs)), len(train))
+    return Roles(train * len(pairs), validation * len(pairs), strength, *pairs[strength].T)
 
 
 def gather(
@@ -114,7 +123,8 @@ def gather(
         taught = teach(
             shape,
             start.astype(plan.dtype),
-            roles.decays,
+            roles.decay,
+            roles.noise,
             loss,
             inputs,
             target,
@@ -153,14 +163,14 @@ def _held_out(
 
     Where members share their validation rows, that of the average of their probabilities.
     """
-    decays = list(dict.fromkeys(roles.decays))
+    n_strengths = int(roles.strength[-1]) + 1
     rows = np.unique(np.concatenate(roles.validation))
     place = np.empty(len(inputs), dtype=np.int64)
     place[rows] = np.arange(len(rows))
-    out = np.full((len(decays), len(rows)), -np.inf)
-    count = np.zeros((len(decays), len(rows)))
+    out = np.full((n_strengths, len(rows)), -np.inf)
+    count = np.zeros((n_strengths, len(rows)))
     for member, mine in enumerate(roles.validation):
-        c = decays.index(roles.decays[member])
+        c = roles.strength[member]
         outputs, _ = shape.forward(parameters[member : member + 1], inputs[None, mine])
         here = place[mine]
         out[c, here] = np.logaddexp(out[c, here], -loss(outputs, target[None, mine])[0][0])

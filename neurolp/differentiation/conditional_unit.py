@@ -85,7 +85,7 @@ def learn_conditional(
     plan: Plan,
     seed: int,
     *,
-    n_components: int = 8,
+    n_components: int = 6,
     bell: str = "normal",
     n_validation: int = 0,
 ) -> ConditionalUnit:

@@ -60,7 +60,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     hidden : sequence of int
         Units of the hidden layers; an empty one is logistic regression. This and what follows is
         for ``route="softmax"`` only, and as of ``ConditionalDensity``.
-    decays, n_members, rate, batch_size, max_epochs, patience
+    decays, input_noise, n_members, rate, batch_size, max_epochs, patience
         As of ``ConditionalDensity``.
     random_state : None, int or RandomState
         Seed; the one used is kept in ``seed_``.
@@ -105,10 +105,11 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         route: str = "softmax",
         density: Any = None,
         hidden: Sequence[int] = (128,),
-        decays: Sequence[float] = (0.1, 1.0),
+        decays: Sequence[float] = (0.1,),
+        input_noise: Sequence[float] = (0.0, 0.5),
         n_members: int = 5,
         rate: float = 3e-3,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         max_epochs: int = 500,
         patience: int = 20,
         random_state: Any = None,
@@ -117,6 +118,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.density = density
         self.hidden = hidden
         self.decays = decays
+        self.input_noise = input_noise
         self.n_members = n_members
         self.rate = rate
         self.batch_size = batch_size
@@ -154,7 +156,8 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(
-                f"argument `y` must have at least 2 classes, but has 1 class, {self.classes_[0]!r}"
+                "argument `y` must have at least 2 classes, but has 1 class, "
+                f"{self.classes_.tolist()[0]!r}"
             )
         validation = validation_rows(self, X_validation, y_validation)
         label_validation = self._known([] if validation is None else y_validation)
@@ -231,7 +234,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             few = int(np.argmin(count))
             raise DataError(
                 f"argument `y` must have at least {_FEWEST_ROWS} rows of each class for "
-                f"route='bayes', but has {count[few]} of class {self.classes_[few]!r}"
+                f"route='bayes', but has {count[few]} of class {self.classes_.tolist()[few]!r}"
             )
         rng = np.random.default_rng([self.seed_, 1])
         self.noise_width_ = self._grid(rows)
@@ -240,7 +243,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             validation = validation + self.noise_width_ * (rng.random(validation.shape) - 0.5)
         self.class_prior_ = count / len(label)
         self.densities_ = []
-        for c, name in enumerate(self.classes_):
+        for c, name in enumerate(self.classes_.tolist()):
             density = BrainDensity() if self.density is None else clone(self.density)
             if density.get_params().get("random_state", 0) is None:
                 density.set_params(random_state=int(rng.integers(2**31)))

@@ -45,8 +45,8 @@ def check_committee(parameters: dict[str, Any]) -> Plan:
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
     for name, (kind, low, high) in _RANGES.items():
-        if name in parameters:
-            value = parameters[name]
+        value = parameters.get(name)
+        if name in parameters and not (value is None and name == "batch_size"):
             if not _is_number(value, kind):
                 what = "an integer" if kind is Integral else "a number"
                 raise ConfigurationError(f"argument `{name}` must be {what}, but is {value!r}")
@@ -55,21 +55,21 @@ def check_committee(parameters: dict[str, Any]) -> Plan:
                     f"argument `{name}` must lie in [{low}, {high}], but is {value}"
                 )
     hidden = _numbers("hidden", parameters["hidden"], Integral, 1)
-    decays = _numbers("decays", parameters["decays"], Real, 0)
-    if not decays:
-        raise ConfigurationError("argument `decays` must have at least one value, but is empty")
+    strengths = []
+    for name in ("decays", "input_noise"):
+        values = _numbers(name, parameters[name], Real, 0)
+        if not values:
+            raise ConfigurationError(
+                f"argument `{name}` must have at least one value, but is empty"
+            )
+        strengths.append(tuple(dict.fromkeys(float(v) for v in values)))
     teaching = Teaching(
         rate=float(parameters["rate"]),
-        batch_size=int(parameters["batch_size"]),
+        batch_size=int(parameters["batch_size"] or 0),
         max_epochs=int(parameters["max_epochs"]),
         patience=int(parameters["patience"]),
     )
-    return Plan(
-        tuple(int(h) for h in hidden),
-        tuple(dict.fromkeys(float(a) for a in decays)),
-        int(parameters["n_members"]),
-        teaching,
-    )
+    return Plan(tuple(int(h) for h in hidden), *strengths, int(parameters["n_members"]), teaching)
 
 
 def _is_number(value: Any, kind: Any) -> bool:

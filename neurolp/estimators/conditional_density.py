@@ -55,12 +55,14 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
     hidden : sequence of int
         Units of the hidden layers; an empty one is a linear model.
     decays : sequence of float
-        Strengths of the pull to the start, in rows; ``n_members`` are learned with each, and mixed
-        by the held-out likelihood.
+        Strengths of the pull to the start: the inverse variances of a prior around it.
+    input_noise : sequence of float
+        Noise on the inputs while learning, in their standard deviations.
     n_members : int
-        Members with each strength, as many folds of the rows.
-    rate, batch_size : float, int
-        Step of a weight (Adam), and rows between two steps.
+        Members with each of ``decays`` and each of ``input_noise``, as many folds of the rows; what
+        share they get is decided by the held-out likelihood.
+    rate, batch_size : float, int or None
+        Step of a weight (Adam), and rows between two steps; None suits it to the table.
     max_epochs, patience : int
         A member stops after so many passes through its rows, or when ``patience`` of them brought
         no higher held-out likelihood.
@@ -101,13 +103,14 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
     def __init__(
         self,
         *,
-        n_components: int = 8,
+        n_components: int = 6,
         bell: str = "normal",
         hidden: Sequence[int] = (64, 64),
-        decays: Sequence[float] = (1.0, 10.0),
+        decays: Sequence[float] = (1.0,),
+        input_noise: Sequence[float] = (0.0, 0.4),
         n_members: int = 5,
         rate: float = 3e-3,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         max_epochs: int = 500,
         patience: int = 20,
         random_state: Any = None,
@@ -116,6 +119,7 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
         self.bell = bell
         self.hidden = hidden
         self.decays = decays
+        self.input_noise = input_noise
         self.n_members = n_members
         self.rate = rate
         self.batch_size = batch_size
