@@ -20,8 +20,9 @@ def candidate_orders(potential: Array) -> list[Array]:
     The given one, its reverse, and two that follow the correlations of the ranks: from the column
     most correlated with the others always to the one that is predicted best by those before; and
     the reverse of always going to the one that is predicted worst. The last two do not depend on
-    how the columns are numbered. Measured on breast_cancer (30 columns, test data): the given order
-    and those chosen from the four are worth the same, orders drawn at random 1.2 nats less.
+    how the columns are numbered, which matters where that says nothing: on two splits of
+    breast_cancer the validation log-likelihood is 2.3 nats in the given order, 1.9 in the one
+    chosen of the four, and 1.0 in orders drawn at random; on five splits the first two tie (3.6).
     """
     d, n = potential.shape
     given = np.arange(d)
