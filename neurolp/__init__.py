@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         LinearBrain,
         MonotoneDensity,
         OnlineBrain,
+        TriangularDensity,
         load_brain,
     )
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
@@ -52,6 +53,7 @@ __all__ = [
     "Recorder",
     "TextbookDefects",
     "Trajectory",
+    "TriangularDensity",
     "audit",
     "load_brain",
     "open_trajectory",
@@ -71,6 +73,7 @@ _HOMES = {
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
+    "TriangularDensity": "estimators",
     "audit": "auditing",
     "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",

@@ -11,6 +11,7 @@ from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
+from neurolp.estimators.triangular import TriangularDensity
 from neurolp.trajectory.reader import open_trajectory
 
 BRAINS: dict[str, type[Brain]] = {
@@ -27,6 +28,7 @@ __all__ = [
     "LinearBrain",
     "MonotoneDensity",
     "OnlineBrain",
+    "TriangularDensity",
     "load_brain",
 ]
 
