@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from neurolp.errors import DataError
 from neurolp.problems import PROBLEM_NAMES, sample_problem
+from neurolp.problems_1d import PROBLEMS
 
 Array = npt.NDArray[Any]
 
 TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
-DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES
+LINE_NAMES = tuple(PROBLEMS)
+DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES + LINE_NAMES
 
 _DEQUANTISATION_SEED = 12345
 _MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
@@ -58,7 +60,7 @@ def load_data(
     Rows are permuted by ``default_rng(split_seed)`` and cut 60 / 20 / 20. Before that, discrete
     columns get uniform noise from ``default_rng(12345)``: digits k + U(0, 1), other columns
     plus U(-s/2, s/2) with s the coarsest power of ten on whose grid the whole column lies (none if
-    finer than 1e-6). The two-dimensional problems are drawn by ``default_rng(split_seed)``: 10,000
+    finer than 1e-6). Problems of known density are drawn by ``default_rng(split_seed)``: 10,000
     training, 2,000 validation and 10,000 test points.
 
     Parameters
@@ -83,8 +85,12 @@ def load_data(
     """
     if (name is None) == (file is None):
         raise DataError("data must be given by exactly one of `name` and `file`")
-    if name is not None and name in PROBLEM_NAMES:
-        points = sample_problem(name, 22_000, np.random.default_rng(split_seed))
+    if name is not None and name in PROBLEM_NAMES + LINE_NAMES:
+        rng = np.random.default_rng(split_seed)
+        if name in LINE_NAMES:
+            points = PROBLEMS[name].sample(22_000, rng)[:, None]
+        else:
+            points = sample_problem(name, 22_000, rng)
         d = points.shape[1]
         names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
         points, names = select_columns(points, names, columns, name)

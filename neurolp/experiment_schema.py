@@ -50,7 +50,7 @@ GENERAL_DATA = (
     "diabetes",
     "two_moons",
     "checkerboard",
-    "eight_gaussians",
+    "gamma",
 )
 
 

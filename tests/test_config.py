@@ -110,6 +110,10 @@ DATA = '[data]\nname = "wine"\n'
         ('experiment = "principle"\nprobabilities = [0.5, -0.5]\n', "key 'probabilities.1': .*but is -0.5"),
         ('experiment = "general_purpose"\nestimator = "brian"\n', "key 'estimator': .*but is 'brian'"),
         ('experiment = "general_purpose"\ndata = ["wines"]\n', "key 'data.0': .*but is 'wines'"),
+        ('experiment = "univariate"\nsizes = [5]\n', "key 'sizes.0': .*but is 5"),
+        ('experiment = "univariate"\nproblems = ["claws"]\n', "key 'problems.0': .*but is 'claws'"),
+        ('experiment = "supervised"\n[table]\nfile = "x.csv"\n', "key 'table.target' is missing"),
+        ('experiment = "supervised"\n[table]\nfile = "x.csv"\ntarget = "y"\ntaks = "r"\n', "unknown key 'table.taks', the nearest valid key is 'table.task'"),
         ('experiment = "general_purpose"\n[brain]\ngain = true\n', "unknown key 'brain'"),
     ],
 )  # fmt: skip

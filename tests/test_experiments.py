@@ -160,3 +160,68 @@ def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     assert process.returncode == 130
     assert stderr == "neurolp: interrupted, nothing was written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["long.toml"]
+
+
+def test_univariate_learns_the_densities(tmp_path):
+    text = 'experiment = "univariate"\nproblems = ["trimodal", "gamma"]\nsizes = [200, 50]\nn_seeds = 2\n'
+    file, tables, drawn = done(tmp_path, text)
+    kl = file["kl"]
+    assert kl.dims == ("problem", "size", "seed", "estimator")
+    assert list(kl.coords["size"]) == [50, 200]
+    assert kl.values.min() > 0
+    small, large = kl.sel(estimator="MonotoneDensity").values.mean(axis=(0, 2))
+    assert large < small < 0.3
+    np.testing.assert_allclose(file["total"].values, 1, atol=1e-8)
+    # y runs from 0 to 1, and its slope is the density.
+    y, density = file["distribution"].values, file["density"].sel(estimator="MonotoneDensity")
+    assert np.all(np.diff(y, axis=-1) >= 0)
+    step = np.diff(file["grid"].values, axis=-1)[:, None]
+    slope = np.diff(y, axis=-1) / step
+    middle = (density.values[..., 1:] + density.values[..., :-1]) / 2
+    assert np.mean(np.abs(slope - middle)) < 0.01 * middle.mean()
+    assert len(tables[0].rows) == 4
+    assert set(drawn) == {"densities", "distributions", "divergence"}
+
+
+def test_supervised_knows_more_than_the_mean(tmp_path):
+    text = 'experiment = "supervised"\nproblems = ["bimodal"]\nn_points = 300\n'
+    file, tables, drawn = done(tmp_path, text)
+    score = file["regression_log_prob"].sel(regression="bimodal")
+    density, squares = score.values
+    truth = file["regression_true_log_prob"].values[0]
+    assert squares + 0.4 < density < truth
+    assert file["pit_counts"].values.sum() == 2 * 5000
+    known = file["map_density"].sel(map="bimodal").sel(map_model="true")
+    step = np.diff(file["map_target"].values[0]).mean()
+    # Of the true density some lies beyond the targets seen.
+    assert np.all(known.values.sum(axis=0) * step < 1.01)
+    assert [row[1] for row in tables[0].rows] == [
+        "conditional density",
+        "least squares",
+        "the truth",
+    ]
+    assert set(drawn) == {"bimodal_densities"}
+
+
+def test_supervised_on_a_table_of_ones_own_with_labels_in_words(tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(["cat", "dog"], 60)
+    size = rng.normal(np.where(kinds == "cat", 1.0, 4.0), 0.5)
+    weight = rng.normal(size, 1.0)
+    rows = [f"{a},{b},{kind}" for a, b, kind in zip(size, weight, kinds, strict=True)]
+    (tmp_path / "pets.csv").write_text("\n".join(["size,weight,kind", *rows]) + "\n")
+    text = 'experiment = "supervised"\n[table]\nfile = "pets.csv"\ntarget = "kind"\n'
+    file, tables, drawn = done(tmp_path, text)
+    assert list(file["log_loss"].coords["classification"]) == ["pets"]
+    assert np.all(file["accuracy"].values > 0.8)
+    assert "regression_log_prob" not in file
+    assert len(tables) == 2
+    assert set(drawn) == {"pets_labels"}
+    # Another column of the same table is a number: a regression, with two conditions.
+    settings = ("table.target=weight", 'table.columns=["size"]')
+    file, tables, drawn = done(tmp_path, text, *settings)
+    assert list(file["map_density"].coords["map"]) == ["pets"]
+    assert np.isnan(file["map_density"].sel(map_model="true").values).all()
+    assert set(drawn) == {"pets_densities"}
+    with pytest.raises(DataError, match="no column 'colour' among size, weight, kind"):
+        done(tmp_path, text, "table.target=colour")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from neurolp.baselines import gaussian, gaussian_mixture
 from neurolp.data import DataSplit, load_data
 from neurolp.errors import DataError
-from neurolp.estimators import BrainDensity
+from neurolp.estimators import BrainDensity, TriangularDensity
 from neurolp.experiment_schema import GENERAL_DATA, GeneralPurposeConfiguration
 from neurolp.experiments.running import ClosingTable, Observer, watched
 from neurolp.trajectory.format import Contents
@@ -25,7 +25,7 @@ from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
-_ESTIMATORS: dict[str, type[Any]] = {"brain": BrainDensity}
+_ESTIMATORS: dict[str, type[Any]] = {"brain": BrainDensity, "triangular": TriangularDensity}
 _MODELS = ("estimator", "Gaussian", "Gaussian mixture")
 _MAP_SIZE = 120
 

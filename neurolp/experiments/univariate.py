@@ -87,10 +87,21 @@ def run(configuration: UnivariateConfiguration, observe: Observer) -> Contents:
     out.add("grid", ("problem", "point"), grid, "x", "where the densities below are evaluated")
     truth = [np.exp(PROBLEMS[name].log_density(x)) for name, x in zip(problems, grid, strict=True)]
     out.add("true_density", ("problem", "point"), truth, "1/x", "density of the source")
-    dims = ("problem", "size", "estimator", "point")
-    out.add("density", dims, density, "1/x", "densities learned, first seed")
-    dims = ("problem", "size", "point")
-    out.add("distribution", dims, distribution, "1", "y(x) of the MonotoneDensity, first seed")
+    of_problem = ("problem", "size")
+    out.add(
+        "density",
+        (*of_problem, "estimator", "point"),
+        density,
+        "1/x",
+        "densities learned, first seed",
+    )
+    out.add(
+        "distribution",
+        (*of_problem, "point"),
+        distribution,
+        "1",
+        "y(x) of the MonotoneDensity, first seed",
+    )
     out.add("sample", ("problem", "draw"), sample, "x", "values of the first seed")
     return out
 
