@@ -244,3 +244,13 @@ def mixture_step(energy, rows, prior_rows, variance):
         for j in range(k)
     ]
     return (count + 1) / (n + k), means, np.array(covariances)
+
+
+def unit_loss(u, counts, log_w, m, s):
+    """-sum_n c_n log sum_k w_k S'((u_n - m_k) / s_k) / s_k, the weights made to sum to 1."""
+    w = np.exp(log_w) / np.exp(log_w).sum()
+    total = 0.0
+    for x, c in zip(u, counts, strict=True):
+        z = (x - m) / s
+        total -= c * np.log(np.sum(w / s * np.exp(-z * z / 2)) / np.sqrt(2 * np.pi))
+    return total
