@@ -119,8 +119,11 @@ class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
                     f"but contains {outside[0]:g}"
                 )
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, scale = float(x.mean()), float(x.std())
-        if not np.isfinite(scale):
+            mean = float(x.mean())
+            spread = float(np.abs(x - mean).max()) or 1.0  # squares of tiny values vanish
+            scale = spread * float(((x - mean) / spread).std())
+            finite = np.isfinite(np.square(scale))
+        if not finite:
             raise DataError(
                 f"argument `X` must have a finite variance, but has values up to {abs(x).max():g}"
             )
@@ -213,7 +216,7 @@ class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
+        tags.input_tags.two_d_array = False  # one column at most
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
@@ -265,7 +268,7 @@ def _numbers(x: Any, name: str) -> Array:
     x = np.asarray(x, dtype=np.float64)
     if np.any(np.isnan(x)):
         raise DataError(f"argument `{name}` must be a number, but contains NaN")
-    return x
+    return np.asarray(x)
 
 
 def _parse_support(support: Any) -> tuple[float, float] | None:
