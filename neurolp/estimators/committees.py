@@ -45,7 +45,7 @@ def check_committee(parameters: dict[str, Any]) -> Plan:
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
     for name, (kind, low, high) in _RANGES.items():
-        value = parameters.get(name)
+        value: Any = parameters.get(name)
         if name in parameters and not (value is None and name == "batch_size"):
             if not _is_number(value, kind):
                 what = "an integer" if kind is Integral else "a number"
