@@ -112,7 +112,7 @@ def mixture_density_network(X: Array, y: Array, X_test: Array, y_test: Array, se
 
 
 def split(X: Array, y: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Rows to fit, their targets, test rows, their targets, and the training rows among the first."""
+    """Rows to fit and their targets, test rows and theirs; numbers of the 60 % to scale by."""
     order = np.random.default_rng(0).permutation(len(X))
     train, fit, test = (
         order[: int(0.6 * len(X))],

@@ -45,7 +45,7 @@ def check_committee(parameters: dict[str, Any]) -> Plan:
                 f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
             )
     for name, (kind, low, high) in _RANGES.items():
-        value = parameters.get(name)
+        value: Any = parameters.get(name)
         if name in parameters and not (value is None and name == "batch_size"):
             if not _is_number(value, kind):
                 what = "an integer" if kind is Integral else "a number"
@@ -69,7 +69,13 @@ def check_committee(parameters: dict[str, Any]) -> Plan:
         max_epochs=int(parameters["max_epochs"]),
         patience=int(parameters["patience"]),
     )
-    return Plan(tuple(int(h) for h in hidden), *strengths, int(parameters["n_members"]), teaching)
+    return Plan(
+        hidden=tuple(int(h) for h in hidden),
+        decays=strengths[0],
+        noises=strengths[1],
+        n_folds=int(parameters["n_members"]),
+        teaching=teaching,
+    )
 
 
 def _is_number(value: Any, kind: Any) -> bool:
