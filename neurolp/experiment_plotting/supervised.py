@@ -61,6 +61,9 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
             title=f"{model}: 90 % covers {float(covered.values):.1%}", xlabel="test row, by median"
         )
         ax.margins(x=0.01)
+    limits = np.array([ax.get_ylim() for ax in axes])
+    for ax in axes:  # one scale, whoever made the Axes
+        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
     axes[0].set_ylabel("target")
     axes[0].legend(frameon=False, fontsize="small", loc="upper left")
     return axes
@@ -152,7 +155,6 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
             plot_pit(file, problem, axes[n])
         else:
             axes = figure(f"{problem}_intervals", 13, 4.2).subplots(1, 3)
-            axes[1].sharey(axes[0])
             plot_intervals(file, problem, axes[:2])
             plot_pit(file, problem, axes[2])
     for problem in _names(file, "log_loss", "classification"):
