@@ -66,12 +66,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Progress:
-    """What an observer is told after each slice: surprise in nats by population, and the best."""
+    """What an observer is told after each slice: surprise in nats by population, and the best.
+
+    ``stage`` is empty while slices or epochs are counted; work that follows says what it is.
+    """
 
     time: int
     surprise: dict[str, float]
     best_time: int
     elapsed: float
+    stage: str = ""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class BrainDensity(Brain):
         recorder : Recorder, optional
             What to keep of the simulation; surprise, losses and a few frames by default.
         observe : callable, optional
-            Called with a ``Progress`` after every slice.
+            Called with a ``Progress`` after every slice, and when tuning and readouts begin.
 
         Raises
         ------
@@ -268,9 +268,17 @@ class BrainDensity(Brain):
         self.interrupted_ = outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
+
+        def announce(stage: str) -> None:
+            now = {name: values[-1] for name, values in self.recorder_.surprise.items()}
+            time = len(self.network_.slices)
+            observe(Progress(time, now, self.n_slices_, outcome.elapsed, stage))
+
         if self.fine_tune is not None and self.n_slices_ > 0:
+            announce("tuning all slices together")
             self._tune(self._present(rows), self._present(validation))
         if self._learns_energy():
+            announce("learning the readouts")
             self._read_out(self._present(rows).potential, self._present(validation).potential)
         return self
 
