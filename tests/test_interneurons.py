@@ -6,14 +6,13 @@ import pytest
 from neurolp import BrainDensity, ConfigurationError, NetworkError, audit
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.interneurons import Interneurons, draw_interneurons
+from neurolp.problems import sample_problem
 from tests.networks import random_network
 
 
 def product_table(n, seed=0):
     """The third column is the product of the others and noise: no sum of functions of each."""
-    x = np.random.default_rng(seed).standard_normal((n, 3))
-    x[:, 2] = x[:, 0] * x[:, 1] + 0.3 * x[:, 2]
-    return x
+    return sample_problem("interaction", n, np.random.default_rng(seed))
 
 
 def test_a_node_hears_how_its_sources_stand_together():
