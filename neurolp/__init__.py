@@ -18,7 +18,14 @@ if TYPE_CHECKING:
         NeurolpError,
         OutputError,
     )
-    from neurolp.estimators import BoundedBrain, BrainDensity, LinearBrain, OnlineBrain, load_brain
+    from neurolp.estimators import (
+        BoundedBrain,
+        BrainDensity,
+        LinearBrain,
+        OnlineBrain,
+        TriangularDensity,
+        load_brain,
+    )
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -40,6 +47,7 @@ __all__ = [
     "Recorder",
     "TextbookDefects",
     "Trajectory",
+    "TriangularDensity",
     "audit",
     "load_brain",
     "open_trajectory",
@@ -56,6 +64,7 @@ _HOMES = {
     "Recorder": "trajectory.recorder",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
+    "TriangularDensity": "estimators",
     "audit": "auditing",
     "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",

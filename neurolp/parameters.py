@@ -24,6 +24,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _OPTIONAL = ("n_threads", "spline_intervals", "horizon", "batch_size")
 # Lowest and highest values, and whether they are integers.
 _RANGES: dict[str, tuple[float, float, bool]] = {
+    "max_layers": (0, np.inf, True),
     "max_slices": (0, np.inf, True),
     "patience": (1, np.inf, True),
     "n_threads": (1, np.inf, True),
@@ -66,7 +67,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
                 f"argument `{name}` must be True or False, but is {parameters[name]!r}"
             )
     try:
-        [float(t) for t in parameters["synapse_thresholds"]]
+        [float(t) for t in parameters.get("synapse_thresholds", ())]
     except (TypeError, ValueError):
         raise ConfigurationError(
             f"argument `synapse_thresholds` must be a sequence of numbers, "

@@ -253,3 +253,20 @@ def mixture_step(energy, rows, prior_rows, variance):
         for j in range(k)
     ]
     return (count + 1) / (n + k), means, np.array(covariances)
+
+
+def mixture_conditional(energy, i, u):
+    """P(u_i' <= u_i | u_1 .. u_i-1) and its density, conditioning every component by itself."""
+    from scipy.stats import multivariate_normal, norm
+
+    weight, density, below = 0.0, 0.0, 0.0
+    for pi, mean, factor in zip(energy.weights, energy.means, energy.factors, strict=True):
+        sigma = factor @ factor.T
+        k = sigma[i, :i] @ np.linalg.inv(sigma[:i, :i])
+        m = mean[i] + k @ (u[:i] - mean[:i])
+        s = np.sqrt(sigma[i, i] - k @ sigma[:i, i])
+        gate = pi * (multivariate_normal(mean[:i], sigma[:i, :i]).pdf(u[:i]) if i else 1.0)
+        weight += gate
+        density += gate * norm(m, s).pdf(u[i])
+        below += gate * norm(m, s).cdf(u[i])
+    return density / weight, below / weight

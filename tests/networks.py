@@ -88,6 +88,8 @@ def plain_network(*arguments, **settings):
 def random_connectivity(rng, n_nodes, kind):
     if kind == "full":
         return Connectivity.full(n_nodes)
+    if kind == "triangular":
+        return Connectivity.from_array(np.tril(np.ones((n_nodes, n_nodes), dtype=bool), -1))
     edges = rng.random((n_nodes, n_nodes)) < 0.4
     np.fill_diagonal(edges, False)
     return Connectivity.from_array(sparse.coo_array(edges) if kind == "sparse" else edges)

@@ -24,7 +24,7 @@ LAYERS = [
         "neurolp.training",
     },
     {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},
-    {"neurolp.brain", "neurolp.trajectory"},
+    {"neurolp.brain", "neurolp.differentiation", "neurolp.trajectory"},
     {
         "neurolp.kernels",
         "neurolp.principle",

@@ -43,8 +43,13 @@ def learn_readouts(
     validation: Array,
     seed: int,
     n_threads: int | None = None,
+    *,
+    ordered: bool = False,
 ) -> tuple[Readout, ...]:
     """Learn readouts of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
+
+    With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
+    single Gaussians at time 0 take part.
 
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
@@ -62,6 +67,9 @@ def learn_readouts(
         most = max(len([k for k in _COMPONENTS if k <= train.shape[1] / 3]) - 1, 0)
         if train.shape[1] < 3 * _COMPONENTS[0]:
             return (plain,)
+        if ordered:
+            for rows in _PRIOR_ROWS:
+                search.add(Readout(0, 1.0, search.mixture(0, 1, rows)))
         start = (min(first, most), _FIRST_PRIOR)
         ranked = sorted(times, key=lambda t: -search.visit(t, *start))
         best = search.climb(ranked[0], *start, most)
@@ -69,7 +77,7 @@ def learn_readouts(
             search.visit(time, *best)
         if 1 < network.n_nodes <= _MOST_NODES_OF_TREES:
             for time in sorted({0, ranked[0]}):
-                search.add(Readout(time, 1.0, search.tree(time)))
+                search.add(Readout(time, 1.0, search.tree(time, ordered)))
         return search.stacked()
 
 
@@ -97,7 +105,8 @@ class _Search:
         """Score of one mixture, fitted when it is asked for the first time."""
         key = (time, components, prior)
         if key not in self.score:
-            self.score[key] = self.add(Readout(time, 1.0, self._fit(*key)))
+            energy = self.mixture(time, _COMPONENTS[components], _PRIOR_ROWS[prior])
+            self.score[key] = self.add(Readout(time, 1.0, energy))
         return self.score[key]
 
     def climb(self, time: int, components: int, prior: int, most: int) -> tuple[int, int]:
@@ -112,9 +121,20 @@ class _Search:
                 return here
             here, score = best, self.visit(time, *best)
 
-    def tree(self, time: int) -> TreeEnergy:
+    def mixture(self, time: int, n_components: int, prior_rows: float) -> MixtureEnergy:
+        """A mixture fitted at ``time``; ``prior_rows`` per node."""
+        return fit_mixture(
+            self._at(time)[1],
+            n_components,
+            prior_rows * self.network.n_nodes,
+            self.seed % 2**32,
+            scale=self.network.base_density.std,
+        )
+
+    def tree(self, time: int, ordered: bool) -> TreeEnergy:
         """A Chow-Liu tree fitted at ``time``."""
-        return fit_tree(self.network.base_density, self._at(time)[1].astype(np.float64))
+        potential = self._at(time)[1].astype(np.float64)
+        return fit_tree(self.network.base_density, potential, ordered=ordered)
 
     def stacked(self) -> tuple[Readout, ...]:
         """The candidates with their maximum-likelihood weights, light ones left out."""
@@ -128,16 +148,6 @@ class _Search:
         return tuple(
             Readout(self.readouts[i].time, float(w), self.readouts[i].energy)
             for i, w in zip(chosen, weights, strict=True)
-        )
-
-    def _fit(self, time: int, components: int, prior: int) -> MixtureEnergy:
-        train = self._at(time)[1]
-        return fit_mixture(
-            train,
-            _COMPONENTS[components],
-            _PRIOR_ROWS[prior] * self.network.n_nodes,
-            self.seed % 2**32,
-            scale=self.network.base_density.std,
         )
 
     def _at(self, time: int) -> tuple[int, Array, Array, Array]:

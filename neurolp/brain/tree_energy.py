@@ -82,12 +82,13 @@ class TreeEnergy:
         return out
 
 
-def fit_tree(base: BaseDensity, potential: Array) -> TreeEnergy:
+def fit_tree(base: BaseDensity, potential: Array, *, ordered: bool = False) -> TreeEnergy:
     """Fit to potentials (n_nodes, n_trajectories): the spanning tree of largest gain, its gates.
 
     The gain of a gate is that of the evidence of the node's ranks in 16 levels (Dirichlet prior
     1/2) when the rows are divided by the bins of the parent; bins are cut one in two as long as
-    that gains more than log n.
+    that gains more than log n. Where the tree is ``ordered``, a node has the best parent among the
+    nodes before it.
     """
     n_nodes = len(potential)
     ranks = potential.argsort(axis=1).argsort(axis=1)
@@ -96,14 +97,16 @@ def fit_tree(base: BaseDensity, potential: Array) -> TreeEnergy:
         (i, j): _cut(potential[j], levels[i])
         for i in range(n_nodes)
         for j in range(n_nodes)
-        if i != j
+        if i != j and (j < i or not ordered)
     }
-    # Prim's algorithm; the root is the parent of the best gate.
-    root = max(gates, key=lambda ij: gates[ij][0])[1] if gates else 0
+    # Prim's algorithm; the root is the parent of the best gate. In an ordered tree all nodes before
+    # the next one are placed.
+    root = max(gates, key=lambda ij: gates[ij][0])[1] if gates and not ordered else 0
     nodes = [GatedNode(root, -1, np.empty(0), (grow_receptor(base, potential[root]),))]
     placed = [root]
     while len(placed) < n_nodes:
-        open_gates = [(i, j) for i, j in gates if i not in placed and j in placed]
+        next_ = [len(placed)] if ordered else [i for i in range(n_nodes) if i not in placed]
+        open_gates = [(i, j) for i, j in gates if i in next_ and j in placed]
         i, j = max(open_gates, key=lambda ij: gates[ij][0])
         edges = gates[i, j][1]
         bins = np.searchsorted(edges, potential[j], side="right")

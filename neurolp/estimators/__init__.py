@@ -8,6 +8,7 @@ from neurolp.estimators.base import Brain
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
+from neurolp.estimators.triangular import TriangularDensity
 from neurolp.trajectory.reader import open_trajectory
 
 BRAINS: dict[str, type[Brain]] = {
@@ -21,6 +22,7 @@ __all__ = [
     "BrainDensity",
     "LinearBrain",
     "OnlineBrain",
+    "TriangularDensity",
     "load_brain",
 ]
 

@@ -1,0 +1,1 @@
+"""Normalisation by differentiation: densities that are derivatives of monotone functions."""

@@ -1,0 +1,135 @@
+"""Energies one node after another: p(u) = prod_i p(u_i | u_1 .. u_i-1), each with its CDF.
+
+The last layer of a triangular map is the Knothe-Rosenblatt map of an energy, y_i = F_i(u_i | u_<i),
+closed form for all of them (Rosenblatt, Ann. Math. Statist. 23, 1952):
+
+* a product of bases: F_i = F;
+* a mixture of Gaussians: F_i = sum_k gate_k normal((u_i - m_ki) / s_ki), a unit whose gates are the
+  softmax of quadratic functions of the earlier nodes and whose means are linear in them. With
+  Sigma_k = L_k L_k' and z_k = L_k^-1 (u - mu_k): (u_i - m_ki) / s_ki = z_ki,
+  gate_k ~ pi_k prod_j<i normal'(z_kj) / L_kjj;
+* a tree whose parents come before their children: F_i is the receptor of the parent's bin.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr, logsumexp
+
+from neurolp.brain.base_density import BaseDensity
+from neurolp.brain.energy import MixtureEnergy
+from neurolp.brain.tree_energy import TreeEnergy
+
+Array = npt.NDArray[Any]
+Unit = tuple[Array, Array, Array]
+
+_HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+
+
+class Conditionals(ABC):
+    """The conditional densities of one energy for n rows, node by node in their order.
+
+    The nodes 0 .. ``place`` - 1 of all rows are known, ``place`` is next.
+    """
+
+    place: int = 0
+
+    @abstractmethod
+    def at(self, u: Array, rows: Array) -> Unit:
+        """Log p, log F and log(1 - F) of the next node at ``u``, (m,) each, for some of the rows.
+
+        ``u`` (m,) are its potentials, ``rows`` (m,) the numbers of the rows; nats.
+        """
+
+    @abstractmethod
+    def know(self, u: Array) -> None:
+        """The next node has the potentials ``u`` (n,): go on to the one after it."""
+
+
+def conditionals(
+    base: BaseDensity, energy: MixtureEnergy | TreeEnergy | None, n_rows: int
+) -> Conditionals:
+    """Conditional densities of ``energy`` (None: the product of the bases) for ``n_rows`` rows."""
+    if energy is None:
+        return _Product(base)
+    if isinstance(energy, MixtureEnergy):
+        return _Mixture(energy, n_rows)
+    return _Tree(energy, n_rows)
+
+
+@final
+class _Product(Conditionals):
+    def __init__(self, base: BaseDensity) -> None:
+        self.base = base
+
+    def at(self, u: Array, rows: Array) -> Unit:
+        return -self.base.energy(u), self.base.log_activity(u), self.base.log_activity(-u)
+
+    def know(self, u: Array) -> None:
+        self.place += 1
+
+
+@final
+class _Mixture(Conditionals):
+    def __init__(self, energy: MixtureEnergy, n_rows: int) -> None:
+        self.energy = energy
+        k, d = energy.means.shape
+        self.z = np.empty((k, d, n_rows))
+        self.log_gate = np.repeat(np.log(energy.weights)[:, None], n_rows, axis=1)
+        self._look()
+
+    def at(self, u: Array, rows: Array) -> Unit:
+        scale = self.scale[:, None]
+        z = (u - self.mean[:, rows]) / scale
+        log_gate = self.log_gate[:, rows]
+        return (
+            logsumexp(log_gate - 0.5 * z * z - np.log(scale), axis=0) - _HALF_LOG_2PI,
+            logsumexp(log_gate + log_ndtr(z), axis=0),
+            logsumexp(log_gate + log_ndtr(-z), axis=0),
+        )
+
+    def know(self, u: Array) -> None:
+        z = (u - self.mean) / self.scale[:, None]
+        self.z[:, self.place] = z
+        self.log_gate -= 0.5 * z * z + np.log(self.scale)[:, None]
+        self.log_gate -= logsumexp(self.log_gate, axis=0)
+        self.place += 1
+        if self.place < self.z.shape[1]:
+            self._look()
+
+    def _look(self) -> None:
+        """Means (K, n) and standard deviations (K,) of the next node."""
+        i, factors = self.place, self.energy.factors
+        known = np.einsum("kj,kjn->kn", factors[:, i, :i], self.z[:, :i])
+        self.mean, self.scale = self.energy.means[:, i, None] + known, factors[:, i, i]
+
+
+@final
+class _Tree(Conditionals):
+    def __init__(self, energy: TreeEnergy, n_rows: int) -> None:
+        self.nodes = {gated.node: gated for gated in energy.nodes}
+        self.known = np.empty((len(self.nodes), n_rows))
+        self._look()
+
+    def at(self, u: Array, rows: Array) -> Unit:
+        gated, bins = self.nodes[self.place], self.bins[rows]
+        response, log_slope = np.empty(len(u)), np.empty(len(u))
+        for k in np.unique(bins):
+            mine = bins == k
+            response[mine], log_slope[mine] = gated.receptors[k].respond(u[mine])
+        base = gated.receptors[0].base
+        log_pdf = log_slope - base.energy(response)
+        return log_pdf, base.log_activity(response), base.log_activity(-response)
+
+    def know(self, u: Array) -> None:
+        self.known[self.place] = u
+        self.place += 1
+        if self.place < len(self.nodes):
+            self._look()
+
+    def _look(self) -> None:
+        self.bins = self.nodes[self.place].bins(self.known)

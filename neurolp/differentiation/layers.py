@@ -1,0 +1,93 @@
+"""Layers of a triangular network, one column after another.
+
+In layer t node i moves by a map that is monotone in itself and depends on earlier nodes alone,
+
+    v_i = exp(G_i) u_i + I_i,   u_i' = g_i(v_i),   log du_i'/du_i = G_i + log g_i'(v_i),
+
+I_i and G_i functions of u_j, j < i (see ``neurolp.brain.network``). Once the earlier columns are
+known in all layers, so are I_i and G_i, and a whole column is a function of one variable: that is
+what its distribution function and its quantile need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.brain.network import GroupUpdate, Network
+from neurolp.kernels.coupling import couple, transfer
+from neurolp.kernels.node_map import apply_node_maps
+
+Array = npt.NDArray[Any]
+
+_ONE, _FIRST, _NOTHING = np.zeros(1, dtype=np.intp), np.zeros(1), np.empty(0)
+
+
+class Layers:
+    """The layers of ``network`` up to ``n_layers``, for n rows whose columns become known in order.
+
+    Edges must lead from earlier to later nodes only.
+    """
+
+    def __init__(self, network: Network, n_layers: int, n_rows: int) -> None:
+        self.network, self.n_layers = network, n_layers
+        shape = (n_layers, network.n_nodes, n_rows)
+        self.shift = np.zeros(shape)
+        self.log_gain = np.zeros(shape if network.gain else (n_layers, network.n_nodes, 0))
+        # Per layer: the groups in their order, and for each node its group and its row there.
+        self.groups: list[list[GroupUpdate]] = []
+        self.home: list[dict[int, tuple[int, int]]] = []
+        for slice_ in network.slices[:n_layers]:
+            groups = [one for group in slice_.groups for one in group.one_by_one()]
+            self.groups.append(groups)
+            self.home.append(
+                {
+                    int(i): (g, k)
+                    for g, group in enumerate(groups)
+                    for k, i in enumerate(group.targets)
+                }
+            )
+
+    def pass_through(self, i: int, u: Array, rows: Array) -> tuple[Array, Array]:
+        """Move node ``i`` from ``u`` (m,) at the start through all layers, for some of the rows.
+
+        Returns its potentials before every layer and at the end, and the sums so far of
+        log du'/du, both (n_layers + 1, m).
+        """
+        path = np.empty((self.n_layers + 1, len(u)))
+        log_slope = np.zeros((self.n_layers + 1, len(u)))
+        path[0] = u
+        scratch, grid = np.empty(len(u)), self.network.grid
+        for t in range(self.n_layers):
+            g, k = self.home[t][i]
+            group, one = self.groups[t][g], slice(k, k + 1)
+            now, change = path[t + 1 : t + 2], log_slope[t + 1]
+            now[0], change[:] = path[t], log_slope[t]
+            shift = self.shift[t, i, rows][None]
+            log_gain = self.log_gain[t, i, rows][None] if self.network.gain else self.log_gain[t]
+            couple(now, _ONE, 0, shift, group.bias[one], log_gain, group.gain_bias[one], change)
+            table = group.table[one]
+            apply_node_maps(now, _ONE, 0, grid.low, grid.spacing, table, scratch, change, _NOTHING)
+        return path, log_slope
+
+    def know(self, i: int, path: Array) -> None:
+        """Node ``i`` has the potentials ``path`` (n_layers + 1, n): tell its listeners."""
+        synapse, n = self.network.synapse, path.shape[1]
+        features, thresholds = np.empty((synapse.n_transfer, n)), np.array(synapse.thresholds)
+        for t, groups in enumerate(self.groups):
+            for g, group in enumerate(groups):
+                place = int(np.searchsorted(group.sources, i))
+                if place == len(group.sources) or group.sources[place] != i:
+                    continue
+                # A group updated after the node's own sees where it has gone.
+                seen = path[t + 1 : t + 2] if g > self.home[t][i][0] else path[t : t + 1]
+                transfer(seen, _ONE, 0, n, synapse.slope, thresholds, features)
+                later = group.targets > i
+                columns = place + len(group.sources) * np.arange(synapse.n_transfer)
+                weights = group.weights[later][:, columns]
+                self.shift[t, group.targets[later]] += weights @ features
+                if self.network.gain:
+                    weights = group.gain_weights[later][:, columns[:-1]]
+                    self.log_gain[t, group.targets[later]] += weights @ features[1:]

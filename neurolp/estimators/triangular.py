@@ -1,0 +1,327 @@
+"""Normalisation by differentiation in many variables: a triangular map, its CDFs and quantiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
+
+from neurolp.brain.base_density import base_density
+from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.learning import GreedyRule
+from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
+from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.readout import Readout, dream, log_prob
+from neurolp.brain.readout_learning import learn_readouts
+from neurolp.brain.receptor_learning import learn_receptors
+from neurolp.differentiation.column_order import candidate_orders
+from neurolp.differentiation.triangular import TriangularMap
+from neurolp.errors import ConfigurationError, DataError
+from neurolp.estimators.tables import column_name, finite_rows, mean_and_scale, validation_split
+from neurolp.parameters import check_parameters, resolve_seed
+from neurolp.simulation import Outcome, Population, Schedule, simulate
+from neurolp.trajectory.recorder import Recorder
+
+Array = npt.NDArray[Any]
+
+_MANY_ROWS, _INTERVALS, _MORE_INTERVALS = 5000, 14, 28
+_RANGE, _SYNAPSE_SLOPE = 3.5, 2.0
+_TRIAL_LAYERS, _TRIAL_ROWS = 20, 2000
+_MOST_COLUMNS = 256  # a covariance of more has too many parameters
+
+
+@final
+class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Density estimation by differentiation of a triangular map, whose CDFs are exact.
+
+        Phi(x) = prod_i dy_i/dx_i,   y_i = F_i(x_i | x_1 .. x_i-1),   dy_i/dx_i = p(x_i | x_<i),
+
+    in an order of the columns. The map is a composition of closed-form monotone steps:
+
+    1. columns with steps or spikes are equalised (``neurolp.brain.receptors``);
+    2. layers: column i is scaled and shifted by functions of the earlier ones, then bent by a
+       monotone spline, c_i,t+1 = g_it(exp(G_it(c_<i)) c_i + I_it(c_<i)). Each layer is learned
+       greedily from the local terms -log dc_i,t+1/dc_i,t of the loss, no gradient travels between
+       layers (``neurolp.brain.learning``);
+    3. the conditional distribution functions of an average of Gaussian mixtures, read in a few
+       layers: units whose gates and means are functions of the earlier columns
+       (``neurolp.differentiation.triangular``). For few columns a tree of histograms votes too.
+
+    Number of layers, readouts and their weights are chosen on validation data.
+
+    Parameters
+    ----------
+    order : {"chosen", "given"} or permutation of the columns
+        Which column comes first, second, ..; "chosen" tries a few orders with a few layers each
+        (see ``neurolp.differentiation.column_order``) and keeps the best on validation data. All
+        orders describe the same densities in the limit, but the conditional CDFs are about
+        different questions: give the order where they matter to you.
+    max_layers, patience : int
+        Stop after ``max_layers``, or when ``patience`` layers brought no lower surprise on
+        validation data.
+    validation_fraction : float
+        Share of the rows that ``fit`` sets aside for validation when it is given none.
+    random_state : None, int or RandomState
+        Seed of the layers' groups and the validation split; kept in ``seed_``.
+    n_threads : None or int
+        Threads to use, all available by default. Results do not depend on it.
+
+    Attributes
+    ----------
+    order_ : array of shape (n_features,)
+        Columns from first to last.
+    n_layers_ : int
+        Layers in use at most; readouts may look at earlier ones.
+    map_ : TriangularMap
+        The map of potentials, columns in the order.
+    receptors_ : Receptors or None
+        The equalisation, columns as given.
+    mean_, scale_ : arrays of shape (n_features,)
+        Standardisation, from the training rows.
+    seed_, n_features_in_, feature_names_in_
+        As usual.
+
+    References
+    ----------
+    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
+    brain", arXiv:2311.13341 (2023).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data + np.random.default_rng(0).uniform(-0.05, 0.05, (150, 4))
+    >>> density = TriangularDensity(random_state=0).fit(X)
+    >>> from sklearn.mixture import GaussianMixture
+    >>> bool(density.score(X) > GaussianMixture(1).fit(X).score(X))
+    True
+    >>> y = density.cdf(X)
+    >>> bool(np.allclose(density.quantile(y), X, atol=1e-9))
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        order: str | Sequence[int] = "chosen",
+        max_layers: int = 400,
+        patience: int = 25,
+        validation_fraction: float = 0.2,
+        random_state: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.order = order
+        self.max_layers = max_layers
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
+        """Learn the density of the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : ignored
+            For scikit-learn's sake.
+        X_validation : array-like, optional
+            Rows that make the choices; split off ``X`` when not given.
+
+        Raises
+        ------
+        DataError
+            If the data have NaN or infinite values, a column that is constant, or one row.
+        ConfigurationError
+            If a parameter is out of range.
+        KeyboardInterrupt
+            After Ctrl-C; the estimator is not fitted then.
+        """
+        X = finite_rows(self, X, "X", reset=True)
+        check_parameters(self.get_params())
+        order = _checked_order(self.order, X.shape[1])
+        self.seed_ = resolve_seed(self.random_state)
+        if X_validation is None:
+            mine, other = validation_split(len(X), self.validation_fraction, self.seed_)
+            train, validation = X[mine], X[other]
+        else:
+            train, validation = X, finite_rows(self, X_validation, "X_validation")
+        self.mean_, self.scale_ = mean_and_scale(self, train)
+        self.receptors_ = None
+        parts = {
+            "train": self._present(train).potential,
+            "validation": self._present(validation).potential,
+        }
+        self.receptors_ = learn_receptors(
+            base_density("normal"), parts["train"], parts["validation"]
+        )
+        if self.receptors_ is not None:
+            parts = {name: self.receptors_.respond(u)[0] for name, u in parts.items()}
+
+        candidates = candidate_orders(parts["train"]) if order is None else [order]
+        if len(candidates) > 1:
+            surprise = [self._trial(parts, candidate) for candidate in candidates]
+            candidates = [candidates[int(np.argmin(surprise))]]
+        self.order_ = candidates[0]
+        parts = {name: np.ascontiguousarray(u[self.order_]) for name, u in parts.items()}
+
+        network, outcome, _ = self._evolve(parts, self.max_layers, self.patience)
+        best = outcome.best_time
+        readouts: tuple[Readout, ...] = (Readout(best, 1.0),)
+        if X.shape[1] <= _MOST_COLUMNS:
+            readouts = learn_readouts(
+                network,
+                best,
+                parts["train"],
+                parts["validation"],
+                self.seed_,
+                self.n_threads,
+                ordered=True,
+            )
+        self.n_layers_ = max(readout.time for readout in readouts)
+        network.slices = network.slices[: self.n_layers_]
+        self.map_ = TriangularMap(network, readouts)
+        return self
+
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
+        check_is_fitted(self)
+        start = self._present(finite_rows(self, X, "X"))
+        map_, u = self.map_, np.ascontiguousarray(start.potential[self.order_])
+        return np.asarray(log_prob(map_.network, map_.readouts, u, self.n_threads) + start.log_det)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows of ``X`` in nats."""
+        return float(np.mean(self.score_samples(X)))
+
+    def cdf(self, X: Any) -> Array:
+        """y_i = P(X_i <= x_i | x_j, j before i in ``order_``), shape (n_samples, n_features).
+
+        Uniform and independent for rows drawn from the density (probability integral transform).
+        """
+        check_is_fitted(self)
+        start = self._present(finite_rows(self, X, "X"))
+        out = np.empty((len(start.log_det), self.n_features_in_))
+        out[:, self.order_] = self.map_.evaluate(start.potential[self.order_])[1].T
+        return out
+
+    def pit(self, X: Any) -> Array:
+        """Probability integral transforms: :meth:`cdf` by its other name."""
+        return self.cdf(X)
+
+    def quantile(self, U: Any) -> Array:
+        """Rows whose conditional CDFs are ``U`` (n_samples, n_features): inverse of :meth:`cdf`.
+
+        Accurate to rounding where the density is not tiny: near 1 a CDF is known to 1e-16 only, so
+        that x is known to 1e-16 / p(x_i | x_<i) in the upper tail. 0 and 1 are taken as the
+        smallest positive number and the largest below 1.
+
+        Raises
+        ------
+        DataError
+            If a value is not in [0, 1].
+        """
+        check_is_fitted(self)
+        rows = finite_rows(self, U, "U")
+        bad = np.argwhere((rows < 0) | (rows > 1))
+        if len(bad):
+            row, column = bad[0]
+            raise DataError(
+                f"argument `U` must lie in [0, 1], but contains {rows[row, column]:g} "
+                f"at row {row}, column {column_name(self, column)}"
+            )
+        tiny, most = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
+        y = np.clip(rows, tiny, most).T[self.order_]
+        return self._express(self.map_.invert(y))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Draw rows from the density, shape (n_samples, n_features)."""
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
+            raise ConfigurationError(
+                f"argument `n_samples` must be an integer >= 1, but is {n_samples!r}"
+            )
+        rng = np.random.default_rng(resolve_seed(random_state))
+        map_ = self.map_
+        return self._express(
+            dream(map_.network, map_.readouts, int(n_samples), rng, self.n_threads)
+        )
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _present(self, rows: Array) -> Population:
+        """Potentials of the rows, columns as given, and the log-determinant of all that."""
+        potential = ((rows - self.mean_) / self.scale_).T
+        log_det = np.full(len(rows), -np.log(self.scale_).sum())
+        if self.receptors_ is not None:
+            potential, change = self.receptors_.respond(potential)
+            log_det += change
+        return Population(np.ascontiguousarray(potential), log_det)
+
+    def _express(self, potential: Array) -> Array:
+        """The rows of potentials whose columns are in the order."""
+        given = np.empty(potential.shape)
+        given[self.order_] = potential
+        if self.receptors_ is not None:
+            given = self.receptors_.invert(given)
+        return np.asarray(given.T * self.scale_ + self.mean_)
+
+    def _trial(self, parts: dict[str, Array], order: Array) -> float:
+        """Least validation surprise of a few layers in this order, fitted to some of the rows."""
+        some = {name: np.ascontiguousarray(u[order, :_TRIAL_ROWS]) for name, u in parts.items()}
+        return self._evolve(some, _TRIAL_LAYERS, _TRIAL_LAYERS)[2]
+
+    def _evolve(
+        self, parts: dict[str, Array], max_layers: int, patience: int
+    ) -> tuple[Network, Outcome, float]:
+        """Learn the layers of potentials in their order; and the least validation surprise."""
+        d, n = parts["train"].shape
+        edges = np.tril(np.ones((d, d), dtype=np.bool_), -1)
+        network = Network(
+            Connectivity.from_array(edges),
+            "normal",
+            Synapse(DEFAULT_THRESHOLDS, _SYNAPSE_SLOPE),
+            True,
+            SplineGrid(-_RANGE, _RANGE, _INTERVALS if n < _MANY_ROWS else _MORE_INTERVALS),
+        )
+        populations = {
+            name: Population(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()
+        }
+        recorder = Recorder(trajectories=0)
+        outcome = simulate(
+            network,
+            GreedyRule(),
+            Schedule(max_layers, patience),
+            populations,
+            recorder,
+            seed=self.seed_,
+            n_threads=self.n_threads,
+        )
+        if outcome.interrupted:
+            raise KeyboardInterrupt("the density is not fitted")
+        return network, outcome, float(min(recorder.surprise["validation"]))
+
+
+def _checked_order(order: Any, n_features: int) -> Array | None:
+    """The permutation that is asked for; None where it is to be chosen."""
+    if isinstance(order, str):
+        if order not in ("chosen", "given"):
+            raise ConfigurationError(
+                f"argument `order` must be 'chosen', 'given' or a permutation of the columns, "
+                f"but is {order!r}"
+            )
+        return np.arange(n_features) if order == "given" else None
+    given = np.asarray(order)
+    wanted = np.arange(n_features)
+    if given.shape != wanted.shape or not np.array_equal(np.sort(given), wanted):
+        raise ConfigurationError(
+            f"argument `order` must have each of the columns 0 .. {n_features - 1} once, "
+            f"but is {order!r}"
+        )
+    return given.astype(np.intp)
