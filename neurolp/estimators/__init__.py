@@ -1,10 +1,12 @@
-"""scikit-learn faces of the brains."""
+"""scikit-learn faces of the models."""
 
 from __future__ import annotations
 
 import os
 
 from neurolp.estimators.base import Brain
+from neurolp.estimators.classifier import ConditionalClassifier
+from neurolp.estimators.conditional_density import ConditionalDensity
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
@@ -20,6 +22,8 @@ __all__ = [
     "BoundedBrain",
     "Brain",
     "BrainDensity",
+    "ConditionalClassifier",
+    "ConditionalDensity",
     "LinearBrain",
     "OnlineBrain",
     "TriangularDensity",

@@ -1,0 +1,265 @@
+"""Conditional probability beside its peers: python benchmarks/conditional.py [problem ...] [--mdn].
+
+Mean test figures in nats and seconds to fit, mean and standard error over seeds. bimodal: KL from
+the truth to the estimate, over 50,000 fresh pairs, of 1,000 and 10,000 pairs that train and
+validate. diabetes: mean log p(y | x), y standardised by the training rows. digits: log-loss and
+accuracy of p(label | pixels), and how well log p(x) tells digits from what is none (area under the
+ROC curve: uniform counts, uniform values, each image's pixels permuted). Real tables are split 0 of
+60 / 20 / 20; every model gets the first two parts, ours sees to its own validation.
+
+Everything has its defaults but for what the names say. A mixture density network takes part with
+--mdn, which needs `pip install torch`.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import norm
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import BayesianRidge, LogisticRegression, RidgeCV
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from neurolp import ConditionalClassifier, ConditionalDensity
+from neurolp.problems_conditional import bimodal_log_density, sample_bimodal
+
+Array = np.ndarray[Any, Any]
+# Training rows, their targets, test rows, their targets, seed -> log p of the test targets.
+Fit = Callable[[Array, Array, Array, Array, int], Array]
+PROBLEMS = ("bimodal", "diabetes", "digits")
+RIDGES = np.geomspace(1e-3, 1e4, 29)
+
+
+def ours(X: Array, y: Array, X_test: Array, y_test: Array, seed: int) -> Array:
+    return ConditionalDensity(random_state=seed).fit(X, y).log_prob(X_test, y_test)
+
+
+def homoscedastic(model: Any) -> Fit:
+    """Gaussian noise of one width: that of the errors in cross-validation."""
+
+    def fit(X: Array, y: Array, X_test: Array, y_test: Array, seed: int) -> Array:
+        noise = np.sqrt(np.mean((y - cross_val_predict(model, X, y, cv=5)) ** 2))
+        return norm(model.fit(X, y).predict(X_test), noise).logpdf(y_test)
+
+    return fit
+
+
+def own_deviation(model: Any) -> Fit:
+    """Gaussian noise as the model itself tells it."""
+
+    def fit(X: Array, y: Array, X_test: Array, y_test: Array, seed: int) -> Array:
+        mean, deviation = model.fit(X, y).predict(X_test, return_std=True)
+        return norm(mean, deviation).logpdf(y_test)
+
+    return fit
+
+
+def mixture_density_network(X: Array, y: Array, X_test: Array, y_test: Array, seed: int) -> Array:
+    """Two layers of 64, 8 components, Adam, stopped on a fifth of the rows."""
+    import torch
+
+    torch.manual_seed(seed)
+    mean, scale, centre, spread = X.mean(axis=0), X.std(axis=0), y.mean(), y.std()
+    x, t = (
+        torch.tensor(v, dtype=torch.float32) for v in ((X - mean) / scale, (y - centre) / spread)
+    )
+    order = torch.randperm(len(x))
+    train, held_out = order[len(x) // 5 :], order[: len(x) // 5]
+    net = torch.nn.Sequential(
+        torch.nn.Linear(x.shape[1], 64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(64, 64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(64, 24),
+    )
+
+    def log_prob(x: Any, t: Any) -> Any:
+        a, m, r = net(x).chunk(3, dim=1)
+        each = torch.distributions.Normal(m, 1e-3 + torch.nn.functional.softplus(r))
+        return torch.logsumexp(torch.log_softmax(a, dim=1) + each.log_prob(t[:, None]), dim=1)
+
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
+    best, kept, waiting = -np.inf, net.state_dict(), 0
+    while waiting < 30:
+        for rows in train[torch.randperm(len(train))].split(128):
+            optimiser.zero_grad()
+            (-log_prob(x[rows], t[rows]).mean()).backward()
+            optimiser.step()
+        with torch.no_grad():
+            score = float(log_prob(x[held_out], t[held_out]).mean())
+        waiting += 1
+        if score > best:
+            best, waiting = score, 0
+            kept = {k: v.clone() for k, v in net.state_dict().items()}
+    net.load_state_dict(kept)
+    with torch.no_grad():
+        x_test = torch.tensor((X_test - mean) / scale, dtype=torch.float32)
+        t_test = torch.tensor((y_test - centre) / spread, dtype=torch.float32)
+        return log_prob(x_test, t_test).numpy().astype(np.float64) - np.log(spread)
+
+
+def split(X: Array, y: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Rows to fit and their targets, test rows and theirs; numbers of the 60 % to scale by."""
+    order = np.random.default_rng(0).permutation(len(X))
+    train, fit, test = (
+        order[: int(0.6 * len(X))],
+        order[: int(0.8 * len(X))],
+        order[int(0.8 * len(X)) :],
+    )
+    return X[fit], y[fit], X[test], y[test], train
+
+
+def cell(values: list[float], digits: int) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}"
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):.{digits}f} ± {error:.{digits}f}"
+
+
+def gaussian_process() -> Any:
+    kernel = ConstantKernel() * RBF(3.0) + WhiteKernel()
+    return make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True))
+
+
+def ridge() -> Any:
+    return make_pipeline(StandardScaler(), RidgeCV(RIDGES))
+
+
+def densities(names: list[str], extra: dict[str, Fit]) -> Table:
+    """The table of conditional densities."""
+    table = Table(title="p(y | x), nats")
+    for name in ("problem", "model", "figure", "s"):
+        table.add_column(name, justify="right" if name in ("figure", "s") else "left")
+    if "bimodal" in names:
+        X_test, y_test = sample_bimodal(50_000, np.random.default_rng(10**6))
+        truth = bimodal_log_density(X_test, y_test).mean()
+        grid = {"alpha": [0.01, 0.1, 1.0], "gamma": [0.3, 1.0, 3.0]}
+        kernel = GridSearchCV(KernelRidge(kernel="rbf"), grid)
+        for n in (1000, 10_000):
+            models = {"ConditionalDensity": ours, **extra}
+            models["ridge + Gaussian noise"] = homoscedastic(ridge())
+            if n == 1000:  # cubic in the rows
+                models["kernel ridge + Gaussian noise"] = homoscedastic(kernel)
+            for name, fit in models.items():
+                scores, seconds = [], []
+                for seed in range(3):
+                    X, y = sample_bimodal(n, np.random.default_rng(seed))
+                    began = time.perf_counter()
+                    scores.append(truth - float(fit(X, y, X_test, y_test, seed).mean()))
+                    seconds.append(time.perf_counter() - began)
+                cells = (f"KL {cell(scores, 4)}", f"{np.mean(seconds):.1f}")
+                table.add_row(f"bimodal, n = {n:,}", name, *cells)
+    if "diabetes" in names:
+        data = load_diabetes(scaled=False)
+        X, y, X_test, y_test, train = split(data.data, data.target)
+        mean, scale = data.target[train].mean(), data.target[train].std()
+        y, y_test = (y - mean) / scale, (y_test - mean) / scale
+        models = {
+            "ConditionalDensity": ours,
+            **extra,
+            "ridge + Gaussian noise": homoscedastic(ridge()),
+            "BayesianRidge": own_deviation(make_pipeline(StandardScaler(), BayesianRidge())),
+            "GaussianProcessRegressor": own_deviation(gaussian_process()),
+        }
+        for name, fit in models.items():
+            scores, seconds = [], []
+            for seed in range(3 if name in ("ConditionalDensity", *extra) else 1):
+                began = time.perf_counter()
+                scores.append(float(fit(X, y, X_test, y_test, seed).mean()))
+                seconds.append(time.perf_counter() - began)
+            table.add_row("diabetes", name, cell(scores, 4), f"{np.mean(seconds):.1f}")
+    return table
+
+
+def classifiers() -> Table:
+    """The table of p(label | pixels)."""
+    table = Table(title="digits: p(label | 64 pixels), and p(x) of what is no digit")
+    for name in (
+        "model",
+        "log-loss (nats)",
+        "accuracy",
+        "AUROC: counts",
+        "values",
+        "permuted",
+        "s",
+    ):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    data = load_digits()
+    X, y, X_test, y_test, _ = split(data.data, data.target)
+    rng = np.random.default_rng(1)
+    others = (
+        rng.integers(0, 17, X_test.shape),
+        rng.uniform(0, 16, X_test.shape),
+        rng.permuted(X_test, axis=1),
+    )
+    models: dict[str, Callable[[int], Any]] = {
+        "ConditionalClassifier (softmax)": lambda seed: ConditionalClassifier(random_state=seed),
+        "ConditionalClassifier (bayes)": lambda seed: ConditionalClassifier(
+            route="bayes", random_state=seed
+        ),
+        "MLPClassifier": lambda seed: make_pipeline(
+            StandardScaler(), MLPClassifier(max_iter=500, random_state=seed)
+        ),
+        "LogisticRegression (C by CV)": lambda seed: GridSearchCV(
+            make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+            {"logisticregression__C": np.geomspace(1e-3, 10, 9)},
+            scoring="neg_log_loss",
+        ),
+    }
+    for name, make in models.items():
+        losses, hits, seconds, areas = [], [], [], []
+        for seed in range(3 if "softmax" in name or "MLP" in name else 1):
+            began = time.perf_counter()
+            model = make(seed).fit(X, y)
+            seconds.append(time.perf_counter() - began)
+            proba = model.predict_proba(X_test)
+            chosen = np.clip(proba[np.arange(len(y_test)), y_test], 1e-300, None)
+            losses.append(-float(np.log(chosen).mean()))
+            hits.append(float(np.mean(proba.argmax(axis=1) == y_test)))
+            if "bayes" in name:
+                known = model.score_samples(X_test)
+                is_digit = np.repeat([True, False], len(known))
+                areas = [
+                    f"{roc_auc_score(is_digit, np.append(known, model.score_samples(other))):.4f}"
+                    for other in others
+                ]
+        table.add_row(
+            name, cell(losses, 4), cell(hits, 4), *(areas or ["-"] * 3), f"{np.mean(seconds):.1f}"
+        )
+    return table
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("problems", nargs="*", help=f"of {', '.join(PROBLEMS)}; all by default")
+    parser.add_argument("--mdn", action="store_true", help="a mixture density network too")
+    arguments = parser.parse_args()
+    names = arguments.problems or list(PROBLEMS)
+    if unknown := set(names) - set(PROBLEMS):
+        parser.error(f"unknown problem: {', '.join(sorted(unknown))}")
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    ours(*sample_bimodal(20, np.random.default_rng(0)), np.zeros((1, 1)), np.zeros(1), 0)  # compile
+    console = Console(width=130)
+    if {"bimodal", "diabetes"} & set(names):
+        extra: dict[str, Fit] = {"mixture density network": mixture_density_network}
+        console.print(densities(names, extra if arguments.mdn else {}))
+    if "digits" in names:
+        console.print(classifiers())
+
+
+if __name__ == "__main__":
+    main()

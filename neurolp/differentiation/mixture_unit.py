@@ -1,0 +1,167 @@
+"""A closed-form monotone unit: a mixture of bells' CDFs, its parameters the outputs of a network.
+
+    y(t) = sum_k pi_k F((t - m_k) / s_k),      p(t) = dy/dt = sum_k pi_k rho((t - m_k) / s_k) / s_k
+
+with pi = softmax(a) and s_k = SMALLEST_WIDTH + log(1 + exp(r_k)), so that y runs from exactly 0 to
+exactly 1 for any outputs (a, m, r), and its slope is the normalised density. F is the CDF of the
+standard normal or of the logistic law, rho its density.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, log_expit, logit, logsumexp, ndtr, ndtri
+
+Array = npt.NDArray[Any]
+
+BELLS = ("normal", "logistic")
+SMALLEST_WIDTH = 1e-3  # of a standardised target
+_HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
+_MOST_STEPS = 200
+_ROUNDING = 4 * np.finfo(np.float64).eps
+
+
+def mixture_loss(bell: str, outputs: Array, target: Array) -> tuple[Array, Array]:
+    """-log p(t) in nats, and its derivative by the outputs.
+
+    ``outputs`` (..., 3 K) are a, m, r; ``target`` (...); loss (...), derivative (..., 3 K).
+    With the responsibilities q_k, z = (t - m) / s and psi = -rho'/rho:
+
+        dl/da_k = pi_k - q_k,   dl/dm_k = -q_k psi / s,   dl/dr_k = q_k (1 - psi z) / s ds/dr
+    """
+    k = outputs.shape[-1] // 3
+    a, m, r = outputs[..., :k], outputs[..., k : 2 * k], outputs[..., 2 * k :]
+    change = np.empty_like(outputs)
+    softplus = np.logaddexp(0.0, r)
+    inverse = 1.0 / (softplus + SMALLEST_WIDTH)
+    z = (target[..., None] - m) * inverse
+    top = a.max(axis=-1, keepdims=True)
+    weight = np.exp(a - top)
+    total = weight.sum(axis=-1, keepdims=True)
+    joint = a + np.log(inverse)
+    if bell == "normal":
+        psi = z
+        joint -= 0.5 * z * z + _HALF_LOG_2PI
+    else:
+        psi = np.tanh(0.5 * z)
+        joint -= np.abs(z) + 2.0 * np.log1p(np.exp(-np.abs(z)))
+    highest = joint.max(axis=-1, keepdims=True)
+    q = np.exp(joint - highest)
+    mass = q.sum(axis=-1, keepdims=True)
+    q /= mass
+    loss = (top + np.log(total) - highest - np.log(mass))[..., 0]
+    np.subtract(weight / total, q, out=change[..., :k])
+    q *= inverse
+    np.multiply(-q, psi, out=change[..., k : 2 * k])
+    np.multiply(q * (1.0 - psi * z), -np.expm1(-softplus), out=change[..., 2 * k :])
+    return loss, change
+
+
+def gaussian_outputs(mean: float, sd: float, n_components: int) -> Array:
+    """Outputs (3 K,) whose mixture is about N(mean, sd^2), its bells spread over it."""
+    out = np.zeros(3 * n_components)
+    z = ndtri((np.arange(n_components) + 0.5) / n_components)
+    spread = 0.7  # half of the variance lies between the centres
+    width = sd * np.sqrt(1.0 - spread**2 * (z * z).mean())
+    out[n_components : 2 * n_components] = mean + spread * sd * z
+    out[2 * n_components :] = np.log(np.expm1(max(width - SMALLEST_WIDTH, SMALLEST_WIDTH)))
+    return out
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """One mixture for each of n rows: ``log_weights``, ``centres``, ``widths``, each (n, K).
+
+    The weights of a row sum to 1, the widths are positive.
+    """
+
+    log_weights: Array
+    centres: Array
+    widths: Array
+    bell: str = "normal"
+
+    @classmethod
+    def from_outputs(cls, outputs: Array, shares: Array, bell: str) -> Mixtures:
+        """The average of members' mixtures: outputs (n_members, n, 3 K), shares (n_members,)."""
+        n_members, n, width = outputs.shape
+        k = width // 3
+        a = outputs[..., :k]
+        with np.errstate(divide="ignore"):  # a member without a share
+            log_shares = np.log(shares)[:, None, None]
+        log_weights = a - logsumexp(a, axis=-1, keepdims=True) + log_shares
+        widths = np.logaddexp(0.0, outputs[..., 2 * k :]) + SMALLEST_WIDTH
+        a, m, s = (
+            v.transpose(1, 0, 2).reshape(n, n_members * k)
+            for v in (log_weights, outputs[..., k : 2 * k], widths)
+        )
+        return cls(a, m, s, bell)
+
+    def log_prob(self, target: Array) -> Array:
+        """Log p(t) in nats at ``target`` (n,), shape (n,)."""
+        z = (target[:, None] - self.centres) / self.widths
+        bell = -0.5 * z * z - _HALF_LOG_2PI if self.bell == "normal" else 2.0 * log_expit(z) - z
+        return np.asarray(logsumexp(self.log_weights - np.log(self.widths) + bell, axis=1))
+
+    def cdf(self, target: Array) -> Array:
+        """y(t) at ``target`` (n,), shape (n,)."""
+        z = (target[:, None] - self.centres) / self.widths
+        share = np.exp(self.log_weights)
+        y = np.einsum("nk,nk->n", share, ndtr(z) if self.bell == "normal" else expit(z))
+        return np.asarray(np.clip(y / share.sum(axis=1), 0.0, 1.0))
+
+    def quantile(self, level: Array) -> Array:
+        """The t with y(t) = ``level`` (n,) in [0, 1]; -inf and inf at 0 and 1.
+
+        Newton's method between bounds that close in on t: where a step leaves them, or does not
+        halve the distance, they are halved. At first they are the bells' own quantiles, the
+        lowest and the highest, between which the mixture's must lie.
+        """
+        out = np.where(level <= 0.0, -np.inf, np.inf)
+        rows = np.flatnonzero((level > 0.0) & (level < 1.0))
+        part, q = self._rows(rows), level[rows]
+        ends = ndtri(q) if self.bell == "normal" else logit(q)
+        each = np.where(
+            part.log_weights > -np.inf, part.centres + part.widths * ends[:, None], np.nan
+        )
+        low, high = np.nanmin(each, axis=1), np.nanmax(each, axis=1)
+        t = 0.5 * (low + high)
+        for _ in range(_MOST_STEPS):
+            out[rows] = t
+            miss = part.cdf(t) - q
+            low, high = np.where(miss < 0, t, low), np.where(miss > 0, t, high)
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                new = t - miss * np.exp(-part.log_prob(t))
+                middle = 0.5 * (low + high)
+                good = (new > low) & (new < high) & (abs(new - t) < 0.5 * (high - low))
+            new = np.where(good, new, middle)
+            scale = np.maximum(abs(low), abs(high))
+            open_ = (
+                (miss != 0) & (high - low > _ROUNDING * scale) & (abs(new - t) > _ROUNDING * scale)
+            )
+            if not open_.any():
+                break
+            rows, t, q, low, high = rows[open_], new[open_], q[open_], low[open_], high[open_]
+            part = self._rows(rows)
+        return out
+
+    def mean(self) -> Array:
+        """Expectation of t, shape (n,)."""
+        return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), self.centres))
+
+    def draw(self, uniform: Array) -> Array:
+        """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1).
+
+        The first chooses a bell, the second a place under it.
+        """
+        up_to = np.cumsum(np.exp(self.log_weights), axis=1)
+        k = np.sum(up_to < uniform[:, :1] * up_to[:, -1:], axis=1)
+        z = ndtri(uniform[:, 1]) if self.bell == "normal" else logit(uniform[:, 1])
+        i = np.arange(len(k))
+        return np.asarray(self.centres[i, k] + self.widths[i, k] * z)
+
+    def _rows(self, rows: Array) -> Mixtures:
+        return Mixtures(self.log_weights[rows], self.centres[rows], self.widths[rows], self.bell)

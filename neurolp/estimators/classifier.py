@@ -1,0 +1,303 @@
+"""Classification as conditional probability, p(label | x), by two routes: ConditionalClassifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from neurolp.data import grid_step
+from neurolp.differentiation.softmax_unit import learn_labels
+from neurolp.errors import DataError
+from neurolp.estimators.committees import check_committee, same_length, validation_rows
+from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.tables import column_name, finite_rows
+from neurolp.parameters import resolve_seed
+
+Array = npt.NDArray[Any]
+
+_FEWEST_ROWS = 3  # of a class with a density: one to learn from, one to judge by, and a spread
+_SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations over all classes
+
+
+def _by_bayes(model: Any) -> bool:
+    if model.route != "bayes":
+        raise AttributeError("score_samples needs route='bayes': softmax knows p(label | x) only")
+    return True
+
+
+@final
+class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Classification that learns p(label | x), normalised per condition, in one of two ways.
+
+    ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
+    of -log p(label | x). Every row is held out from some of them, and tells when they stop and how
+    they are averaged.
+
+    ``route="bayes"``: a density p(x | c) is learned for each class, and
+
+        p(c | x) = p(c) p(x | c) / p(x),        p(x) = sum_c p(c) p(x | c)
+
+    with p(c) the frequencies of the labels. It knows how probable the input itself is
+    (``score_samples``), and so can tell what is like nothing it has seen. Densities need continuous
+    columns: training rows get uniform noise of the width of a column's grid where it has one (such
+    as counts have), and normal noise of 0.01 standard deviations where a column is continuous, but
+    constant within a class. Rows to be classified are taken as they are.
+
+    Parameters
+    ----------
+    route : {"softmax", "bayes"}
+        Which of both.
+    density : None or estimator with ``fit`` and ``score_samples``
+        Cloned for each class; None is ``BrainDensity()``. For ``route="bayes"`` only.
+    hidden : sequence of int
+        Units of the hidden layers; an empty one is logistic regression. This and what follows is
+        for ``route="softmax"`` only, and as of ``ConditionalDensity``.
+    decays, input_noise, n_members, rate, batch_size, max_epochs, patience
+        As of ``ConditionalDensity``.
+    random_state : None, int or RandomState
+        Seed; the one used is kept in ``seed_``.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The labels, sorted.
+    unit_ : SoftmaxUnit
+        The perceptrons (softmax).
+    held_out_score_ : float
+        Mean log p(label | x) of the rows under the members that did not learn from them, in nats
+        (softmax).
+    densities_ : list of estimators
+        p(x | c) in the order of ``classes_`` (Bayes).
+    class_prior_ : array of shape (n_classes,)
+        p(c) (Bayes).
+    noise_width_ : array of shape (n_features,)
+        Width of the uniform noise that the training rows got, 0 where none (Bayes).
+    seed_, n_features_in_, feature_names_in_
+        As usual.
+
+    References
+    ----------
+    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
+    brain", arXiv:2311.13341 (2023).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = ConditionalClassifier(hidden=(8,), random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    >>> model.predict_proba(X[:1]).round(1)
+    array([[1., 0., 0.]])
+    """
+
+    def __init__(
+        self,
+        *,
+        route: str = "softmax",
+        density: Any = None,
+        hidden: Sequence[int] = (128,),
+        decays: Sequence[float] = (0.1,),
+        input_noise: Sequence[float] = (0.0, 0.5),
+        n_members: int = 5,
+        rate: float = 3e-3,
+        batch_size: int | None = None,
+        max_epochs: int = 500,
+        patience: int = 20,
+        random_state: Any = None,
+    ) -> None:
+        self.route = route
+        self.density = density
+        self.hidden = hidden
+        self.decays = decays
+        self.input_noise = input_noise
+        self.n_members = n_members
+        self.rate = rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
+        """Learn the probability of the labels ``y`` given the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Conditions.
+        y : array-like of shape (n_samples,)
+            Labels: numbers or strings.
+        X_validation, y_validation : array-like, optional
+            Rows that say when to stop and what to mix; the densities of the Bayes route get those
+            of their class as ``X_validation``. Without them the rows of ``X`` take turns, or each
+            density sets some aside.
+
+        Raises
+        ------
+        DataError
+            If the data have NaN or infinite values or fewer than two classes, if there are labels
+            in ``y_validation`` that are not in ``y``, or if a class has too few rows (Bayes).
+        ConfigurationError
+            If a parameter is out of range.
+        """
+        rows = finite_rows(self, X, "X", reset=True)
+        names = _labels(y, "y")
+        same_length(rows, names, "X", "y")
+        plan = check_committee(self.get_params(deep=False))
+        self.seed_ = resolve_seed(self.random_state)
+        self.classes_, label = np.unique(names, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(
+                "argument `y` must have at least 2 classes, but has 1 class, "
+                f"{self.classes_.tolist()[0]!r}"
+            )
+        validation = validation_rows(self, X_validation, y_validation)
+        label_validation = self._known([] if validation is None else y_validation)
+        if self.route == "bayes":
+            self._learn_densities(rows, label, validation, label_validation)
+            return self
+        n_validation = 0
+        if validation is not None:
+            n_validation = len(validation)
+            rows, label = np.vstack([rows, validation]), np.append(label, label_validation)
+        self.unit_ = learn_labels(
+            rows, label, len(self.classes_), plan, self.seed_, n_validation=n_validation
+        )
+        self.held_out_score_ = -float(self.unit_.committee.held_out.mean())
+        return self
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Log p(c | x) in nats, (n_samples, n_classes), in the order of ``classes_``."""
+        check_is_fitted(self)
+        rows = finite_rows(self, X, "X")
+        if self.route == "softmax":
+            return self.unit_.log_proba(rows)
+        joint = self._joint(rows)
+        nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
+        joint[nowhere] = np.log(self.class_prior_)
+        return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
+
+    def predict_proba(self, X: Any) -> Array:
+        """p(c | x), (n_samples, n_classes), in the order of ``classes_``; rows sum to 1."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable label of each row, (n_samples,)."""
+        most = np.argmax(self.predict_log_proba(X), axis=1)
+        return np.asarray(self.classes_[most])
+
+    def log_prob(self, X: Any, y: Any) -> Array:
+        """Log p(y | x) of each row in nats, (n_samples,); minus its mean is the log-loss."""
+        log_proba = self.predict_log_proba(X)
+        label = self._known(y, "y")
+        same_length(log_proba, label, "X", "y")
+        return np.asarray(log_proba[np.arange(len(label)), label])
+
+    @available_if(_by_bayes)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    def score_samples(self, X: Any) -> Array:
+        """Log p(x) = log sum_c p(c) p(x | c) of each row in nats, (n_samples,). Bayes only."""
+        check_is_fitted(self)
+        return np.asarray(logsumexp(self._joint(finite_rows(self, X, "X")), axis=1))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _joint(self, rows: Array) -> Array:
+        """Log p(c) p(x | c), (n_samples, n_classes)."""
+        each = [density.score_samples(rows) for density in self.densities_]
+        return np.column_stack(each) + np.log(self.class_prior_)
+
+    def _known(self, y: Any, name: str = "y_validation") -> Array:
+        """Positions of labels in ``classes_``."""
+        names = _labels(y, name)
+        place = {label: k for k, label in enumerate(self.classes_.tolist())}
+        try:
+            return np.array([place[label] for label in names.tolist()], dtype=np.int64)
+        except KeyError as error:
+            raise DataError(
+                f"argument `{name}` must have labels that are in `y` of fit, "
+                f"but has {error.args[0]!r}"
+            ) from None
+
+    def _learn_densities(
+        self, rows: Array, label: Array, validation: Array | None, label_validation: Array
+    ) -> None:
+        count = np.bincount(label)
+        if count.min() < _FEWEST_ROWS:
+            few = int(np.argmin(count))
+            raise DataError(
+                f"argument `y` must have at least {_FEWEST_ROWS} rows of each class for "
+                f"route='bayes', but has {count[few]} of class {self.classes_.tolist()[few]!r}"
+            )
+        rng = np.random.default_rng([self.seed_, 1])
+        self.noise_width_ = self._grid(rows)
+        rows = self._spread(rows, label, rng)
+        if validation is not None:
+            validation = validation + self.noise_width_ * (rng.random(validation.shape) - 0.5)
+        self.class_prior_ = count / len(label)
+        self.densities_ = []
+        for c, name in enumerate(self.classes_.tolist()):
+            density = BrainDensity() if self.density is None else clone(self.density)
+            if density.get_params().get("random_state", 0) is None:
+                density.set_params(random_state=int(rng.integers(2**31)))
+            held_out = {}
+            if validation is not None and np.any(label_validation == c):
+                held_out["X_validation"] = validation[label_validation == c]
+            try:
+                self.densities_.append(density.fit(rows[label == c], **held_out))
+            except DataError as error:
+                raise DataError(f"class {name!r} ({count[c]} rows): {error}") from None
+
+    def _grid(self, rows: Array) -> Array:
+        """Width of each column's grid, 0 where it has none; that of the others if it is constant.
+
+        Raises
+        ------
+        DataError
+            If a column is constant and no other has a grid.
+        """
+        widths = np.array([grid_step(column) for column in rows.T])
+        for j in np.flatnonzero(np.ptp(rows, axis=0) == 0):
+            if not np.any(widths > 0):
+                raise DataError(
+                    f"argument `X` must vary in every column for route='bayes', but column "
+                    f"{column_name(self, int(j))} is constant ({rows[0, j]:g})"
+                )
+            widths[j] = np.median(widths[widths > 0])
+        return widths
+
+    def _spread(self, rows: Array, label: Array, rng: np.random.Generator) -> Array:
+        """Training rows with noise, so that every column has a density within every class."""
+        rows = rows + self.noise_width_ * (rng.random(rows.shape) - 0.5)
+        least = _SMALLEST_SPREAD * rows.std(axis=0)
+        within = np.min([rows[label == c].std(axis=0) for c in range(len(self.classes_))], axis=0)
+        return np.asarray(
+            rows + np.where(within < 1e-3 * least, least, 0.0) * rng.standard_normal(rows.shape)
+        )
+
+
+def _labels(y: Any, name: str) -> Array:
+    """Labels as an array (n_samples,).
+
+    Raises
+    ------
+    DataError
+        If they are none, of several columns, not finite, or the values of a continuous target.
+    """
+    if y is None:
+        raise DataError(
+            f"argument `{name}` is missing: a classifier requires y to be passed, "
+            "but the target y is None"
+        )
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f" and not np.all(np.isfinite(labels)):
+        raise DataError(f"argument `{name}` must be finite, but contains NaN or infinity")
+    check_classification_targets(labels)
+    return np.asarray(labels)
