@@ -270,3 +270,13 @@ def mixture_conditional(energy, i, u):
         density += gate * norm(m, s).pdf(u[i])
         below += gate * norm(m, s).cdf(u[i])
     return density / weight, below / weight
+
+
+def unit_loss(u, counts, log_w, m, s):
+    """-sum_n c_n log sum_k w_k S'((u_n - m_k) / s_k) / s_k, the weights made to sum to 1."""
+    w = np.exp(log_w) / np.exp(log_w).sum()
+    total = 0.0
+    for x, c in zip(u, counts, strict=True):
+        z = (x - m) / s
+        total -= c * np.log(np.sum(w / s * np.exp(-z * z / 2)) / np.sqrt(2 * np.pi))
+    return total

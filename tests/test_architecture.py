@@ -29,6 +29,7 @@ LAYERS = [
         "neurolp.kernels",
         "neurolp.principle",
         "neurolp.problems",
+        "neurolp.problems_1d",
         "neurolp.problems_conditional",
         "neurolp.errors",
         "neurolp.defects",

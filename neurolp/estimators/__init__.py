@@ -8,6 +8,7 @@ from neurolp.estimators.base import Brain
 from neurolp.estimators.classifier import ConditionalClassifier
 from neurolp.estimators.conditional_density import ConditionalDensity
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
 from neurolp.estimators.triangular import TriangularDensity
@@ -25,6 +26,7 @@ __all__ = [
     "ConditionalClassifier",
     "ConditionalDensity",
     "LinearBrain",
+    "MonotoneDensity",
     "OnlineBrain",
     "TriangularDensity",
     "load_brain",

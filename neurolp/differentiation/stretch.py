@@ -1,0 +1,149 @@
+"""Monotone maps that stretch a support to the whole line, where the sigmoid units live.
+
+A stretch T is increasing from -inf at the lower end of its support to +inf at the upper one, so a
+network of T(x) runs from exactly 0 to exactly 1 over the support, and its density is that of T(x)
+times dT/dx.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Array = npt.NDArray[Any]
+
+_HALF_LOG_2PI = 0.9189385332046727
+
+
+class Stretch(ABC):
+    """T from (``low``, ``high``) onto the line."""
+
+    low: float
+    high: float
+
+    @abstractmethod
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        """T(x) and log dT/dx of points inside the support."""
+
+    @abstractmethod
+    def invert(self, u: Array) -> Array:
+        """T^-1(u)."""
+
+    @final
+    def apply(self, x: Array) -> tuple[Array, Array]:
+        """T(x) and log dT/dx, (n,) each; outside +-inf and -inf, so the density there is 0."""
+        inside = (x > self.low) & (x < self.high)
+        u = np.where(x >= self.high, np.inf, -np.inf)
+        log_slope = np.full(x.shape, -np.inf)
+        u[inside], log_slope[inside] = self._inside(x[inside])
+        return u, log_slope
+
+
+@final
+@dataclass(frozen=True)
+class Plain(Stretch):
+    """T(x) = x."""
+
+    low = -np.inf
+    high = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        return x, np.zeros_like(x)
+
+    def invert(self, u: Array) -> Array:
+        """Return u."""
+        return u
+
+
+@final
+@dataclass(frozen=True)
+class Arcsinh(Stretch):
+    """T(x) = arcsinh((x - centre) / scale): normal units get tails heavier than any power."""
+
+    centre: float
+    scale: float
+    low = -np.inf
+    high = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        z = (x - self.centre) / self.scale
+        return np.arcsinh(z), -np.log(np.hypot(1.0, z)) - np.log(self.scale)
+
+    def invert(self, u: Array) -> Array:
+        """Centre + scale sinh(u)."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.centre + self.scale * np.sinh(u))
+
+
+@final
+@dataclass(frozen=True)
+class Logarithm(Stretch):
+    """T(x) = log(x - low), or -log(high - x): the density vanishes or diverges at the end."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        if np.isfinite(self.low):
+            log = np.log(x - self.low)
+            return log, -log
+        log = np.log(self.high - x)
+        return -log, -log
+
+    def invert(self, u: Array) -> Array:
+        """Low + exp(u), or high - exp(-u)."""
+        with np.errstate(over="ignore"):
+            if np.isfinite(self.low):
+                return np.asarray(self.low + np.exp(u))
+            return np.asarray(self.high - np.exp(-u))
+
+
+@final
+@dataclass(frozen=True)
+class Decay(Stretch):
+    """T(x) = S^-1(1 - exp(-(x - low) / scale)), S the normal distribution function, or its mirror.
+
+    A standard normal unit is an exponential density that starts at ``low`` (ends at ``high``).
+    """
+
+    scale: float
+    low: float = -np.inf
+    high: float = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        up = np.isfinite(self.low)
+        distance = (x - self.low if up else self.high - x) / self.scale
+        u = -special.ndtri_exp(-np.maximum(distance, 1e-300))
+        return u if up else -u, 0.5 * u * u + _HALF_LOG_2PI - distance - np.log(self.scale)
+
+    def invert(self, u: Array) -> Array:
+        """Low - scale log S(-u), or high + scale log S(u)."""
+        if np.isfinite(self.low):
+            return np.asarray(self.low - self.scale * special.log_ndtr(-u))
+        return np.asarray(self.high + self.scale * special.log_ndtr(u))
+
+
+@final
+@dataclass(frozen=True)
+class Probit(Stretch):
+    """T(x) = S^-1((x - low) / (high - low)): a standard normal unit is the uniform density."""
+
+    low: float
+    high: float
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        width = self.high - self.low
+        below, above = (x - self.low) / width, (self.high - x) / width
+        u = np.where(below < above, 1.0, -1.0) * special.ndtri(np.minimum(below, above))
+        return u, 0.5 * u * u + _HALF_LOG_2PI - np.log(width)
+
+    def invert(self, u: Array) -> Array:
+        """Low + (high - low) S(u), from the nearer end."""
+        width = self.high - self.low
+        lower, upper = self.low + width * special.ndtr(u), self.high - width * special.ndtr(-u)
+        return np.asarray(np.where(u < 0, lower, upper))

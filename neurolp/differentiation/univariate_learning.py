@@ -1,0 +1,283 @@
+"""Learning a monotone network of one variable: candidates, held-out scores, and their average.
+
+A candidate is a stretch of the line (with ends placed from the data), a prior on the widths and a
+number of units. Each is learned by descent (``neurolp.kernels.units``) on the rows outside each
+fold, scored on the fold, and learned again on all rows. The network is the average of the
+candidates: a convex combination, so still exactly normalised. Its weights come from the held-out
+scores alone: where there are few rows mostly from the probability that a candidate is the best one
+(Bayesian bootstrap of the scores: careful), where there are many from the average of the greatest
+held-out likelihood (stacking: sharp).
+
+Sources: Yao, Vehtari, Simpson, Gelman, Bayesian Analysis 13 (2018): pseudo-BMA+ and stacking;
+Runnalls, IEEE Trans. Aerosp. Electron. Syst. 43 (2007): the merging of units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.differentiation.stretch import Arcsinh, Decay, Logarithm, Plain, Probit, Stretch
+from neurolp.differentiation.univariate import MonotoneNetwork, Units, combine
+from neurolp.kernels.units import descend
+
+Array = npt.NDArray[Any]
+Kind = Literal["plain", "arcsinh", "logarithm", "decay", "probit"]
+
+_FEW = 10  # below so many rows, none are held out and the prior decides
+_GROUPED_FROM, _TAIL, _GROUPS = 2000, 200, 1600
+_FLOOR = -50.0  # nats of a held-out row that a candidate thinks impossible
+_BOOTSTRAPS, _TEMPERATURE = 100, 0.7
+_MANY = 300.0  # rows from which stacking has most of the say
+_DECAY_OF_PRIOR = 1.5  # prior weight of K units is (1 + K)^-1.5
+_PRIOR_ROWS = 2.0
+_TINY = 1e-9  # in standard deviations of all rows
+_STEPS, _MERGING_STEPS, _TOLERANCE = 30, 8, 1e-6
+# Width of the prior, in variances of the rows over K^2: units that overlap, or fine structure.
+_SMOOTH, _SHARP = 6.0, 0.6
+_WIDEST_PRIOR = 2.0  # in variances of the rows
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A kind of stretch, before its ends are placed.
+
+    ``low`` and ``high`` are known ends. Where an end is unknown, ``margin`` places it beyond the
+    outermost row, in mean distances between the outermost sqrt(n) rows; ``lower`` and ``upper``
+    say which ends there are.
+    """
+
+    kind: Kind
+    prior: float
+    width: float = _SMOOTH
+    lower: bool = False
+    upper: bool = False
+    low: float | None = None
+    high: float | None = None
+    margin: float = 1.0
+
+    def place(self, x: Array, counts: Array) -> Stretch:
+        """Return the stretch for increasing rows ``x`` with weights ``counts``."""
+        present = counts > 0
+        x, counts = x[present], counts[present]
+        if self.kind == "plain":
+            return Plain()
+        if self.kind == "arcsinh":
+            share = (np.cumsum(counts) - 0.5 * counts) / counts.sum()
+            first, middle, third = np.interp([0.25, 0.5, 0.75], share, x)
+            scale = float(third - first) / 2
+            if scale <= 1e-9 * (x[-1] - x[0]):  # half of the rows are one value
+                scale = float(x.std()) or 1.0
+            return Arcsinh(float(middle), scale)
+        low = -np.inf if not self.lower else self.low if self.low is not None else self._end(x)
+        high = np.inf
+        if self.upper:
+            high = self.high if self.high is not None else -self._end(-x[::-1])
+        if self.kind == "probit":
+            return Probit(low, high)
+        if self.kind == "logarithm":
+            return Logarithm(low, high)
+        distance = x - low if self.lower else high - x
+        return Decay(float(counts @ distance / counts.sum()), low, high)
+
+    def _end(self, x: Array) -> float:
+        """Where a lower end may be: below the first of the increasing rows."""
+        k = min(max(int(np.sqrt(len(x))), 1), len(x) - 1)
+        spacing = max((x[k] - x[0]) / max(k, 1), 1e-3 * (x[-1] - x[0]) / len(x), _TINY)
+        return float(x[0] - self.margin * spacing)
+
+
+def sketches(support: tuple[float, float] | None) -> list[Sketch]:
+    """Return the stretches to try, with prior weights; ``support`` None is to be inferred."""
+    if support is not None:
+        low, high = support
+        if np.isinf(low) and np.isinf(high):
+            return [*_unbounded(1.0)]
+        if np.isfinite(low) and np.isfinite(high):
+            return [
+                Sketch("probit", 0.7, lower=True, upper=True, low=low, high=high),
+                Sketch("probit", 0.3, _SHARP, lower=True, upper=True, low=low, high=high),
+            ]
+        up = bool(np.isfinite(low))
+        return [
+            Sketch(kind, 0.5 * share, width, up, not up, low if up else None, None if up else high)
+            for kind in _ONE_SIDED
+            for share, width in ((0.7, _SMOOTH), (0.3, _SHARP))
+        ]
+    found = [
+        Sketch(kind, 1.0, lower=up, upper=not up, margin=margin)
+        for margin in (1.0, 3.0)
+        for kind in _ONE_SIDED
+        for up in (True, False)
+    ]
+    found += [Sketch("probit", 1.0, lower=True, upper=True, margin=margin) for margin in (1.0, 3.0)]
+    share = 0.2 * len(found) / (len(found) + 1)
+    bounded = [Sketch(**{**vars(s), "prior": share / len(found)}) for s in found]
+    return [*_unbounded(1 - share), *bounded]
+
+
+_ONE_SIDED: tuple[Kind, ...] = ("logarithm", "decay")
+
+
+def _unbounded(prior: float) -> list[Sketch]:
+    return [
+        Sketch("plain", 0.75 * prior),
+        Sketch("plain", 0.2 * prior, _SHARP),
+        Sketch("arcsinh", 0.05 * prior),
+    ]
+
+
+def learn_network(
+    x: Array, support: tuple[float, float] | None, rng: np.random.Generator
+) -> MonotoneNetwork:
+    """Return the network of rows ``x`` (n,), in units where they have mean 0 and variance 1.
+
+    Two rows at least, not all equal. ``support`` (a, b) has infinite entries where it has no end,
+    and all rows inside; None infers it.
+    """
+    x = np.sort(x)
+    trial = sketches(support)
+    if len(x) < _FEW:
+        return _few_rows(x, trial)
+    x, folds = _group(x, min(len(x), 10) if len(x) < 500 else 5, rng)
+    counts = folds.sum(axis=0)
+    sizes = [_sizes(sketch, int(counts.sum())) for sketch in trial]
+    scores = np.concatenate([_score(x, folds, s, k) for s, k in zip(trial, sizes, strict=True)])
+    prior = np.concatenate([_prior(s, k) for s, k in zip(trial, sizes, strict=True)])
+    weights = _weigh(scores, counts, prior, rng)
+
+    parts: list[tuple[float, Units]] = []
+    start = 0
+    for sketch, numbers in zip(trial, sizes, strict=True):
+        mine = weights[start : start + len(numbers)]
+        start += len(numbers)
+        if mine.sum() > 1e-4:
+            units = _fit(x, counts, sketch, numbers)
+            parts += [(float(w), units[k]) for w, k in zip(mine, numbers, strict=True) if w > 1e-5]
+    return combine(parts)
+
+
+def _few_rows(x: Array, trial: list[Sketch]) -> MonotoneNetwork:
+    """One unit for each stretch without guessed ends, weighted by the prior."""
+    known = [s for s in trial if s.width == _SMOOTH]
+    if any(s.kind == "plain" for s in known):
+        known = [s for s in known if s.kind == "plain"]
+    ones = np.ones(len(x))
+    return combine([(s.prior, _fit(x, ones, s, [1])[1]) for s in known])
+
+
+def _group(x: Array, n_folds: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Places (g,) and how many rows of each fold are there, (n_folds, g).
+
+    Many rows are put together in groups of neighbours, but for those in the tails: a group is
+    narrower than any unit that the rows support.
+    """
+    n = len(x)
+    fold = rng.permutation(n) % n_folds
+    if n <= _GROUPED_FROM:
+        group = np.arange(n)
+    else:
+        middle = np.linspace(0, _GROUPS, n - 2 * _TAIL, endpoint=False).astype(np.int64)
+        last = int(middle[-1])
+        tail = np.arange(_TAIL)
+        group = np.concatenate([tail, _TAIL + middle, _TAIL + last + 1 + tail])
+    counts = np.zeros((n_folds, int(group[-1]) + 1))
+    np.add.at(counts, (fold, group), 1.0)
+    return np.bincount(group, x) / np.bincount(group), counts
+
+
+def _sizes(sketch: Sketch, n: int) -> list[int]:
+    """Return the numbers of units to try, decreasing; 0 stands for the standard unit."""
+    most = 32 if n >= 5000 else 24 if n >= 1000 else 16
+    plain = sketch.kind == "plain" or sketch.low is not None or sketch.high is not None
+    numbers = [k for k in (32, 24, 16, 12) if k <= most] if plain else []
+    numbers = [k for k in (*numbers, 8, 6, 5, 4, 3, 2, 1) if k <= max(n // 5, 1)]
+    return numbers + [0] * (sketch.kind in ("decay", "probit"))
+
+
+def _prior(sketch: Sketch, sizes: list[int]) -> Array:
+    prior = (1.0 + np.array(sizes)) ** -_DECAY_OF_PRIOR
+    return np.asarray(sketch.prior * prior / prior.sum())
+
+
+def _score(x: Array, folds: Array, sketch: Sketch, sizes: list[int]) -> Array:
+    """Held-out log-density per candidate and group, (len(sizes), g)."""
+    counts = folds.sum(axis=0)
+    out = np.zeros((len(sizes), len(x)))
+    for held_out in folds:
+        fitted = _fit(x, counts - held_out, sketch, sizes)
+        mine = np.flatnonzero(held_out)
+        u, log_slope = next(iter(fitted.values())).stretch.apply(x[mine])
+        for row, k in zip(out, sizes, strict=True):
+            log_density = np.maximum(fitted[k].log_density(u) + log_slope, _FLOOR)
+            row[mine] += held_out[mine] / counts[mine] * log_density
+    return out
+
+
+def _fit(x: Array, counts: Array, sketch: Sketch, sizes: list[int]) -> dict[int, Units]:
+    """Units of one sketch for every number in ``sizes``, from many to few.
+
+    Begins with units at equally spaced quantiles, and merges the two whose union costs least.
+    """
+    stretch = sketch.place(x, counts)
+    present = counts > 0
+    u, counts = stretch.apply(x[present])[0], counts[present]
+    n = counts.sum()
+    mean = counts @ u / n
+    scale = np.sqrt(counts @ (u - mean) ** 2 / n)
+    scale = scale if scale > 1e-9 * (1 + abs(mean)) else 1.0
+    z = (u - mean) / scale
+    out: dict[int, Units] = {}
+    if 0 in sizes:
+        out[0] = Units(stretch, np.zeros(1), np.zeros(1), np.ones(1))
+    most = max(sizes)
+    share = (np.cumsum(counts) - 0.5 * counts) / n
+    m = np.interp((np.arange(most) + 0.5) / most, share, z)
+    s = np.maximum(np.gradient(m), 0.25 / most) if most > 1 else np.ones(1)
+    log_w = np.full(most, -np.log(most))
+    for k in range(most, 0, -1):
+        prior_variance = min(sketch.width / k**2, _WIDEST_PRIOR)
+        steps = _STEPS if k in sizes else _MERGING_STEPS
+        descend(z, counts, log_w, m, s, steps, _PRIOR_ROWS, prior_variance, _TOLERANCE)
+        if k in sizes:
+            out[k] = Units(stretch, log_w.copy(), mean + scale * m, scale * s)
+        if k > 1:
+            log_w, m, s = _merge(log_w, m, s)
+    return out
+
+
+def _merge(log_w: Array, m: Array, s: Array) -> tuple[Array, Array, Array]:
+    """Replace the two units whose union, with their moments, raises the loss least (Runnalls)."""
+    w, log_s = np.exp(log_w), np.log(s)
+    i, j = np.triu_indices(len(w), 1)
+    weight = w[i] + w[j] + 1e-300
+    share = w[i] / weight
+    mean = share * m[i] + (1 - share) * m[j]
+    variance = (
+        share * s[i] ** 2 + (1 - share) * s[j] ** 2 + share * (1 - share) * (m[i] - m[j]) ** 2
+    )
+    best = int(np.argmin(0.5 * weight * np.log(variance) - w[i] * log_s[i] - w[j] * log_s[j]))
+    keep = np.arange(len(w)) != j[best]
+    log_w, m, s = log_w.copy(), m.copy(), s.copy()
+    k = i[best]
+    log_w[k], m[k], s[k] = np.log(weight[best]), mean[best], np.sqrt(variance[best])
+    return log_w[keep], m[keep], s[keep]
+
+
+def _weigh(scores: Array, counts: Array, prior: Array, rng: np.random.Generator) -> Array:
+    """Weights (J,) of the candidates from held-out log-densities (J, g) of groups of rows."""
+    n = counts.sum()
+    resampled = rng.gamma(np.broadcast_to(counts, (_BOOTSTRAPS, len(counts))))
+    totals = _TEMPERATURE * n * (resampled / resampled.sum(axis=1, keepdims=True)) @ scores.T
+    best = prior * np.exp(totals - totals.max(axis=1, keepdims=True))
+    best = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+
+    density = np.exp(scores - scores.max(axis=0))
+    stacked = prior
+    for _ in range(300):  # expectation-maximisation, the prior worth one row
+        stacked = (stacked * (density @ (counts / (stacked @ density))) + prior) / (n + 1)
+    share = _MANY / (_MANY + n)
+    return np.asarray(share * best + (1 - share) * stacked)
