@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import platform
-import sys
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -22,6 +18,7 @@ from neurolp.density_packing import pack_density, unpack_readouts, unpack_recept
 from neurolp.errors import FormatError
 from neurolp.form_packing import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.packing import pack_description, pack_parameters, unpack_network
+from neurolp.provenance import provenance
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory, open_trajectory
 from neurolp.trajectory.recorder import Recorder
@@ -121,6 +118,10 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
         If the file cannot be read, or holds no brain.
     """
     with open_trajectory(path) as file:
+        if file.experiment:
+            raise FormatError(
+                f"{path}: holds no brain, but the experiment {file.experiment['name']!r}"
+            )
         if not file.brain or ("node_map" not in file and "coupling" not in file):
             raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
         try:
@@ -149,33 +150,11 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
             raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Software versions, platform, time and command: what a result needs to be believed."""
-    packages = ("neurolp", "numpy", "scipy", "numba", "h5py", "scikit-learn")
-    versions = {f"version_{name}": _version(name) for name in packages}
-    return {
-        "seed": seed,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count() or 0,
-        "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
-        **versions,
-    }
-
-
 def _plain(value: Any) -> Any:
     """NumPy scalars and arrays for JSON."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"cannot store a parameter of type {type(value).__name__}")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _add_record(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from neurolp import errors
 
 if TYPE_CHECKING:
-    from neurolp.experiment import Result
-    from neurolp.simulation import Progress
+    from neurolp.experiment_schema import ExperimentConfiguration
+    from neurolp.schema import Configuration
 
 # Exit codes as in sysexits.h, and 130 as shells report Ctrl-C.
 EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_CONFIGURATION = 2, 65, 70, 73, 78
@@ -49,26 +47,18 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Run a simulation and write its trajectory."""
+    """Run a simulation or experiment, write its file, compare."""
     with _one_line_errors():
         _check_exists(config)
         from neurolp.config import read_configuration
-        from neurolp.experiment import run as run_experiment
+        from neurolp.schema import Configuration
 
         configuration = read_configuration(config, settings or [])
         path = output or _free_name(Path(f"{config.stem}.h5"))
-        began = time.monotonic()
-        brain = configuration.brain
-        with _progress(brain.max_time, brain.time_unit, quiet) as observe:
-            result = run_experiment(configuration, path, overwrite=force, observe=observe)
-        if not quiet:
-            _print_result(result, time.monotonic() - began)
-        if result.interrupted:
-            _say(
-                f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
-                f"{brain.time_unit}s, which are in {result.path}"
-            )
-            raise typer.Exit(EXIT_INTERRUPTED)
+        if isinstance(configuration, Configuration):
+            _run_brain(configuration, path, force, quiet)
+        else:
+            _run_experiment(configuration, path, force, quiet)
 
 
 @app.command()
@@ -86,10 +76,13 @@ def validate(config: ConfigArgument, settings: SetOption = None) -> None:
 def info(file: FileArgument) -> None:
     """Say what is in a trajectory file."""
     with _one_line_errors():
+        from neurolp import experiments, terminal
         from neurolp.trajectory.reader import open_trajectory
 
         with open_trajectory(file) as trajectory:
             print(f"{trajectory.title} ({trajectory.status})")
+            if trajectory.experiment:
+                print(f"  experiment: {trajectory.experiment['name']}")
             for name, value in (trajectory.provenance | trajectory.brain).items():
                 if name != "parameters":
                     print(f"  {name}: {value}")
@@ -98,6 +91,7 @@ def info(file: FileArgument) -> None:
                     print(f"  {name}: {trajectory.result[name]:.4f}")
             for variable in trajectory.values():
                 print(f"  {variable!r}")
+            terminal.print_tables(experiments.closing_tables(trajectory))
 
 
 @app.command()
@@ -109,11 +103,14 @@ def plot(
 ) -> None:
     """Draw all pictures that a trajectory file allows, as PNG."""
     with _one_line_errors():
-        from neurolp.plotting import pictures
         from neurolp.trajectory.reader import open_trajectory
 
         folder = output or Path(f"{file.stem}-pictures")
         with open_trajectory(file) as trajectory:
+            if trajectory.experiment:
+                from neurolp.experiment_plotting import pictures
+            else:
+                from neurolp.plotting import pictures
             drawn = pictures(trajectory)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +128,42 @@ def main() -> None:
     app()
 
 
-# --- what a person sees ---------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def _run_brain(configuration: Configuration, path: Path, force: bool, quiet: bool) -> None:
+    from neurolp import terminal
+    from neurolp.experiments.brain import run
+
+    began = time.monotonic()
+    brain = configuration.brain
+    with terminal.brain_progress(brain.max_time, brain.time_unit, quiet) as observe:
+        result = run(configuration, path, overwrite=force, observe=observe)
+    if not quiet:
+        terminal.print_result(result, time.monotonic() - began)
+    if result.interrupted:
+        _say(
+            f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
+            f"{brain.time_unit}s, which are in {result.path}"
+        )
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _run_experiment(
+    configuration: ExperimentConfiguration, path: Path, force: bool, quiet: bool
+) -> None:
+    from neurolp import experiments, terminal
+    from neurolp.trajectory.reader import open_trajectory
+
+    with terminal.step_progress(quiet) as observe:
+        experiments.run(configuration, path, overwrite=force, observe=observe)
+    if not quiet:
+        with open_trajectory(path) as file:
+            terminal.print_tables(experiments.closing_tables(file))
+            print(f"{file.experiment['seconds']:.1f} s in all; results: {path}")
+
+
+# --- errors and names -----------------------------------------------------------------------------
 
 
 def _say(line: str) -> None:
@@ -173,61 +205,3 @@ def _free_name(path: Path) -> Path:
         k += 1
         candidate = path.with_name(f"{path.stem}-{k}{path.suffix}")
     return candidate
-
-
-@contextlib.contextmanager
-def _progress(max_time: int, unit: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, one line per unit of time otherwise, nothing when quiet."""
-    if quiet:
-        yield lambda progress: None
-    elif not sys.stdout.isatty():
-        yield lambda progress: print(_line(progress, unit), flush=True)
-    else:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
-
-        columns = (
-            TextColumn(unit),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-        )
-        with Bar(*columns, transient=True) as bar:
-            task = bar.add_task("presenting the input", total=max_time)
-            yield lambda progress: bar.update(
-                task, completed=progress.time, description=_surprises(progress)
-            )
-
-
-def _line(progress: Progress, unit: str) -> str:
-    if progress.stage:
-        return progress.stage
-    return f"{unit} {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
-
-
-def _surprises(progress: Progress) -> str:
-    if progress.stage:
-        return progress.stage
-    parts = [f"{name} {value:.3f}" for name, value in progress.surprise.items()]
-    return "surprise (nats): " + ", ".join(parts) + f", best at {progress.best_time}"
-
-
-def _print_result(result: Result, seconds: float) -> None:
-    table = Table()
-    table.add_column("model")
-    table.add_column("nats", justify="right")
-    table.add_column("standardised", justify="right")
-    discrete = result.rows[0].bits_per_dim is not None
-    if discrete:
-        table.add_column("bits/dim", justify="right")
-    table.add_column("s", justify="right")
-    for row in result.rows:
-        cells = [row.model, f"{row.log_prob:.2f}", f"{row.standardised:.2f}"]
-        if discrete:
-            cells.append("" if row.bits_per_dim is None else f"{row.bits_per_dim:.3f}")
-        table.add_row(*cells, f"{row.seconds:.1f}")
-    console = Console()
-    console.print("Test log-likelihood per sample, nats (higher is better)", soft_wrap=True)
-    console.print(table)
-    console.print(f"{seconds:.1f} s in all; trajectory: {result.path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Simulation configurations: TOML -> validated settings, or one line that says what is wrong."""
+"""Configurations: TOML -> validated settings, or one line that says what is wrong."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from neurolp.errors import ConfigurationError
-from neurolp.schema import VERSIONS, Configuration, FileSection, tag_of
+from neurolp.experiment_schema import EXPERIMENTS, ExperimentConfiguration
+from neurolp.schema import VERSIONS, Configuration, Section, tag_of
+
+AnyConfiguration = Configuration | ExperimentConfiguration
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_configuration(path: str | os.PathLike[str], settings: Sequence[str] = ()) -> Configuration:
+def read_configuration(
+    path: str | os.PathLike[str], settings: Sequence[str] = ()
+) -> AnyConfiguration:
     """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
 
-    Paths in the file are relative to the file.
+    The key ``experiment`` says what its other keys are; without it, it is a brain simulation. Paths
+    in the file are relative to the file.
 
     Raises
     ------
@@ -34,10 +42,16 @@ def read_configuration(path: str | os.PathLike[str], settings: Sequence[str] = (
         raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
     for setting in settings:
         _apply(raw, setting)
+    kinds: dict[str, type[AnyConfiguration]] = {"brain": Configuration, **EXPERIMENTS}
+    name = raw.get("experiment", "brain")
+    if name not in list(kinds):
+        raise ConfigurationError(
+            f"{source}: key 'experiment' must be one of {tuple(kinds)}, but is {name!r}"
+        )
     try:
-        configuration = Configuration.model_validate(raw)
+        configuration = kinds[name].model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_fault(error)}") from error
+        raise ConfigurationError(f"{source}: {_first_fault(error, kinds[name])}") from error
     return _absolute(configuration, source.parent)
 
 
@@ -58,18 +72,20 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     where[last] = value
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
+def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
+    # An unknown section or key comes first: it may be what another is missing for.
+    fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)
     where = list(fault["loc"])
     # Pydantic puts the version of a section that it tried behind its name ..
     version = where.pop(1) if where and where[0] in VERSIONS and len(where) > 1 else None
     # .. and the members of other unions anywhere.
     key = ".".join(str(part) for part in where if not _is_union_member(str(part)))
-    key = key or "connectivity"
+    if not key and kind is Configuration:
+        key = "connectivity"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] == "extra_forbidden":
         section = key.rpartition(".")[0]
-        keys = [k for k in _all_keys(version) if k.rpartition(".")[0] == section]
+        keys = [k for k in _all_keys(kind, version) if k.rpartition(".")[0] == section]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -86,32 +102,39 @@ def _first_fault(error: ValidationError) -> str:
     message = message[0].lower() + message[1:]
     whole = isinstance(fault["input"], dict | BaseModel)
     came = "" if whole else f", but is {fault['input']!r}"
-    return f"key '{key}': {message}{came}{more}"
+    return f"key '{key}': {message}{came}{more}" if key else f"{message}{more}"
 
 
 def _is_union_member(part: str) -> bool:
     return "[" in part or part in ("bool", "int", "str", "constrained-int")
 
 
-def _all_keys(version: Any = None) -> list[str]:
+def _all_keys(kind: type[AnyConfiguration], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
     keys = []
-    for name, info in Configuration.model_fields.items():
-        tag, sections = VERSIONS.get(name, ("", (info.annotation,)))
+    for name, info in kind.model_fields.items():
+        tag, sections = VERSIONS.get(name, ("", _sections_in(info.annotation)))
         for section in sections:
-            if not (isinstance(section, type) and issubclass(section, BaseModel)):
-                continue
             if version is None or not tag or tag_of(section, tag) == version:
                 keys += [f"{name}.{key}" for key in section.model_fields]
         keys.append(name)
     return keys
 
 
-def _absolute(configuration: Configuration, folder: Path) -> Configuration:
-    data, connectivity = configuration.data, configuration.connectivity
-    if data.file is not None:
-        data = data.model_copy(update={"file": (folder / data.file).resolve()})
-    if isinstance(connectivity, FileSection):
-        path = (folder / connectivity.file).resolve()
-        connectivity = connectivity.model_copy(update={"file": path})
-    return configuration.model_copy(update={"data": data, "connectivity": connectivity})
+def _sections_in(annotation: Any) -> tuple[type[Section], ...]:
+    """The sections that a key may hold, of which one may be optional."""
+    members = (annotation, *get_args(annotation))
+    return tuple(m for m in members if isinstance(m, type) and issubclass(m, Section))
+
+
+def _absolute(section: Model, folder: Path) -> Model:
+    """The same section with the paths in it, however deep, made absolute."""
+    changed: dict[str, Any] = {}
+    for name, value in section:
+        if isinstance(value, Path):
+            changed[name] = (folder / value).resolve()
+        elif isinstance(value, BaseModel):
+            changed[name] = _absolute(value, folder)
+        elif isinstance(value, list) and any(isinstance(v, Path) for v in value):
+            changed[name] = [(folder / v).resolve() for v in value]
+    return section.model_copy(update=changed)

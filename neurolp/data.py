@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import numpy.typing as npt
 
 from neurolp.errors import DataError
 from neurolp.problems import PROBLEM_NAMES, sample_problem
+from neurolp.problems_1d import PROBLEMS
 
 Array = npt.NDArray[Any]
 
-TABLE_NAMES = ("digits", "wine", "breast_cancer")
-DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES
+TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
+LINE_NAMES = tuple(PROBLEMS)
+DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES + LINE_NAMES
 
 _DEQUANTISATION_SEED = 12345
 _MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
@@ -57,7 +60,7 @@ def load_data(
     Rows are permuted by ``default_rng(split_seed)`` and cut 60 / 20 / 20. Before that, discrete
     columns get uniform noise from ``default_rng(12345)``: digits k + U(0, 1), other columns
     plus U(-s/2, s/2) with s the coarsest power of ten on whose grid the whole column lies (none if
-    finer than 1e-6). The two-dimensional problems are drawn by ``default_rng(split_seed)``: 10,000
+    finer than 1e-6). Problems of known density are drawn by ``default_rng(split_seed)``: 10,000
     training, 2,000 validation and 10,000 test points.
 
     Parameters
@@ -82,11 +85,15 @@ def load_data(
     """
     if (name is None) == (file is None):
         raise DataError("data must be given by exactly one of `name` and `file`")
-    if name is not None and name in PROBLEM_NAMES:
-        points = sample_problem(name, 22_000, np.random.default_rng(split_seed))
+    if name is not None and name in PROBLEM_NAMES + LINE_NAMES:
+        rng = np.random.default_rng(split_seed)
+        if name in LINE_NAMES:
+            points = PROBLEMS[name].sample(22_000, rng)[:, None]
+        else:
+            points = sample_problem(name, 22_000, rng)
         d = points.shape[1]
         names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
-        points, names = _select(points, names, columns, name)
+        points, names = select_columns(points, names, columns, name)
         parts = np.split(points, [10_000, 12_000])
         return DataSplit(name, parts[0], parts[1], parts[2], names, np.zeros(len(names)))
     if name is not None:
@@ -95,10 +102,10 @@ def load_data(
         image = (8, 8) if name == "digits" and columns is None else None
     else:
         path = Path(str(file))
-        table, names = _read_file(path, dataset, columns)
+        table, names = read_table(path, dataset, columns)
         title, image = str(path), None
-    table, names = _select(table, names, columns, title)
-    _check(table, names, title)
+    table, names = select_columns(table, names, columns, title)
+    check_table(table, names, title)
     if name != "digits":  # blank pixels become U(0, 1)
         _check_constant(table, names, title)
     steps = np.zeros(len(names))
@@ -153,6 +160,8 @@ def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
         "digits": datasets.load_digits,
         "wine": datasets.load_wine,
         "breast_cancer": datasets.load_breast_cancer,
+        "iris": datasets.load_iris,
+        "diabetes": partial(datasets.load_diabetes, scaled=False),
     }
     if name not in loaders:
         raise DataError(f"unknown data set {name!r}; known are {', '.join(DATA_NAMES)}")
@@ -163,9 +172,18 @@ def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _read_file(
-    path: Path, dataset: str | None, columns: Sequence[str | int] | None
+def read_table(
+    path: Path, dataset: str | None = None, columns: Sequence[str | int] | None = None
 ) -> tuple[Array, tuple[str, ...]]:
+    """Read a table of numbers: its values (n, d), and the names of its columns.
+
+    Of a CSV file only the chosen ``columns`` are read; the others are NaN.
+
+    Raises
+    ------
+    DataError
+        One line that says what is wrong, where.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
@@ -217,8 +235,14 @@ def _chosen(path: Path, available: list[str], dataset: str | None) -> str:
     return dataset.strip("/")
 
 
-def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, tuple[str, ...]]:
-    """Read all columns, or only the chosen ones: text elsewhere in the file does no harm."""
+def csv_header(path: Path) -> tuple[tuple[str, ...], str, bool]:
+    """Names of the columns of a CSV file, its delimiter, and whether it has a header.
+
+    Raises
+    ------
+    DataError
+        If it is not text, is empty, or two columns have the same name.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             first = stream.readline()
@@ -231,13 +255,19 @@ def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, t
     delimiter = max(",;\t", key=first.count)
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
     # A header has no numbers; a first row with one missing value has.
-    has_header = not any(_is_number(field) for field in fields)
+    has_header = not any(is_number(field) for field in fields)
     names = tuple(fields) if has_header else tuple(f"column {j}" for j in range(len(fields)))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}: two columns are named {twice!r}")
+    return names, delimiter, has_header
+
+
+def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, tuple[str, ...]]:
+    """Read all columns, or only the chosen ones: text elsewhere in the file does no harm."""
+    names, delimiter, has_header = csv_header(path)
     # Without a choice of columns, loadtxt itself insists on rows of one length.
-    use = None if columns is None else _positions(names, columns, str(path))
+    use = None if columns is None else column_positions(names, columns, str(path))
     try:
         table = np.loadtxt(
             path,
@@ -276,7 +306,7 @@ def _csv_fault(
             for j in use:
                 if not row[j].strip():
                     return f"{path}: column '{names[j]}', line {reader.line_num}: value is missing"
-                if not _is_number(row[j]):
+                if not is_number(row[j]):
                     return (
                         f"{path}: column '{names[j]}', line {reader.line_num}: "
                         f"wanted a number, but found {row[j]!r}"
@@ -284,7 +314,8 @@ def _csv_fault(
     return f"{path}: cannot be read as a table of numbers"
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell of a table can be read as a number, NaN among them."""
     try:
         float(text)
     except ValueError:
@@ -295,7 +326,8 @@ def _is_number(text: str) -> bool:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _positions(names: tuple[str, ...], columns: Sequence[str | int], title: str) -> list[int]:
+def column_positions(names: tuple[str, ...], columns: Sequence[str | int], title: str) -> list[int]:
+    """Positions of ``columns``, each a name or a position, among ``names``."""
     out = []
     for column in columns:
         if isinstance(column, str) and column in names:
@@ -309,16 +341,18 @@ def _positions(names: tuple[str, ...], columns: Sequence[str | int], title: str)
     return out
 
 
-def _select(
+def select_columns(
     table: Array, names: tuple[str, ...], columns: Sequence[str | int] | None, title: str
 ) -> tuple[Array, tuple[str, ...]]:
+    """The chosen ``columns`` of a table, by name or position, and their names."""
     if columns is None:
         return table, names
-    use = _positions(names, columns, title)
+    use = column_positions(names, columns, title)
     return table[:, use], tuple(names[j] for j in use)
 
 
-def _check(table: Array, names: tuple[str, ...], title: str) -> None:
+def check_table(table: Array, names: tuple[str, ...], title: str) -> None:
+    """Raise ``DataError`` unless the table has ten rows, a column, and finite values only."""
     if len(table) < _MIN_ROWS:
         raise DataError(f"{title}: wanted at least {_MIN_ROWS} rows, but it has {len(table)}")
     bad = np.argwhere(~np.isfinite(table))

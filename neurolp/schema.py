@@ -29,11 +29,13 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Groups = Literal["halves", "each", "colours"] | list[list[NonNegativeInt]]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys that belong together; unknown ones are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """``[data]``: what the brain perceives; see :func:`neurolp.data.load_data`."""
 
     name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names live in data.py
@@ -50,7 +52,7 @@ class DataSection(_Section):
         return self
 
 
-class DensitySection(_Section):
+class DensitySection(Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
     model: Literal["density"] = "density"
@@ -86,7 +88,7 @@ class DensitySection(_Section):
         return self.max_slices
 
 
-class _EpochSection(_Section):
+class _EpochSection(Section):
     max_epochs: NonNegativeInt
 
     @property
@@ -169,13 +171,13 @@ BrainSection = Annotated[
 ]
 
 
-class FullSection(_Section):
+class FullSection(Section):
     """``[connectivity]`` with ``kind = "full"``: everyone is connected to everyone."""
 
     kind: Literal["full"] = "full"
 
 
-class _DrawnSection(_Section):
+class _DrawnSection(Section):
     seed: Seed
 
 
@@ -221,7 +223,7 @@ class ModularSection(_DrawnSection):
     p_between: float = Field(ge=0, le=1)
 
 
-class FileSection(_Section):
+class FileSection(Section):
     """``kind = "file"``: NPY (boolean), SciPy sparse NPZ or an HDF5 edge table."""
 
     kind: Literal["file"]
@@ -240,7 +242,7 @@ ConnectivitySection = Annotated[
 ]
 
 # Sections that exist in several versions: the key that decides which, and the versions.
-Versions = tuple[str, tuple[type[_Section], ...]]
+Versions = tuple[str, tuple[type[Section], ...]]
 VERSIONS: dict[str, Versions] = {
     "brain": ("model", (DensitySection, LinearSection, BoundedSection, OnlineSection)),
     "connectivity": (
@@ -262,7 +264,7 @@ def tag_of(section: type[BaseModel], key: str) -> str:
     return str(get_args(section.model_fields[key].annotation)[0])
 
 
-class RecordSection(_Section):
+class RecordSection(Section):
     """``[record]``: what goes to the file; see :class:`neurolp.Recorder`."""
 
     trajectories: NonNegativeInt | list[NonNegativeInt] = 100
@@ -274,9 +276,10 @@ class RecordSection(_Section):
     parameters_every: PositiveInt | None = None
 
 
-class Configuration(_Section):
-    """One simulation, as in a file of ``simulations/``."""
+class Configuration(Section):
+    """One simulation of a brain, as in a file of ``simulations/``."""
 
+    experiment: Literal["brain"] = "brain"
     title: Text = ""
     seed: Seed | None = None
     compare: bool = Field(

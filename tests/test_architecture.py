@@ -10,10 +10,23 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 # A module may import from layers below its own, and from its own layer.
 LAYERS = [
     {"neurolp.__main__"},
-    {"neurolp.cli"},
-    {"neurolp.experiment"},
-    {"neurolp.config", "neurolp.schema", "neurolp.plotting"},
-    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
+    {"neurolp.cli", "neurolp.terminal"},
+    {"neurolp.experiments"},
+    {
+        "neurolp.config",
+        "neurolp.schema",
+        "neurolp.experiment_schema",
+        "neurolp.plotting",
+        "neurolp.experiment_plotting",
+    },
+    {
+        "neurolp",
+        "neurolp.estimators",
+        "neurolp.data",
+        "neurolp.supervised_data",
+        "neurolp.baselines",
+        "neurolp.least_squares",
+    },
     {
         "neurolp.archive",
         "neurolp.conditional",
@@ -28,6 +41,9 @@ LAYERS = [
     {
         "neurolp.kernels",
         "neurolp.principle",
+        "neurolp.losses",
+        "neurolp.provenance",
+        "neurolp.quadrature",
         "neurolp.problems",
         "neurolp.problems_1d",
         "neurolp.problems_conditional",

@@ -14,6 +14,7 @@ from neurolp import (
     Recorder,
 )
 from neurolp.config import read_configuration
+from neurolp.experiment_schema import EXPERIMENTS
 from neurolp.schema import (
     BoundedSection,
     Configuration,
@@ -30,7 +31,7 @@ SIMULATIONS = sorted((Path(__file__).parent.parent / "simulations").glob("*.toml
 def test_shipped_simulations_are_valid(path):
     configuration = read_configuration(path)
     assert configuration.title
-    assert Configuration.model_validate(configuration.model_dump()) == configuration
+    assert type(configuration).model_validate(configuration.model_dump()) == configuration
 
 
 def test_sections_have_the_defaults_of_what_they_configure():
@@ -99,6 +100,21 @@ DATA = '[data]\nname = "wine"\n'
         (DATA + '[brain]\nmodel = "linear"\n[connectivity]\nkind = "random"\nin_degree = 3\nseed = 1\n', "key 'connectivity': model 'linear' needs full connectivity"),
         (DATA + '[brain]\ngroups = "thirds"\n', "key 'brain.groups': input should be 'halves', 'each' or 'colours', but is 'thirds'"),
         ("brain = 3\n" + DATA, "key 'brain': .*but is 3"),
+        ('experiment = "principel"\n', "key 'experiment' must be one of .*'principle'.*but is 'principel'"),
+        ("experiment = [1]\n", r"key 'experiment' must be one of .*but is \[1\]"),
+        ('expermient = "principle"\n', "unknown key 'expermient', the nearest valid key is 'experiment'"),
+        ('experiment = "principle"\nn_step = 3\n', "unknown key 'n_step', the nearest valid key is 'n_steps'"),
+        ('experiment = "principle"\nn_steps = 3\n', "key 'n_steps': .*but is 3"),
+        ('experiment = "principle"\n' + DATA, "unknown key 'data'"),
+        ('experiment = "principle"\nprobabilities = [0.5, 0.4]\n', "toml: 'probabilities' must sum to 1, but sum to 0.9"),
+        ('experiment = "principle"\nprobabilities = [0.5, -0.5]\n', "key 'probabilities.1': .*but is -0.5"),
+        ('experiment = "general_purpose"\nestimator = "brian"\n', "key 'estimator': .*but is 'brian'"),
+        ('experiment = "general_purpose"\ndata = ["wines"]\n', "key 'data.0': .*but is 'wines'"),
+        ('experiment = "univariate"\nsizes = [5]\n', "key 'sizes.0': .*but is 5"),
+        ('experiment = "univariate"\nproblems = ["claws"]\n', "key 'problems.0': .*but is 'claws'"),
+        ('experiment = "supervised"\n[table]\nfile = "x.csv"\n', "key 'table.target' is missing"),
+        ('experiment = "supervised"\n[table]\nfile = "x.csv"\ntarget = "y"\ntaks = "r"\n', "unknown key 'table.taks', the nearest valid key is 'table.task'"),
+        ('experiment = "general_purpose"\n[brain]\ngain = true\n', "unknown key 'brain'"),
     ],
 )  # fmt: skip
 def test_wrong_configurations_get_one_line(tmp_path, text, message):
@@ -133,11 +149,15 @@ def test_paths_are_relative_to_the_file(tmp_path):
     configuration = read_configuration(path)
     assert configuration.data.file == (tmp_path / "table.csv").resolve()
     assert configuration.connectivity.file == (tmp_path / "edges.npz").resolve()
+    path = write(tmp_path, 'experiment = "general_purpose"\nfiles = ["a.csv", "b/c.npy"]\n')
+    files = read_configuration(path).files
+    assert files == [(tmp_path / "a.csv").resolve(), (tmp_path / "b" / "c.npy").resolve()]
 
 
-def test_every_key_is_documented():
+@pytest.mark.parametrize("kind", [Configuration, *EXPERIMENTS.values()])
+def test_every_key_is_documented(kind):
     from neurolp.config import _all_keys
 
     text = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
-    for key in _all_keys():
+    for key in _all_keys(kind):
         assert f"`{key.split('.')[-1]}`" in text or f"`[{key}]`" in text, key

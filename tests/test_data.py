@@ -221,5 +221,5 @@ def test_several_arrays_need_a_choice(tmp_path):
         load_data(file=path, dataset="tables")
     with pytest.raises(DataError, match="exactly one of"):
         load_data()
-    with pytest.raises(DataError, match="unknown data set 'iris'"):
-        load_data("iris")
+    with pytest.raises(DataError, match="unknown data set 'wines'"):
+        load_data("wines")

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurolp import BrainDensity, OutputError, experiment
+from neurolp import BrainDensity, OutputError
 from neurolp.config import read_configuration
+from neurolp.experiments import brain as experiment
 from neurolp.problems import gaussian_field_entropy, problem_log_density
 
 

@@ -14,7 +14,7 @@ from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.online import resting_slices
 from neurolp.config import read_configuration
-from neurolp.experiment import run
+from neurolp.experiments.brain import run
 from neurolp.plotting import pictures
 from tests.networks import random_network
 from tests.test_online_brain import source

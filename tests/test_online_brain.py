@@ -12,7 +12,7 @@ import neurolp
 from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Recorder
 from neurolp.brain.network import distinct_slices
 from neurolp.config import read_configuration
-from neurolp.experiment import run
+from neurolp.experiments.brain import run
 from neurolp.simulation import Progress
 
 QUICK = {"n_slices": 6, "period": 2, "max_epochs": 4, "random_state": 0}

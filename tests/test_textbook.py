@@ -13,7 +13,7 @@ import neurolp
 from neurolp import BoundedBrain, BrainDensity, FormatError, LinearBrain, Recorder
 from neurolp.cli import app
 from neurolp.config import read_configuration
-from neurolp.experiment import run
+from neurolp.experiments.brain import run
 from neurolp.plotting import pictures
 from neurolp.problems import problem_log_density
 

@@ -112,7 +112,8 @@ class LabelledArray:
 class Trajectory(Mapping[str, LabelledArray]):
     """An open trajectory file: a mapping from variable names to labelled arrays.
 
-    ``configuration``, ``provenance``, ``brain`` and ``result`` are dictionaries of its attributes.
+    ``configuration``, ``provenance``, ``brain``, ``result`` and ``experiment`` are dictionaries of
+    its attributes.
     Use it as a context manager, or call :meth:`close`.
     """
 
@@ -136,6 +137,7 @@ class Trajectory(Mapping[str, LabelledArray]):
         self.provenance = self._group("provenance")
         self.brain = self._group("brain")
         self.result = self._group("result")
+        self.experiment = self._group("experiment")
         self._coords = {name: _decoded(d) for name, d in self._file.get("coordinates", {}).items()}
 
     def _group(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One simulation from its configuration to its file: data, brain, comparison, result."""
+"""One brain simulation from its configuration to its file: data, brain, comparison, result."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""What a person sees on the terminal while a command works, and at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from neurolp.experiments.brain import Result
+    from neurolp.experiments.running import ClosingTable, Step
+    from neurolp.simulation import Progress
+
+
+_FILE_WIDTH = 120  # of tables, where no terminal has a say
+
+
+@contextlib.contextmanager
+def brain_progress(max_time: int, unit: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, one line per unit of time otherwise, nothing when quiet."""
+    if quiet:
+        yield lambda progress: None
+    elif not sys.stdout.isatty():
+        yield lambda progress: print(_line(progress, unit), flush=True)
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn(unit),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Bar(*columns, transient=True) as bar:
+            task = bar.add_task("presenting the input", total=max_time)
+            yield lambda progress: bar.update(
+                task, completed=progress.time, description=_surprises(progress)
+            )
+
+
+@contextlib.contextmanager
+def step_progress(quiet: bool) -> Iterator[Callable[[Step], None]]:
+    """A bar on a terminal, one line per step of an experiment otherwise, nothing when quiet."""
+    began = time.monotonic()
+    if quiet:
+        yield lambda step: None
+    elif not sys.stdout.isatty():
+        yield lambda step: print(
+            f"{step.number}/{step.total}: {step.what}  ({time.monotonic() - began:.1f} s)",
+            flush=True,
+        )
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Bar(*columns, transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda step: bar.update(
+                task, completed=step.number - 1, total=step.total, description=step.what
+            )
+
+
+def print_tables(tables: Iterable[ClosingTable]) -> None:
+    """The closing tables of an experiment: names to the left, numbers to the right."""
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    for closing in tables:
+        table = Table()
+        for k, column in enumerate(closing.columns):
+            cells = [row[k] for row in closing.rows]
+            numbers = any(cell[:1].isdigit() or cell[:1] in ("+", "-") for cell in cells if cell)
+            table.add_column(column, justify="right" if k and numbers else "left")
+        for row in closing.rows:
+            table.add_row(*row)
+        console.print(closing.title, soft_wrap=True)
+        console.print(table)
+
+
+def _line(progress: Progress, unit: str) -> str:
+    if progress.stage:
+        return progress.stage
+    return f"{unit} {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
+
+
+def _surprises(progress: Progress) -> str:
+    if progress.stage:
+        return progress.stage
+    parts = [f"{name} {value:.3f}" for name, value in progress.surprise.items()]
+    return "surprise (nats): " + ", ".join(parts) + f", best at {progress.best_time}"
+
+
+def print_result(result: Result, seconds: float) -> None:
+    """The closing table of a brain simulation: it, and the models it was compared with."""
+    table = Table()
+    table.add_column("model")
+    table.add_column("nats", justify="right")
+    table.add_column("standardised", justify="right")
+    discrete = result.rows[0].bits_per_dim is not None
+    if discrete:
+        table.add_column("bits/dim", justify="right")
+    table.add_column("s", justify="right")
+    for row in result.rows:
+        cells = [row.model, f"{row.log_prob:.2f}", f"{row.standardised:.2f}"]
+        if discrete:
+            cells.append("" if row.bits_per_dim is None else f"{row.bits_per_dim:.3f}")
+        table.add_row(*cells, f"{row.seconds:.1f}")
+    console = Console()
+    console.print("Test log-likelihood per sample, nats (higher is better)", soft_wrap=True)
+    console.print(table)
+    console.print(f"{seconds:.1f} s in all; trajectory: {result.path}", soft_wrap=True)
