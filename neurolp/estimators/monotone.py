@@ -268,7 +268,7 @@ def _numbers(x: Any, name: str) -> Array:
     x = np.asarray(x, dtype=np.float64)
     if np.any(np.isnan(x)):
         raise DataError(f"argument `{name}` must be a number, but contains NaN")
-    return x
+    return np.asarray(x)
 
 
 def _parse_support(support: Any) -> tuple[float, float] | None:
