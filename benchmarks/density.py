@@ -87,7 +87,10 @@ def truth(name: str, seed: int) -> float:
 
 
 def flow(data: DataSplit) -> float:
-    """Neural spline flow (zuko); size chosen on validation, early stopping on validation."""
+    """Neural spline flow (zuko); size chosen on validation, early stopping on validation.
+
+    Each size stops after ``FLOW_SECONDS`` at the latest, with the best parameters until then.
+    """
     import torch
     import zuko
 
@@ -101,7 +104,7 @@ def flow(data: DataSplit) -> float:
             train.shape[1], transforms=transforms, bins=bins, hidden_features=(hidden, hidden)
         )
         optimiser = torch.optim.Adam(model.parameters(), lr=rate)
-        waiting, highest = 0, -np.inf
+        waiting, highest, began = 0, -np.inf, time.perf_counter()
         for _ in range(400):
             for rows in torch.randperm(len(train)).split(512 if len(train) > 5000 else 128):
                 loss = -model().log_prob(train[rows]).mean()
@@ -116,7 +119,7 @@ def flow(data: DataSplit) -> float:
                 highest, waiting = score, 0
             if score > best[0]:
                 best = (score, {k: v.clone() for k, v in model.state_dict().items()}, model)
-            if waiting == 20:
+            if waiting == 20 or time.perf_counter() - began > FLOW_SECONDS:
                 break
     best[2].load_state_dict(best[1])
     with torch.no_grad():
@@ -124,6 +127,7 @@ def flow(data: DataSplit) -> float:
 
 
 # Transforms, bins, hidden units, rate of Adam.
+FLOW_SECONDS = 300
 FLOWS = ((3, 8, 64, 1e-3), (5, 16, 128, 1e-3), (5, 32, 128, 1e-3))
 
 

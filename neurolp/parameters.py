@@ -31,6 +31,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "spline_intervals": (2, 100, True),
     "n_slices": (1, np.inf, True),
     "n_hidden": (0, np.inf, True),
+    "interneurons": (0, np.inf, True),
     "period": (1, np.inf, True),
     "horizon": (1, np.inf, True),
     "batch_size": (1, np.inf, True),
@@ -78,6 +79,10 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             f"argument `fine_tune` must be None, 'all' or an integer >= 1, but is {tune!r}"
         )
     _check_rotation(parameters)
+    if parameters.get("interneurons", 0) and parameters["connectivity"] is not None:
+        raise ConfigurationError(
+            "argument `interneurons` needs full connectivity, but edges are given"
+        )
 
 
 def _is_whole(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Problems whose true density is known: most in two dimensions, one on a ring of nodes."""
+"""Problems whose true density is known: most in two dimensions, one in three, one on a ring."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ Array = npt.NDArray[Any]
 
 _MIXING = np.array([[1.0, 0.6], [-0.4, 1.0]])
 _FIELD_NODES, _FIELD_COUPLING = 16, 0.45
+_PRODUCT_NOISE = 0.3
 _MOON_NOISE, _RING_NOISE, _GAUSSIAN_SD = 0.1, 0.05, 0.2
 
 
 def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
-    """Draw ``n`` points, shape (n, d), of the problem called ``name``; d is 2 but for the last.
+    """Draw ``n`` points, shape (n, d), of the problem called ``name``; d is 2 where not said.
 
     * ``two_moons``: with probability 1/2 each (cos t, sin t) or (1 - cos t, 1/2 - sin t), t uniform
       on (0, pi), plus noise of sd 0.1;
@@ -26,6 +27,8 @@ def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
     * ``eight_gaussians``: on a circle of radius 2, sd 0.2, equal weights;
     * ``mixed_sources``: two independent standard Laplace sources, (s_1 + 0.6 s_2, s_2 - 0.4 s_1),
       with the entropy 2 (1 + log 2) + log 1.24 = 3.6014 nats;
+    * ``interaction``: three columns, the third the product of two standard normal ones plus noise
+      of sd 0.3: no sum of functions of each; entropy 3/2 log(2 pi e) + log 0.3 = 3.0528 nats;
     * ``gaussian_field``: a Gaussian Markov random field on a ring of 16 nodes; the precision matrix
       has 1 on the diagonal and -0.45 between neighbours. Entropy: :func:`gaussian_field_entropy`.
     """
@@ -81,6 +84,12 @@ def _eight_gaussians(n: int, rng: np.random.Generator) -> Array:
 def _mixed_sources(n: int, rng: np.random.Generator) -> Array:
     mixed: Array = rng.laplace(size=(n, 2)) @ _MIXING.T
     return mixed
+
+
+def _interaction(n: int, rng: np.random.Generator) -> Array:
+    x: Array = rng.standard_normal((n, 3))
+    x[:, 2] = x[:, 0] * x[:, 1] + _PRODUCT_NOISE * x[:, 2]
+    return x
 
 
 def _field_precision() -> Array:
@@ -141,12 +150,19 @@ def _mixed_sources_log_density(points: Array) -> Array:
     return -distance - constant
 
 
+def _interaction_log_density(points: Array) -> Array:
+    noise: Array = (points[:, 2] - points[:, 0] * points[:, 1]) / _PRODUCT_NOISE
+    square: Array = points[:, 0] ** 2 + points[:, 1] ** 2 + noise**2
+    return -0.5 * square - float(1.5 * np.log(2 * np.pi) + np.log(_PRODUCT_NOISE))
+
+
 _SAMPLERS: dict[str, Callable[[int, np.random.Generator], Array]] = {
     "two_moons": _moons,
     "two_rings": _rings,
     "checkerboard": _checkerboard,
     "eight_gaussians": _eight_gaussians,
     "mixed_sources": _mixed_sources,
+    "interaction": _interaction,
     "gaussian_field": _gaussian_field,
 }
 _LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {
@@ -155,6 +171,7 @@ _LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {
     "checkerboard": _checkerboard_log_density,
     "eight_gaussians": _eight_gaussians_log_density,
     "mixed_sources": _mixed_sources_log_density,
+    "interaction": _interaction_log_density,
     "gaussian_field": _gaussian_field_log_density,
 }
 PROBLEM_NAMES: tuple[str, ...] = tuple(_SAMPLERS)

@@ -59,6 +59,7 @@ class DensitySection(Section):
     base: Literal["normal", "logistic"] = "normal"
     groups: Groups = "halves"
     gain: bool = True
+    interneurons: NonNegativeInt = 0
     receptors: bool = True
     energy: Literal["auto", "mixture", "base"] = "auto"
     rotation: bool | Literal["auto"] = "auto"
@@ -110,10 +111,10 @@ class LinearSection(_EpochSection):
     n_steps: PositiveInt = 10
     spline_range: PositiveFloat = 4.0
     spline_intervals: int = Field(default=16, ge=2, le=100)
-    rate: float = Field(default=0.02, ge=0, le=1)
+    rate: float = Field(default=0.03, ge=0, le=1)
     energy_rate: float = Field(default=0.1, ge=0, le=1)
     energy_ridge: NonNegativeFloat = 1e-3
-    max_epochs: NonNegativeInt = 100
+    max_epochs: NonNegativeInt = 30
     patience: PositiveInt = 10
     batch_size: PositiveInt = 100
 
@@ -126,7 +127,7 @@ class BoundedSection(_EpochSection):
     n_steps: PositiveInt = 5
     shape_intervals: int = Field(default=10, ge=2, le=100)
     barrier: float = Field(default=0.05, ge=BARRIER_MIN)
-    rate: float = Field(default=0.1, ge=0, le=1)
+    rate: float = Field(default=0.05, ge=0, le=1)
     max_epochs: NonNegativeInt = 60
     patience: PositiveInt = 10
     batch_size: PositiveInt = 100

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.groups import Groups, ordered_partition, random_rotation
+from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
@@ -52,23 +53,29 @@ class Schedule:
     """When to stop, and what is drawn at random for each slice.
 
     At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
-    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
+    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one;
+    ``interneurons`` is their number in each group.
     """
 
     max_slices: int = 400
     patience: int = 25
     groups: Groups = "halves"
     rotation: bool = False
+    interneurons: int = 0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What an observer is told after each slice: surprise in nats by population, and the best."""
+    """What an observer is told after each slice: surprise in nats by population, and the best.
+
+    ``stage`` is empty while slices or epochs are counted; work that follows says what it is.
+    """
 
     time: int
     surprise: dict[str, float]
     best_time: int
     elapsed: float
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,14 +121,26 @@ def simulate(
 
         for t in range(1, schedule.max_slices + 1):
             try:
-                # Draw who is updated with whom in this slice, and how to look at it.
+                # Draw who is updated with whom in this slice, how to look at it, who mediates.
                 rng = np.random.default_rng([seed, t])
+                n, std = network.n_nodes, network.base_density.std
                 groups = ordered_partition(schedule.groups, network.connectivity, rng)
-                rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
+                rotation = random_rotation(n, rng) if schedule.rotation else None
+                between = [
+                    draw_interneurons(schedule.interneurons, n - len(group), std, rng)
+                    for group in groups
+                ]
 
                 # Learn the slice while the training trajectories move through it ...
                 slice_, local_loss = learn_slice(
-                    network, rule, groups, rotation, train.potential, train.log_det, workers
+                    network,
+                    rule,
+                    groups,
+                    rotation,
+                    between,
+                    train.potential,
+                    train.log_det,
+                    workers,
                 )
                 # ... and let everyone else follow.
                 for name, p in populations.items():

@@ -89,10 +89,14 @@ def print_tables(tables: Iterable[ClosingTable]) -> None:
 
 
 def _line(progress: Progress, unit: str) -> str:
+    if progress.stage:
+        return progress.stage
     return f"{unit} {progress.time}: {_surprises(progress)}  ({progress.elapsed:.1f} s)"
 
 
 def _surprises(progress: Progress) -> str:
+    if progress.stage:
+        return progress.stage
     parts = [f"{name} {value:.3f}" for name, value in progress.surprise.items()]
     return "surprise (nats): " + ", ".join(parts) + f", best at {progress.best_time}"
 

@@ -1,7 +1,9 @@
-"""The loop of online learning: present mini-batches, measure after each epoch, stop early.
+"""The loop of repeated presentation: mini-batches, a measurement after each epoch, early stopping.
 
-The twin of :mod:`neurolp.simulation` for a brain whose slices are all there from the beginning and
-change together while the input is presented again and again.
+The twin of :mod:`neurolp.simulation`, in which time passes once and every slice is learned when its
+time has come. Here all parameters are there from the beginning and change together while the input
+is presented again and again: the unit of learning is the *epoch*, one pass through the training
+data. Who learns, and from what, is a ``neurolp.pupils.Pupil``.
 """
 
 from __future__ import annotations
@@ -10,21 +12,18 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.evolution import evolve
-from neurolp.brain.hidden import log_bound, seed_hidden
-from neurolp.brain.network import Network
-from neurolp.brain.online import Learner, copy_network
 from neurolp.brain.parallel import StopRequested, Workers
-from neurolp.packing import parameter_arrays
+from neurolp.pupils import Pupil
 from neurolp.simulation import Outcome, Population, Progress, check_finite, stop_on_interrupt
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
+Brain = TypeVar("Brain")
 
 # The first steps are smaller: the moments of Adam know little yet.
 _WARM_UP = 20
@@ -48,7 +47,7 @@ class Lessons:
 
 
 def train(
-    learner: Learner,
+    pupil: Pupil[Brain],
     lessons: Lessons,
     populations: dict[str, Population],
     recorder: Recorder,
@@ -56,13 +55,11 @@ def train(
     seed: int,
     n_threads: int | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
-) -> tuple[Network, Outcome]:
-    """Learn from ``populations["train"]``; return the brain of least validation surprise.
+) -> tuple[Brain, Outcome]:
+    """Teach ``populations["train"]``; return the brain of least validation surprise.
 
-    The brains that are compared are the running means of the parameters, one an epoch; time 0 is
-    before learning. Further populations ("test") are only watched. Populations hold the visible
-    nodes; hidden ones are seeded afresh for each presentation. ``recorder`` keeps the surprises
-    of all epochs and, in the end, the evolution of the validation data through the brain returned.
+    Time 0 is before learning. Further populations ("test") are only watched. Populations stay at
+    time 0 of the evolution, and hold the visible nodes.
 
     Ctrl-C stops within one presentation; the best brain so far stands.
 
@@ -72,20 +69,16 @@ def train(
         If a surprise is no longer finite.
     """
     began = time.monotonic()
-    n_rows = populations["train"].potential.shape[1]
+    taught = populations["train"].potential
+    n_rows = taught.shape[1]
     n_batches = -(-n_rows // lessons.batch_size)
 
-    def measure() -> dict[str, float]:
-        network = learner.averaged
-        return {name: mean_surprise(network, p, n_threads) for name, p in populations.items()}
-
     with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
-        surprise = measure()
-        best, best_epoch, brain = surprise["validation"], 0, copy_network(learner.averaged)
-        rng = np.random.default_rng([seed, 0])
-        followed = seed_hidden(brain, populations["validation"].potential, rng)
-        recorder.start(surprise, followed, time_unit="epoch")
-        recorder.record_parameters(0, lambda: parameter_arrays(learner.averaged))
+        # Before any learning.
+        surprise = {name: pupil.surprise(p) for name, p in populations.items()}
+        best, best_epoch, brain = surprise["validation"], 0, pupil.brain()
+        validation = populations["validation"].potential
+        pupil.begin(recorder, surprise, validation, np.random.default_rng([seed, 0]))
         interrupted = False
 
         for epoch in range(1, lessons.max_epochs + 1):
@@ -94,46 +87,25 @@ def train(
                 rng = np.random.default_rng([seed, epoch])
                 order = rng.permutation(n_rows)
                 for k, rows in enumerate(np.array_split(order, n_batches)):
+                    if stopped():
+                        raise StopRequested
                     step = (epoch - 1) * n_batches + k + 1
-                    learner.present(
-                        seed_hidden(brain, populations["train"].potential[:, rows], rng),
-                        workers,
-                        pace=lessons.pace(step, lessons.max_epochs * n_batches),
-                    )
+                    pace = lessons.pace(step, lessons.max_epochs * n_batches)
+                    pupil.present(np.ascontiguousarray(taught[:, rows]), pace, rng, workers)
             except StopRequested:
                 interrupted = True
                 break
 
             # Measure and record.
-            surprise = measure()
+            surprise = {name: pupil.surprise(p) for name, p in populations.items()}
             check_finite(f"epoch {epoch}", surprise)
-            recorder.record_epoch(surprise)
-            recorder.record_parameters(epoch, lambda: parameter_arrays(learner.averaged))
+            pupil.record(recorder, epoch, surprise)
 
             # Stop early: validation data alone decide.
             if surprise["validation"] < best:
-                best, best_epoch = surprise["validation"], epoch
-                brain = copy_network(learner.averaged)
+                best, best_epoch, brain = surprise["validation"], epoch, pupil.brain()
             observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
             if epoch - best_epoch >= lessons.patience:
                 break
-    _follow(brain, followed, recorder)
+    pupil.end(recorder, brain)
     return brain, Outcome(best_epoch, interrupted, time.monotonic() - began)
-
-
-def mean_surprise(network: Network, population: Population, n_threads: int | None) -> float:
-    """Mean of -log Phi(x) over trajectories at time 0, in nats and the units of the data.
-
-    With hidden nodes, a bound from above: one seed each, the same ones whenever it is measured.
-    """
-    rng = np.random.default_rng(0)
-    log_prob = log_bound(network, population.potential, 1, rng, n_threads=n_threads)
-    return float(-np.mean(log_prob + population.log_det))
-
-
-def _follow(network: Network, potential: Array, recorder: Recorder) -> None:
-    """Record the evolution of the chosen trajectories, slice by slice."""
-    u = potential[:, recorder.chosen_trajectories]
-    nodes = recorder.chosen_nodes
-    for t in range(1, len(network.slices) + 1):
-        recorder.record_frame(t, evolve(network, u, n_slices=t, n_threads=1)[0][nodes])

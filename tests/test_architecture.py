@@ -33,7 +33,7 @@ LAYERS = [
         "neurolp.simulation",
         "neurolp.parameters",
         "neurolp.auditing",
-        "neurolp.rehearsal",
+        "neurolp.pupils",
         "neurolp.training",
     },
     {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},

@@ -56,7 +56,19 @@ def test_the_gaussian_field_has_its_entropy_and_precision():
     np.testing.assert_allclose(precision, _field_precision(), atol=0.03)
 
 
-@pytest.mark.parametrize("name", [name for name in PROBLEM_NAMES if name != "gaussian_field"])
+def test_the_interaction_has_its_entropy():
+    x = sample_problem("interaction", 200_000, np.random.default_rng(0))
+    log_density = problem_log_density("interaction", x)
+    factors = stats.norm.logpdf(x[:, :2]).sum(axis=1)
+    factors += stats.norm.logpdf(x[:, 2], x[:, 0] * x[:, 1], 0.3)
+    np.testing.assert_allclose(log_density, factors, rtol=1e-12)
+    assert abs(log_density.mean() + 3.0528) < 5 * log_density.std() / 200_000**0.5
+
+
+PLANE = [name for name in PROBLEM_NAMES if name not in ("gaussian_field", "interaction")]
+
+
+@pytest.mark.parametrize("name", PLANE)
 def test_problem_densities_are_those_of_the_samples(name):
     """The density integrates to one, and its mean log over samples is minus its entropy."""
     reach = 14 if name == "mixed_sources" else 3.5  # heavy tails

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from neurolp.brain.coupling_rule import coupling_step
 from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
 from neurolp.brain.groups import one_after_another
+from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map_rule import node_map_moments, node_map_step
 from neurolp.brain.parallel import Block, Workers, column_blocks
@@ -50,6 +51,7 @@ def learn_slice(
     rule: GreedyRule,
     groups: list[Array],
     rotation: Array | None,
+    interneurons: list[Interneurons | None],
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -59,10 +61,13 @@ def learn_slice(
     Parameters
     ----------
     groups : list of arrays
-        Ordered partition of the nodes. Groups of one node each, unless the connectivity is sparse,
-        become one sequential group: all its nodes learn from the potentials before it moves.
+        Ordered partition of the nodes. Groups of one node each, unless the connectivity is sparse
+        or there are interneurons, become one sequential group: all its nodes learn from the
+        potentials before it moves.
     rotation : array of shape (n_nodes, n_nodes), optional
         Rotation of the potentials before the groups.
+    interneurons : list of Interneurons or None
+        Those of every group; they read all nodes outside it.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
 
@@ -82,13 +87,16 @@ def learn_slice(
         local_loss -= _energy(network, everyone, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
         local_loss += _energy(network, everyone, potential, blocks, workers)
-    sequential = one_after_another(network.connectivity, groups)
-    for targets in [np.concatenate(groups)] if sequential else groups:
+    sequential = one_after_another(network.connectivity, groups) and not any(interneurons)
+    together: list[tuple[Array, Interneurons | None]] = [(np.concatenate(groups), None)]
+    if not sequential:
+        together = list(zip(groups, interneurons, strict=True))
+    for targets, between in together:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
         update, loss = _learn_group(
-            network, rule, targets, sources, sequential, potential, log_det, workers
+            network, rule, targets, sources, sequential, between, potential, log_det, workers
         )
         local_loss[targets] += loss
         updates.append(update)
@@ -101,6 +109,7 @@ def _learn_group(
     targets: Array,
     sources: Array,
     sequential: bool,
+    interneurons: Interneurons | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -122,9 +131,11 @@ def _learn_group(
             workers,
             rate=rule.coupling_rate,
             ridge=rule.coupling_ridge,
+            interneurons=interneurons,
         ),
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
+        interneurons=interneurons,
     )
 
     # A sequential group moves only when its node maps are known: they are learned from where all
@@ -160,6 +171,7 @@ def _learn_group(
         draft.gain_bias,
         node_map,
         sequential=sequential,
+        interneurons=interneurons,
     )
 
     def reshape(block: Block) -> tuple[Array, Array]:

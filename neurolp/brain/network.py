@@ -12,6 +12,7 @@ from scipy import sparse
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 
@@ -52,14 +53,15 @@ class Synapse:
 class GroupUpdate:
     """One group's step: read ``sources``, move ``targets``.
 
-    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j):
+    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j), and the H
+    ``interneurons``, if any, in the last rows:
 
         v_i = exp(G_i) u_i + I_i,  I = weights f + bias,  G = gain_weights f_bounded + gain_bias,
         u_i' = g_i(v_i),           log_det += sum_i G_i + log g_i'(v_i).
 
-    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources) and
-    ``gain_weights`` (targets, (M - 1) * sources) are both dense or both CSR; ``gain_weights`` is
-    None and ``gain_bias`` has length 0 without gain modulation.
+    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources + H)
+    and ``gain_weights`` (targets, (M - 1) * sources + H) are both dense or both CSR;
+    ``gain_weights`` is None and ``gain_bias`` has length 0 without gain modulation.
 
     Sources and targets are disjoint unless the group is ``sequential``: then the targets move one
     after another in their order, each reading the newest potentials of all others, and targets may
@@ -76,6 +78,7 @@ class GroupUpdate:
     node_map: Array
     grid: SplineGrid = field(repr=False)
     sequential: bool = False
+    interneurons: Interneurons | None = None
 
     @cached_property
     def own(self) -> Array:
@@ -124,7 +127,7 @@ class GroupUpdate:
 
     @property
     def n_features(self) -> int:
-        """Rows of the feature matrix, M * n_sources."""
+        """Rows of the feature matrix, M * n_sources + H."""
         return int(self.weights.shape[1])
 
 
@@ -174,6 +177,7 @@ class Network:
         node_map: Array,
         *,
         sequential: bool = False,
+        interneurons: Interneurons | None = None,
     ) -> GroupUpdate:
         """Build one validated group update in the network's precision.
 
@@ -181,19 +185,33 @@ class Network:
         ------
         NetworkError
             If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
-            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
+            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone;
+            or if there are interneurons in a sequential group or without full connectivity.
         """
         m, s, t = self.synapse.n_transfer, len(sources), len(targets)
+        h = 0 if interneurons is None else len(interneurons)
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
-        if weights.shape != (t, m * s) or bias.shape != (t,):
+        if interneurons is not None:
+            if sequential or self.connectivity.kind != "full":
+                raise NetworkError(
+                    "interneurons need full connectivity, and a group that moves at once"
+                )
+            if interneurons.weights.shape[1] != s:
+                raise NetworkError(
+                    f"interneurons must read {s} sources, but read {interneurons.weights.shape[1]}"
+                )
+            interneurons = Interneurons(
+                self._cast(interneurons.weights), self._cast(interneurons.bias)
+            )
+        if weights.shape != (t, m * s + h) or bias.shape != (t,):
             raise NetworkError(
-                f"weights must have shape {(t, m * s)} and bias {(t,)}, "
+                f"weights must have shape {(t, m * s + h)} and bias {(t,)}, "
                 f"but have shapes {weights.shape} and {bias.shape}"
             )
-        if self.gain and (gain_weights.shape != (t, (m - 1) * s) or gain_bias.shape != (t,)):
+        if self.gain and (gain_weights.shape != (t, (m - 1) * s + h) or gain_bias.shape != (t,)):
             raise NetworkError(
-                f"gain weights must have shape {(t, (m - 1) * s)} and gain bias {(t,)}, "
+                f"gain weights must have shape {(t, (m - 1) * s + h)} and gain bias {(t,)}, "
                 f"but have shapes {gain_weights.shape} and {gain_bias.shape}"
             )
         self.grid.check(node_map)
@@ -214,6 +232,7 @@ class Network:
             node_map=self._cast(node_map),
             grid=self.grid,
             sequential=sequential,
+            interneurons=interneurons,
         )
 
     def _cast(self, array: Any) -> Any:
@@ -226,6 +245,8 @@ class Network:
             return
         if self.connectivity.kind == "full":
             # Only sequential groups can have weights that a full network does not permit.
+            if not np.intersect1d(targets, sources).size:
+                return
             blocks = weights.reshape(len(targets), -1, len(sources))
             if np.any(blocks.transpose(0, 2, 1)[targets[:, None] == sources]):
                 raise NetworkError("weights must be zero on self-edges, but some are not")

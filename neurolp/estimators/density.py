@@ -17,9 +17,9 @@ from neurolp.brain.receptor_learning import learn_receptors
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import check_parameters, resolve_seed
+from neurolp.pupils import NetworkPupil
 from neurolp.simulation import Population, Progress, Schedule, simulate
-from neurolp.training import Lessons
-from neurolp.training import train as learn_online
+from neurolp.training import Lessons, train
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
@@ -61,6 +61,10 @@ class BrainDensity(Brain):
         Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
+    interneurons : int
+        Random, memoryless nodes between each group of a slice and its sources, which let a node
+        hear how its sources stand together (see ``neurolp.brain.interneurons``). They need full
+        connectivity.
     receptors : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.receptors``).
@@ -143,6 +147,7 @@ class BrainDensity(Brain):
         groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
+        interneurons: int = 0,
         receptors: bool = True,
         energy: str = "auto",
         rotation: bool | str = "auto",
@@ -166,6 +171,7 @@ class BrainDensity(Brain):
         self.groups = groups
         self.connectivity = connectivity
         self.gain = gain
+        self.interneurons = interneurons
         self.receptors = receptors
         self.energy = energy
         self.rotation = rotation
@@ -210,7 +216,7 @@ class BrainDensity(Brain):
         recorder : Recorder, optional
             What to keep of the simulation; surprise, losses and a few frames by default.
         observe : callable, optional
-            Called with a ``Progress`` after every slice.
+            Called with a ``Progress`` after every slice, and when tuning and readouts begin.
 
         Raises
         ------
@@ -224,27 +230,29 @@ class BrainDensity(Brain):
         X = finite_rows(self, X, "X", reset=True)
         check_parameters(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
-        train, validation = self._split(X, X_validation, self.validation_fraction)
-        self._standardise(train)
+        rows, validation = self._split(X, X_validation, self.validation_fraction)
+        self._standardise(rows)
         self.readouts_ = self.receptors_ = None
-        intervals = self.spline_intervals or (14 if len(train) < _MANY_ROWS else 28)
+        intervals = self.spline_intervals or (14 if len(rows) < _MANY_ROWS else 28)
         self.network_ = self._new_network(intervals)
         rule = GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge)
         if self.receptors:
             self.receptors_ = learn_receptors(
                 self.network_.base_density,
-                self._present(train).potential,
+                self._present(rows).potential,
                 self._present(validation).potential,
             )
 
-        populations = {"train": self._present(train), "validation": self._present(validation)}
+        populations = {"train": self._present(rows), "validation": self._present(validation)}
         if X_test is not None:
             populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(self.max_slices, self.patience, self.groups, bool(rotation))
+        schedule = Schedule(
+            self.max_slices, self.patience, self.groups, bool(rotation), self.interneurons
+        )
         outcome = simulate(
             self.network_,
             rule,
@@ -260,10 +268,18 @@ class BrainDensity(Brain):
         self.interrupted_ = outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
+
+        def announce(stage: str) -> None:
+            now = {name: values[-1] for name, values in self.recorder_.surprise.items()}
+            time = len(self.network_.slices)
+            observe(Progress(time, now, self.n_slices_, outcome.elapsed, stage))
+
         if self.fine_tune is not None and self.n_slices_ > 0:
-            self._tune(self._present(train), self._present(validation))
+            announce("tuning all slices together")
+            self._tune(self._present(rows), self._present(validation))
         if self._learns_energy():
-            self._read_out(self._present(train).potential, self._present(validation).potential)
+            announce("learning the readouts")
+            self._read_out(self._present(rows).potential, self._present(validation).potential)
         return self
 
     # --- inside -----------------------------------------------------------------------------------
@@ -284,7 +300,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, train: Population, validation: Population) -> None:
+    def _tune(self, rows: Population, validation: Population) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -292,11 +308,11 @@ class BrainDensity(Brain):
         rule = OnlineRule(
             "replay", horizon, _TUNING_RATE, 10 * _TUNING_RATE, decay=0.0, average=0.9
         )
-        n_rows = train.potential.shape[1]
-        tuned, outcome = learn_online(
-            Learner(in_use, rule),
+        n_rows = rows.potential.shape[1]
+        tuned, outcome = train(
+            NetworkPupil(Learner(in_use, rule), self.n_threads),
             Lessons(_TUNING_EPOCHS, _TUNING_PATIENCE, min(max(n_rows // 10, 1), 100)),
-            {"train": train, "validation": validation},
+            {"train": rows, "validation": validation},
             Recorder(trajectories=0),
             seed=self.seed_,
             n_threads=self.n_threads,

@@ -19,8 +19,9 @@ from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import check_parameters, resolve_seed
+from neurolp.pupils import NetworkPupil, mean_surprise
 from neurolp.simulation import Progress
-from neurolp.training import Lessons, mean_surprise, train
+from neurolp.training import Lessons, train
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
@@ -180,9 +181,8 @@ class OnlineBrain(Brain):
             populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
         batch_size = self.batch_size or min(max(len(rows) // 10, 1), 100)
-        self.learner_ = self._new_learner()
         self.network_, outcome = train(
-            self.learner_,
+            NetworkPupil(self._new_learner(), self.n_threads),
             Lessons(self.max_epochs, self.patience, batch_size),
             populations,
             self.recorder_,

@@ -22,8 +22,9 @@ from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
 from neurolp.parameters import resolve_seed
-from neurolp.rehearsal import Rehearsal, rehearse
+from neurolp.pupils import FormPupil
 from neurolp.simulation import Progress
+from neurolp.training import Lessons, train
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
@@ -78,17 +79,15 @@ class TextbookBrain(Brain):
         X = finite_rows(self, X, "X", reset=True)
         _check(self.get_params())
         self.seed_ = resolve_seed(self.random_state)
-        train, validation = self._split(X, X_validation, self.validation_fraction)
-        self._standardise(train)
-        populations = {"train": self._present(train), "validation": self._present(validation)}
+        rows, validation = self._split(X, X_validation, self.validation_fraction)
+        self._standardise(rows)
+        populations = {"train": self._present(rows), "validation": self._present(validation)}
         if X_test is not None:
             populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
         self.recorder_ = Recorder() if recorder is None else recorder
-        form, step = self._start(X.shape[1])
-        self.form_, outcome = rehearse(
-            form,
-            step,
-            Rehearsal(self.max_epochs, self.patience, self.batch_size),
+        self.form_, outcome = train(
+            FormPupil(*self._start(X.shape[1])),
+            Lessons(self.max_epochs, self.patience, self.batch_size),
             populations,
             self.recorder_,
             seed=self.seed_,
@@ -122,7 +121,7 @@ class LinearBrain(TextbookBrain):
         Energies are splines on +- ``spline_range`` standard deviations with so many intervals,
         linear beyond.
     rate : float
-        Step of a weight in one batch (Adam), at first; it falls with the epochs.
+        Step of a weight in one batch (Adam), at first; it falls to zero over all epochs.
     energy_rate, energy_ridge : float
         Fraction of a Newton step of the energies in one batch, at first, and its ridge.
     max_epochs, patience : int
@@ -164,10 +163,10 @@ class LinearBrain(TextbookBrain):
         n_steps: int = 10,
         spline_range: float = 4.0,
         spline_intervals: int = 16,
-        rate: float = 0.02,
+        rate: float = 0.03,
         energy_rate: float = 0.1,
         energy_ridge: float = 1e-3,
-        max_epochs: int = 100,
+        max_epochs: int = 30,
         patience: int = 10,
         batch_size: int = 100,
         validation_fraction: float = 0.2,
@@ -224,7 +223,7 @@ class BoundedBrain(TextbookBrain):
     barrier : float
         alpha of the term alpha log((1 - a) / a) before learning.
     rate : float
-        Step of a parameter in one batch (Adam), at first; it falls with the epochs.
+        Step of a parameter in one batch (Adam), at first; it falls to zero over all epochs.
     max_epochs, patience, batch_size, validation_fraction, random_state
         As of ``LinearBrain``.
 
@@ -255,7 +254,7 @@ class BoundedBrain(TextbookBrain):
         n_steps: int = 5,
         shape_intervals: int = 10,
         barrier: float = 0.05,
-        rate: float = 0.1,
+        rate: float = 0.05,
         max_epochs: int = 60,
         patience: int = 10,
         batch_size: int = 100,

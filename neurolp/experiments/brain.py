@@ -108,6 +108,8 @@ def run(
     rows = [row(f"brain ({stored.n_slices} {unit}s){bound}", test, seconds)]
     interrupted = brain.interrupted_
     if configuration.compare and not interrupted:
+        last = len(brain.recorder_.surprise["train"]) - 1
+        observe(Progress(last, {}, stored.n_slices, seconds, "fitting what to compare with"))
         try:
             rows += _compare(data, seed, row)
         except KeyboardInterrupt:  # the brain is there, and must not be lost with the comparison
