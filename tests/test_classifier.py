@@ -80,16 +80,18 @@ def test_far_away_probabilities_still_sum_to_1(model):
 
 
 def test_bayes_is_bayes(blobs):
-    """p(x) = sum_c p(c) p(x | c) and p(c | x) = p(c) p(x | c) / p(x), from the densities alone."""
+    """p(x) = sum_c p(c) p(x | c) and p(c | x) ~ p(c) p(x | c)^beta, from the densities alone."""
     X, y, log_joint = blobs
     model = ConditionalClassifier(route="bayes", density=GaussianMixture(1, random_state=0)).fit(
         X, y
     )
-    joint = np.column_stack([d.score_samples(X) for d in model.densities_]) + np.log(
-        model.class_prior_
-    )
+    log_density = np.column_stack([d.score_samples(X) for d in model.densities_])
+    joint = log_density + np.log(model.class_prior_)
     np.testing.assert_allclose(model.score_samples(X), np.log(np.exp(joint).sum(axis=1)))
-    np.testing.assert_allclose(model.predict_proba(X), softmax(joint, axis=1))
+    beta = model.inverse_temperature_
+    tempered = beta * log_density + np.log(model.class_prior_)
+    np.testing.assert_allclose(model.predict_proba(X), softmax(tempered, axis=1))
+    assert beta > 0.7  # the densities are right, and so are the odds
     np.testing.assert_allclose(model.class_prior_, [np.mean(y == c) for c in "abc"])
     truth = np.logaddexp.reduce(log_joint, axis=1)
     assert np.mean(abs(model.score_samples(X) - truth)) < 0.1

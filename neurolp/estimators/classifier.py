@@ -7,11 +7,12 @@ from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
 from neurolp.data import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
@@ -43,9 +44,13 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     ``route="bayes"``: a density p(x | c) is learned for each class, and
 
-        p(c | x) = p(c) p(x | c) / p(x),        p(x) = sum_c p(c) p(x | c)
+        p(c | x) = p(c) p(x | c)^beta / Z(x),        p(x) = sum_c p(c) p(x | c)
 
-    with p(c) the frequencies of the labels. It knows how probable the input itself is
+    with p(c) the frequencies of the labels. beta = 1 is Bayes' theorem. In many columns what a
+    density has missed is counted as evidence again and again, and the odds are exaggerated; so
+    beta <= 1, an inverse temperature, is the one of least log-loss on held-out rows.
+
+    This route knows how probable the input itself is
     (``score_samples``), and so can tell what is like nothing it has seen. Densities need continuous
     columns: training rows get uniform noise of the width of a column's grid where it has one (such
     as counts have), and normal noise of 0.01 standard deviations where a column is continuous, but
@@ -76,6 +81,8 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         (softmax).
     densities_ : list of estimators
         p(x | c) in the order of ``classes_`` (Bayes).
+    inverse_temperature_ : float
+        beta (Bayes).
     class_prior_ : array of shape (n_classes,)
         p(c) (Bayes).
     noise_width_ : array of shape (n_features,)
@@ -137,8 +144,8 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             Labels: numbers or strings.
         X_validation, y_validation : array-like, optional
             Rows that say when to stop and what to mix; the densities of the Bayes route get those
-            of their class as ``X_validation``. Without them the rows of ``X`` take turns, or each
-            density sets some aside.
+            of their class as ``X_validation``. Without them the rows of ``X`` take turns (softmax),
+            or a fifth of every class is set aside (Bayes).
 
         Raises
         ------
@@ -180,7 +187,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         rows = finite_rows(self, X, "X")
         if self.route == "softmax":
             return self.unit_.log_proba(rows)
-        joint = self._joint(rows)
+        joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
         nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
         joint[nowhere] = np.log(self.class_prior_)
         return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
@@ -205,14 +212,14 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def score_samples(self, X: Any) -> Array:
         """Log p(x) = log sum_c p(c) p(x | c) of each row in nats, (n_samples,). Bayes only."""
         check_is_fitted(self)
-        return np.asarray(logsumexp(self._joint(finite_rows(self, X, "X")), axis=1))
+        joint = self._log_densities(finite_rows(self, X, "X")) + np.log(self.class_prior_)
+        return np.asarray(logsumexp(joint, axis=1))
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _joint(self, rows: Array) -> Array:
-        """Log p(c) p(x | c), (n_samples, n_classes)."""
-        each = [density.score_samples(rows) for density in self.densities_]
-        return np.column_stack(each) + np.log(self.class_prior_)
+    def _log_densities(self, rows: Array) -> Array:
+        """Log p(x | c), (n_samples, n_classes)."""
+        return np.column_stack([density.score_samples(rows) for density in self.densities_])
 
     def _known(self, y: Any, name: str = "y_validation") -> Array:
         """Positions of labels in ``classes_``."""
@@ -239,21 +246,36 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         rng = np.random.default_rng([self.seed_, 1])
         self.noise_width_ = self._grid(rows)
         rows = self._spread(rows, label, rng)
-        if validation is not None:
-            validation = validation + self.noise_width_ * (rng.random(validation.shape) - 0.5)
         self.class_prior_ = count / len(label)
+        if validation is None:
+            held_out = _held_out(label, rng)
+            validation, label_validation = rows[held_out], label[held_out]
+            rows, label = rows[~held_out], label[~held_out]
+        else:
+            validation = validation + self.noise_width_ * (rng.random(validation.shape) - 0.5)
         self.densities_ = []
         for c, name in enumerate(self.classes_.tolist()):
-            density = BrainDensity() if self.density is None else clone(self.density)
-            if density.get_params().get("random_state", 0) is None:
-                density.set_params(random_state=int(rng.integers(2**31)))
-            held_out = {}
-            if validation is not None and np.any(label_validation == c):
-                held_out["X_validation"] = validation[label_validation == c]
             try:
-                self.densities_.append(density.fit(rows[label == c], **held_out))
+                mine = label_validation == c
+                self.densities_.append(self._density(rows[label == c], validation[mine], rng))
             except DataError as error:
                 raise DataError(f"class {name!r} ({count[c]} rows): {error}") from None
+        self.inverse_temperature_ = 1.0
+        log_density = self._log_densities(validation) if len(validation) else np.empty((0, 0))
+        usable = np.all(np.isfinite(log_density), axis=1)
+        if np.any(usable):
+            self.inverse_temperature_ = _inverse_temperature(
+                np.log(self.class_prior_), log_density[usable], label_validation[usable]
+            )
+
+    def _density(self, rows: Array, validation: Array, rng: np.random.Generator) -> Any:
+        """A fitted copy of ``density``, with the validation rows where it knows what to do."""
+        density = BrainDensity() if self.density is None else clone(self.density)
+        if density.get_params().get("random_state", 0) is None:
+            density.set_params(random_state=int(rng.integers(2**31)))
+        if len(validation) and has_fit_parameter(density, "X_validation"):
+            return density.fit(rows, X_validation=validation)
+        return density.fit(rows)
 
     def _grid(self, rows: Array) -> Array:
         """Width of each column's grid, 0 where it has none; that of the others if it is constant.
@@ -281,6 +303,27 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.asarray(
             rows + np.where(within < 1e-3 * least, least, 0.0) * rng.standard_normal(rows.shape)
         )
+
+
+def _held_out(label: Array, rng: np.random.Generator) -> Array:
+    """A fifth of the rows of every class, as a mask; at least ``_FEWEST_ROWS`` stay."""
+    mask = np.zeros(len(label), dtype=np.bool_)
+    for c in np.unique(label):
+        mine = rng.permutation(np.flatnonzero(label == c))
+        mask[mine[: min(round(0.2 * len(mine)), len(mine) - _FEWEST_ROWS)]] = True
+    return mask
+
+
+def _inverse_temperature(log_prior: Array, log_density: Array, label: Array) -> float:
+    """The power beta of least mean log-loss on held-out rows, between 0.001 and 1."""
+    mine = np.arange(len(label)), label
+
+    def loss(log_beta: float) -> float:
+        joint = log_prior + np.exp(log_beta) * log_density
+        return float(np.mean(logsumexp(joint, axis=1) - joint[mine]))
+
+    found = optimize.minimize_scalar(loss, bounds=(np.log(1e-3), 0.0), method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
 def _labels(y: Any, name: str) -> Array:
