@@ -18,9 +18,11 @@ Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 _LIMIT = 1e6  # of a parameter
 _BLOCK_ROWS = 2048  # bounds memory
-# Small tables need small batches: members stop within a few tens of passes, and too few steps in a
-# pass are too coarse a choice (16 rows against 32, all else equal, rows not learned from: 0.010
-# nats better on diabetes, 0.034 on breast_cancer, 0.010 on wine; four or five splits each).
+# Members stop within a few tens of passes, so a pass should not have too few steps. None of this is
+# critical. Held-out log-likelihood (training and validation rows of split 0 in three folds; fresh
+# draws of bimodal), in nats beside these batches, with standard errors: twice as many rows -0.006
+# +- 0.002 on digits, +0.003 +- 0.001 on bimodal; 8 or 32 instead of the least, within 0.002 on
+# diabetes, breast_cancer and wine (errors 0.001 to 0.004); 8 on bimodal -0.007 +- 0.002.
 _STEPS, _SMALLEST_BATCH, _LARGEST_BATCH = 20, 16, 128
 
 
