@@ -77,7 +77,7 @@ class UnivariateConfiguration(ExperimentConfiguration):
 
 
 class TableSection(Section):
-    """``[table]``: a table of one's own; see ``neurolp.supervised_data.load_supervised_table``."""
+    """``[table]``: a table of one's own; see ``neurolp.experiments.supervised_data``."""
 
     file: Path
     target: NonNegativeInt | str

@@ -19,14 +19,7 @@ LAYERS = [
         "neurolp.plotting",
         "neurolp.experiment_plotting",
     },
-    {
-        "neurolp",
-        "neurolp.estimators",
-        "neurolp.data",
-        "neurolp.supervised_data",
-        "neurolp.baselines",
-        "neurolp.least_squares",
-    },
+    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
     {
         "neurolp.archive",
         "neurolp.conditional",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurolp import DataError
-from neurolp.supervised_data import load_supervised, load_supervised_table
+from neurolp.experiments.supervised_data import load_supervised, load_supervised_table
 
 
 @pytest.fixture

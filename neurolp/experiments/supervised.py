@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from neurolp.errors import DataError
 from neurolp.experiments import supervised_classification, supervised_regression
 from neurolp.experiments.running import ClosingTable, Observer, watched
-from neurolp.supervised_data import (
+from neurolp.experiments.supervised_data import (
     SUPERVISED_NAMES,
     SupervisedSplit,
     load_supervised,

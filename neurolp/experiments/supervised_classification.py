@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from neurolp.brain.parallel import single_threaded_blas
 from neurolp.estimators import ConditionalClassifier
 from neurolp.experiments.running import ClosingTable
+from neurolp.experiments.supervised_data import SupervisedSplit
 from neurolp.principle import reliability
-from neurolp.supervised_data import SupervisedSplit
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.estimators import ConditionalDensity
+from neurolp.experiments.least_squares import LeastSquares
 from neurolp.experiments.running import ClosingTable
-from neurolp.least_squares import LeastSquares
+from neurolp.experiments.supervised_data import SupervisedSplit
 from neurolp.principle import calibration_test, pit_histogram
-from neurolp.supervised_data import SupervisedSplit
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
 
