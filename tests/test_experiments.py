@@ -146,8 +146,11 @@ def test_the_command_line_runs_validates_informs_and_plots(tmp_path):
 def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
+    # As from a terminal, also where the tests themselves were started in the background, which
+    # means that Ctrl-C is ignored.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     with subprocess.Popen(
-        [sys.executable, "-m", "neurolp", "run", str(config)],
+        [sys.executable, "-c", f"{listen}; from neurolp.cli import main; main()", "run", config],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
