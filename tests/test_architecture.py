@@ -19,7 +19,13 @@ LAYERS = [
         "neurolp.plotting",
         "neurolp.experiment_plotting",
     },
-    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
+    {
+        "neurolp",
+        "neurolp.estimators",
+        "neurolp.stream_brain",
+        "neurolp.data",
+        "neurolp.baselines",
+    },
     {
         "neurolp.archive",
         "neurolp.conditional",
