@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.calibration import first_prediction, units
+from neurolp.brain.calibration import first_prediction, fix_units
 from neurolp.brain.sensors import (
     CategoricalSensor,
     ContinuousSensor,
@@ -174,9 +174,7 @@ class StreamBrain:
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
         self._first_rows = np.zeros((0, self.n_columns))
-        self._calibrating = any(
-            isinstance(s, ContinuousSensor) and s.location is None for s in self.sensors
-        )
+        self._calibrating = bool(self._uncalibrated())
 
     @property
     def n_columns(self) -> int:
@@ -381,38 +379,21 @@ class StreamBrain:
                 else:
                     notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
             self._first_rows = np.vstack([self._first_rows, row])
-            if self._calibrated():
+            seen = np.isfinite(self._first_rows)[:, self._uncalibrated()].sum(axis=0)
+            if seen.min() >= self.calibration:
+                fix_units(self._state, self.sensors, self._first_rows)
+                self._first_rows = np.zeros((0, self.n_columns))
+                self._calibrating = False
                 return t + 1
         return len(rows)
 
-    def _calibrated(self) -> bool:
-        """Fix the units and fill the memory, if enough has been seen."""
-        waiting = [
-            s
+    def _uncalibrated(self) -> list[int]:
+        """Columns whose units are to be found."""
+        return [
+            self._columns(s).start
             for s, sensor in enumerate(self.sensors)
             if isinstance(sensor, ContinuousSensor) and sensor.location is None
         ]
-        first = [self._first_rows[:, self._columns(s)] for s in waiting]
-        if min(np.isfinite(values[:, 0]).sum() for values in first) < self.calibration:
-            return False
-        senses, features = self._state.senses, self._state.memory.features
-        for s, values in zip(waiting, first, strict=True):
-            at = self._outputs(s)
-            senses.location[at], senses.scale[at] = units(values)
-        n_outputs = len(senses.location)
-        for s, sensor in enumerate(self.sensors):
-            at, values = self._outputs(s), self._first_rows[:, self._columns(s)]
-            if isinstance(sensor, CategoricalSensor):
-                values = np.where(
-                    np.isnan(values), 1 / sensor.n_symbols, values == np.arange(sensor.n_symbols)
-                )
-            heard = np.nan_to_num((values - senses.location[at]) / senses.scale[at])
-            for delay in range(1, min(self._design.delays, len(heard)) + 1):
-                start = input_feature(delay, at.start, n_outputs)
-                features[start : start + sensor.n_outputs] = heard[-delay]
-        self._first_rows = np.zeros((0, self.n_columns))
-        self._calibrating = False
-        return True
 
     def _columns(self, s: int) -> slice:
         start = int(self._state.senses.column[s])
