@@ -9,7 +9,6 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from neurolp.brain.calibration import first_prediction, fix_units
 from neurolp.brain.sensors import (
@@ -19,9 +18,10 @@ from neurolp.brain.sensors import (
     check_rows,
     check_sensors,
 )
-from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, input_feature, rates
+from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, rates
 from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.brain.stream_run import Notes, StreamRun
+from neurolp.brain.stream_weights import feature_names, output_names, weights_of
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
 from neurolp.parameters import check_parameters, resolve_seed
@@ -297,46 +297,22 @@ class StreamBrain:
     @property
     def feature_names(self) -> list[str]:
         """What the memory consists of: constant, each output at each delay, hidden nodes."""
-        outputs, delays = self.output_names, range(1, self._design.delays + 1)
-        heard = [f"{name} delay {d}" for d in delays for name in outputs]
-        return ["constant", *heard, *(f"hidden {k}" for k in range(self._design.hidden))]
+        return feature_names(self.sensors, self._design.delays, self._design.hidden)
 
     @property
     def output_names(self) -> list[str]:
         """What is predicted: each symbol and each value."""
-        out: list[str] = []
-        for s in self.sensors:
-            if isinstance(s, CategoricalSensor):
-                out += [f"{s.name}={k}" for k in range(s.n_symbols)]
-            elif s.n_values == 1:
-                out.append(s.name)
-            else:
-                out += [f"{s.name}[{k}]" for k in range(s.n_values)]
-        return out
+        return output_names(self.sensors)
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Copies of what was learned.
+        """Copies of what was learned, by name.
 
-        "readout" (n_outputs, n_features), in logits of symbols and in standard deviations of
-        values; "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
+        "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
+        "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
         "afferent" CSR (hidden, n_features).
         """
-        memory, n = self._state.memory, self._design.hidden
-        start = len(memory.features) - len(memory.activity)
-        n_heard = len(self.feature_names) - n
-        kept = np.concatenate([np.arange(n_heard), start + np.arange(n)])
-        out: dict[str, Any] = {"readout": self._state.readout.weights[:, kept]}
-        first = memory.afferent_first[: n + 1].astype(np.int64)
-        parts = (memory.afferent_weight.copy(), memory.afferent_source.astype(np.int64), first)
-        out["afferent"] = sparse.csr_array(parts, shape=(n, n_heard + n))
-        if memory.weights.size:
-            out["recurrent"] = memory.weights[:n, :n].copy()
-        elif memory.first.size:
-            first = memory.first[: n + 1].astype(np.int64)
-            parts = (memory.weight.copy(), memory.source.astype(np.int64), first)
-            out["recurrent"] = sparse.csr_array(parts, shape=(n, n))
-        return out
+        return weights_of(self._state, self._design.hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ LAYERS = [
         "neurolp.estimators",
         "neurolp.stream_brain",
         "neurolp.data",
+        "neurolp.streams",
         "neurolp.baselines",
     },
     {
