@@ -36,7 +36,12 @@ LAYERS = [
         "neurolp.pupils",
         "neurolp.training",
     },
-    {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},
+    {
+        "neurolp.packing",
+        "neurolp.form_packing",
+        "neurolp.density_packing",
+        "neurolp.stream_packing",
+    },
     {"neurolp.brain", "neurolp.differentiation", "neurolp.trajectory"},
     {
         "neurolp.kernels",
