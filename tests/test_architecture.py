@@ -19,7 +19,7 @@ LAYERS = [
         "neurolp.plotting",
         "neurolp.experiment_plotting",
     },
-    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.baselines"},
+    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.streams", "neurolp.baselines"},
     {
         "neurolp.archive",
         "neurolp.conditional",
