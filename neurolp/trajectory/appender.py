@@ -75,6 +75,10 @@ class Appender:
         """Declare a variable along ``dims``; the first grows, ``shape`` is that of the others."""
         self._create(name, name, dims, shape, dtype, units, description)
 
+    def has(self, name: str) -> bool:
+        """Whether a growing variable or dimension was declared."""
+        return name in self._growing
+
     def append(self, name: str, values: npt.ArrayLike) -> None:
         """Add rows (n, ...) to a variable, or to the coordinate of a growing dimension."""
         growing = self._growing[name]

@@ -1,0 +1,165 @@
+"""The main loop for streams: look, run a few steps, record, show progress. Read me first.
+
+The rows come from a :class:`neurolp.streams.Stream`, the brain is surprised by each and learns it,
+a :class:`neurolp.stream_recording.StreamRecorder` keeps what was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.simulation import stop_on_interrupt
+from neurolp.stream_recording import Observable, StreamRecorder
+from neurolp.streams.source import Stream
+
+Array = npt.NDArray[Any]
+
+_MAX_ROWS = 4096
+_MAX_ELEMENTS = 2**20
+
+
+class Run(Protocol):
+    """What a run over some steps returns."""
+
+    @property
+    def surprise(self) -> Array:
+        """Surprise (n, n_sensors) in nats, NaN where nothing came."""
+
+    @property
+    def pit(self) -> Array:
+        """F(x_t | past) of every value (n, n_values)."""
+
+
+class StreamModel(Observable, Protocol):
+    """What the loop needs of a brain: :class:`neurolp.StreamBrain`."""
+
+    def run(self, rows: Array, *, learn: bool = True) -> Run:
+        """See rows (n, n_columns), one after another, and learn each."""
+
+
+class Pace:
+    """How many steps to run before control returns to Python, from how long the last ones took.
+
+    The results do not depend on it; how soon Ctrl-C is noticed does.
+    """
+
+    def __init__(self, seconds: float = 0.2, n_steps: int = 32) -> None:
+        self.seconds = seconds
+        self.n_steps = n_steps
+
+    def took(self, n_steps: int, seconds: float) -> None:
+        """Adapt: at most twice as many as last time, as the first steps compile."""
+        if n_steps == self.n_steps or seconds > self.seconds:
+            wanted = n_steps * self.seconds / max(seconds, 1e-9)
+            self.n_steps = int(min(max(wanted, 1), 2 * n_steps, _MAX_ROWS))
+
+
+@dataclass(frozen=True)
+class StreamProgress:
+    """What an observer is told: steps seen, and the mean surprise lately in nats a step."""
+
+    time: int
+    surprise: float
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class StreamOutcome:
+    """How a simulation ended.
+
+    ``status`` is ``"complete"``, ``"interrupted"`` or ``"diverged"``, which ``message`` explains;
+    ``speed`` is in steps a second, without the first piece, in which kernels are compiled.
+    """
+
+    status: str
+    n_steps: int
+    elapsed: float
+    speed: float
+    message: str = ""
+
+
+def simulate_stream(
+    brain: StreamModel,
+    stream: Stream,
+    recorder: StreamRecorder,
+    *,
+    learn_until: int | None = None,
+    pace: Pace | None = None,
+    observe: Callable[[StreamProgress], None] = lambda progress: None,
+) -> StreamOutcome:
+    """Let ``brain`` see ``stream`` once, from its first step to its last, and learn at every step.
+
+    From time ``learn_until`` on it only watches. Ctrl-C stops after the piece that is being run; so
+    does a surprise that is not finite, before the step it belongs to. What was recorded stands.
+    """
+    began = time.monotonic()
+    pace = pace or Pace()
+    t = first = 0  # steps seen in all, and in the first piece
+    compiled = began  # when the first piece was done
+
+    def outcome(status: str, message: str = "") -> StreamOutcome:
+        now = time.monotonic()
+        speed = (t - first) / max(now - compiled, 1e-9) if t > first else t / max(now - began, 1e-9)
+        return StreamOutcome(status, t, now - began, speed, message)
+
+    with stop_on_interrupt() as stopped:
+        for block, truth in _blocks(stream):
+            done = 0
+            while done < len(block):
+                # Look at the brain, where this was asked for, before the next row comes.
+                recorder.look(t, brain, block[done])
+
+                # Run until the next look at the latest: perceive, be surprised, learn; next row.
+                learn = learn_until is None or t < learn_until
+                until_look = min(recorder.next_look(t), t + len(block) - done)
+                if learn and learn_until is not None:
+                    until_look = min(until_look, learn_until)
+                n = min(pace.n_steps, int(until_look) - t)
+                rows = block[done : done + n]
+                piece_began = time.monotonic()
+                run = brain.run(rows, learn=learn)
+                pace.took(n, time.monotonic() - piece_began)
+
+                # Record it, up to the first surprise that is no number if there is one.
+                fault = _first_fault(run.surprise, rows, recorder)
+                n = n if fault is None else fault[0]
+                of_truth = None if truth is None else truth[done : done + n]
+                recorder.add(rows[:n], run.surprise[:n], run.pit[:n], of_truth)
+                t, done = t + n, done + n
+                if fault is not None:
+                    return outcome("diverged", f"{fault[1]} in step {t}")
+                observe(StreamProgress(t, recorder.recent, time.monotonic() - began))
+                if stopped():
+                    return outcome("interrupted")
+                if first == 0:
+                    first, compiled = t, time.monotonic()
+    return outcome("complete")
+
+
+def _blocks(stream: Stream) -> Iterator[tuple[Array, Array | None]]:
+    """Rows, with their true surprise where it is known."""
+    size = max(1, min(_MAX_ROWS, _MAX_ELEMENTS // stream.n_columns))
+    if stream.has_truth:
+        yield from stream.blocks_with_truth(size)
+    else:
+        for rows in stream.blocks(size):
+            yield rows, None
+
+
+def _first_fault(surprise: Array, rows: Array, recorder: StreamRecorder) -> tuple[int, str] | None:
+    """The first step with a surprise that is not finite though its sensor brought something."""
+    finite = np.isfinite(surprise)
+    if finite.all():
+        return None
+    wrong = ~finite & recorder.observed(rows)
+    if not wrong.any():
+        return None
+    step, sensor = np.argwhere(wrong)[0]
+    name = recorder.sensor_names[sensor]
+    return int(step), f"the surprise of sensor '{name}' became {surprise[step, sensor]}"
