@@ -62,10 +62,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class StreamProgress:
-    """What an observer is told: steps seen, and the mean surprise lately in nats a step."""
+    """What an observer is told: steps seen of how many, and the mean surprise of the last window.
+
+    In nats a step, as the entropy ``rate`` of the source, where it is known.
+    """
 
     time: int
+    n_steps: int
     surprise: float
+    rate: float | None
     elapsed: float
 
 
@@ -134,7 +139,9 @@ def simulate_stream(
                 t, done = t + n, done + n
                 if fault is not None:
                     return outcome("diverged", f"{fault[1]} in step {t}")
-                observe(StreamProgress(t, recorder.recent, time.monotonic() - began))
+                elapsed = time.monotonic() - began
+                n_steps = t if stream.n_steps is None else stream.n_steps
+                observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
                 if stopped():
                     return outcome("interrupted")
                 if first == 0:

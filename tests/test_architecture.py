@@ -18,6 +18,15 @@ LAYERS = [
         "neurolp.experiment_schema",
         "neurolp.plotting",
         "neurolp.experiment_plotting",
+        "neurolp.stream_schema",
+        "neurolp.stream_scores",
+    },
+    {
+        "neurolp.stream_simulation",
+        "neurolp.stream_recording",
+        "neurolp.stream_packing",
+        "neurolp.stream_windows",
+        "neurolp.stream_schedule",
     },
     {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.streams", "neurolp.baselines"},
     {
