@@ -214,7 +214,7 @@ def _read_numpy(path: Path, dataset: str | None) -> Array:
     if isinstance(loaded, np.ndarray):
         return loaded
     with loaded:
-        return np.asarray(loaded[_chosen(path, list(loaded.files), dataset)])
+        return np.asarray(loaded[choose_array(path, list(loaded.files), dataset)])
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> Array:
@@ -223,10 +223,11 @@ def _read_hdf5(path: Path, dataset: str | None) -> Array:
         file.visititems(
             lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
         )
-        return np.asarray(file[_chosen(path, found, dataset)][()])
+        return np.asarray(file[choose_array(path, found, dataset)][()])
 
 
-def _chosen(path: Path, available: list[str], dataset: str | None) -> str:
+def choose_array(path: Path, available: list[str], dataset: str | None) -> str:
+    """Name of the array to use of those ``available``: ``dataset``, or else the only one."""
     if dataset is None and len(available) == 1:
         return available[0]
     if dataset is None or dataset.strip("/") not in available:
@@ -299,10 +300,7 @@ def _csv_fault(
             if not row or (has_header and reader.line_num == 1):
                 continue
             if len(row) != len(names):
-                return (
-                    f"{path}: line {reader.line_num} has {len(row)} fields, "
-                    f"but the first line has {len(names)}"
-                )
+                return wrong_width(path, reader.line_num, len(row), len(names))
             for j in use:
                 if not row[j].strip():
                     return f"{path}: column '{names[j]}', line {reader.line_num}: value is missing"
@@ -312,6 +310,11 @@ def _csv_fault(
                         f"wanted a number, but found {row[j]!r}"
                     )
     return f"{path}: cannot be read as a table of numbers"
+
+
+def wrong_width(path: Path, line: int, n_fields: int, n_columns: int) -> str:
+    """The text of the error that a line of a table is too short or too long."""
+    return f"{path}: line {line} has {n_fields} fields, but the first line has {n_columns}"
 
 
 def is_number(text: str) -> bool:

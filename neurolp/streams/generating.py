@@ -10,14 +10,18 @@ from neurolp.errors import ConfigurationError
 from neurolp.streams.causality import causality
 from neurolp.streams.dynamics import ar2, lorenz, mackey_glass
 from neurolp.streams.markov import markov3
+from neurolp.streams.retina import video
 from neurolp.streams.source import Stream, check_integer
+from neurolp.streams.text import text
 
 _MAKERS: dict[str, Callable[..., Stream]] = {
     "markov3": markov3,
     "ar2": ar2,
     "mackey_glass": mackey_glass,
     "lorenz": lorenz,
+    "video": video,
     "causality": causality,
+    "text": text,
 }
 
 GENERATORS: tuple[str, ...] = tuple(_MAKERS)
