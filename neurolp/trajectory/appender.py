@@ -101,13 +101,13 @@ class Appender:
                 self._raise_if_failed()
                 check_writable(self.path, overwrite=self._overwrite)
                 publish(self._temporary, self.path)
-            except OSError as error:
+            except BaseException as error:
                 discard(self._temporary)
-                if isinstance(error, OutputError):
-                    raise
-                raise OutputError(
-                    f"{self.path}: cannot write the result, {error.strerror}"
-                ) from error
+                if isinstance(error, OSError) and not isinstance(error, OutputError):
+                    raise OutputError(
+                        f"{self.path}: cannot write the result, {error.strerror}"
+                    ) from error
+                raise
 
     def abandon(self) -> None:
         """Close and remove the file; harmless after :meth:`finish`."""
