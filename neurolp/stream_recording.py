@@ -58,7 +58,7 @@ class StreamRecorder:
         self._n_outputs = self._places[-1].outputs.stop
         self._n_values = self._places[-1].values.stop
         self._window: Window | None = None
-        self._reference = np.zeros(0)
+        self._reference = np.full(stream.n_columns, np.nan)
         self._last_rows = np.empty((0, stream.n_columns))
         self._weights_at = -1
         self.sensor_names = tuple(s.name for s in stream.sensors)
@@ -97,8 +97,6 @@ class StreamRecorder:
         if self._plan.last_rows:
             joined = np.concatenate([self._last_rows, rows[-self._plan.last_rows :]])
             self._last_rows = joined[-self._plan.last_rows :].copy()
-        if not self._reference.size:
-            self._reference = np.nan_to_num(rows[0])
         while len(rows):
             if self._window is None:
                 self._window = Window(self._places, self._reference)

@@ -18,7 +18,8 @@ class Window:
     """Sums over consecutive steps, added one after another: cutting them otherwise changes nothing.
 
     ``reference`` (n_columns,) is subtracted from values before they are squared, as a mean far
-    from zero would cancel.
+    from zero would cancel: the first value of each column, NaN until there was one. It is filled in
+    here and handed on to the next window.
     """
 
     def __init__(self, places: tuple[Place, ...], reference: Array) -> None:
@@ -32,6 +33,9 @@ class Window:
 
     def add(self, rows: Array, surprise: Array, pit: Array, truth: Array | None) -> None:
         """Add steps: rows, surprise (n, n_sensors), PIT (n, n_values), true surprise (n,)."""
+        for j in np.flatnonzero(np.isnan(self._reference)):
+            known = rows[~np.isnan(rows[:, j]), j]
+            self._reference[j] = known[0] if len(known) else np.nan
         self.n_steps += len(rows)
         self.n_observed += observed(rows, self._places).sum(axis=0)
         _add_up(self._surprise, surprise)

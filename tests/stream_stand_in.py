@@ -65,7 +65,10 @@ class StandIn:
             self.hook(self)
         rows = check_rows(rows, self.sensors)
         n_values = sum(s.n_columns for s, c in zip(self.sensors, self.counts) if c is None)
-        surprise, pit = np.full((len(rows), len(self.sensors)), np.nan), np.full((len(rows), n_values), np.nan)
+        surprise, pit = (
+            np.full((len(rows), len(self.sensors)), np.nan),
+            np.full((len(rows), n_values), np.nan),
+        )
         for t, row in enumerate(rows):
             column = value = 0
             for j, (s, d) in enumerate(zip(self.sensors, self.predict().values(), strict=True)):

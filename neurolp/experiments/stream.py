@@ -134,7 +134,7 @@ def record_plan(record: StreamRecordSection, stream: Stream) -> RecordPlan:
         beyond = [t for t in getattr(record, key) if t > n]
         if beyond:
             raise ConfigurationError(
-                f"key 'record.{key}': must be at most {n}, the steps of the stream, "
+                f"key 'record.{key}' must be at most {n}, the steps of the stream, "
                 f"but contains {beyond[0]}"
             )
     last = min(record.last, n)
