@@ -236,8 +236,10 @@ def choose_array(path: Path, available: list[str], dataset: str | None) -> str:
     return dataset.strip("/")
 
 
-def csv_header(path: Path) -> tuple[tuple[str, ...], str, bool]:
+def csv_header(path: Path, header: bool | None = None) -> tuple[tuple[str, ...], str, bool]:
     """Names of the columns of a CSV file, its delimiter, and whether it has a header.
+
+    ``header`` says so where the first line does not show it: a header holds no numbers.
 
     Raises
     ------
@@ -256,7 +258,7 @@ def csv_header(path: Path) -> tuple[tuple[str, ...], str, bool]:
     delimiter = max(",;\t", key=first.count)
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
     # A header has no numbers; a first row with one missing value has.
-    has_header = not any(is_number(field) for field in fields)
+    has_header = not any(is_number(field) for field in fields) if header is None else header
     names = tuple(fields) if has_header else tuple(f"column {j}" for j in range(len(fields)))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import numpy.typing as npt
 from neurolp.brain.sensors import ContinuousSensor
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
-from neurolp.streams.source import CHUNK, Chunk, Stream, check_integer, check_number, from_the_start
+from neurolp.streams.source import (
+    CHUNK,
+    Chunk,
+    Stream,
+    check_flag,
+    check_integer,
+    check_number,
+    from_the_start,
+)
 
 Array = npt.NDArray[Any]
 
@@ -31,8 +40,9 @@ def ar2(
 ) -> Stream:
     """x_t = a x_{t-1} + b x_{t-2} + noise N(0, 1), run in from 0 for 500 steps."""
     noise = check_number("noise", noise, 0.0)
-    pair = np.asarray(coefficients, dtype=np.float64)
-    if pair.shape != (2,) or not (pair[1] + abs(pair[0]) < 1 and pair[1] > -1):
+    pair = coefficients if isinstance(coefficients, list | tuple) else ()
+    numbers = len(pair) == 2 and all(isinstance(c, Real) for c in pair)
+    if not numbers or not -1 < pair[1] < 1 - abs(pair[0]):
         raise ConfigurationError(
             "argument `coefficients` must be two numbers a, b of a stationary process "
             f"(-1 < b < 1 - |a|), but is {coefficients!r}"
@@ -114,7 +124,7 @@ def lorenz(*, seed: int = 0, noise: float = 0.3, vector: bool = False) -> Stream
     entropy rate is not known; that of the noise bounds it from below.
     """
     noise = check_number("noise", noise, 0.0)
-    n = 3 if vector else 1
+    n = 3 if check_flag("vector", vector) else 1
 
     def make() -> Iterator[Chunk]:
         rng = np.random.default_rng(seed)

@@ -42,7 +42,7 @@ def markov3(
             f"arguments `n_symbols` and `order` must give at most {_MAX_ENTRIES} probabilities, "
             f"but give {n_symbols}^{order + 1}"
         )
-    rng = np.random.default_rng(table_seed)
+    rng = np.random.default_rng(check_integer("table_seed", table_seed, 0))
     table = rng.dirichlet(np.full(n_symbols, concentration), n_symbols**order)
     after_table = rng.bit_generator.state
     cumulative = np.cumsum(table, axis=1)

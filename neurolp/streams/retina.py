@@ -37,7 +37,7 @@ def video(
     """
     noise = check_number("noise", noise, 0.0)
     hold = check_integer("hold", hold, 1)
-    if len(shape) != 2:
+    if not isinstance(shape, list | tuple) or len(shape) != 2:
         raise ConfigurationError(f"argument `shape` must be (rows, columns), but is {shape!r}")
     size = np.array([check_integer("shape", side, _SIDE) for side in shape])
     if edges not in ("wrap", "bounce"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -154,10 +154,16 @@ def check_integer(name: str, value: object, low: int) -> int:
     return int(value)
 
 
+def check_flag(name: str, value: object) -> bool:
+    """``value`` as a bool; ``ConfigurationError`` if it is none."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"argument `{name}` must be true or false, but is {value!r}")
+    return value
+
+
 def check_number(name: str, value: object, low: float, high: float = np.inf) -> float:
     """``value`` as a float with ``low`` < value < ``high``; ``ConfigurationError`` if it is not."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not low < value < high:  # type: ignore[operator]
+    if not isinstance(value, Real) or isinstance(value, bool) or not low < float(value) < high:
         wanted = f"> {low:g}" + ("" if high == np.inf else f" and < {high:g}")
         raise ConfigurationError(f"argument `{name}` must be {wanted}, but is {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)

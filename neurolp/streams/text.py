@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from neurolp.brain.sensors import CategoricalSensor
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.streams.source import Chunk, Stream, from_the_start
+from neurolp.streams.source import Chunk, Stream, check_flag, from_the_start
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +33,8 @@ def text(*, seed: int = 0, lower_case: bool = True) -> Stream:
         raise ConfigurationError(
             f"argument `seed` must be 0 for generator 'text', where nothing is drawn, but is {seed}"
         )
+
+    check_flag("lower_case", lower_case)
 
     def pieces() -> Iterator[str]:
         book = resources.files("neurolp.streams").joinpath("alice.txt").read_text(encoding="utf-8")
