@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.stream_schedule import RecordPlan, places
-from neurolp.stream_windows import N_PIT_BINS, Window, observed
+from neurolp.stream_windows import N_PIT_BINS, Window
 from neurolp.streams.source import Stream
 from neurolp.trajectory.appender import Appender
 from neurolp.trajectory.format import Contents
@@ -24,6 +24,7 @@ from neurolp.trajectory.format import Contents
 Array = npt.NDArray[Any]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_N_SAMPLES = 400
 
 # Weights of a brain: dimensions if they are dense, and what they are.
 _WEIGHTS = {
@@ -61,16 +62,11 @@ class StreamRecorder:
         self._reference = np.full(stream.n_columns, np.nan)
         self._last_rows = np.empty((0, stream.n_columns))
         self._weights_at = -1
-        self.sensor_names = tuple(s.name for s in stream.sensors)
         self.n_steps = 0
         self.recent = math.nan  # mean surprise of the last complete window, all sensors together
         self._declare()
 
     # --- what the loop calls ----------------------------------------------------------------------
-
-    def observed(self, rows: Array) -> Array:
-        """Which sensors brought something (n, n_sensors)."""
-        return observed(rows, self._places)
 
     def look(self, t: int, brain: Observable, row: Array) -> None:
         """Record what was asked for at time ``t``; ``row`` is about to come."""
@@ -149,8 +145,7 @@ class StreamRecorder:
             else:
                 predicted[p.outputs] = distribution.mean
                 std[p.values] = distribution.std
-                for k, probability in enumerate(QUANTILES):
-                    quantiles[p.values, k] = distribution.quantile(probability)
+                quantiles[p.values] = _quantiles(distribution, t)
         self._file.append("predicted_step", [t])
         self._file.append("predicted", predicted[None])
         self._file.append("came", row[None])
@@ -255,3 +250,14 @@ class StreamRecorder:
                 steps = np.arange(first, first + len(rows))
                 contents.add_coordinate(dim, steps, "step", "rows, counted from 0")
                 contents.add(name, (dim, "column"), rows, "data", what)
+
+
+def _quantiles(distribution: Any, seed: int) -> Array:
+    """Quantiles of every value by itself (n_values, n): exact of one, from samples of several.
+
+    What a prediction of several values can say exactly are quantiles of each given those before it.
+    """
+    if len(distribution.mean) == 1:
+        return np.asarray(distribution.quantile(np.array(QUANTILES)))[None]
+    drawn = distribution.sample(_N_SAMPLES, np.random.default_rng(seed))
+    return np.asarray(np.quantile(drawn, QUANTILES, axis=0).T)

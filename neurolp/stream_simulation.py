@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
+from neurolp.errors import NeurolpError
 from neurolp.simulation import stop_on_interrupt
 from neurolp.stream_recording import Observable, StreamRecorder
 from neurolp.streams.source import Stream
@@ -100,8 +100,8 @@ def simulate_stream(
 ) -> StreamOutcome:
     """Let ``brain`` see ``stream`` once, from its first step to its last, and learn at every step.
 
-    From time ``learn_until`` on it only watches. Ctrl-C stops after the piece that is being run; so
-    does a surprise that is not finite, before the step it belongs to. What was recorded stands.
+    From time ``learn_until`` on it only watches. Ctrl-C stops after the piece that is being run, a
+    surprise that is not finite before it. What was recorded stands.
     """
     began = time.monotonic()
     pace = pace or Pace()
@@ -128,17 +128,16 @@ def simulate_stream(
                 n = min(pace.n_steps, int(until_look) - t)
                 rows = block[done : done + n]
                 piece_began = time.monotonic()
-                run = brain.run(rows, learn=learn)
+                try:
+                    run = brain.run(rows, learn=learn)
+                except NeurolpError as error:
+                    return outcome("diverged", str(error))
                 pace.took(n, time.monotonic() - piece_began)
 
-                # Record it, up to the first surprise that is no number if there is one.
-                fault = _first_fault(run.surprise, rows, recorder)
-                n = n if fault is None else fault[0]
+                # Record it.
                 of_truth = None if truth is None else truth[done : done + n]
-                recorder.add(rows[:n], run.surprise[:n], run.pit[:n], of_truth)
+                recorder.add(rows, run.surprise, run.pit, of_truth)
                 t, done = t + n, done + n
-                if fault is not None:
-                    return outcome("diverged", f"{fault[1]} in step {t}")
                 elapsed = time.monotonic() - began
                 n_steps = t if stream.n_steps is None else stream.n_steps
                 observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
@@ -157,16 +156,3 @@ def _blocks(stream: Stream) -> Iterator[tuple[Array, Array | None]]:
     else:
         for rows in stream.blocks(size):
             yield rows, None
-
-
-def _first_fault(surprise: Array, rows: Array, recorder: StreamRecorder) -> tuple[int, str] | None:
-    """The first step with a surprise that is not finite though its sensor brought something."""
-    finite = np.isfinite(surprise)
-    if finite.all():
-        return None
-    wrong = ~finite & recorder.observed(rows)
-    if not wrong.any():
-        return None
-    step, sensor = np.argwhere(wrong)[0]
-    name = recorder.sensor_names[sensor]
-    return int(step), f"the surprise of sensor '{name}' became {surprise[step, sensor]}"

@@ -45,7 +45,8 @@ class Window:
             part = rows[:, p.columns]
             if p.symbols:
                 known = part[~np.isnan(part)].astype(np.int64)
-                self._input[p.outputs] += np.bincount(known, minlength=p.sensor.n_outputs)
+                counts = np.bincount(known, minlength=p.sensor.n_outputs)
+                self._input[p.outputs] += counts
             else:
                 difference = part - self._reference[p.columns]
                 _add_up(self._input[p.outputs], difference)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from neurolp import NeurolpError
 from neurolp.brain.sensors import CategoricalSensor, check_rows, check_sensors
 
 
@@ -18,6 +19,9 @@ class Distribution:
 
     def quantile(self, p):
         return stats.norm(self.mean, self.std).ppf(p)
+
+    def sample(self, n_samples, rng):
+        return rng.normal(self.mean, self.std, (n_samples, len(self.mean)))
 
 
 @dataclass
@@ -38,7 +42,7 @@ class StandIn:
         self.counts = [
             np.ones(s.n_symbols) if isinstance(s, CategoricalSensor) else None for s in self.sensors
         ]
-        self.sums = [np.zeros((3, s.n_columns)) + [[1.0], [0.0], [1.0]] for s in self.sensors]
+        self.sums = [np.outer([1.0, 0.0, 1.0], np.ones(s.n_columns)) for s in self.sensors]
         self.activity = np.zeros(hidden)
         self.n_steps_ = 0
         self.diverge_at, self.hook = diverge_at, hook
@@ -64,7 +68,9 @@ class StandIn:
         if self.hook:
             self.hook(self)
         rows = check_rows(rows, self.sensors)
-        n_values = sum(s.n_columns for s, c in zip(self.sensors, self.counts) if c is None)
+        n_values = sum(
+            s.n_columns for s, c in zip(self.sensors, self.counts, strict=True) if c is None
+        )
         surprise, pit = (
             np.full((len(rows), len(self.sensors)), np.nan),
             np.full((len(rows), n_values), np.nan),
@@ -88,12 +94,14 @@ class StandIn:
                         self.counts[j][int(x[0])] += 1
             self.activity = np.tanh(np.roll(self.activity, 1) + np.nan_to_num(row[0]))
             if self.n_steps_ == self.diverge_at:
-                surprise[t, 0] = np.nan
+                raise NeurolpError(
+                    f"the surprise of sensor '{self.sensors[0].name}' became nan in step {self.n_steps_}"
+                )
             self.weights["readout"] = self.weights["readout"] + 0.001
             self.n_steps_ += 1
         return Run(surprise, pit)
 
-    def dream(self, n):
+    def dream(self, n, *, random_state=None):
         rows = []
         for _ in range(n):
             row = []
