@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neurolp.auditing import AuditReport, audit
+    from neurolp.brain.sensors import CategoricalSensor, ContinuousSensor
     from neurolp.defects import TextbookDefects, textbook_defects
     from neurolp.errors import (
         ConfigurationError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         TriangularDensity,
         load_brain,
     )
+    from neurolp.stream_brain import StreamBrain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -38,9 +40,11 @@ __all__ = [
     "AuditReport",
     "BoundedBrain",
     "BrainDensity",
+    "CategoricalSensor",
     "ConditionalClassifier",
     "ConditionalDensity",
     "ConfigurationError",
+    "ContinuousSensor",
     "DataError",
     "FormatError",
     "LabelledArray",
@@ -51,6 +55,7 @@ __all__ = [
     "OnlineBrain",
     "OutputError",
     "Recorder",
+    "StreamBrain",
     "TextbookDefects",
     "Trajectory",
     "TriangularDensity",
@@ -64,13 +69,16 @@ _HOMES = {
     "AuditReport": "auditing",
     "BoundedBrain": "estimators",
     "BrainDensity": "estimators",
+    "CategoricalSensor": "brain.sensors",
     "ConditionalClassifier": "estimators",
     "ConditionalDensity": "estimators",
+    "ContinuousSensor": "brain.sensors",
     "LabelledArray": "trajectory.reader",
     "LinearBrain": "estimators",
     "MonotoneDensity": "estimators",
     "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
+    "StreamBrain": "stream_brain",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
     "TriangularDensity": "estimators",

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from neurolp.brain.base_density import BASE_NAMES
 from neurolp.brain.groups import GROUP_NAMES
 from neurolp.brain.online import SIGNALS
+from neurolp.brain.stream_network import RULES
 from neurolp.errors import ConfigurationError
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": ("float64", "float32"),
     "signal": SIGNALS,
     "energy": ("auto", "mixture", "base"),
+    "rule": tuple(RULES),
 }
 _OPTIONAL = ("n_threads", "spline_intervals", "horizon", "batch_size")
 # Lowest and highest values, and whether they are integers.
@@ -36,6 +38,18 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "horizon": (1, np.inf, True),
     "batch_size": (1, np.inf, True),
     "max_epochs": (0, np.inf, True),
+    "hidden": (0, np.inf, True),
+    "delays": (0, np.inf, True),
+    "afferents": (1, np.inf, True),
+    "orders": (0, np.inf, True),
+    "cells": (0, np.inf, True),
+    "calibration": (2, np.inf, True),
+    "drift": (0.0, 1.0, False),
+    "recurrent_rate": (0.0, 1.0, False),
+    "homeostasis": (0.0, 1.0, False),
+    "mixing_rate": (0.0, 1.0, False),
+    "strength": (0.0, np.inf, False),
+    "recurrent_strength": (0.0, np.inf, False),
     "coupling_rate": (0.0, 1.0, False),
     "node_rate": (0.0, 1.0, False),
     "coupling_ridge": (0.0, np.inf, False),

@@ -18,6 +18,7 @@ LAYERS = [
         "neurolp.experiment_schema",
         "neurolp.plotting",
         "neurolp.experiment_plotting",
+        "neurolp.stream_plotting",
         "neurolp.stream_schema",
         "neurolp.stream_scores",
     },
@@ -28,7 +29,14 @@ LAYERS = [
         "neurolp.stream_windows",
         "neurolp.stream_schedule",
     },
-    {"neurolp", "neurolp.estimators", "neurolp.data", "neurolp.streams", "neurolp.baselines"},
+    {
+        "neurolp",
+        "neurolp.estimators",
+        "neurolp.stream_brain",
+        "neurolp.streams",
+        "neurolp.data",
+        "neurolp.baselines",
+    },
     {
         "neurolp.archive",
         "neurolp.conditional",

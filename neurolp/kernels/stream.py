@@ -1,0 +1,224 @@
+"""A brain in a stream: predict what comes, learn from it, remember it; blocks of steps a call.
+
+One step of time, z = (1, delayed input, hidden activity) being what the memory knows:
+
+    predict    o = A z                      readout; k = P z, q = z' k its uncertainty
+    learn      A <- A + error k / (1 + q),  P <- P - k k' / (1 + q)
+               W <- W + post trace'         recurrent weights, by what the readout sends back
+    remember   u = W h + V z + b,           h <- (1 - leak) h + leak tanh(u)
+
+Learning and reading of a matrix are one pass: a row is changed by what the last step left to be
+learned and is read for the next step while it is in the cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels.stream_passes import dot, fused_pass, read_pass, sparse_pass, squash
+from neurolp.kernels.stream_state import (
+    DIAGONAL,
+    NATURAL,
+    SYMBOLS,
+    VALUES,
+    Array,
+    Cells,
+    Memory,
+    Outcome,
+    Rates,
+    Readout,
+    Senses,
+)  # fmt: skip
+from neurolp.kernels.stream_symbols import hear_symbol, meet_symbol
+from neurolp.kernels.stream_values import meet_values, tell_values
+
+CLIP = 3.0  # of errors that teach hidden nodes, in standard deviations
+_TINY = 1e-300
+
+
+@vector_kernel
+def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
+    """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
+    k = readout.gain[which]
+    p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
+    prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
+    n = z.shape[0]
+    q = 0.0
+    if rates.rule == NATURAL:
+        if rates.drift > 0.0:
+            for i in range(n):
+                p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
+        fused_pass(p, readout.pending[which], readout.left[which], z, k)
+        readout.left[which] = 0.0
+        return max(dot(z, k), 0.0)
+    for i in range(n):
+        k[i] = z[i] * p[0, i] if rates.rule == DIAGONAL else z[i]
+        q += k[i] * z[i]
+    return q
+
+
+@vector_kernel
+def _learn_covariance(readout: Readout, which: int, rates: Rates, z: Array, q: float) -> None:
+    if rates.rule == NATURAL:
+        for i in range(z.shape[0]):
+            readout.pending[which, i] = readout.gain[which, i]
+            readout.left[which, i] = -readout.gain[which, i] / (1.0 + q)
+    elif rates.rule == DIAGONAL:
+        p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
+        for i in range(z.shape[0]):
+            p[0, i] /= 1.0 + p[0, i] * z[i] * z[i]
+
+
+@vector_kernel
+def _teach(memory: Memory, readout: Readout, error: Array, rates: Rates) -> None:
+    """What each hidden node learns by: the errors it could mend, and how far it can move.
+
+    post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
+    moved, a step of rate 1 would mend the errors. The error travels by the weights of the readout.
+    """
+    z, n = memory.features, memory.afferent_first.shape[0] - 1
+    start = z.shape[0] - n
+    recurrent = 0.0
+    if memory.first.shape[0] > 0:
+        recurrent = memory.weight.shape[0] / max(n * n, 1) * dot(memory.trace, memory.trace)
+    elif memory.weights.shape[0] > 0:
+        recurrent = dot(memory.trace, memory.trace)
+    power = 1e-3
+    memory.post[:] = 0
+    for k in range(error.shape[0]):
+        if error[k] != 0.0:
+            back = readout.weights[k, start:]
+            power += dot(back, back)
+            for i in range(n):
+                memory.post[i] += error[k] * back[i]
+    for i in range(n):
+        energy = 1.0 + recurrent
+        for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
+            energy += z[memory.afferent_source[e]] ** 2
+        slope = 1.0 - memory.squashed[i] * memory.squashed[i]
+        memory.post[i] *= rates.recurrent * slope / (power * energy)
+        for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
+            memory.afferent_weight[e] += memory.post[i] * z[memory.afferent_source[e]]
+        memory.bias[i] += memory.post[i]
+
+
+@vector_kernel
+def _remember(
+    memory: Memory, told: Array, teach: bool, homeostasis: float, u: Array, power: Array
+) -> None:
+    """Move the input along the delays, learn and read the weights, update the hidden nodes."""
+    z, width = memory.features, told.shape[0]
+    n = memory.afferent_first.shape[0] - 1
+    for j in range(memory.n_delays * width, width, -1):
+        z[j] = z[j - width]
+    if memory.n_delays > 0:
+        z[1 : 1 + width] = told
+    if memory.weights.shape[0] > 0:
+        if teach:
+            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u)
+            for i in range(n):  # no node is connected to itself
+                u[i] -= memory.weights[i, i] * memory.activity[i]
+                memory.weights[i, i] = 0
+        else:
+            read_pass(memory.weights, memory.activity, u)
+    else:
+        u[:] = 0
+        if memory.first.shape[0] > 0:
+            if not teach:
+                memory.post[:] = 0
+            sparse_pass(
+                memory.first, memory.source, memory.weight,
+                memory.post, memory.trace, memory.activity, u,
+            )  # fmt: skip
+    for i in range(n):
+        total = memory.bias[i]
+        for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
+            total += memory.afferent_weight[e] * z[memory.afferent_source[e]]
+        u[i] += total
+        memory.trace[i] += memory.leak[i] * (memory.activity[i] - memory.trace[i])
+    squash(u, power, memory.squashed)
+    start = z.shape[0] - n
+    for i in range(n):
+        memory.bias[i] -= homeostasis * memory.squashed[i]
+        memory.activity[i] += memory.leak[i] * (memory.squashed[i] - memory.activity[i])
+        z[start + i] = memory.activity[i]
+
+
+@vector_kernel
+def stream_block(
+    rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, cells: Cells,
+    rates: Rates, told: Outcome, activity: Array,
+) -> int:  # fmt: skip
+    """Present rows (T, n_columns), NaN where nothing came; the number of good steps is returned.
+
+    It is less than T where a surprise became infinite or NaN: that was the next step. ``activity``
+    (T, n) takes the hidden nodes' activity with which each row was met, or is empty.
+    """
+    n_steps: int = rows.shape[0]
+    z, n_outputs = memory.features, readout.weights.shape[0]
+    n_sensors, n_orders = senses.kind.shape[0], cells.counts.shape[1]
+    o, error = np.zeros(n_outputs), np.zeros(n_outputs)
+    heard, pit = np.zeros(n_outputs), np.zeros(n_outputs)
+    slots, bucket = np.zeros(n_orders + 1, np.int64), np.zeros(n_orders + 1, np.int64)
+    logs = np.zeros((n_orders + 1, n_outputs))
+    u, power = np.zeros_like(memory.activity), np.zeros(memory.activity.shape[0])
+    any_symbols, any_values = False, False
+    for s in range(n_sensors):
+        any_symbols |= senses.kind[s] == SYMBOLS
+        any_values |= senses.kind[s] == VALUES
+    teach = learn and rates.recurrent > 0.0
+    homeostasis = rates.homeostasis if learn else 0.0
+    for t in range(n_steps):
+        # What does the memory predict, and how sure is it?
+        q_symbols = _gain(readout, SYMBOLS, rates, z) if any_symbols else 0.0
+        q_values = _gain(readout, VALUES, rates, z) if any_values else 0.0
+        for k in range(n_outputs):
+            o[k] = dot(readout.weights[k], z)
+        if activity.shape[0] > 0:
+            activity[t] = memory.activity
+        if told.prediction.shape[0] > 0:
+            tell_values(senses, readout, rates, q_values, o, told.prediction[t], told.spread[t])
+        # What came, how surprising was it, what does the readout learn from it?
+        good = True
+        for s in range(n_sensors):
+            a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
+            if senses.kind[s] == SYMBOLS:
+                x = rows[t, column]
+                surprise = meet_symbol(
+                    x, s, senses, readout, cells, rates, learn, q_symbols,
+                    o[a:b], error[a:b], slots, bucket, logs,
+                )  # fmt: skip
+                if told.prediction.shape[0] > 0:
+                    told.prediction[t, a:b] = o[a:b]
+                hear_symbol(x, s, senses, cells, o[a:b], heard[a:b])
+                missing = np.isnan(x)
+            else:
+                part = rows[t, column : column + senses.size[s]]
+                surprise = meet_values(
+                    part, s, senses, readout, rates, learn, q_values, o[a:b], error[a:b], pit[a:b]
+                )
+                missing = np.isnan(part[0])
+                for i in range(b - a):
+                    k = a + i
+                    value = (part[i] - senses.location[k]) / senses.scale[k]
+                    heard[k] = o[k] if missing else value
+                    error[k] = min(max(error[k] / readout.factor[k, k], -CLIP), CLIP)
+                    error[k] *= readout.factor[k, k]
+            told.surprise[t, s] = surprise
+            good &= missing or np.isfinite(surprise)
+            senses.seen[s] += 0 if missing or not learn else 1
+        if told.pit.shape[0] > 0:
+            told.pit[t] = pit
+        if not good:
+            return t
+        if learn:
+            if any_symbols:
+                _learn_covariance(readout, SYMBOLS, rates, z, q_symbols)
+            if any_values:
+                _learn_covariance(readout, VALUES, rates, z, q_values)
+        # What do the hidden nodes learn, and remember?
+        if teach:
+            _teach(memory, readout, error, rates)
+        _remember(memory, heard, teach, homeostasis, u, power)
+    return n_steps

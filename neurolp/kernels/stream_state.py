@@ -1,0 +1,104 @@
+"""What a brain in a stream consists of, as arrays: types only, so that kernels can share them.
+
+S sensors have K outputs in all, one a symbol or value; D delays, n hidden nodes (padded to whole
+vector registers with nodes that are nothing), M = 1 + D K + n features z = (1, input 1 step ago, ..
+D steps ago, hidden activity).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+SYMBOLS, VALUES = 0, 1
+PLAIN, DIAGONAL, NATURAL = 0, 1, 2
+
+
+class Senses(NamedTuple):
+    """Sensors: (S,) integers, and the units of outputs (K,)."""
+
+    kind: Array  # 0 symbols, 1 values
+    column: Array  # first column of a row
+    output: Array  # first output
+    size: Array  # number of outputs
+    location: Array  # (K,) of values; 1 / n_symbols of symbols
+    scale: Array  # (K,) of values; n_symbols ** -0.5 of symbols
+    seen: Array  # (S,) how often it brought something
+
+
+class Memory(NamedTuple):
+    """Hidden nodes and what they hear; ``weights`` dense, or in CSR form, or neither."""
+
+    features: Array  # (M,) z
+    activity: Array  # (n,) h, in the type of the weights
+    trace: Array  # (n,) filtered past activity, what a weight sees of its source
+    squashed: Array  # (n,) tanh(u)
+    leak: Array  # (n,)
+    bias: Array  # (n,)
+    post: Array  # (n,) what a weight sees of its target
+    afferent_first: Array  # (n + 1,) CSR: from features to hidden nodes
+    afferent_source: Array
+    afferent_weight: Array
+    weights: Array  # (n, n)
+    first: Array  # (n + 1,) CSR
+    source: Array
+    weight: Array
+    n_delays: int
+
+
+class Readout(NamedTuple):
+    """From features to outputs; index 0 of two is for symbols, 1 for values."""
+
+    weights: Array  # (K, M) A
+    covariance_symbols: Array  # (M, M) P; (1, M) its diagonal; (0, 0) with the plain rule
+    covariance_values: Array
+    gain: Array  # (2, M) k of this step
+    pending: Array  # (2, M) k of the last step, still to be taken from P
+    left: Array  # (2, M) -k / (1 + q) of the last step
+    factor: Array  # (K, K) Cholesky factors of the covariances of residuals, scaled units
+    shape: Array  # (K, J, 3) weights, means, standard deviations of the residuals' mixture
+    moments: Array  # (K, J, 3) their running moments
+
+
+class Cells(NamedTuple):
+    """Cells for the last 0 .. R symbols of each of S sensors, and how they are mixed."""
+
+    key: Array  # (S, R, slots) uint64, 0 for a free one
+    counts: Array  # (S, R + 1, slots, K), float32; order 0 has one slot
+    history: Array  # (S, R) last symbols, latest first
+    known: Array  # (S,) how many of them there are
+    mixing: Array  # (S, R + 2, buckets); the last is the readout's
+
+
+class Rates(NamedTuple):
+    """How fast everything learns."""
+
+    rule: int  # 0 plain, 1 diagonal, 2 natural
+    readout: float
+    drift: float
+    recurrent: float
+    homeostasis: float
+    mixing: float
+    prior_symbols: float
+    prior_values: float
+
+
+class Outcome(NamedTuple):
+    """What is told of a block of T steps; the last two may be empty."""
+
+    surprise: Array  # (T, S)
+    pit: Array  # (T, K)
+    prediction: Array  # (T, K) probabilities, means
+    spread: Array  # (T, K) standard deviations
+
+
+def empty(*shape: int, dtype: Any = np.float64) -> Array:
+    """Zeros that begin at a multiple of 64 bytes, as vector registers like it."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw: Array = np.zeros(n_bytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return np.asarray(raw[start : start + n_bytes].view(dtype).reshape(shape))

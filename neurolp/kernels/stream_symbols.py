@@ -1,0 +1,159 @@
+"""Symbols: a softmax readout, and cells that remember what followed the last few symbols."""
+
+from __future__ import annotations
+
+from math import log, log1p
+from typing import Any
+
+import numpy as np
+
+from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels.stream_passes import add, softmax
+from neurolp.kernels.stream_state import PLAIN, SYMBOLS, Array, Cells, Rates, Readout, Senses
+
+# Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
+SYMBOL_CURVATURE = 0.15
+BACK_OFF = 1.0  # how many counts of a longer context outweigh the next shorter one
+SLOTS_TRIED = 4
+MIXING_BUCKETS = 12
+
+_TINY = 1e-300
+
+
+@vector_kernel
+def meet_symbol(
+    x: float, s: int, senses: Senses, readout: Readout, cells: Cells, rates: Rates, learn: bool,
+    q: float, o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
+) -> float:  # fmt: skip
+    """Surprise of one symbol; its learning, and what the hidden nodes are told, in ``error``.
+
+    ``o`` comes as logits and leaves as probabilities.
+    """
+    first = senses.output[s]
+    has_cells = cells.counts.shape[1] > 0
+    softmax(o)
+    error[:] = -o
+    if has_cells:
+        mix(cells, s, o, slots, bucket, logs)
+    if np.isnan(x):
+        error[:] = 0.0
+        return np.nan
+    seen = int(x)
+    surprise = -log(max(o[seen], _TINY))
+    if learn:
+        error[seen] += 1.0
+        step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
+        for y in range(o.shape[0]):
+            error[y] /= SYMBOL_CURVATURE
+            add(readout.weights[first + y], step * error[y], readout.gain[SYMBOLS])
+        if has_cells:
+            learn_cells(cells, s, seen, o, slots, bucket, logs, rates.mixing)
+    return surprise
+
+
+@vector_kernel
+def hear_symbol(
+    x: float, s: int, senses: Senses, cells: Cells, expected: Array, heard: Array
+) -> None:
+    """The nodes of a sensor as the memory hears them; what is missing is heard as expected."""
+    a = senses.output[s]
+    for y in range(heard.shape[0]):
+        here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
+        heard[y] = (here - senses.location[a + y]) / senses.scale[a + y]
+    depth = cells.history.shape[1]
+    if depth > 0:
+        if np.isnan(x):
+            cells.known[s] = 0
+            return
+        for k in range(depth - 1, 0, -1):
+            cells.history[s, k] = cells.history[s, k - 1]
+        cells.history[s, 0] = int(x)
+        cells.known[s] = min(cells.known[s] + 1, depth)
+
+
+@vector_kernel
+def mix(cells: Cells, s: int, dense: Array, slots: Array, bucket: Array, logs: Array) -> None:
+    """Probabilities of the symbols of a sensor, from its cells and the readout's, into ``dense``.
+
+    The cell of order r says p_r = (c + b p_{r-1}) / (n + b), c its counts, n their sum, b the
+    back-off; Phi = softmax(sum_r w_r log p_r), with weights for each order and magnitude of n.
+    """
+    n_symbols = dense.shape[0]
+    n_orders = cells.counts.shape[1]
+    last = cells.counts.shape[3] - 1
+    for y in range(n_symbols):
+        logs[n_orders, y] = log(max(dense[y], _TINY))
+        dense[y] = 1.0 / n_symbols
+    bucket[n_orders] = 0
+    for r in range(n_orders):
+        slots[r] = -1
+        if r == 0:
+            slots[0] = 0
+        elif r <= cells.known[s]:
+            slots[r] = _find(cells.key[s, r - 1], cells.counts[s, r], cells.history[s], r)
+        bucket[r] = 0
+        if slots[r] >= 0:
+            count = cells.counts[s, r, slots[r]]
+            n = count[last]
+            for y in range(n_symbols):
+                dense[y] = (count[y] + BACK_OFF * dense[y]) / (n + BACK_OFF)
+            bucket[r] = min(int(2.0 * log1p(n)), MIXING_BUCKETS - 1)
+        for y in range(n_symbols):
+            logs[r, y] = log(dense[y])
+    for y in range(n_symbols):
+        total = 0.0
+        for r in range(n_orders + 1):
+            total += cells.mixing[s, r, bucket[r]] * logs[r, y]
+        dense[y] = total
+    softmax(dense)
+
+
+@vector_kernel
+def learn_cells(
+    cells: Cells, s: int, x: int, p: Array, slots: Array, bucket: Array, logs: Array, rate: float
+) -> None:
+    """Each weight by its own error, log p_r(x) - E[log p_r]; the cells that fired count x."""
+    n_symbols = p.shape[0]
+    n_orders = cells.counts.shape[1]
+    last = cells.counts.shape[3] - 1
+    for r in range(n_orders + 1):
+        error = logs[r, x]
+        for y in range(n_symbols):
+            error -= p[y] * logs[r, y]
+        cells.mixing[s, r, bucket[r]] += rate * error
+    for r in range(min(n_orders, cells.known[s] + 1)):
+        slot = slots[r]
+        if slot < 0:
+            slot = -1 - slot
+            cells.key[s, r - 1, slot] = _context_code(cells.history[s], r)
+            cells.counts[s, r, slot] = 0
+        cells.counts[s, r, slot, x] += 1
+        cells.counts[s, r, slot, last] += 1
+
+
+@vector_kernel
+def _find(key: Array, count: Array, history: Array, order: int) -> int:
+    """Slot of the cell for the last ``order`` symbols; -1 - (slot to be taken) if there is none.
+
+    A context is known by a hash of 64 bits. It has ``SLOTS_TRIED`` slots to be in; a new cell takes
+    a free one, or that of the cell that fired least.
+    """
+    code = _context_code(history, order)
+    start = int((code >> np.uint64(20)) % np.uint64(key.shape[0])) & ~(SLOTS_TRIED - 1)
+    least, fired = start, np.inf
+    for s in range(start, start + SLOTS_TRIED):
+        if key[s] == code:
+            return s
+        total = 0.0 if key[s] == 0 else count[s, count.shape[1] - 1]
+        if total < fired:
+            least, fired = s, total
+    return -1 - least
+
+
+@vector_kernel
+def _context_code(history: Array, order: int) -> Any:
+    code = np.uint64(0x9E3779B97F4A7C15)
+    for k in range(order):
+        code = (code ^ np.uint64(history[k] + 1)) * np.uint64(0xBF58476D1CE4E5B9)
+        code ^= code >> np.uint64(27)
+    return code | np.uint64(1)

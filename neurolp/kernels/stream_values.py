@@ -1,0 +1,142 @@
+"""Values: a linear readout and residuals of any shape, one monotone map after another."""
+
+from __future__ import annotations
+
+from math import erfc, exp, log, sqrt
+
+import numpy as np
+
+from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels.stream_passes import add
+from neurolp.kernels.stream_state import PLAIN, VALUES, Array, Rates, Readout, Senses
+
+SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
+
+_LOG_2PI = 1.8378770664093453
+_SQRT_HALF = 0.7071067811865476
+_TINY = 1e-300
+
+
+@vector_kernel
+def meet_values(
+    x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
+    o: Array, error: Array, pit: Array,
+) -> float:  # fmt: skip
+    """Surprise of the values of one sensor (scaled units in ``o``, raw ones in ``x``).
+
+    x = mean + L e sqrt(1 + q), L the factor of the residuals' covariance, and each e_i has the
+    density sum_j w_j N(m_j, s_j^2): one monotone map after another, the Jacobian triangular.
+    """
+    first, d = senses.output[s], senses.size[s]
+    if np.isnan(x[0]):
+        pit[:] = np.nan
+        error[:] = 0.0
+        return np.nan
+    factor, shape = readout.factor, readout.shape
+    spread = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    surprise: float = d * (log(spread) + 0.5 * _LOG_2PI)
+    for i in range(d):
+        a = first + i
+        error[i] = (x[i] - senses.location[a]) / senses.scale[a] - o[i]
+    for i in range(d):
+        a = first + i
+        e = error[i] / spread
+        for j in range(i):
+            e -= factor[a, first + j] * pit[j]
+        e /= factor[a, a]
+        pit[i] = e
+        surprise += log(factor[a, a] * senses.scale[a]) - _log_density(e, shape[a])
+    if learn:
+        step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
+        for i in range(d):
+            add(readout.weights[first + i], step * error[i], readout.gain[VALUES])
+            _learn_shape(pit[i], shape[first + i], readout.moments[first + i], senses.seen[s])
+        _learn_factor(error, spread, factor[first : first + d, first : first + d], senses.seen[s])
+    for i in range(d):
+        a = first + i
+        e, below = pit[i], 0.0
+        for j in range(shape.shape[1]):
+            u = (e - shape[a, j, 1]) / shape[a, j, 2]
+            below += 0.5 * shape[a, j, 0] * erfc(-u * _SQRT_HALF)
+        pit[i] = below
+    return surprise
+
+
+@vector_kernel
+def _log_density(e: float, shape: Array) -> float:
+    """Log sum_j w_j / s_j exp(-((e - m_j) / s_j)^2 / 2), exact however far e lies."""
+    top = -np.inf
+    for j in range(shape.shape[0]):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        top = max(top, -0.5 * u * u)
+    total = 0.0
+    for j in range(shape.shape[0]):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u - top)
+    return top + log(max(total, _TINY))
+
+
+@vector_kernel
+def _learn_shape(e: float, shape: Array, moments: Array, seen: int) -> None:
+    """Online expectation-maximisation of the residuals' mixture; its first part stays N(0, 1)."""
+    n = shape.shape[0]
+    total = 0.0
+    for j in range(n):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u)
+    rate = 1.0 / (seen + SHAPE_PRIOR)
+    for j in range(n):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u) / max(total, _TINY)
+        moments[j, 0] += rate * (share - moments[j, 0])
+        moments[j, 1] += rate * (share * e - moments[j, 1])
+        moments[j, 2] += rate * (share * e * e - moments[j, 2])
+        shape[j, 0] = moments[j, 0]
+        if j > 0:
+            m = moments[j, 1] / max(moments[j, 0], _TINY)
+            shape[j, 1] = m
+            shape[j, 2] = sqrt(max(moments[j, 2] / max(moments[j, 0], _TINY) - m * m, 1e-6))
+
+
+@vector_kernel
+def _learn_factor(residual: Array, spread: float, factor: Array, seen: int) -> None:
+    """L L' <- (1 - rate) L L' + rate r r', by rotations (Gill, Golub, Murray and Saunders, 1974).
+
+    The rate 2 / (n + 3) forgets the first errors, of a brain that knew nothing, sooner than a mean.
+    """
+    d = factor.shape[0]
+    rate = 2.0 / (seen + 4.0)
+    keep, push = sqrt(1.0 - rate), sqrt(rate) / spread
+    r = residual * push
+    for i in range(d):
+        a = keep * factor[i, i]
+        b = max(sqrt(a * a + r[i] * r[i]), 1e-9)
+        c, t = b / a, r[i] / a
+        factor[i, i] = b
+        for k in range(i + 1, d):
+            w = keep * factor[k, i]
+            factor[k, i] = (w + t * r[k]) / c
+            r[k] = c * r[k] - t * factor[k, i]
+
+
+@vector_kernel
+def tell_values(
+    senses: Senses, readout: Readout, rates: Rates, q: float, o: Array, mean: Array, std: Array
+) -> None:
+    """Means and standard deviations of the values predicted, in their own units."""
+    shape, factor = readout.shape, readout.factor
+    wide = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    for s in range(senses.kind.shape[0]):
+        first = senses.output[s]
+        for a in range(first, first + (senses.size[s] if senses.kind[s] == VALUES else 0)):
+            centre, variance = 0.0, 0.0
+            for b in range(first, a + 1):
+                m1, m2 = 0.0, 0.0
+                for j in range(shape.shape[1]):
+                    w, m, d = shape[b, j, 0], shape[b, j, 1], shape[b, j, 2]
+                    m1 += w * m
+                    m2 += w * (m * m + d * d)
+                centre += factor[a, b] * m1
+                variance += factor[a, b] ** 2 * (m2 - m1 * m1)
+            mean[a] = senses.location[a] + senses.scale[a] * (o[a] + wide * centre)
+            std[a] = senses.scale[a] * wide * sqrt(variance)

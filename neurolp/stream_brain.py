@@ -1,0 +1,444 @@
+"""A brain in a stream: it expects what comes next, is surprised, and learns, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain.calibration import first_prediction, units
+from neurolp.brain.sensors import (
+    CategoricalSensor,
+    ContinuousSensor,
+    Sensor,
+    check_rows,
+    check_sensors,
+)
+from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, input_feature, rates
+from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
+from neurolp.brain.stream_run import Notes, StreamRun
+from neurolp.errors import ConfigurationError, DataError, NeurolpError
+from neurolp.kernels.stream import stream_block
+from neurolp.parameters import check_parameters, resolve_seed
+
+Array = npt.NDArray[Any]
+
+
+@final
+class StreamBrain:
+    """A brain that learns from a stream: at every step it predicts, is surprised, and learns.
+
+        Phi(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-delays), hidden activity h),
+        u = W h + V z + b,   h <- h + leak (tanh(u) - h)
+
+    Symbols are predicted by a softmax, values by a triangular chain of monotone maps (a linear
+    mean, residuals of any shape): each is normalised for every state of the memory, exactly. All
+    rules are local. The readout learns from its own errors; hidden nodes from errors that come back
+    along the weights of the readout, times their own slope and what each synapse just heard; cells
+    that fire for the last few symbols count what follows.
+
+    Parameters
+    ----------
+    sensors : sensor or sequence of sensors
+        :class:`CategoricalSensor` and :class:`ContinuousSensor`, in the order of the columns.
+    hidden : int
+        Hidden nodes.
+    delays : int
+        For how many steps the input stays in the memory as it was (conduction delays).
+    afferents : int
+        Delays that a hidden node hears at most, within a span of its own.
+    connectivity : None, "none", "full", (hidden, hidden) matrix or Connectivity
+        Edges (target, source) between hidden nodes; None draws ten sources for each.
+    rule : {"natural", "diagonal", "plain"}
+        How the readout learns: with the covariance of the memory (recursive least squares; memory
+        and time grow with the square of the features), with its diagonal, or by normalised steps
+        of size ``rate``.
+    rate : float
+        Step of the plain rule, as a share of the error.
+    drift : float
+        Variance, as a share of what is missing to the prior, that the weights of the natural rule
+        regain at each step: what was learned long ago counts less. 0 forgets nothing.
+    recurrent_rate : float
+        Step of the hidden nodes' weights, as a share of the error; 0 leaves them as drawn.
+    homeostasis : float
+        Rate at which the threshold of a hidden node moves to make its mean activity zero.
+    strength, recurrent_strength : float
+        Size of the input that a hidden node gets from its afferents, and from other nodes.
+    time_constants : tuple of float
+        Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
+    orders, cells : int
+        Cells for the last 0 .. ``orders`` symbols of each categorical sensor, ``cells`` for each
+        order; the least used make room. 0 cells is none.
+    mixing_rate : float
+        Step of the weights by which cells and readout are mixed.
+    calibration : int
+        Steps that fix location and scale of continuous sensors that have none. Until then the
+        prediction is broad and nothing else is learned.
+    dtype : {"float64", "float32"}
+        Precision of hidden nodes and their weights.
+    random_state : None, int or RandomState
+        Of everything that is drawn.
+
+    Attributes
+    ----------
+    n_steps_ : int
+        Steps seen.
+    seed_ : int
+        Seed that was used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurolp import ContinuousSensor, StreamBrain
+    >>> x = np.sin(np.arange(3000) / 7)
+    >>> brain = StreamBrain(ContinuousSensor(), hidden=20, random_state=0)
+    >>> surprise = brain.run(x).total
+    >>> bool(surprise[-100:].mean() < surprise[:100].mean() - 3)
+    True
+    """
+
+    def __init__(
+        self,
+        sensors: Sensor | Sequence[Sensor],
+        *,
+        hidden: int = 600,
+        delays: int = 20,
+        afferents: int = 5,
+        connectivity: Any = None,
+        rule: Rule = "natural",
+        rate: float = 0.3,
+        drift: float = 0.0,
+        recurrent_rate: float = 0.01,
+        homeostasis: float = 0.0,
+        strength: float = 1.0,
+        recurrent_strength: float = 0.5,
+        time_constants: tuple[float, float] = (1.0, 1.0),
+        orders: int = 6,
+        cells: int = 16384,
+        mixing_rate: float = 0.02,
+        calibration: int = 100,
+        dtype: str = "float64",
+        random_state: Any = None,
+    ) -> None:
+        self.sensors = check_sensors(sensors)
+        check_parameters(
+            {
+                "hidden": hidden,
+                "delays": delays,
+                "afferents": afferents,
+                "rule": rule,
+                "rate": rate,
+                "drift": drift,
+                "recurrent_rate": recurrent_rate,
+                "homeostasis": homeostasis,
+                "strength": strength,
+                "recurrent_strength": recurrent_strength,
+                "orders": orders,
+                "cells": cells,
+                "mixing_rate": mixing_rate,
+                "calibration": calibration,
+                "dtype": dtype,
+            }
+        )
+        constants = tuple(time_constants)
+        if len(constants) != 2 or not 1 <= constants[0] <= constants[1] < np.inf:
+            raise ConfigurationError(
+                "argument `time_constants` must be two numbers, 1 <= shortest <= longest, "
+                f"but is {time_constants!r}"
+            )
+        self._design = StreamDesign(
+            sensors=self.sensors,
+            hidden=int(hidden),
+            delays=int(delays),
+            afferents=int(afferents),
+            strength=float(strength),
+            connectivity=connectivity,
+            recurrent_strength=float(recurrent_strength),
+            time_constants=(float(constants[0]), float(constants[1])),
+            orders=int(orders),
+            cells=int(cells),
+            rule=rule,
+            dtype=dtype,
+        )
+        self._rates = rates(
+            rule, float(rate), float(drift), float(recurrent_rate), float(homeostasis),
+            float(mixing_rate),
+        )  # fmt: skip
+        self.calibration = int(calibration)
+        self.seed_ = resolve_seed(random_state)
+        self.n_steps_ = 0
+        self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
+        self._first_rows = np.zeros((0, self.n_columns))
+        self._calibrating = any(
+            isinstance(s, ContinuousSensor) and s.location is None for s in self.sensors
+        )
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of the rows that are presented."""
+        return sum(s.n_columns for s in self.sensors)
+
+    # --- presenting -------------------------------------------------------------------------------
+
+    def run(
+        self,
+        rows: npt.ArrayLike,
+        *,
+        learn: bool = True,
+        predictions: bool = False,
+        activity: bool = False,
+    ) -> StreamRun:
+        """Present rows (n_steps, n_columns), NaN where nothing came, one after another.
+
+        Presenting them in pieces is the same. ``learn=False`` freezes what was learned; the memory
+        goes on. Missing input is remembered as it was expected.
+
+        Raises
+        ------
+        DataError
+            If the rows are not what the sensors bring.
+        NeurolpError
+            If a surprise is no longer finite; the message names step and sensor.
+        """
+        all_rows = check_rows(rows, self.sensors, self.n_steps_)
+        memory = self._state.memory
+        notes = Notes.blank(self.sensors, len(all_rows), predictions, memory.activity, activity)
+        n_first = self._calibrate(all_rows, notes) if self._calibrating else 0
+        rest, later = all_rows[n_first:], notes.after(n_first)
+        done = self._present(rest, learn, later)
+        self.n_steps_ += n_first + done
+        if done < len(rest):
+            bad = ~np.isfinite(later.outcome.surprise[done]) & ~self._missing(rest[done])
+            wrong = int(np.argmax(bad))
+            raise NeurolpError(
+                f"the surprise of sensor '{self.sensors[wrong].name}' became "
+                f"{later.outcome.surprise[done, wrong]} in step {self.n_steps_}"
+            )
+        return notes.run(self._design.hidden)
+
+    def observe(self, x: Any, *, learn: bool = True) -> float:
+        """Present one row and return its surprise in nats, over the sensors that brought something.
+
+        ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
+        mapping leaves out are missing.
+        """
+        return float(self.run(self._row(x), learn=learn).total[0])
+
+    def predict(self) -> dict[str, Prediction]:
+        """Distributions of what comes next, by name of the sensor."""
+        out: dict[str, Prediction] = {}
+        if self._calibrating:
+            for s, sensor in enumerate(self.sensors):
+                if isinstance(sensor, CategoricalSensor):
+                    k = sensor.n_symbols
+                    out[sensor.name] = SymbolPrediction(np.full(k, 1 / k))
+                else:
+                    out[sensor.name] = first_prediction(self._first_rows[:, self._columns(s)])
+            return out
+        with self._unmoved():
+            notes = Notes.blank(self.sensors, 1, True, self._state.memory.activity, False)
+            self._present(np.full((1, self.n_columns), np.nan), False, notes)
+        readout, senses = self._state.readout, self._state.senses
+        z = self._state.memory.features
+        # The gain of the values is what the call above left.
+        q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "plain" else 0.0
+        for s, sensor in enumerate(self.sensors):
+            at = self._outputs(s)
+            if isinstance(sensor, CategoricalSensor):
+                p = notes.outcome.prediction[0, at]
+                out[sensor.name] = SymbolPrediction(p / p.sum())
+            else:
+                scale = senses.scale[at]
+                out[sensor.name] = ValuePrediction(
+                    senses.location[at] + scale * (readout.weights[at] @ z),
+                    scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
+                    readout.shape[at].copy(),
+                )
+        return out
+
+    def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
+        """Rows (n_steps, n_columns) that the brain expects of itself, going on from here.
+
+        Every row is drawn from the prediction and becomes the input of the next. Afterwards the
+        brain is where it was.
+        """
+        if not isinstance(n_steps, Integral) or n_steps < 0:
+            raise DataError(f"argument `n_steps` must be an integer >= 0, but is {n_steps!r}")
+        if self._calibrating:
+            raise DataError(
+                f"argument `calibration` is {self.calibration}, but the brain has seen "
+                f"{self.n_steps_} steps: it cannot dream yet"
+            )
+        rng = np.random.default_rng([resolve_seed(random_state), 1])
+        out = np.empty((n_steps, self.n_columns))
+        with self._unmoved():
+            for t in range(n_steps):
+                expected = self.predict()
+                for s, sensor in enumerate(self.sensors):
+                    drawn = expected[sensor.name].sample(1, rng)
+                    out[t, self._columns(s)] = np.reshape(drawn, -1)
+                self._present(
+                    out[t : t + 1],
+                    False,
+                    Notes.blank(self.sensors, 1, False, self._state.memory.activity, False),
+                )
+        return out
+
+    # --- looking inside ---------------------------------------------------------------------------
+
+    @property
+    def activity(self) -> Array:
+        """Activity of the hidden nodes now, (n_hidden,)."""
+        return self._state.memory.activity[: self._design.hidden].copy()
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What the memory consists of: constant, each output at each delay, hidden nodes."""
+        outputs, delays = self.output_names, range(1, self._design.delays + 1)
+        heard = [f"{name} delay {d}" for d in delays for name in outputs]
+        return ["constant", *heard, *(f"hidden {k}" for k in range(self._design.hidden))]
+
+    @property
+    def output_names(self) -> list[str]:
+        """What is predicted: each symbol and each value."""
+        out: list[str] = []
+        for s in self.sensors:
+            if isinstance(s, CategoricalSensor):
+                out += [f"{s.name}={k}" for k in range(s.n_symbols)]
+            elif s.n_values == 1:
+                out.append(s.name)
+            else:
+                out += [f"{s.name}[{k}]" for k in range(s.n_values)]
+        return out
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Copies of what was learned.
+
+        "readout" (n_outputs, n_features), in logits of symbols and in standard deviations of
+        values; "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
+        "afferent" CSR (hidden, n_features).
+        """
+        memory, n = self._state.memory, self._design.hidden
+        start = len(memory.features) - len(memory.activity)
+        n_heard = len(self.feature_names) - n
+        kept = np.concatenate([np.arange(n_heard), start + np.arange(n)])
+        out: dict[str, Any] = {"readout": self._state.readout.weights[:, kept]}
+        first = memory.afferent_first[: n + 1].astype(np.int64)
+        parts = (memory.afferent_weight.copy(), memory.afferent_source.astype(np.int64), first)
+        out["afferent"] = sparse.csr_array(parts, shape=(n, n_heard + n))
+        if memory.weights.size:
+            out["recurrent"] = memory.weights[:n, :n].copy()
+        elif memory.first.size:
+            first = memory.first[: n + 1].astype(np.int64)
+            parts = (memory.weight.copy(), memory.source.astype(np.int64), first)
+            out["recurrent"] = sparse.csr_array(parts, shape=(n, n))
+        return out
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _present(self, rows: Array, learn: bool, notes: Notes) -> int:
+        s = self._state
+        return stream_block(
+            rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._rates,
+            notes.outcome, notes.activity,
+        )  # fmt: skip
+
+    @contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
+        kept = self._state
+        memory, cells = kept.memory, kept.cells
+        moving = ("features", "activity", "trace", "squashed", "post")
+        copies = {name: getattr(memory, name).copy() for name in moving}
+        self._state = StreamState(
+            kept.senses,
+            memory._replace(**copies),
+            kept.readout,
+            cells._replace(history=cells.history.copy(), known=cells.known.copy()),
+        )
+        try:
+            yield
+        finally:
+            self._state = kept
+
+    def _calibrate(self, rows: Array, notes: Notes) -> int:
+        """Present rows until the units of all values are known; how many that took."""
+        for t, row in enumerate(rows):
+            expected = self.predict()
+            for s, sensor in enumerate(self.sensors):
+                x, prediction = row[self._columns(s)], expected[sensor.name]
+                if np.isnan(x[0]):
+                    continue
+                if isinstance(prediction, ValuePrediction):
+                    notes.outcome.pit[t, self._outputs(s)] = prediction.cdf(x)
+                    notes.outcome.surprise[t, s] = -np.sum(prediction.log_prob(x))
+                else:
+                    notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
+            self._first_rows = np.vstack([self._first_rows, row])
+            if self._calibrated():
+                return t + 1
+        return len(rows)
+
+    def _calibrated(self) -> bool:
+        """Fix the units and fill the memory, if enough has been seen."""
+        waiting = [
+            s
+            for s, sensor in enumerate(self.sensors)
+            if isinstance(sensor, ContinuousSensor) and sensor.location is None
+        ]
+        first = [self._first_rows[:, self._columns(s)] for s in waiting]
+        if min(np.isfinite(values[:, 0]).sum() for values in first) < self.calibration:
+            return False
+        senses, features = self._state.senses, self._state.memory.features
+        for s, values in zip(waiting, first, strict=True):
+            at = self._outputs(s)
+            senses.location[at], senses.scale[at] = units(values)
+        n_outputs = len(senses.location)
+        for s, sensor in enumerate(self.sensors):
+            at, values = self._outputs(s), self._first_rows[:, self._columns(s)]
+            if isinstance(sensor, CategoricalSensor):
+                values = np.where(
+                    np.isnan(values), 1 / sensor.n_symbols, values == np.arange(sensor.n_symbols)
+                )
+            heard = np.nan_to_num((values - senses.location[at]) / senses.scale[at])
+            for delay in range(1, min(self._design.delays, len(heard)) + 1):
+                start = input_feature(delay, at.start, n_outputs)
+                features[start : start + sensor.n_outputs] = heard[-delay]
+        self._first_rows = np.zeros((0, self.n_columns))
+        self._calibrating = False
+        return True
+
+    def _columns(self, s: int) -> slice:
+        start = int(self._state.senses.column[s])
+        return slice(start, start + self.sensors[s].n_columns)
+
+    def _outputs(self, s: int) -> slice:
+        start = int(self._state.senses.output[s])
+        return slice(start, start + self.sensors[s].n_outputs)
+
+    def _missing(self, row: Array) -> Array:
+        return np.isnan(row[self._state.senses.column])
+
+    def _row(self, x: Any) -> Array:
+        if isinstance(x, Mapping):
+            row = np.full((1, self.n_columns), np.nan)
+            for s, sensor in enumerate(self.sensors):
+                if sensor.name in x:
+                    row[0, self._columns(s)] = x[sensor.name]
+            unknown = set(x) - {sensor.name for sensor in self.sensors}
+            if unknown:
+                names = [sensor.name for sensor in self.sensors]
+                raise DataError(
+                    f"argument `x` must have keys among {names}, but has {sorted(unknown)}"
+                )
+            return row
+        try:
+            return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"argument `x` must hold numbers: {error}") from error
