@@ -5,12 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from neurolp.schema import VERSIONS as BRAIN_VERSIONS
-from neurolp.schema import ConnectivitySection, FullSection, Section, Seed, Text, Versions
+from neurolp.schema import (
+    DistanceSection,
+    FileSection,
+    FullSection,
+    ModularSection,
+    RandomSection,
+    Section,
+    Seed,
+    SmallWorldSection,
+    Text,
+    Versions,
+)
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class StreamSection(Section):
@@ -160,8 +179,45 @@ class StreamRecordSection(Section):
 class StreamBrainSection(Section):
     """``[brain]``: parameters of :class:`neurolp.StreamBrain`."""
 
-    hidden: NonNegativeInt = 0
+    hidden: NonNegativeInt = 600
+    delays: NonNegativeInt = 20
+    afferents: PositiveInt = 5
+    rule: Literal["natural", "diagonal", "plain"] = "natural"
+    rate: Share = 0.3
+    drift: Share = 0.0
+    recurrent_rate: Share = 0.01
+    homeostasis: Share = 0.0
+    strength: NonNegativeFloat = 1.0
+    recurrent_strength: NonNegativeFloat = 0.5
+    time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+    orders: NonNegativeInt = 6
+    cells: NonNegativeInt = 16384
+    mixing_rate: Share = 0.02
+    calibration: int = Field(default=100, ge=2)
     dtype: Literal["float64", "float32"] = "float64"
+
+
+class NoConnectivitySection(Section):
+    """``[connectivity]`` with ``kind = "none"``: hidden nodes do not hear each other."""
+
+    kind: Literal["none"]
+
+
+CONNECTIVITIES: tuple[type[Section], ...] = (
+    NoConnectivitySection,
+    *BRAIN_VERSIONS["connectivity"][1],
+)
+
+Connectivity = Annotated[
+    NoConnectivitySection
+    | FullSection
+    | RandomSection
+    | SmallWorldSection
+    | DistanceSection
+    | ModularSection
+    | FileSection,
+    Field(discriminator="kind"),
+]
 
 
 class StreamConfiguration(Section):
@@ -169,7 +225,7 @@ class StreamConfiguration(Section):
 
     versions: ClassVar[dict[str, Versions]] = {
         "stream": ("source", SOURCES),
-        "connectivity": BRAIN_VERSIONS["connectivity"],
+        "connectivity": ("kind", CONNECTIVITIES),
     }
 
     title: Text = ""
@@ -177,5 +233,5 @@ class StreamConfiguration(Section):
     learn_until: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
-    connectivity: ConnectivitySection = FullSection()
+    connectivity: Connectivity | None = None
     record: StreamRecordSection = StreamRecordSection()

@@ -45,7 +45,7 @@ class Window:
             part = rows[:, p.columns]
             if p.symbols:
                 known = part[~np.isnan(part)].astype(np.int64)
-                counts = np.bincount(known, minlength=p.sensor.n_outputs)
+                counts: Array = np.bincount(known, minlength=p.sensor.n_outputs)
                 self._input[p.outputs] += counts
             else:
                 difference = part - self._reference[p.columns]

@@ -14,13 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
+from neurolp.experiments.connectivity import build_connectivity
 from neurolp.experiments.running import ClosingTable
 from neurolp.provenance import provenance
+from neurolp.schema import FullSection
 from neurolp.simulation import stop_on_interrupt
+from neurolp.stream_brain import StreamBrain
 from neurolp.stream_packing import pack_names, pack_sensors
 from neurolp.stream_recording import StreamRecorder
 from neurolp.stream_schedule import RecordPlan, Schedule
-from neurolp.stream_schema import FileStreamSection, StreamConfiguration, StreamRecordSection
+from neurolp.stream_schema import (
+    FileStreamSection,
+    NoConnectivitySection,
+    StreamConfiguration,
+    StreamRecordSection,
+)
 from neurolp.stream_scores import scores
 from neurolp.stream_simulation import StreamOutcome, StreamProgress, simulate_stream
 from neurolp.streams import Stream, generator, open_stream
@@ -73,15 +81,21 @@ def run(
             )
             contents = _describe(stream, brain, resolved, seed, outcome)
             diverged = outcome.status == "diverged"
-            dream = np.empty((0, stream.n_columns))
-            if not diverged and configuration.record.dream:
-                dream = brain.dream(configuration.record.dream)
-            recorder.finish(brain, contents, dream)
+            n_dreamt = 0 if diverged else configuration.record.dream
+            recorder.finish(brain, contents, _dream(brain, n_dreamt, seed))
     finally:
         file.abandon()
     if diverged:
         raise NeurolpError(f"{outcome.message}; what happened before is in {file.path}")
     return StreamResult(file.path, outcome)
+
+
+def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:
+    """What the brain dreams; nothing, while it has not seen enough to know the units of values."""
+    try:
+        return brain.dream(n_steps, random_state=seed % 2**32)
+    except DataError:
+        return np.empty((0, brain.n_columns))
 
 
 def tables(file: Trajectory) -> list[ClosingTable]:
@@ -117,12 +131,18 @@ def open_source(configuration: StreamConfiguration) -> Stream:
     return stream if section.n_steps is None else stream.head(section.n_steps)
 
 
-def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> Any:
+def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
     """The brain that a configuration asks for."""
-    from neurolp import StreamBrain
-
     settings = configuration.brain.model_dump()
-    return StreamBrain(stream.sensors, **settings, random_state=seed)
+    section = configuration.connectivity
+    connectivity: Any = None
+    if isinstance(section, NoConnectivitySection | FullSection):
+        connectivity = section.kind
+    elif section is not None:
+        connectivity = build_connectivity(section, configuration.brain.hidden)
+    return StreamBrain(
+        stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
+    )
 
 
 def record_plan(record: StreamRecordSection, stream: Stream) -> RecordPlan:

@@ -128,7 +128,7 @@ def _text(symbols: Array, sensor: StoredSensor) -> str:
     text = "".join(sensor.labels[int(k)] for k in symbols if not np.isnan(k))
     lines = []
     for paragraph in text.split("\n"):
-        lines += textwrap.wrap(paragraph, 50, replace_whitespace=False) + [""]
+        lines += [*textwrap.wrap(paragraph, 50, replace_whitespace=False), ""]
     return "\n".join(lines).replace("$", r"\$")
 
 

@@ -107,7 +107,7 @@ def plot_pit(file: Trajectory, ax: Axes) -> Axes:
 
 def plot_frame_surprise(file: Trajectory, ax: Axes) -> Axes:
     """Surprise of every step predicted in detail at the end of the stream."""
-    steps, rows = detailed_steps(file)
+    steps, _ = detailed_steps(file)
     if "surprise" in file and len(steps):
         surprise = file["surprise"][int(steps[0]) : int(steps[-1]) + 1].values
         ax.plot(steps, np.nansum(surprise, axis=1), color=VERMILION, lw=1.4)
