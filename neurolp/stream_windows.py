@@ -33,9 +33,9 @@ class Window:
 
     def add(self, rows: Array, surprise: Array, pit: Array, truth: Array | None) -> None:
         """Add steps: rows, surprise (n, n_sensors), PIT (n, n_values), true surprise (n,)."""
-        for j in np.flatnonzero(np.isnan(self._reference)):
-            known = rows[~np.isnan(rows[:, j]), j]
-            self._reference[j] = known[0] if len(known) else np.nan
+        for unknown in np.flatnonzero(np.isnan(self._reference)):
+            seen = rows[~np.isnan(rows[:, unknown]), unknown]
+            self._reference[unknown] = seen[0] if len(seen) else np.nan
         self.n_steps += len(rows)
         self.n_observed += observed(rows, self._places).sum(axis=0)
         _add_up(self._surprise, surprise)
@@ -45,8 +45,7 @@ class Window:
             part = rows[:, p.columns]
             if p.symbols:
                 known = part[~np.isnan(part)].astype(np.int64)
-                counts: Array = np.bincount(known, minlength=p.sensor.n_outputs)
-                self._input[p.outputs] += counts
+                self._input[p.outputs] += np.bincount(known, minlength=p.sensor.n_outputs)
             else:
                 difference = part - self._reference[p.columns]
                 _add_up(self._input[p.outputs], difference)

@@ -105,7 +105,7 @@ def plot_pit(file: Trajectory, ax: Axes) -> Axes:
     return ax
 
 
-def plot_frame_surprise(file: Trajectory, ax: Axes) -> Axes:
+def plot_step_surprise(file: Trajectory, ax: Axes) -> Axes:
     """Surprise of every step predicted in detail at the end of the stream."""
     steps, _ = detailed_steps(file)
     if "surprise" in file and len(steps):
