@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100
+_LINE = 60  # characters
 
 
 def plot_values(file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int = 0) -> Axes:
@@ -121,14 +122,18 @@ def visible(label: str) -> str:
     return _SHOWN.get(label, label)
 
 
+def _is_text(sensors: list[StoredSensor]) -> bool:
+    """One sensor whose symbols are characters, and not numbers only."""
+    labels = sensors[0].labels
+    of_one = all(len(label) == 1 for label in labels)
+    return len(sensors) == 1 and of_one and not all(label.isdigit() for label in labels)
+
+
 def _text(symbols: Array, sensor: StoredSensor) -> str:
-    if sensor.labels == tuple(str(k) for k in range(sensor.n_symbols)):
-        characters = "".join(sensor.labels[int(k)] for k in symbols if not np.isnan(k))
-        return "\n".join(textwrap.wrap(characters, 50))
     text = "".join(sensor.labels[int(k)] for k in symbols if not np.isnan(k))
     lines = []
     for paragraph in text.split("\n"):
-        lines += [*textwrap.wrap(paragraph, 50, replace_whitespace=False), ""]
+        lines += [*textwrap.wrap(paragraph, _LINE, replace_whitespace=False), ""]
     return "\n".join(lines).replace("$", r"\$")
 
 

@@ -54,7 +54,7 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
     parts = [slice(a, b) for a, b in zip([0, *edges[:-1]], edges, strict=True)]
     mean = np.array([np.average(excess[p], weights=steps[p]) for p in parts])
     error = np.array([_error(excess[p]) for p in parts])
-    middle = np.array([np.sqrt((time[p][0] - steps[p][0] + 1) * time[p][-1]) for p in parts])
+    middle = np.array([(time[p][0] - steps[p][0] + time[p][-1]) / 2 for p in parts])
     ax.errorbar(middle, mean, error, color=BLUE, lw=1.8, marker="o", ms=4, capsize=2)
     ax.axhline(0, color=BLACK, ls="--", lw=1.4)
     ax.set(xscale="log", xlabel="step", ylabel="surprise above the truth (nats)")
