@@ -9,9 +9,8 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from neurolp.brain.calibration import first_prediction, units
+from neurolp.brain.calibration import first_prediction, fix_units
 from neurolp.brain.sensors import (
     CategoricalSensor,
     ContinuousSensor,
@@ -19,9 +18,10 @@ from neurolp.brain.sensors import (
     check_rows,
     check_sensors,
 )
-from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, input_feature, rates
+from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, rates
 from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.brain.stream_run import Notes, StreamRun
+from neurolp.brain.stream_weights import feature_names, output_names, weights_of
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
 from neurolp.parameters import check_parameters, resolve_seed
@@ -174,9 +174,7 @@ class StreamBrain:
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
         self._first_rows = np.zeros((0, self.n_columns))
-        self._calibrating = any(
-            isinstance(s, ContinuousSensor) and s.location is None for s in self.sensors
-        )
+        self._calibrating = bool(self._uncalibrated())
 
     @property
     def n_columns(self) -> int:
@@ -299,46 +297,22 @@ class StreamBrain:
     @property
     def feature_names(self) -> list[str]:
         """What the memory consists of: constant, each output at each delay, hidden nodes."""
-        outputs, delays = self.output_names, range(1, self._design.delays + 1)
-        heard = [f"{name} delay {d}" for d in delays for name in outputs]
-        return ["constant", *heard, *(f"hidden {k}" for k in range(self._design.hidden))]
+        return feature_names(self.sensors, self._design.delays, self._design.hidden)
 
     @property
     def output_names(self) -> list[str]:
         """What is predicted: each symbol and each value."""
-        out: list[str] = []
-        for s in self.sensors:
-            if isinstance(s, CategoricalSensor):
-                out += [f"{s.name}={k}" for k in range(s.n_symbols)]
-            elif s.n_values == 1:
-                out.append(s.name)
-            else:
-                out += [f"{s.name}[{k}]" for k in range(s.n_values)]
-        return out
+        return output_names(self.sensors)
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Copies of what was learned.
+        """Copies of what was learned, by name.
 
-        "readout" (n_outputs, n_features), in logits of symbols and in standard deviations of
-        values; "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
+        "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
+        "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
         "afferent" CSR (hidden, n_features).
         """
-        memory, n = self._state.memory, self._design.hidden
-        start = len(memory.features) - len(memory.activity)
-        n_heard = len(self.feature_names) - n
-        kept = np.concatenate([np.arange(n_heard), start + np.arange(n)])
-        out: dict[str, Any] = {"readout": self._state.readout.weights[:, kept]}
-        first = memory.afferent_first[: n + 1].astype(np.int64)
-        parts = (memory.afferent_weight.copy(), memory.afferent_source.astype(np.int64), first)
-        out["afferent"] = sparse.csr_array(parts, shape=(n, n_heard + n))
-        if memory.weights.size:
-            out["recurrent"] = memory.weights[:n, :n].copy()
-        elif memory.first.size:
-            first = memory.first[: n + 1].astype(np.int64)
-            parts = (memory.weight.copy(), memory.source.astype(np.int64), first)
-            out["recurrent"] = sparse.csr_array(parts, shape=(n, n))
-        return out
+        return weights_of(self._state, self._design.hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -381,38 +355,21 @@ class StreamBrain:
                 else:
                     notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
             self._first_rows = np.vstack([self._first_rows, row])
-            if self._calibrated():
+            seen = np.isfinite(self._first_rows)[:, self._uncalibrated()].sum(axis=0)
+            if seen.min() >= self.calibration:
+                fix_units(self._state, self.sensors, self._first_rows)
+                self._first_rows = np.zeros((0, self.n_columns))
+                self._calibrating = False
                 return t + 1
         return len(rows)
 
-    def _calibrated(self) -> bool:
-        """Fix the units and fill the memory, if enough has been seen."""
-        waiting = [
-            s
+    def _uncalibrated(self) -> list[int]:
+        """Columns whose units are to be found."""
+        return [
+            self._columns(s).start
             for s, sensor in enumerate(self.sensors)
             if isinstance(sensor, ContinuousSensor) and sensor.location is None
         ]
-        first = [self._first_rows[:, self._columns(s)] for s in waiting]
-        if min(np.isfinite(values[:, 0]).sum() for values in first) < self.calibration:
-            return False
-        senses, features = self._state.senses, self._state.memory.features
-        for s, values in zip(waiting, first, strict=True):
-            at = self._outputs(s)
-            senses.location[at], senses.scale[at] = units(values)
-        n_outputs = len(senses.location)
-        for s, sensor in enumerate(self.sensors):
-            at, values = self._outputs(s), self._first_rows[:, self._columns(s)]
-            if isinstance(sensor, CategoricalSensor):
-                values = np.where(
-                    np.isnan(values), 1 / sensor.n_symbols, values == np.arange(sensor.n_symbols)
-                )
-            heard = np.nan_to_num((values - senses.location[at]) / senses.scale[at])
-            for delay in range(1, min(self._design.delays, len(heard)) + 1):
-                start = input_feature(delay, at.start, n_outputs)
-                features[start : start + sensor.n_outputs] = heard[-delay]
-        self._first_rows = np.zeros((0, self.n_columns))
-        self._calibrating = False
-        return True
 
     def _columns(self, s: int) -> slice:
         start = int(self._state.senses.column[s])

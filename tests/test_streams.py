@@ -49,28 +49,6 @@ def test_mackey_glass_is_the_map():
     np.testing.assert_allclose(generator("mackey_glass").read(100)[:, 0], x[-100:], atol=1e-4)
 
 
-def lorenz_slope(s):
-    x, y, z = s
-    return np.array([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
-
-
-def naive_lorenz(state, n, step=0.01):
-    for _ in range(n):
-        a = lorenz_slope(state)
-        b = lorenz_slope(state + step / 2 * a)
-        c = lorenz_slope(state + step / 2 * b)
-        d = lorenz_slope(state + step * c)
-        state = state + step / 6 * (a + 2 * b + 2 * c + d)
-    return state
-
-
-def test_lorenz_kernel_is_runge_kutta():
-    state, rows = np.array([1.0, 2.0, 20.0]), np.empty((7, 3))
-    sources.lorenz_path(state, 0.01, 5, rows)
-    np.testing.assert_allclose(rows[-1], naive_lorenz(np.array([1.0, 2.0, 20.0]), 35), rtol=1e-12)
-    np.testing.assert_array_equal(state, rows[-1])
-
-
 def test_lorenz_starts_at_ones_and_adds_the_noise():
     state, path = np.ones(3), np.empty((1200, 3))
     sources.lorenz_path(state, 0.01, 5, path)
@@ -310,18 +288,3 @@ def test_settings_are_known():
         "concentration": 0.3,
     }
     assert all("seed" not in settings_of(name) for name in GENERATORS)
-
-
-@pytest.mark.parametrize("n", [1, 5, 18, 19, 40])
-def test_kernels_go_on_where_they_stopped(n):
-    z = np.random.default_rng(1).normal(0, 0.02, 60)
-    for call, past in (
-        (sources.mackey_glass_map, np.full(18, 1.2)),
-        (lambda z, p, rows: sources.autoregression(z, 0.5, -0.2, p, rows), np.zeros(2)),
-    ):
-        whole, parts, carried = np.empty((60, 1)), np.empty((60, 1)), past.copy()
-        call(z, past, whole)
-        for start in range(0, 60, n):
-            call(z[start : start + n], carried, parts[start : start + n])
-        np.testing.assert_array_equal(parts, whole)
-        np.testing.assert_array_equal(carried, past)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.sensors import CategoricalSensor, Sensor
+from neurolp.brain.stream_network import StreamState, input_feature
 from neurolp.brain.stream_prediction import ValuePrediction
 
 Array = npt.NDArray[Any]
@@ -33,7 +36,25 @@ def first_prediction(values: Array) -> ValuePrediction:
     return ValuePrediction(mean, np.diag(scale), np.broadcast_to(_SHAPE, (d, *_SHAPE.shape)))
 
 
-def units(values: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each column, NaN left out; a constant one has deviation 1."""
-    location, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    return location, np.where(std > 1e-12 * np.abs(location), std, 1.0)
+def fix_units(state: StreamState, sensors: Sequence[Sensor], rows: Array) -> None:
+    """Take location and scale of sensors that have none from ``rows``, and remember these.
+
+    NaN are left out; a value that never changed has scale 1.
+    """
+    senses, memory = state.senses, state.memory
+    n_outputs = len(senses.location)
+    for s, sensor in enumerate(sensors):
+        at = slice(int(senses.output[s]), int(senses.output[s]) + sensor.n_outputs)
+        column = int(senses.column[s])
+        values = rows[:, column : column + sensor.n_columns]
+        if isinstance(sensor, CategoricalSensor):
+            symbols = np.arange(sensor.n_symbols)
+            values = np.where(np.isnan(values), 1 / sensor.n_symbols, values == symbols)
+        elif sensor.location is None:
+            location, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+            senses.location[at] = location
+            senses.scale[at] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
+        heard = np.nan_to_num((values - senses.location[at]) / senses.scale[at])
+        for delay in range(1, min(memory.n_delays, len(heard)) + 1):
+            start = input_feature(delay, at.start, n_outputs)
+            memory.features[start : start + sensor.n_outputs] = heard[-delay]

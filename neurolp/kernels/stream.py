@@ -16,7 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import dot, fused_pass, read_pass, sparse_pass, squash
+from neurolp.kernels.stream_passes import (
+    copy,
+    dot,
+    fill,
+    fused_pass,
+    read_pass,
+    sparse_pass,
+    squash,
+)
 from neurolp.kernels.stream_state import (
     DIAGONAL,
     NATURAL,
@@ -85,7 +93,7 @@ def _teach(memory: Memory, readout: Readout, error: Array, rates: Rates) -> None
     elif memory.weights.shape[0] > 0:
         recurrent = dot(memory.trace, memory.trace)
     power = 1e-3
-    memory.post[:] = 0
+    fill(memory.post, 0.0)
     for k in range(error.shape[0]):
         if error[k] != 0.0:
             back = readout.weights[k, start:]
@@ -113,7 +121,7 @@ def _remember(
     for j in range(memory.n_delays * width, width, -1):
         z[j] = z[j - width]
     if memory.n_delays > 0:
-        z[1 : 1 + width] = told
+        copy(told, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
         if teach:
             fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u)
@@ -123,10 +131,10 @@ def _remember(
         else:
             read_pass(memory.weights, memory.activity, u)
     else:
-        u[:] = 0
+        fill(u, 0.0)
         if memory.first.shape[0] > 0:
             if not teach:
-                memory.post[:] = 0
+                fill(memory.post, 0.0)
             sparse_pass(
                 memory.first, memory.source, memory.weight,
                 memory.post, memory.trace, memory.activity, u,
@@ -162,7 +170,8 @@ def stream_block(
     heard, pit = np.zeros(n_outputs), np.zeros(n_outputs)
     slots, bucket = np.zeros(n_orders + 1, np.int64), np.zeros(n_orders + 1, np.int64)
     logs = np.zeros((n_orders + 1, n_outputs))
-    u, power = np.zeros_like(memory.activity), np.zeros(memory.activity.shape[0])
+    u = np.zeros(memory.activity.shape[0], memory.activity.dtype)
+    power = np.zeros(memory.activity.shape[0])
     any_symbols, any_values = False, False
     for s in range(n_sensors):
         any_symbols |= senses.kind[s] == SYMBOLS
@@ -176,7 +185,7 @@ def stream_block(
         for k in range(n_outputs):
             o[k] = dot(readout.weights[k], z)
         if activity.shape[0] > 0:
-            activity[t] = memory.activity
+            copy(memory.activity, activity[t])
         if told.prediction.shape[0] > 0:
             tell_values(senses, readout, rates, q_values, o, told.prediction[t], told.spread[t])
         # What came, how surprising was it, what does the readout learn from it?
@@ -190,7 +199,7 @@ def stream_block(
                     o[a:b], error[a:b], slots, bucket, logs,
                 )  # fmt: skip
                 if told.prediction.shape[0] > 0:
-                    told.prediction[t, a:b] = o[a:b]
+                    copy(o[a:b], told.prediction[t, a:b])
                 hear_symbol(x, s, senses, cells, o[a:b], heard[a:b])
                 missing = np.isnan(x)
             else:
@@ -209,7 +218,7 @@ def stream_block(
             good &= missing or np.isfinite(surprise)
             senses.seen[s] += 0 if missing or not learn else 1
         if told.pit.shape[0] > 0:
-            told.pit[t] = pit
+            copy(pit, told.pit[t])
         if not good:
             return t
         if learn:

@@ -129,3 +129,17 @@ def softmax(logits: Array) -> None:
         total += logits[y]
     for y in range(logits.shape[0]):
         logits[y] /= total
+
+
+@vector_kernel
+def fill(a: Array, value: float) -> None:
+    """Let a_i = value: assignments to slices take seconds to compile."""
+    for i in range(a.shape[0]):
+        a[i] = value
+
+
+@vector_kernel
+def copy(a: Array, out: Array) -> None:
+    """Let out_i = a_i."""
+    for i in range(a.shape[0]):
+        out[i] = a[i]

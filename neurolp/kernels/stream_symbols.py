@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import add, softmax
+from neurolp.kernels.stream_passes import add, fill, softmax
 from neurolp.kernels.stream_state import PLAIN, SYMBOLS, Array, Cells, Rates, Readout, Senses
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
@@ -32,11 +32,12 @@ def meet_symbol(
     first = senses.output[s]
     has_cells = cells.counts.shape[1] > 0
     softmax(o)
-    error[:] = -o
+    for y in range(o.shape[0]):
+        error[y] = -o[y]
     if has_cells:
         mix(cells, s, o, slots, bucket, logs)
     if np.isnan(x):
-        error[:] = 0.0
+        fill(error, 0.0)
         return np.nan
     seen = int(x)
     surprise = -log(max(o[seen], _TINY))

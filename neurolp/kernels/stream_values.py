@@ -7,7 +7,7 @@ from math import erfc, exp, log, sqrt
 import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import add
+from neurolp.kernels.stream_passes import add, fill
 from neurolp.kernels.stream_state import PLAIN, VALUES, Array, Rates, Readout, Senses
 
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
@@ -29,8 +29,8 @@ def meet_values(
     """
     first, d = senses.output[s], senses.size[s]
     if np.isnan(x[0]):
-        pit[:] = np.nan
-        error[:] = 0.0
+        fill(pit, np.nan)
+        fill(error, 0.0)
         return np.nan
     factor, shape = readout.factor, readout.shape
     spread = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0

@@ -42,7 +42,7 @@ def open_stream(
     """The stream of a file, or of a folder of frames, read in pieces and never as a whole.
 
     ========================  ======================================================================
-    ``.csv``, ``.tsv``        a row a step; empty cells, NaN and NA are missing
+    ``.csv``, ``.tsv``        a row a step; empty cells, NaN, NA are missing, empty lines skipped
     ``.npy``, ``.h5, .hdf5``  (steps,), (steps, columns), or frames (steps, height, width)
     ``.txt``, ``.text``       characters as symbols; UTF-8
     a folder                  its PNG pictures as frames, in natural order, grey, 0 .. 1
