@@ -172,7 +172,7 @@ class StreamRecordSection(Section):
     activity_every: PositiveInt | None = None
     activity_at: Times = Field(default_factory=list)
     weights_every: PositiveInt | None = None
-    weights_at: Times = [0]
+    weights_at: Times = Field(default_factory=lambda: [0])
     dream: NonNegativeInt = 200
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from neurolp.experiment_plotting.shared import NewFigure
-from neurolp.stream_packing import stored_sensors
+from neurolp.stream_packing import StoredSensor, stored_sensors
 from neurolp.stream_plotting.predictions import (
+    is_text,
     plot_dreamt_symbols,
     plot_dreamt_values,
     plot_symbols,
@@ -83,19 +84,11 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
             plot_frames(file, axes[:3])
             plot_step_surprise(file, axes[3])
         else:
-            n = len(values[:_N_PANELS]) + bool(symbols)
-            tall = min(1.5 + 0.22 * sum(s.n_symbols for s in symbols), 8) if symbols else 0
-            heights = [3.0] * len(values[:_N_PANELS]) + ([tall] if symbols else [])
-            axes = figure("predictions", 11, sum(heights) + 0.5).subplots(
-                n, 1, squeeze=False, height_ratios=heights
-            )[:, 0]
-            for sensor, ax in zip(values[:_N_PANELS], axes, strict=False):
-                plot_values(file, sensor, ax)
-            if symbols:
-                plot_symbols(file, symbols, axes[-1])
+            _draw_predictions(file, values[:_N_PANELS], symbols, figure)
     if "dream" in file and "last_rows" in file and not video:
         n = len(values[:_N_PANELS]) + bool(symbols)
-        axes = figure("dream", 12, 3.2 * n + 0.3).subplots(n, 2, squeeze=False)
+        tall = 4.0 if symbols and is_text(symbols) else 3.2
+        axes = figure("dream", 12, tall * n + 0.3).subplots(n, 2, squeeze=False)
         for sensor, pair in zip(values[:_N_PANELS], axes, strict=False):
             plot_dreamt_values(file, sensor, pair)
         if symbols:
@@ -103,7 +96,8 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
 
     # What was learned.
     if video and input_weights(file).shape[1]:
-        plot_receptive_fields(file, figure("receptive_fields", 11, 6).subplots())
+        n = min(3, input_weights(file).shape[1])
+        plot_receptive_fields(file, figure("receptive_fields", 11, 0.9 + 1.75 * n).subplots())
     elif input_weights(file).shape[1]:
         plot_readout(file, figure("readout", 9, 4.5).subplots())
     if video and "hidden" in str(file["readout"].coords["feature"][-1]):
@@ -116,3 +110,22 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
     if "activity" in file:
         plot_activity(file, figure("activity", 9, 4.6).subplots())
+
+
+def _draw_predictions(
+    file: Trajectory, values: list[StoredSensor], symbols: list[StoredSensor], figure: NewFigure
+) -> None:
+    """One below the other; a single value a second time, less what was expected."""
+    alone = len(values) == 1 and not symbols
+    heights = [3.0] * (2 if alone else len(values))
+    if symbols:
+        heights.append(min(1.5 + 0.22 * sum(s.n_symbols for s in symbols), 8))
+    axes = figure("predictions", 11, sum(heights) + 0.5).subplots(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    )[:, 0]
+    for sensor, ax in zip(values, axes, strict=False):
+        plot_values(file, sensor, ax)
+    if alone:
+        plot_values(file, values[0], axes[1], relative=True)
+    if symbols:
+        plot_symbols(file, symbols, axes[-1])

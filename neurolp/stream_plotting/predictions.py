@@ -19,14 +19,19 @@ Array = npt.NDArray[Any]
 _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100
 _LINE = 60  # characters
+_ALPHABET = 20
 
 
-def plot_values(file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int = 0) -> Axes:
-    """What came of a value, and 50 and 90 % of what was expected before it came."""
-    steps, rows = detailed_steps(file)
-    steps, rows = steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
-    quantile = file["predicted_quantile"][rows, sensor.values.start + value].values
-    came = file["came"][rows, sensor.columns.start + value].values
+def plot_values(
+    file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int = 0, relative: bool = False
+) -> Axes:
+    """What came of a value, and 50 and 90 % of what was expected before it came.
+
+    With ``relative`` all of it less the median of what was expected.
+    """
+    steps, quantile, came = _expected(file, sensor, value)
+    if relative:
+        came, quantile = came - quantile[:, 2], quantile - quantile[:, [2]]
     ax.fill_between(
         steps, quantile[:, 0], quantile[:, 4], color=BLUE, alpha=0.2, lw=0, label="expected: 90 %"
     )
@@ -38,9 +43,10 @@ def plot_values(file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int 
     inside = (came >= quantile[:, 0]) & (came <= quantile[:, 4])
     known = ~np.isnan(came)
     name = sensor.labels[value]
-    ax.set(xlabel="step", ylabel=name)
-    ax.set(title=f"{name}: what was expected, and came ({inside[known].mean():.0%} in the band)")
-    ax.margins(x=0.01)
+    share = f" ({inside[known].mean():.0%} in the band)" if known.any() else ""
+    what = "less the median of what was expected" if relative else "what was expected, and came"
+    ax.set(xlabel="step", ylabel=name, title=f"{name}: {what}{share}")
+    step_axis(ax)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.18 * (high - low))
     ax.legend(frameon=False, fontsize="small", ncols=4, loc="upper left")
@@ -49,8 +55,7 @@ def plot_values(file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int 
 
 def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axes:
     """Probability of every symbol before it came, and dots for what came; of two symbols one."""
-    steps, rows = detailed_steps(file)
-    steps, rows = steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
+    steps, rows = _last_steps(file)
     probability, came = file["predicted"][rows].values, file["came"][rows].values
     shown, dots, labels = [], [], []
     for sensor in sensors:
@@ -75,6 +80,7 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="came")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small" if len(labels) > 12 else "small")
     ax.set(xlabel="step", title="Probability of each symbol before it came (dots: it came)")
+    step_axis(ax)
     ax.figure.colorbar(image, ax=ax, label="probability", pad=0.01)
     return ax
 
@@ -89,7 +95,7 @@ def plot_dreamt_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> A
         steps = next(iter(rows.coords.values()))
         ax.plot(steps, rows.values[:, sensor.columns][:, :3], color=colour, lw=1, marker=".", ms=3)
         ax.set(xlabel="step", title=title)
-        ax.margins(x=0.01)
+        step_axis(ax)
     axes[0].set_ylabel(sensor.name)
     limits = np.array([ax.get_ylim() for ax in axes])
     for ax in axes:
@@ -104,13 +110,12 @@ def plot_dreamt_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Arr
         (axes[1], "dream", "dreamt: samples of its own predictions"),
     ):
         rows = file[name]
-        if len(sensors) == 1 and all(len(label) == 1 for label in sensors[0].labels):
-            symbols = rows.values[:, sensors[0].columns.start]
+        if is_text(sensors):
+            text = _text(rows.values[:, sensors[0].columns.start], sensors[0])
             ax.set_axis_off()
-            text = _text(symbols, sensors[0])
-            ax.text(
-                0.0, 0.98, text, family="monospace", fontsize=8, va="top", transform=ax.transAxes
-            )
+            shown = ax.text(0, 1, text, family="monospace", fontsize=8, va="top")
+            shown.set_in_layout(False)  # what is too long is cut off
+            shown.set_clip_on(True)
         else:
             _raster(ax, rows.values, next(iter(rows.coords.values())), sensors)
         ax.set(title=title)
@@ -122,11 +127,28 @@ def visible(label: str) -> str:
     return _SHOWN.get(label, label)
 
 
-def _is_text(sensors: list[StoredSensor]) -> bool:
-    """One sensor whose symbols are characters, and not numbers only."""
-    labels = sensors[0].labels
-    of_one = all(len(label) == 1 for label in labels)
-    return len(sensors) == 1 and of_one and not all(label.isdigit() for label in labels)
+def step_axis(ax: Axes) -> None:
+    """Whole numbers of steps, however large."""
+    ax.margins(x=0.01)
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+
+
+def _last_steps(file: Trajectory) -> tuple[Array, slice]:
+    steps, rows = detailed_steps(file)
+    return steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
+
+
+def _expected(file: Trajectory, sensor: StoredSensor, value: int) -> tuple[Array, Array, Array]:
+    """Steps, quantiles of what was expected of a value, and what came."""
+    steps, rows = _last_steps(file)
+    quantile = file["predicted_quantile"][rows, sensor.values.start + value].values
+    return steps, quantile, file["came"][rows, sensor.columns.start + value].values
+
+
+def is_text(sensors: list[StoredSensor]) -> bool:
+    """Whether there is one sensor, of characters: as many as an alphabet has."""
+    of_one = all(len(label) == 1 for label in sensors[0].labels)
+    return len(sensors) == 1 and of_one and sensors[0].n_symbols >= _ALPHABET
 
 
 def _text(symbols: Array, sensor: StoredSensor) -> str:
@@ -144,9 +166,10 @@ def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor]) ->
         for k in range(1 if sensor.n_symbols == 2 else 0, sensor.n_symbols):
             at = steps[symbols == k]
             ax.vlines(at, place - 0.4, place + 0.4, color=BLUE, lw=1)
-            label = sensor.name if sensor.n_symbols == 2 else f"{sensor.name} {sensor.labels[k]}"
-            ticks.append(label)
+            symbol = visible(sensor.labels[k])
+            label = sensor.name if sensor.n_symbols == 2 else f"{sensor.name} {symbol}"
+            ticks.append(symbol if len(sensors) == 1 else label)
             place += 1
     ax.set_yticks(range(place), ticks, fontsize="small")
     ax.set(xlabel="step", ylim=(place - 0.5, -0.5))
-    ax.margins(x=0.01)
+    step_axis(ax)

@@ -113,6 +113,7 @@ def plot_step_surprise(file: Trajectory, ax: Axes) -> Axes:
         ax.plot(steps, np.nansum(surprise, axis=1), color=VERMILION, lw=1.4)
     ax.set(xlabel="step", ylabel="surprise (nats)", title="Surprise of every step")
     ax.margins(x=0.01)
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     return ax
 
 

@@ -59,7 +59,7 @@ def plot_receptive_fields(file: Trajectory, ax: Axes, *, n: int = 6, delays: int
         [(d + 0.5) * (h + 1) for d in range(delays)], [f"delay {d + 1}" for d in range(delays)]
     )
     ax.set(xticks=[], title="What the expectation of a pixel (+) comes from")
-    ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01)
+    ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01, shrink=0.8)
     return ax
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from neurolp.experiment_plotting.shared import BLUE, GREY, SERIES, VERMILION
 from neurolp.stream_packing import StoredSensor, stored_sensors
@@ -45,11 +46,13 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
             ax.plot(delays, weights[i, :, j], color=colour, lw=1.6, marker="o", ms=4, label=name)
         ax.axhline(0, color=GREY, lw=0.8)
         ax.set(xlabel="delay (steps)", ylabel="weight (standard deviations)")
-        ax.legend(frameon=False, fontsize="small")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(pairs) > 1:
+            ax.legend(frameon=False, fontsize="small")
     else:
         shown = max(1, min(n_delays, _N_COLUMNS // n_outputs))
         flat = weights[:, :shown].reshape(n_outputs, -1)
-        top = np.quantile(np.abs(flat), 0.995) or 1.0
+        top = np.abs(flat).max() or 1.0
         image = ax.imshow(
             flat, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", interpolation="nearest"
         )
@@ -110,6 +113,7 @@ def plot_activity(file: Trajectory, ax: Axes) -> Axes:
     )
     ax.set(xlabel="steps seen", ylabel="hidden node", title="Activity of the hidden nodes")
     ax.set_yticks([])
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     ax.figure.colorbar(image, ax=ax, label="activity", pad=0.01)
     return ax
 
@@ -173,16 +177,16 @@ def plot_graph(file: Trajectory, ax: Axes) -> Axes:
         if size < 0.25:
             continue
         style = {
-            "arrowstyle": "-|>", "lw": 1 + 3 * size, "color": VERMILION, "shrinkA": 22,
-            "shrinkB": 22, "connectionstyle": "arc3,rad=0.15", "mutation_scale": 18,
+            "arrowstyle": "-|>", "lw": 1 + 3 * size, "color": VERMILION, "shrinkA": 28,
+            "shrinkB": 28, "connectionstyle": "arc3,rad=0.15", "mutation_scale": 18,
         }  # fmt: skip
         ax.annotate("", place[j], place[i], arrowprops=style)
         middle = 0.5 * (place[i] + place[j])
         across = np.array([place[j, 1] - place[i, 1], place[i, 0] - place[j, 0]])
-        x, y = middle + 0.17 * across
+        x, y = middle + 0.22 * across
         ax.text(x, y, f"delay {d + 1}", fontsize="small", color=VERMILION, ha="center", va="center")
     for (x, y), name in zip(place, names, strict=True):
-        ax.scatter([x], [y], s=900, color="white", edgecolor=BLUE, lw=1.5, zorder=3)
+        ax.scatter([x], [y], s=2200, color="white", edgecolor=BLUE, lw=1.5, zorder=3)
         ax.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=4)
     ax.set(xlim=(-1.5, 1.5), ylim=(-1.4, 1.4), aspect="equal", title="Who tells about whom")
     ax.set_axis_off()
