@@ -93,6 +93,10 @@ def info(file: FileArgument) -> None:
             for name in ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim"):
                 if name in trajectory.result:
                     print(f"  {name}: {trajectory.result[name]:.4f}")
+            for name in ("stream", "n_steps", "steps_per_second", "rate", "bound", "message"):
+                if name in trajectory.result:
+                    value = trajectory.result[name]
+                    print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
             for variable in trajectory.values():
                 print(f"  {variable!r}")
             terminal.print_tables(experiments.closing_tables(trajectory))

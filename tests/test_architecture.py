@@ -35,7 +35,6 @@ LAYERS = [
         "neurolp.stream_brain",
         "neurolp.streams",
         "neurolp.data",
-        "neurolp.streams",
         "neurolp.baselines",
     },
     {

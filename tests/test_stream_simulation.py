@@ -1,7 +1,6 @@
 """The loop for streams and what it records, with a brain that is quick and simple."""
 
 import math
-import resource
 
 import numpy as np
 import pytest
@@ -383,20 +382,6 @@ def test_a_diverged_run_leaves_its_file(tmp_path, monkeypatch):
         assert file.status == "diverged"
         assert 0 < len(file["surprise"]) <= 50
         assert "became nan in step 50" in file.result["message"]
-
-
-def test_memory_does_not_grow_with_the_stream(tmp_path, stand_in):
-    text = (
-        '[stream]\nsource = "causality"\nn_steps = {}\n[record]\nevery = 50\nactivity_every = 20\n'
-    )
-
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    ran(tmp_path, text.format(10_000))
-    before = peak()
-    ran(tmp_path, text.format(40_000))
-    assert peak() - before < 8  # MiB; the chunks of HDF5 fill its caches
 
 
 @pytest.mark.parametrize("key", ["predictions_at", "activity_at", "weights_at"])
