@@ -88,7 +88,7 @@ def info(file: FileArgument) -> None:
             if trajectory.experiment:
                 print(f"  experiment: {trajectory.experiment['name']}")
             for name, value in (trajectory.provenance | trajectory.brain).items():
-                if name != "parameters":
+                if name not in ("parameters", "sensors"):
                     print(f"  {name}: {value}")
             for name in ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim"):
                 if name in trajectory.result:
@@ -97,8 +97,9 @@ def info(file: FileArgument) -> None:
                 if name in trajectory.result:
                     value = trajectory.result[name]
                     print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
-            for variable in trajectory.values():
-                print(f"  {variable!r}")
+            for name, variable in trajectory.items():
+                if not name.startswith("state_"):  # of a brain for streams: not for looking at
+                    print(f"  {variable!r}")
             terminal.print_tables(experiments.closing_tables(trajectory))
 
 

@@ -87,6 +87,12 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             f"argument `synapse_thresholds` must be a sequence of numbers, "
             f"but is {parameters['synapse_thresholds']!r}"
         ) from None
+    constants = parameters.get("time_constants", (1.0, 1.0))
+    if len(constants) != 2 or not 1 <= constants[0] <= constants[1] < np.inf:
+        raise ConfigurationError(
+            "argument `time_constants` must be two numbers, 1 <= shortest <= longest, "
+            f"but is {constants!r}"
+        )
     tune = parameters.get("fine_tune")
     if tune is not None and tune != "all" and not (_is_whole(tune) and tune >= 1):
         raise ConfigurationError(

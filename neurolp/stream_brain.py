@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, final
 
@@ -18,13 +21,18 @@ from neurolp.brain.sensors import (
     check_rows,
     check_sensors,
 )
-from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw, rates
+from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw
 from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.brain.stream_run import Notes, StreamRun
 from neurolp.brain.stream_weights import feature_names, output_names, weights_of
-from neurolp.errors import ConfigurationError, DataError, NeurolpError
+from neurolp.errors import DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
 from neurolp.parameters import check_parameters, resolve_seed
+from neurolp.provenance import provenance
+from neurolp.stream_packing import pack_stream, unpack_stream
+from neurolp.trajectory.format import Contents
+from neurolp.trajectory.reader import open_trajectory
+from neurolp.trajectory.writer import write_trajectory
 
 Array = npt.NDArray[Any]
 
@@ -126,50 +134,12 @@ class StreamBrain:
         random_state: Any = None,
     ) -> None:
         self.sensors = check_sensors(sensors)
-        check_parameters(
-            {
-                "hidden": hidden,
-                "delays": delays,
-                "afferents": afferents,
-                "rule": rule,
-                "rate": rate,
-                "drift": drift,
-                "recurrent_rate": recurrent_rate,
-                "homeostasis": homeostasis,
-                "strength": strength,
-                "recurrent_strength": recurrent_strength,
-                "orders": orders,
-                "cells": cells,
-                "mixing_rate": mixing_rate,
-                "calibration": calibration,
-                "dtype": dtype,
-            }
-        )
-        constants = tuple(time_constants)
-        if len(constants) != 2 or not 1 <= constants[0] <= constants[1] < np.inf:
-            raise ConfigurationError(
-                "argument `time_constants` must be two numbers, 1 <= shortest <= longest, "
-                f"but is {time_constants!r}"
-            )
         self._design = StreamDesign(
-            sensors=self.sensors,
-            hidden=int(hidden),
-            delays=int(delays),
-            afferents=int(afferents),
-            strength=float(strength),
-            connectivity=connectivity,
-            recurrent_strength=float(recurrent_strength),
-            time_constants=(float(constants[0]), float(constants[1])),
-            orders=int(orders),
-            cells=int(cells),
-            rule=rule,
-            dtype=dtype,
-        )
-        self._rates = rates(
-            rule, float(rate), float(drift), float(recurrent_rate), float(homeostasis),
-            float(mixing_rate),
+            self.sensors, connectivity, hidden, delays, afferents, rule, rate, drift,
+            recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
+            orders, cells, mixing_rate, calibration, dtype,
         )  # fmt: skip
-        self.calibration = int(calibration)
+        check_parameters(self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
@@ -269,7 +239,7 @@ class StreamBrain:
             raise DataError(f"argument `n_steps` must be an integer >= 0, but is {n_steps!r}")
         if self._calibrating:
             raise DataError(
-                f"argument `calibration` is {self.calibration}, but the brain has seen "
+                f"argument `calibration` is {self._design.calibration}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
         rng = np.random.default_rng([resolve_seed(random_state), 1])
@@ -314,12 +284,41 @@ class StreamBrain:
         """
         return weights_of(self._state, self._design.hidden)
 
+    # --- files ------------------------------------------------------------------------------------
+
+    def pack(self, out: Contents) -> None:
+        """Add everything that the next step depends on to the contents of a file."""
+        pack_stream(
+            out, self._design.parameters, self.sensors, self._state, self._first_rows,
+            self.n_steps_, self.seed_,
+        )  # fmt: skip
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the brain to a trajectory file, whole or not at all."""
+        out = Contents(attributes={"": {"title": "", "status": "complete"}})
+        out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
+        out.attributes["provenance"] = provenance(self.seed_)
+        self.pack(out)
+        write_trajectory(path, out, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> StreamBrain:
+        """Read a brain from a file; it goes on to the last bit as the one that was saved."""
+        with open_trajectory(path) as file:
+            sensors, parameters, state, first_rows, n_steps, seed = unpack_stream(file)
+        # Hidden nodes and their edges come from the file, none need be drawn.
+        brain = cls(sensors, **parameters | {"hidden": 0, "cells": 0}, random_state=seed)
+        brain._design = replace(brain._design, **parameters)
+        brain._state, brain._first_rows, brain.n_steps_ = state, first_rows, n_steps
+        brain._calibrating = bool(brain._uncalibrated()) and len(first_rows) >= n_steps
+        return brain
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _present(self, rows: Array, learn: bool, notes: Notes) -> int:
         s = self._state
         return stream_block(
-            rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._rates,
+            rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._design.rates,
             notes.outcome, notes.activity,
         )  # fmt: skip
 
@@ -356,7 +355,7 @@ class StreamBrain:
                     notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
             self._first_rows = np.vstack([self._first_rows, row])
             seen = np.isfinite(self._first_rows)[:, self._uncalibrated()].sum(axis=0)
-            if seen.min() >= self.calibration:
+            if seen.min() >= self._design.calibration:
                 fix_units(self._state, self.sensors, self._first_rows)
                 self._first_rows = np.zeros((0, self.n_columns))
                 self._calibrating = False

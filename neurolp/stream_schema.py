@@ -174,6 +174,7 @@ class StreamRecordSection(Section):
     weights_every: PositiveInt | None = None
     weights_at: Times = Field(default_factory=lambda: [0])
     dream: NonNegativeInt = 200
+    brain: bool = True
 
 
 class StreamBrainSection(Section):

@@ -25,7 +25,7 @@ LAYERS = [
     {
         "neurolp.stream_simulation",
         "neurolp.stream_recording",
-        "neurolp.stream_packing",
+        "neurolp.stream_contents",
         "neurolp.stream_windows",
         "neurolp.stream_schedule",
     },
@@ -46,7 +46,12 @@ LAYERS = [
         "neurolp.pupils",
         "neurolp.training",
     },
-    {"neurolp.packing", "neurolp.form_packing", "neurolp.density_packing"},
+    {
+        "neurolp.packing",
+        "neurolp.form_packing",
+        "neurolp.density_packing",
+        "neurolp.stream_packing",
+    },
     {"neurolp.brain", "neurolp.differentiation", "neurolp.trajectory"},
     {
         "neurolp.kernels",

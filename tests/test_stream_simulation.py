@@ -11,7 +11,7 @@ from neurolp.brain.sensors import CategoricalSensor, ContinuousSensor
 from neurolp.config import read_configuration
 from neurolp.experiments import closing_tables
 from neurolp.experiments import stream as experiment
-from neurolp.stream_packing import stored_sensors
+from neurolp.stream_contents import stored_sensors
 from neurolp.stream_recording import StreamRecorder
 from neurolp.stream_schedule import RecordPlan, Schedule, places
 from neurolp.stream_schema import SOURCES
@@ -59,7 +59,7 @@ def simulated(path, stream, plan, brain=None, **settings):
     file = Appender(path, overwrite=True)
     recorder = StreamRecorder(file, stream, plan)
     outcome = simulate_stream(brain, stream, recorder, **settings)
-    from neurolp.stream_packing import pack_names, pack_sensors
+    from neurolp.stream_contents import pack_names, pack_sensors
     from neurolp.trajectory.format import Contents
 
     contents = Contents()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -50,17 +50,46 @@ class StreamDesign:
     """What a brain for streams is drawn from; see :class:`neurolp.StreamBrain`."""
 
     sensors: tuple[Sensor, ...]
+    connectivity: Any
     hidden: int
     delays: int
     afferents: int
+    rule: Rule
+    rate: float
+    drift: float
+    recurrent_rate: float
+    homeostasis: float
     strength: float
-    connectivity: Any
     recurrent_strength: float
     time_constants: tuple[float, float]
     orders: int
     cells: int
-    rule: Rule
+    mixing_rate: float
+    calibration: int
     dtype: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Plain values: all but sensors and connectivity."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("sensors", "connectivity")
+        }
+
+    @property
+    def rates(self) -> Rates:
+        """How fast a brain learns, as kernels take it."""
+        return Rates(
+            RULES[self.rule],
+            float(self.rate),
+            float(self.drift),
+            float(self.recurrent_rate),
+            float(self.homeostasis),
+            float(self.mixing_rate),
+            _PRIOR_SYMBOLS,
+            _PRIOR_VALUES,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,15 +115,6 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
         _memory(design, senses, n, n_features, connectivity, rng),
         _readout(design, n_outputs, n_features),
         _cells(design),
-    )
-
-
-def rates(
-    rule: Rule, readout: float, drift: float, recurrent: float, homeostasis: float, mixing: float
-) -> Rates:
-    """How fast a brain learns, as kernels take it."""
-    return Rates(
-        RULES[rule], readout, drift, recurrent, homeostasis, mixing, _PRIOR_SYMBOLS, _PRIOR_VALUES
     )
 
 

@@ -20,7 +20,7 @@ from neurolp.provenance import provenance
 from neurolp.schema import FullSection
 from neurolp.simulation import stop_on_interrupt
 from neurolp.stream_brain import StreamBrain
-from neurolp.stream_packing import pack_names, pack_sensors
+from neurolp.stream_contents import pack_names, pack_sensors
 from neurolp.stream_recording import StreamRecorder
 from neurolp.stream_schedule import RecordPlan, Schedule
 from neurolp.stream_schema import (
@@ -81,6 +81,8 @@ def run(
             )
             contents = _describe(stream, brain, resolved, seed, outcome)
             diverged = outcome.status == "diverged"
+            if configuration.record.brain:
+                brain.pack(contents)
             n_dreamt = 0 if diverged else configuration.record.dream
             recorder.finish(brain, contents, _dream(brain, n_dreamt, seed))
     finally:

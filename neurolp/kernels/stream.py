@@ -17,6 +17,7 @@ import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import (
+    add,
     copy,
     dot,
     fill,
@@ -28,6 +29,7 @@ from neurolp.kernels.stream_passes import (
 from neurolp.kernels.stream_state import (
     DIAGONAL,
     NATURAL,
+    PLAIN,
     SYMBOLS,
     VALUES,
     Array,
@@ -67,11 +69,20 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
 
 
 @vector_kernel
-def _learn_covariance(readout: Readout, which: int, rates: Rates, z: Array, q: float) -> None:
+def _learn_readout(
+    senses: Senses, readout: Readout, which: int, rates: Rates, z: Array, q: float, error: Array
+) -> None:
+    """A <- A + step error k, and what is to be taken from P before it is used again."""
+    k = readout.gain[which]
+    step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
+    for s in range(senses.kind.shape[0]):
+        if senses.kind[s] == which:
+            for i in range(senses.output[s], senses.output[s] + senses.size[s]):
+                add(readout.weights[i], step * error[i], k)
     if rates.rule == NATURAL:
         for i in range(z.shape[0]):
-            readout.pending[which, i] = readout.gain[which, i]
-            readout.left[which, i] = -readout.gain[which, i] / (1.0 + q)
+            readout.pending[which, i] = k[i]
+            readout.left[which, i] = -step * k[i]
     elif rates.rule == DIAGONAL:
         p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
         for i in range(z.shape[0]):
@@ -79,7 +90,7 @@ def _learn_covariance(readout: Readout, which: int, rates: Rates, z: Array, q: f
 
 
 @vector_kernel
-def _teach(memory: Memory, readout: Readout, error: Array, rates: Rates) -> None:
+def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates) -> None:
     """What each hidden node learns by: the errors it could mend, and how far it can move.
 
     post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
@@ -94,12 +105,17 @@ def _teach(memory: Memory, readout: Readout, error: Array, rates: Rates) -> None
         recurrent = dot(memory.trace, memory.trace)
     power = 1e-3
     fill(memory.post, 0.0)
-    for k in range(error.shape[0]):
-        if error[k] != 0.0:
-            back = readout.weights[k, start:]
-            power += dot(back, back)
-            for i in range(n):
-                memory.post[i] += error[k] * back[i]
+    for s in range(senses.kind.shape[0]):
+        for k in range(senses.output[s], senses.output[s] + senses.size[s]):
+            e = error[k]
+            if senses.kind[s] == VALUES:
+                limit = CLIP * readout.factor[k, k]
+                e = min(max(e, -limit), limit)
+            if e != 0.0:
+                back = readout.weights[k, start:]
+                power += dot(back, back)
+                for i in range(n):
+                    memory.post[i] += e * back[i]
     for i in range(n):
         energy = 1.0 + recurrent
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
@@ -195,8 +211,7 @@ def stream_block(
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
                 surprise = meet_symbol(
-                    x, s, senses, readout, cells, rates, learn, q_symbols,
-                    o[a:b], error[a:b], slots, bucket, logs,
+                    x, s, cells, rates, learn, o[a:b], error[a:b], slots, bucket, logs
                 )  # fmt: skip
                 if told.prediction.shape[0] > 0:
                     copy(o[a:b], told.prediction[t, a:b])
@@ -212,8 +227,6 @@ def stream_block(
                     k = a + i
                     value = (part[i] - senses.location[k]) / senses.scale[k]
                     heard[k] = o[k] if missing else value
-                    error[k] = min(max(error[k] / readout.factor[k, k], -CLIP), CLIP)
-                    error[k] *= readout.factor[k, k]
             told.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
             senses.seen[s] += 0 if missing or not learn else 1
@@ -221,13 +234,13 @@ def stream_block(
             copy(pit, told.pit[t])
         if not good:
             return t
+        # What do hidden nodes learn, and the readout? What is remembered?
+        if teach:
+            _teach(memory, senses, readout, error, rates)
         if learn:
             if any_symbols:
-                _learn_covariance(readout, SYMBOLS, rates, z, q_symbols)
+                _learn_readout(senses, readout, SYMBOLS, rates, z, q_symbols, error)
             if any_values:
-                _learn_covariance(readout, VALUES, rates, z, q_values)
-        # What do the hidden nodes learn, and remember?
-        if teach:
-            _teach(memory, readout, error, rates)
+                _learn_readout(senses, readout, VALUES, rates, z, q_values, error)
         _remember(memory, heard, teach, homeostasis, u, power)
     return n_steps

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import add, fill, softmax
-from neurolp.kernels.stream_state import PLAIN, SYMBOLS, Array, Cells, Rates, Readout, Senses
+from neurolp.kernels.stream_passes import fill, softmax
+from neurolp.kernels.stream_state import Array, Cells, Rates, Senses
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
 SYMBOL_CURVATURE = 0.15
@@ -22,34 +22,27 @@ _TINY = 1e-300
 
 @vector_kernel
 def meet_symbol(
-    x: float, s: int, senses: Senses, readout: Readout, cells: Cells, rates: Rates, learn: bool,
-    q: float, o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
+    x: float, s: int, cells: Cells, rates: Rates, learn: bool,
+    o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
 ) -> float:  # fmt: skip
-    """Surprise of one symbol; its learning, and what the hidden nodes are told, in ``error``.
+    """Surprise of one symbol, what cells learn of it, and the readout's error in logits.
 
-    ``o`` comes as logits and leaves as probabilities.
+    ``o`` comes as the readout's logits and leaves as probabilities.
     """
-    first = senses.output[s]
     has_cells = cells.counts.shape[1] > 0
     softmax(o)
     for y in range(o.shape[0]):
-        error[y] = -o[y]
+        error[y] = -o[y] / SYMBOL_CURVATURE
     if has_cells:
         mix(cells, s, o, slots, bucket, logs)
     if np.isnan(x):
         fill(error, 0.0)
         return np.nan
     seen = int(x)
-    surprise = -log(max(o[seen], _TINY))
-    if learn:
-        error[seen] += 1.0
-        step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
-        for y in range(o.shape[0]):
-            error[y] /= SYMBOL_CURVATURE
-            add(readout.weights[first + y], step * error[y], readout.gain[SYMBOLS])
-        if has_cells:
-            learn_cells(cells, s, seen, o, slots, bucket, logs, rates.mixing)
-    return surprise
+    error[seen] += 1.0 / SYMBOL_CURVATURE
+    if learn and has_cells:
+        learn_cells(cells, s, seen, o, slots, bucket, logs, rates.mixing)
+    return -log(max(o[seen], _TINY))
 
 
 @vector_kernel

@@ -7,7 +7,7 @@ from math import erfc, exp, log, sqrt
 import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import add, fill
+from neurolp.kernels.stream_passes import fill
 from neurolp.kernels.stream_state import PLAIN, VALUES, Array, Rates, Readout, Senses
 
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
@@ -22,7 +22,9 @@ def meet_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
     o: Array, error: Array, pit: Array,
 ) -> float:  # fmt: skip
-    """Surprise of the values of one sensor (scaled units in ``o``, raw ones in ``x``).
+    """Surprise of the values of one sensor, what its residuals teach, and the readout's error.
+
+    ``o`` and ``error`` are in scaled units, ``x`` in raw ones.
 
     x = mean + L e sqrt(1 + q), L the factor of the residuals' covariance, and each e_i has the
     density sum_j w_j N(m_j, s_j^2): one monotone map after another, the Jacobian triangular.
@@ -47,9 +49,7 @@ def meet_values(
         pit[i] = e
         surprise += log(factor[a, a] * senses.scale[a]) - _log_density(e, shape[a])
     if learn:
-        step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
         for i in range(d):
-            add(readout.weights[first + i], step * error[i], readout.gain[VALUES])
             _learn_shape(pit[i], shape[first + i], readout.moments[first + i], senses.seen[s])
         _learn_factor(error, spread, factor[first : first + d, first : first + d], senses.seen[s])
     for i in range(d):

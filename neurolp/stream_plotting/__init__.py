@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurolp.experiment_plotting.shared import NewFigure
-from neurolp.stream_packing import StoredSensor, stored_sensors
+from neurolp.stream_contents import StoredSensor, stored_sensors
 from neurolp.stream_plotting.predictions import (
     is_text,
     plot_dreamt_symbols,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from neurolp.experiment_plotting.shared import BLACK, BLUE, VERMILION
-from neurolp.stream_packing import StoredSensor
+from neurolp.stream_contents import StoredSensor
 from neurolp.stream_plotting.surprise import detailed_steps
 from neurolp.trajectory.reader import Trajectory
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from neurolp.experiment_plotting.shared import BLACK, BLUE, GREY, SERIES, VERMILION
-from neurolp.stream_packing import stored_sensors
+from neurolp.stream_contents import stored_sensors
 from neurolp.stream_scores import independent_surprise, last_windows
 from neurolp.trajectory.reader import Trajectory
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from neurolp.experiment_plotting.shared import BLUE, GREY, SERIES, VERMILION
-from neurolp.stream_packing import StoredSensor, stored_sensors
+from neurolp.stream_contents import StoredSensor, stored_sensors
 from neurolp.stream_plotting.predictions import visible
 from neurolp.trajectory.reader import Trajectory
 

@@ -1,0 +1,192 @@
+"""Readable oracle of a brain in a stream: the equations of one step, in NumPy, no tricks.
+
+It starts from the arrays that a ``StreamBrain`` drew and keeps its own copies.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+from scipy.stats import norm
+
+from neurolp import CategoricalSensor
+
+CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP = 0.15, 1.0, 12, 200.0, 3.0
+PRIOR = {"symbols": 0.015, "values": 3.0}
+
+
+class NaiveStreamBrain:
+    """One step of time after another; sensors, rule and rates as in ``StreamBrain``."""
+
+    def __init__(self, brain):
+        state, design = brain._state, brain._design
+        memory, readout = state.memory, state.readout
+        self.sensors, self.design = brain.sensors, design
+        self.q = sum(s.n_outputs for s in self.sensors)
+        self.location, self.scale = state.senses.location.copy(), state.senses.scale.copy()
+        self.pad = len(memory.features) - len(memory.activity)
+        n, m = len(memory.activity), len(memory.features)
+        self.past = [np.zeros(self.q) for _ in range(design.delays)]
+        self.h, self.h_before, self.trace, self.squashed = (np.zeros(n) for _ in range(4))
+        self.leak, self.bias = memory.leak.astype(float), memory.bias.astype(float)
+        self.V = np.zeros((n, m))
+        for i in range(n):
+            edges = slice(memory.afferent_first[i], memory.afferent_first[i + 1])
+            self.V[i, memory.afferent_source[edges]] = memory.afferent_weight[edges]
+        self.V_edges = self.V != 0
+        self.W = np.zeros((n, n))
+        if memory.weights.size:
+            self.W = memory.weights.astype(float)
+            self.W_edges = ~np.eye(n, dtype=bool)
+        else:
+            for i in range(n if memory.first.size else 0):
+                edges = slice(memory.first[i], memory.first[i + 1])
+                self.W[i, memory.source[edges]] = memory.weight[edges]
+            self.W_edges = self.W != 0
+        self.recurrent_share = 1.0 if memory.weights.size else self.W_edges.mean()
+        self.A = np.zeros((self.q, m))
+        self.P = {kind: prior * np.eye(m) for kind, prior in PRIOR.items()}
+        self.S = [np.eye(s.n_outputs) for s in self.sensors]
+        self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
+        self.seen = np.zeros(len(self.sensors))
+        self.counts = [
+            [defaultdict(lambda k=s.n_outputs: np.zeros(k)) for _ in range(design.orders + 1)]
+            for s in self.sensors
+        ]
+        self.mixing, self.history = state.cells.mixing.copy(), [[] for _ in self.sensors]
+
+    def features(self):
+        """z = (1, past, padding, h)."""
+        z = np.concatenate([[1.0], *self.past])
+        return np.concatenate([z, np.zeros(self.pad - len(z)), self.h])
+
+    def gain(self, kind, z):
+        """k, q of one kind of sensors, and how far a prediction moves towards what came."""
+        if self.design.rule == "plain":
+            return z, 0.0, self.design.rate / (z @ z)
+        k = self.P[kind] @ z
+        return k, z @ k, 1 / (1 + z @ k)
+
+    def learn_covariance(self, kind, z):
+        P = self.P[kind]
+        if self.design.rule == "natural":
+            self.P[kind] = P - np.outer(P @ z, P @ z) / (1 + z @ P @ z)
+        if self.design.rule == "diagonal":
+            self.P[kind] = np.diag(1 / (1 / np.diag(P) + z**2))
+
+    def step(self, row, learn=True):
+        """Surprise of each sensor."""
+        z, out, column, start = self.features(), [], 0, 0
+        self.A_next = self.A.copy()
+        heard, error, kinds = np.zeros(self.q), np.zeros(self.q), set()
+        for s, sensor in enumerate(self.sensors):
+            at = np.arange(start, start + sensor.n_outputs)
+            x = row[column : column + sensor.n_columns]
+            column, start = column + sensor.n_columns, start + sensor.n_outputs
+            symbols = isinstance(sensor, CategoricalSensor)
+            kinds.add("symbols" if symbols else "values")
+            meet = self.symbol if symbols else self.values
+            surprise, heard[at], error[at] = meet(s, sensor, at, x, z, learn)
+            out.append(surprise)
+            self.seen[s] += learn and not np.isnan(x[0])
+        if learn:
+            for kind in kinds:
+                self.learn_covariance(kind, z)
+            self.teach(z, error)
+        self.A = self.A_next
+        self.remember(heard, learn)
+        return np.array(out)
+
+    # --- symbols ----------------------------------------------------------------------------------
+
+    def symbol(self, s, sensor, at, x, z, learn):
+        k, _, step = self.gain("symbols", z)
+        logits = self.A[at] @ z
+        p_readout = np.exp(logits - logits.max())
+        p_readout /= p_readout.sum()
+        p, cells, logs, bucket = p_readout, [], None, None
+        if self.design.cells:
+            p, cells, logs, bucket = self.mixed(s, sensor, p_readout)
+        if np.isnan(x[0]):
+            self.history[s] = []
+            return np.nan, (p - self.location[at]) / self.scale[at], 0.0
+        came = (np.arange(sensor.n_symbols) == x[0]).astype(float)
+        error = (came - p_readout) / CURVATURE
+        if learn:
+            self.A_next[at] += step * np.outer(error, k)
+            if self.design.cells:
+                gradient = logs @ (came - p)
+                self.mixing[s, np.arange(len(bucket)), bucket] += self.design.mixing_rate * gradient
+                for r in range(len(cells)):
+                    cells[r] += came
+        self.history[s] = [int(x[0]), *self.history[s]][: self.design.orders]
+        return -np.log(p[int(x[0])]), (came - self.location[at]) / self.scale[at], error
+
+    def mixed(self, s, sensor, p_readout):
+        """softmax of the weighted log-probabilities of all orders and of the readout."""
+        below = np.full(sensor.n_symbols, 1 / sensor.n_symbols)
+        cells, logs, bucket = [], [], []
+        for r in range(self.design.orders + 1):
+            n = 0.0
+            if r <= len(self.history[s]):
+                cell = self.counts[s][r][tuple(self.history[s][:r])]
+                cells.append(cell)
+                n = cell.sum()
+                below = (cell + BACK_OFF * below) / (n + BACK_OFF)
+            logs.append(np.log(below))
+            bucket.append(min(int(2 * np.log1p(n)), BUCKETS - 1))
+        logs, bucket = np.array([*logs, np.log(p_readout)]), np.array([*bucket, 0])
+        logits = self.mixing[s, np.arange(len(bucket)), bucket] @ logs
+        p = np.exp(logits - logits.max())
+        return p / p.sum(), cells, logs, bucket
+
+    # --- values -----------------------------------------------------------------------------------
+
+    def values(self, s, sensor, at, x, z, learn):
+        k, q, step = self.gain("values", z)
+        mean = self.A[at] @ z
+        if np.isnan(x[0]):
+            return np.nan, mean, 0.0
+        wide = np.sqrt(1 + q)
+        L = np.linalg.cholesky(self.S[s])
+        seen = (x - self.location[at]) / self.scale[at]
+        r = seen - mean
+        e = np.linalg.solve(L, r / wide)
+        w, m, sd = np.moveaxis(self.shape[at], -1, 0)
+        parts = w * norm.pdf(e[:, None], m, sd)
+        volume = np.log(np.diag(L)) + np.log(self.scale[at] * wide)
+        surprise = (volume - np.log(parts.sum(axis=1))).sum()
+        if learn:
+            self.A_next[at] += step * np.outer(r, k)
+            share = parts / parts.sum(axis=1, keepdims=True)
+            target = share[..., None] * np.stack([np.ones_like(e), e, e * e], -1)[:, None, :]
+            self.moments[at] += (target - self.moments[at]) / (self.seen[s] + SHAPE_PRIOR)
+            m0, m1, m2 = np.moveaxis(self.moments[at], -1, 0)
+            self.shape[at] = np.stack([m0, m1 / m0, np.sqrt(m2 / m0 - (m1 / m0) ** 2)], axis=-1)
+            self.shape[at, 0, 1:] = [0, 1]
+            rate = 2 / (self.seen[s] + 4)
+            self.S[s] = (1 - rate) * self.S[s] + rate * np.outer(r, r) / wide**2
+        limit = CLIP * np.sqrt(np.diag(np.linalg.cholesky(self.S[s]) ** 2))
+        return surprise, seen, np.clip(r, -limit, limit)
+
+    # --- hidden nodes -----------------------------------------------------------------------------
+
+    def teach(self, z, error):
+        """Each weight by what its target could mend, times what its source just said."""
+        back = self.A[:, self.pad :]
+        sent = np.where(error[:, None] != 0, back, 0)
+        power = 1e-3 + (sent**2).sum()
+        energy = 1 + self.recurrent_share * (self.trace**2).sum() + self.V_edges @ z**2
+        slope = 1 - self.squashed**2
+        post = self.design.recurrent_rate * (error @ back) * slope / (power * energy)
+        self.V += np.where(self.V_edges, np.outer(post, z), 0)
+        self.bias += post
+        self.W += np.where(self.W_edges, np.outer(post, self.trace), 0)
+
+    def remember(self, heard, learn):
+        self.past = [heard, *self.past][: self.design.delays]
+        z = self.features()
+        u = self.W @ self.h + self.V @ z + self.bias
+        self.trace += self.leak * (self.h - self.trace)
+        self.squashed = np.tanh(u)
+        self.bias -= learn * self.design.homeostasis * self.squashed
+        self.h = self.h + self.leak * (self.squashed - self.h)
