@@ -59,8 +59,9 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
     ax.axhline(0, color=BLACK, ls="--", lw=1.4)
     ax.set(xscale="log", xlabel="step", ylabel="surprise above the truth (nats)")
     ax.set(title="What is not yet known costs")
-    if (mean > 0).all():
-        ax.set_yscale("log")
+    if (mean > 0).all():  # an error bar may reach to 0 and below: it is cut off
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(mean.min() / 2, mean.max() * 2)
     return ax
 
 
