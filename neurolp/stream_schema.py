@@ -193,7 +193,7 @@ class StreamBrainSection(Section):
     time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
     orders: NonNegativeInt = 6
     cells: NonNegativeInt = 16384
-    mixing_rate: Share = 0.02
+    mixing_rate: Share = 0.1
     calibration: int = Field(default=100, ge=2)
     dtype: Literal["float64", "float32"] = "float64"
 

@@ -101,6 +101,9 @@ class StandIn:
             self.n_steps_ += 1
         return Run(surprise, pit)
 
+    def pack(self, contents):
+        pass
+
     def dream(self, n, *, random_state=None):
         rows = []
         for _ in range(n):

@@ -11,13 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
-from neurolp import StreamBrain, open_trajectory
+from neurolp import FormatError, StreamBrain, open_trajectory
 from neurolp.config import read_configuration
 from neurolp.errors import DataError, NeurolpError, OutputError
 from neurolp.experiment_plotting import pictures
 from neurolp.experiments.stream import run
 from neurolp.stream_plotting import arrows, input_weights
 from neurolp.stream_schema import StreamBrainSection
+from neurolp.streams import generator
 from tests.test_cli import assert_one_line, neurolp
 
 SMALL = "[brain]\nhidden = 12\ndelays = 4\n"
@@ -57,6 +58,33 @@ def test_run_info_and_plot(tmp_path):
     assert_one_line(neurolp("run", config, "-o", "swing.h5", cwd=tmp_path), 73, "exists already")
     quiet = neurolp("run", config, "-o", "swing.h5", "--force", "-q", cwd=tmp_path)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_path):
+    path = ran(tmp_path, AR2, "record.weights_every=250", "learn_until=500")
+    stream = generator("ar2", 700)
+    rows = stream.read(700)
+    brain = StreamBrain(stream.sensors, hidden=12, delays=4, random_state=1)
+    early = brain.run(rows[:500])
+    late = brain.run(rows[500:600], learn=False)
+    with open_trajectory(path) as file:
+        surprise = np.concatenate([early.surprise, late.surprise])
+        np.testing.assert_array_equal(file["surprise"].values, surprise.astype("f4"))
+        np.testing.assert_array_equal(file["readout"].coords["weights_time"], [0, 250, 500, 600])
+        np.testing.assert_array_equal(file["readout"][-1].values, brain.weights["readout"])
+        np.testing.assert_array_equal(file["recurrent"][-1].values, brain.weights["recurrent"].data)
+        np.testing.assert_array_equal(file["activity"][-1].values, brain.activity.astype("f4"))
+        np.testing.assert_array_equal(file["dream"].values, brain.dream(200, random_state=1))
+        assert list(file["readout"].coords["feature"]) == brain.feature_names
+        assert list(file["predicted"].coords["output"]) == brain.output_names
+        assert file["pit_counts"].values.sum() == 600
+    loaded = StreamBrain.load(path)
+    np.testing.assert_array_equal(loaded.run(rows[600:]).surprise, brain.run(rows[600:]).surprise)
+    # The brain is optional: its covariance may be large.
+    small = ran(tmp_path, AR2, "record.brain=false", name="small")
+    assert small.stat().st_size < path.stat().st_size
+    with pytest.raises(FormatError, match="holds no brain"):
+        StreamBrain.load(small)
 
 
 # --- configurations -------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from neurolp.trajectory.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
+_LOOK_THROUGH = 1024  # rows at a time
 _N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
@@ -72,17 +73,17 @@ def run(
     resolved = configuration.model_copy(update={"seed": seed})
     file = Appender(output, overwrite=overwrite)
     try:
-        with stop_on_interrupt():  # from a second Ctrl-C while the file is finished
-            stream = open_source(configuration)
-            brain = build_brain(configuration, stream, seed)
-            recorder = StreamRecorder(file, stream, record_plan(configuration.record, stream))
+        stream = open_source(configuration)
+        brain = build_brain(configuration, stream, seed)
+        recorder = StreamRecorder(file, stream, record_plan(configuration.record, stream))
+        with stop_on_interrupt():  # pressed a second time, it must not break the end off
             outcome = simulate_stream(
                 brain, stream, recorder, learn_until=configuration.learn_until, observe=observe
             )
             contents = _describe(stream, brain, resolved, seed, outcome)
-            diverged = outcome.status == "diverged"
             if configuration.record.brain:
                 brain.pack(contents)
+            diverged = outcome.status == "diverged"
             n_dreamt = 0 if diverged else configuration.record.dream
             recorder.finish(brain, contents, _dream(brain, n_dreamt, seed))
     finally:
@@ -122,7 +123,10 @@ def tables(file: Trajectory) -> list[ClosingTable]:
 
 
 def open_source(configuration: StreamConfiguration) -> Stream:
-    """The stream that a configuration asks for."""
+    """The stream that a configuration asks for; files are looked through to their end.
+
+    A fault in the last row is found before the first is learned.
+    """
     section = configuration.stream
     settings = section.model_dump(exclude={"source", "file", "n_steps"})
     if not isinstance(section, FileStreamSection):
@@ -130,7 +134,11 @@ def open_source(configuration: StreamConfiguration) -> Stream:
     if settings["symbols"] is None:
         del settings["symbols"]
     stream = open_stream(section.file, **settings)
-    return stream if section.n_steps is None else stream.head(section.n_steps)
+    if section.n_steps is not None:
+        stream = stream.head(section.n_steps)
+    for _ in stream.blocks(_LOOK_THROUGH):
+        pass
+    return stream
 
 
 def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
