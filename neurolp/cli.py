@@ -16,6 +16,7 @@ from neurolp import errors
 if TYPE_CHECKING:
     from neurolp.experiment_schema import ExperimentConfiguration
     from neurolp.schema import Configuration
+    from neurolp.stream_schema import StreamConfiguration
 
 # Exit codes as in sysexits.h, and 130 as shells report Ctrl-C.
 EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_CONFIGURATION = 2, 65, 70, 73, 78
@@ -52,11 +53,14 @@ def run(
         _check_exists(config)
         from neurolp.config import read_configuration
         from neurolp.schema import Configuration
+        from neurolp.stream_schema import StreamConfiguration
 
         configuration = read_configuration(config, settings or [])
         path = output or _free_name(Path(f"{config.stem}.h5"))
         if isinstance(configuration, Configuration):
             _run_brain(configuration, path, force, quiet)
+        elif isinstance(configuration, StreamConfiguration):
+            _run_stream(configuration, path, force, quiet)
         else:
             _run_experiment(configuration, path, force, quiet)
 
@@ -84,13 +88,18 @@ def info(file: FileArgument) -> None:
             if trajectory.experiment:
                 print(f"  experiment: {trajectory.experiment['name']}")
             for name, value in (trajectory.provenance | trajectory.brain).items():
-                if name != "parameters":
+                if name not in ("parameters", "sensors"):
                     print(f"  {name}: {value}")
             for name in ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim"):
                 if name in trajectory.result:
                     print(f"  {name}: {trajectory.result[name]:.4f}")
-            for variable in trajectory.values():
-                print(f"  {variable!r}")
+            for name in ("stream", "n_steps", "steps_per_second", "rate", "bound", "message"):
+                if name in trajectory.result:
+                    value = trajectory.result[name]
+                    print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
+            for name, variable in trajectory.items():
+                if not name.startswith("state_"):  # of a brain for streams: not for looking at
+                    print(f"  {variable!r}")
             terminal.print_tables(experiments.closing_tables(trajectory))
 
 
@@ -161,6 +170,26 @@ def _run_experiment(
         with open_trajectory(path) as file:
             terminal.print_tables(experiments.closing_tables(file))
             print(f"{file.experiment['seconds']:.1f} s in all; results: {path}")
+
+
+def _run_stream(configuration: StreamConfiguration, path: Path, force: bool, quiet: bool) -> None:
+    from neurolp import experiments, terminal
+    from neurolp.experiments.stream import run
+    from neurolp.trajectory.reader import open_trajectory
+
+    with terminal.stream_progress(quiet) as observe:
+        result = run(configuration, path, overwrite=force, observe=observe)
+    outcome = result.outcome
+    if not quiet:
+        with open_trajectory(path) as file:
+            terminal.print_tables(experiments.closing_tables(file))
+        print(
+            f"{outcome.n_steps:,} steps in {outcome.elapsed:.1f} s, {outcome.speed:,.0f} a second; "
+            f"trajectory: {path}"
+        )
+    if outcome.status == "interrupted":
+        _say(f"neurolp: interrupted after {outcome.n_steps} steps, which are in {path}")
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 # --- errors and names -----------------------------------------------------------------------------

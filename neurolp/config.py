@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from neurolp.errors import ConfigurationError
 from neurolp.experiment_schema import EXPERIMENTS, ExperimentConfiguration
-from neurolp.schema import VERSIONS, Configuration, Section, tag_of
+from neurolp.schema import Configuration, Section, tag_of
+from neurolp.stream_schema import StreamConfiguration
 
-AnyConfiguration = Configuration | ExperimentConfiguration
+AnyConfiguration = Configuration | ExperimentConfiguration | StreamConfiguration
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,8 +26,9 @@ def read_configuration(
 ) -> AnyConfiguration:
     """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
 
-    The key ``experiment`` says what its other keys are; without it, it is a brain simulation. Paths
-    in the file are relative to the file.
+    The key ``experiment`` says what its other keys are; without it, it is the simulation of a brain
+    that learns from a table, or with a section ``[stream]`` from a stream. Paths in the file are
+    relative to the file.
 
     Raises
     ------
@@ -42,17 +44,27 @@ def read_configuration(
         raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
     for setting in settings:
         _apply(raw, setting)
+    kind = _kind(raw, source)
+    try:
+        configuration = kind.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
+    return _absolute(configuration, source.parent)
+
+
+def _kind(raw: dict[str, Any], source: Path) -> type[AnyConfiguration]:
+    if "stream" in raw:
+        for key in ("data", "experiment"):
+            if key in raw:
+                raise ConfigurationError(f"{source}: key '{key}' has no meaning beside 'stream'")
+        return StreamConfiguration
     kinds: dict[str, type[AnyConfiguration]] = {"brain": Configuration, **EXPERIMENTS}
     name = raw.get("experiment", "brain")
     if name not in list(kinds):
         raise ConfigurationError(
             f"{source}: key 'experiment' must be one of {tuple(kinds)}, but is {name!r}"
         )
-    try:
-        configuration = kinds[name].model_validate(raw)
-    except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_fault(error, kinds[name])}") from error
-    return _absolute(configuration, source.parent)
+    return kinds[name]
 
 
 def _apply(raw: dict[str, Any], setting: str) -> None:
@@ -77,7 +89,7 @@ def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
     fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)
     where = list(fault["loc"])
     # Pydantic puts the version of a section that it tried behind its name ..
-    version = where.pop(1) if where and where[0] in VERSIONS and len(where) > 1 else None
+    version = where.pop(1) if where and where[0] in kind.versions and len(where) > 1 else None
     # .. and the members of other unions anywhere.
     key = ".".join(str(part) for part in where if not _is_union_member(str(part)))
     if not key and kind is Configuration:
@@ -89,7 +101,7 @@ def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tag, versions = VERSIONS[key]
+        tag, versions = kind.versions[key]
         names = tuple(tag_of(section, tag) for section in versions)
         if not isinstance(fault["input"], dict):
             return f"key '{key}' must be a section, but is {fault['input']!r}{more}"
@@ -113,7 +125,7 @@ def _all_keys(kind: type[AnyConfiguration], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
     keys = []
     for name, info in kind.model_fields.items():
-        tag, sections = VERSIONS.get(name, ("", _sections_in(info.annotation)))
+        tag, sections = kind.versions.get(name, ("", _sections_in(info.annotation)))
         for section in sections:
             if version is None or not tag or tag_of(section, tag) == version:
                 keys += [f"{name}.{key}" for key in section.model_fields]

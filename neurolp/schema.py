@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -278,6 +278,8 @@ class RecordSection(Section):
 
 class Configuration(Section):
     """One simulation of a brain, as in a file of ``simulations/``."""
+
+    versions: ClassVar[dict[str, Versions]] = VERSIONS
 
     experiment: Literal["brain"] = "brain"
     title: Text = ""

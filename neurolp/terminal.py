@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from neurolp.experiments.brain import Result
     from neurolp.experiments.running import ClosingTable, Step
     from neurolp.simulation import Progress
+    from neurolp.stream_simulation import StreamProgress
 
 
 _FILE_WIDTH = 120  # of tables, where no terminal has a say
+_SAY_EVERY = 10.0  # seconds between lines about a stream, where there is no terminal
 
 
 @contextlib.contextmanager
@@ -73,6 +75,46 @@ def step_progress(quiet: bool) -> Iterator[Callable[[Step], None]]:
             )
 
 
+@contextlib.contextmanager
+def stream_progress(quiet: bool) -> Iterator[Callable[[StreamProgress], None]]:
+    """A bar on a terminal, now and then a line otherwise, nothing when quiet."""
+    if quiet:
+        yield lambda progress: None
+    elif not sys.stdout.isatty():
+        said = [0.0, 0.0]  # when, and at which fraction
+
+        def say(progress: StreamProgress) -> None:
+            fraction = progress.time / progress.n_steps
+            if fraction >= min(said[1] + 0.1, 1) or progress.elapsed > said[0] + _SAY_EVERY:
+                said[:] = progress.elapsed, fraction
+                print(
+                    f"step {progress.time:,}/{progress.n_steps:,}: {_running(progress)}  "
+                    f"({progress.elapsed:.1f} s)",
+                    flush=True,
+                )
+
+        yield say
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, transient=True) as bar:
+            task = bar.add_task("waking up", total=None)
+            yield lambda progress: bar.update(
+                task,
+                completed=progress.time,
+                total=progress.n_steps,
+                description=_running(progress),
+            )
+
+
 def print_tables(tables: Iterable[ClosingTable]) -> None:
     """The closing tables of an experiment: names to the left, numbers to the right."""
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
@@ -99,6 +141,11 @@ def _surprises(progress: Progress) -> str:
         return progress.stage
     parts = [f"{name} {value:.3f}" for name, value in progress.surprise.items()]
     return "surprise (nats): " + ", ".join(parts) + f", best at {progress.best_time}"
+
+
+def _running(progress: StreamProgress) -> str:
+    rate = "" if progress.rate is None else f", entropy rate {progress.rate:.4f}"
+    return f"surprise {progress.surprise:.4f} nats{rate}"
 
 
 def print_result(result: Result, seconds: float) -> None:

@@ -65,5 +65,11 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         out[name] = Figure(figsize=(width, height), layout="constrained")
         return out[name]
 
-    _DRAW[str(trajectory.experiment["name"])](trajectory, figure)
+    name = str(trajectory.experiment["name"])
+    if name == "stream":
+        from neurolp.stream_plotting import draw  # which imports from here
+
+        draw(trajectory, figure)
+    else:
+        _DRAW[name](trajectory, figure)
     return out

@@ -5,32 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 
 from neurolp import archive
 from neurolp.baselines import gaussian, gaussian_mixture
-from neurolp.brain import wiring
-from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network
 from neurolp.data import DataSplit, load_data
-from neurolp.errors import ConfigurationError
 from neurolp.estimators import BRAINS, Brain
+from neurolp.experiments.connectivity import build_connectivity
 from neurolp.principle import bits_per_dim
-from neurolp.schema import (
-    Configuration,
-    ConnectivitySection,
-    DistanceSection,
-    FileSection,
-    FullSection,
-    ModularSection,
-    SmallWorldSection,
-)
+from neurolp.schema import Configuration
 from neurolp.simulation import Progress
 from neurolp.trajectory.recorder import Recorder
 from neurolp.trajectory.writer import check_writable
@@ -77,7 +65,7 @@ def run(
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
 
     settings = configuration.brain.model_dump(exclude={"model"})
-    connectivity = _build_connectivity(configuration.connectivity, len(data.columns))
+    connectivity = build_connectivity(configuration.connectivity, len(data.columns))
     if connectivity is not None:
         settings["connectivity"] = connectivity
     brain = BRAINS[configuration.brain.model](**settings, random_state=seed)
@@ -146,39 +134,3 @@ def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]
     mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
     rows.append(row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
     return rows
-
-
-def _build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivity | None:
-    """The connectivity that a configuration asks for; None is full, which every model has."""
-    settings = section.model_dump(exclude={"kind"})
-    if isinstance(section, FullSection):
-        return None
-    if isinstance(section, FileSection):
-        return _read_connectivity(section, n_nodes)
-    if isinstance(section, DistanceSection):
-        dimensions = settings.pop("dimensions")
-        where = wiring.uniform_positions(n_nodes, dimensions, seed=section.seed)
-        return wiring.distance_dependent(where, **settings)
-    if isinstance(section, ModularSection):
-        return wiring.modular(n_nodes, **settings)
-    if isinstance(section, SmallWorldSection):
-        return wiring.small_world(n_nodes, **settings)
-    return wiring.random(n_nodes, **settings)
-
-
-def _read_connectivity(section: FileSection, n_nodes: int) -> Connectivity:
-    path = section.file
-    if not path.is_file():
-        raise ConfigurationError(f"key 'connectivity.file': {path}: no such file")
-    if path.suffix in (".h5", ".hdf5"):
-        return wiring.from_edge_table(path, dataset=section.dataset, n_nodes=n_nodes)
-    try:
-        edges = (
-            sparse.load_npz(path) if path.suffix == ".npz" else np.load(path, allow_pickle=False)
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigurationError(
-            f"key 'connectivity.file': {path}: wanted a boolean NPY, a SciPy sparse NPZ matrix "
-            "or an HDF5 edge table"
-        ) from error
-    return Connectivity.from_array(edges, n_nodes)

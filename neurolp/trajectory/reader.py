@@ -19,6 +19,7 @@ from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION
 
 Array = npt.NDArray[Any]
 
+_FEW = 2**16
 _DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -34,7 +35,7 @@ class LabelledArray:
         name: str,
         data: Any,
         dims: tuple[str, ...],
-        coords: dict[str, Array],
+        coords: Mapping[str, Array],
         units: str,
         description: str,
     ) -> None:
@@ -79,12 +80,12 @@ class LabelledArray:
         dims = tuple(
             d for d, k in zip(self.dims, keys, strict=True) if not isinstance(k, (int, np.integer))
         )
-        coords = {
-            d: np.asarray(self.coords[d][k])
-            for d, k in zip(self.dims, keys, strict=True)
-            if d in dims
-        }
+        part = self.coords.part if isinstance(self.coords, _Coordinates) else self._part
+        coords = {d: part(d, k) for d, k in zip(self.dims, keys, strict=True) if d in dims}
         return LabelledArray(self.name, data, dims, coords, self.units, self.description)
+
+    def _part(self, dim: str, key: Any) -> Array:
+        return np.asarray(self.coords[dim][key])
 
     def sel(self, **where: Any) -> LabelledArray:
         """Select by coordinate value, e.g. ``surprise.sel(population="test")``.
@@ -138,7 +139,10 @@ class Trajectory(Mapping[str, LabelledArray]):
         self.brain = self._group("brain")
         self.result = self._group("result")
         self.experiment = self._group("experiment")
-        self._coords = {name: _decoded(d) for name, d in self._file.get("coordinates", {}).items()}
+        scales = self._file.get("coordinates", {})
+        self._coords = {
+            name: _Scale(f"{self.path}: {name}", scale) for name, scale in scales.items()
+        }
 
     def _group(self, name: str) -> dict[str, Any]:
         if name not in self._file:
@@ -154,7 +158,7 @@ class Trajectory(Mapping[str, LabelledArray]):
         with _damage_named(f"{self.path}: {name}"):
             dataset = self._file[name]
             dims = tuple(d.label for d in dataset.dims)
-            coords = {d: self._coords[d] for d in dims}
+            coords = _Coordinates({d: self._coords[d] for d in dims})
             about = dataset.attrs["units"], dataset.attrs["description"]
             return LabelledArray(name, dataset, dims, coords, *about)
 
@@ -214,9 +218,45 @@ def _damage_named(what: str, *kinds: type[Exception]) -> Iterator[None]:
         raise FormatError(f"{what}: damaged, {reason}") from error
 
 
-def _decoded(dataset: Any) -> Array:
-    values = np.asarray(dataset[()])
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+class _Scale:
+    """Coordinates along one dimension; read when asked for where they are many, as of a stream."""
+
+    def __init__(self, name: str, dataset: Any) -> None:
+        self._name, self._dataset = name, dataset
+        self._values: Array | None = None
+        if dataset.size <= _FEW:
+            self.values()
+
+    def values(self) -> Array:
+        if self._values is None:
+            self._values = self.part(slice(None))
+        return self._values
+
+    def part(self, key: Any) -> Array:
+        if self._values is not None:
+            return np.asarray(self._values[key])
+        with _damage_named(self._name, OSError):
+            values = np.asarray(self._dataset[key])
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+
+class _Coordinates(Mapping[str, Array]):
+    """Coordinates of a variable by dimension."""
+
+    def __init__(self, scales: dict[str, _Scale]) -> None:
+        self._scales = scales
+
+    def __getitem__(self, dim: str) -> Array:
+        return self._scales[dim].values()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scales)
+
+    def __len__(self) -> int:
+        return len(self._scales)
+
+    def part(self, dim: str, key: Any) -> Array:
+        return self._scales[dim].part(key)
 
 
 def _open(path: Path) -> Any:

@@ -1,0 +1,158 @@
+"""The main loop for streams: look, run a few steps, record, show progress. Read me first.
+
+The rows come from a :class:`neurolp.streams.Stream`, the brain is surprised by each and learns it,
+a :class:`neurolp.stream_recording.StreamRecorder` keeps what was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from neurolp.errors import NeurolpError
+from neurolp.simulation import stop_on_interrupt
+from neurolp.stream_recording import Observable, StreamRecorder
+from neurolp.streams.source import Stream
+
+Array = npt.NDArray[Any]
+
+_MAX_ROWS = 4096
+_MAX_ELEMENTS = 2**20
+
+
+class Run(Protocol):
+    """What a run over some steps returns."""
+
+    @property
+    def surprise(self) -> Array:
+        """Surprise (n, n_sensors) in nats, NaN where nothing came."""
+
+    @property
+    def pit(self) -> Array:
+        """F(x_t | past) of every value (n, n_values)."""
+
+
+class StreamModel(Observable, Protocol):
+    """What the loop needs of a brain: :class:`neurolp.StreamBrain`."""
+
+    def run(self, rows: Array, *, learn: bool = True) -> Run:
+        """See rows (n, n_columns), one after another, and learn each."""
+
+
+class Pace:
+    """How many steps to run before control returns to Python, from how long the last ones took.
+
+    The results do not depend on it; how soon Ctrl-C is noticed does.
+    """
+
+    def __init__(self, seconds: float = 0.2, n_steps: int = 32) -> None:
+        self.seconds = seconds
+        self.n_steps = n_steps
+
+    def took(self, n_steps: int, seconds: float) -> None:
+        """Adapt: at most twice as many as last time, as the first steps compile."""
+        if n_steps == self.n_steps or seconds > self.seconds:
+            wanted = n_steps * self.seconds / max(seconds, 1e-9)
+            self.n_steps = int(min(max(wanted, 1), 2 * n_steps, _MAX_ROWS))
+
+
+@dataclass(frozen=True)
+class StreamProgress:
+    """What an observer is told: steps seen of how many, and the mean surprise of the last window.
+
+    In nats a step, as the entropy ``rate`` of the source, where it is known.
+    """
+
+    time: int
+    n_steps: int
+    surprise: float
+    rate: float | None
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class StreamOutcome:
+    """How a simulation ended.
+
+    ``status`` is ``"complete"``, ``"interrupted"`` or ``"diverged"``, which ``message`` explains;
+    ``speed`` is in steps a second, without the first piece, in which kernels are compiled.
+    """
+
+    status: str
+    n_steps: int
+    elapsed: float
+    speed: float
+    message: str = ""
+
+
+def simulate_stream(
+    brain: StreamModel,
+    stream: Stream,
+    recorder: StreamRecorder,
+    *,
+    learn_until: int | None = None,
+    pace: Pace | None = None,
+    observe: Callable[[StreamProgress], None] = lambda progress: None,
+) -> StreamOutcome:
+    """Let ``brain`` see ``stream`` once, from its first step to its last, and learn at every step.
+
+    From time ``learn_until`` on it only watches. Ctrl-C stops after the piece that is being run, a
+    surprise that is not finite before it. What was recorded stands.
+    """
+    began = time.monotonic()
+    pace = pace or Pace()
+    t = first = 0  # steps seen in all, and in the first piece
+    compiled = began  # when the first piece was done
+
+    def outcome(status: str, message: str = "") -> StreamOutcome:
+        now = time.monotonic()
+        speed = (t - first) / max(now - compiled, 1e-9) if t > first else t / max(now - began, 1e-9)
+        return StreamOutcome(status, t, now - began, speed, message)
+
+    with stop_on_interrupt() as stopped:
+        for block, truth in _blocks(stream):
+            done = 0
+            while done < len(block):
+                # Look at the brain, where this was asked for, before the next row comes.
+                recorder.look(t, brain, block[done])
+
+                # Run until the next look at the latest: perceive, be surprised, learn; next row.
+                learn = learn_until is None or t < learn_until
+                until_look = min(recorder.next_look(t), t + len(block) - done)
+                if learn and learn_until is not None:
+                    until_look = min(until_look, learn_until)
+                n = min(pace.n_steps, int(until_look) - t)
+                rows = block[done : done + n]
+                piece_began = time.monotonic()
+                try:
+                    run = brain.run(rows, learn=learn)
+                except NeurolpError as error:
+                    return outcome("diverged", str(error))
+                pace.took(n, time.monotonic() - piece_began)
+
+                # Record it.
+                of_truth = None if truth is None else truth[done : done + n]
+                recorder.add(rows, run.surprise, run.pit, of_truth)
+                t, done = t + n, done + n
+                elapsed = time.monotonic() - began
+                n_steps = t if stream.n_steps is None else stream.n_steps
+                observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
+                if stopped():
+                    return outcome("interrupted")
+                if first == 0:
+                    first, compiled = t, time.monotonic()
+    return outcome("complete")
+
+
+def _blocks(stream: Stream) -> Iterator[tuple[Array, Array | None]]:
+    """Rows, with their true surprise where it is known."""
+    size = max(1, min(_MAX_ROWS, _MAX_ELEMENTS // stream.n_columns))
+    if stream.has_truth:
+        yield from stream.blocks_with_truth(size)
+    else:
+        for rows in stream.blocks(size):
+            yield rows, None
