@@ -162,7 +162,7 @@ class NaiveStreamBrain:
             self.A_next[at] += step * np.outer(r, k)
             share = parts / parts.sum(axis=1, keepdims=True)
             target = share[..., None] * np.stack([np.ones_like(e), e, e * e], -1)[:, None, :]
-            self.moments[at] += (target - self.moments[at]) / (self.seen[s] + SHAPE_PRIOR)
+            self.moments[at] += 2 * (target - self.moments[at]) / (self.seen[s] + 2 * SHAPE_PRIOR)
             m0, m1, m2 = np.moveaxis(self.moments[at], -1, 0)
             self.shape[at] = np.stack([m0, m1 / m0, np.sqrt(m2 / m0 - (m1 / m0) ** 2)], axis=-1)
             self.shape[at, 0, 1:] = [0, 1]

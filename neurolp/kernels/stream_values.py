@@ -84,7 +84,7 @@ def _learn_shape(e: float, shape: Array, moments: Array, seen: int) -> None:
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
         total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u)
-    rate = 1.0 / (seen + SHAPE_PRIOR)
+    rate = 2.0 / (seen + 2.0 * SHAPE_PRIOR)
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
         share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u) / max(total, _TINY)
