@@ -18,6 +18,7 @@ from typing import TypeVar
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
 from threadpoolctl import ThreadpoolController
 
+S = TypeVar("S")
 T = TypeVar("T")
 Block = tuple[int, int]  # first column, number of columns
 
@@ -88,7 +89,7 @@ class Workers:
         self._pool = None
         self._stack.close()
 
-    def map(self, function: Callable[[Block], T], blocks: Sequence[Block]) -> list[T]:
+    def map(self, function: Callable[[S], T], blocks: Sequence[S]) -> list[T]:
         """Return ``[function(block) for block in blocks]``, computed in any order.
 
         Raises
@@ -97,7 +98,7 @@ class Workers:
             If ``should_stop()`` became true before the last block was started.
         """
 
-        def guarded(block: Block) -> T:
+        def guarded(block: S) -> T:
             if self.should_stop():
                 raise StopRequested
             return function(block)
