@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from sklearn.cluster import kmeans_plusplus
 Array = npt.NDArray[Any]
 
 _LOG_2PI = float(np.log(2 * np.pi))
-_BLOCK_ROWS = 1024  # what a pass holds of a block stays in the cache (4096 rows cost 60 %)
+_BLOCK_ROWS = 4096  # bounds the memory of a pass over the rows
 _BLOCK_ELEMENTS = 1 << 21
+_SHARE_ELEMENTS = 1 << 16  # shares of a block stay in the cache (four times as many cost 60 %)
 _KEPT_ELEMENTS = 1 << 22  # 32 MB: several mixtures are fitted at once
 
 
@@ -96,7 +97,7 @@ def fit_mixture(
     share = (np.arange(n_components)[:, None] == nearest).astype(np.float64)
     round_ = prior_rows * scale**2 * n_components ** (-2 / d)
     last = -np.inf
-    blocks = _moment_blocks(rows)
+    blocks = _moment_blocks(rows, _SHARE_ELEMENTS // n_components)
     sums: Any = sum(share[:, block] @ moments.T for block, moments in blocks())
     for _ in range(max_iterations):
         energy = _maximise(sums, n, round_, prior_rows)
@@ -116,7 +117,13 @@ def fit_mixture(
     return energy
 
 
-def _moment_blocks(rows: Array) -> Callable[[], Iterator[tuple[slice, Array]]]:
+@cache
+def _pairs(d: int) -> tuple[Array, Array]:
+    """Indices i <= j of the products of ``d`` columns."""
+    return np.triu_indices(d)
+
+
+def _moment_blocks(rows: Array, most_rows: int) -> Callable[[], Iterator[tuple[slice, Array]]]:
     """Blocks of rows with their moments 1, x_i and x_i x_j (i <= j), (n_moments, width) each.
 
     They are kept where memory allows.
@@ -124,9 +131,9 @@ def _moment_blocks(rows: Array) -> Callable[[], Iterator[tuple[slice, Array]]]:
     With them both halves of expectation-maximisation are matrix products.
     """
     n, d = rows.shape
-    upper = np.triu_indices(d)
+    upper = _pairs(d)
     n_moments = len(upper[0]) + d + 1
-    width = min(max(_BLOCK_ELEMENTS // n_moments, 64), _BLOCK_ROWS)
+    width = max(min(_BLOCK_ELEMENTS // n_moments, most_rows), 64)
     blocks = [slice(start, start + width) for start in range(0, n, width)]
 
     def moments(block: slice) -> Array:
@@ -143,7 +150,7 @@ def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureEne
     """Weights, means and covariances from the sums of the moments, shape (K, n_moments)."""
     k = len(sums)
     d = int((np.sqrt(8 * sums.shape[1] + 1) - 3) / 2)
-    upper = np.triu_indices(d)
+    upper = _pairs(d)
     count = sums[:, 0]
     means = sums[:, 1 : d + 1] / np.maximum(count, np.finfo(np.float64).tiny)[:, None]
     scatter = np.empty((k, d, d))
@@ -158,7 +165,7 @@ def _quadratic(energy: MixtureEnergy) -> Array:
     """Coefficients of log pi_k + log N(x; mu_k, Sigma_k) on the moments, (K, n_moments)."""
     w = energy._whitening
     d = w.shape[1]
-    upper = np.triu_indices(d)
+    upper = _pairs(d)
     precision = w @ w.transpose(0, 2, 1)
     linear = np.einsum("kij,kj->ki", precision, energy.means)
     pairs = -precision[:, upper[0], upper[1]]
