@@ -1,10 +1,11 @@
 """Learning the readouts: mixture energies at a few times, averaged by what validation data say.
 
 The search is economical. One mixture is fitted at each of a few times; from the time where it
-describes the validation data best, the number of components and the strength of the prior are
-walked uphill, and the best of both is tried at the next best times. For few nodes a Chow-Liu tree
-is fitted too. Everything that was fitted on the way then votes: the weights of the average are the
-maximum-likelihood ones on validation data (stacking; Smyth and Wolpert, Machine Learning 36, 1999).
+describes the validation data best, it walks uphill in the number of components and in the strength
+of the prior, and the best of both is tried at the next best times. For few nodes a Chow-Liu tree
+is fitted too. What one step of the search fits, it fits on threads. Everything that was fitted on
+the way then votes: the weights of the average are the maximum-likelihood ones on validation data
+(stacking; Smyth and Wolpert, Machine Learning 36, 1999).
 """
 
 from __future__ import annotations
@@ -114,16 +115,18 @@ class _Search:
         return np.array([self.score[place] for place in places])
 
     def climb(self, time: int, components: int, prior: int, most: int) -> tuple[int, int]:
-        """Walk uphill in the number of components and the strength of the prior."""
+        """Walk uphill in the number of components and, where that ends, in the prior's strength."""
         here = (components, prior)
         while True:
             k, p = here
-            near = [(k - 1, p), (k + 1, p), (k, p - 1), (k, p + 1)]
-            near = [(k, p) for k, p in near if 0 <= k <= most and 0 <= p < len(_PRIOR_ROWS)]
-            score = self.visit([(time, *place) for place in (here, *near)])
-            if score.argmax() == 0:
+            for both in ([(k - 1, p), (k + 1, p)], [(k, p - 1), (k, p + 1)]):
+                near = [(k, p) for k, p in both if 0 <= k <= most and 0 <= p < len(_PRIOR_ROWS)]
+                score = self.visit([(time, *place) for place in (here, *near)])
+                if score.argmax() > 0:
+                    here = near[score.argmax() - 1]
+                    break
+            else:
                 return here
-            here = near[score.argmax() - 1]
 
     def mixture(self, n_components: int, prior_rows: float) -> Fit:
         """How to fit a mixture; ``prior_rows`` per node."""
