@@ -260,7 +260,9 @@ def test_one_column_is_normalised_in_its_own_units(kind):
     total = weight @ np.exp(density.score_samples(1e4 + 250 * np.sinh(s)[:, None]))
     assert total == pytest.approx(1.0, abs=1e-8)
     y = density.cdf(X)
-    assert np.allclose(density.quantile(y), X, atol=1e-6, rtol=0)
+    # Where the density is small, the last bit of y is worth more than that.
+    rounding = np.finfo(np.float64).eps / np.exp(density.score_samples(X))[:, None]
+    assert np.all(np.abs(density.quantile(y) - X) < 1e-6 + rounding)
     assert np.all(np.diff(density.cdf(np.sort(X, axis=0))[:, 0]) > 0)
 
 

@@ -1,4 +1,4 @@
-"""Blocks of trajectories on threads, with results that do not depend on the number of threads.
+"""Blocks of trajectories, and other tasks, on threads: results do not depend on their number.
 
 The block boundaries depend on the shape of the problem alone, every block is computed by one thread
 with single-threaded BLAS, and partial sums are added in the order of the blocks.
@@ -18,6 +18,7 @@ from typing import TypeVar
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
 from threadpoolctl import ThreadpoolController
 
+S = TypeVar("S")
 T = TypeVar("T")
 Block = tuple[int, int]  # first column, number of columns
 
@@ -63,7 +64,7 @@ def column_blocks(n_columns: int, n_features: int) -> list[Block]:
 
 
 class Workers:
-    """A context in which :meth:`map` runs blocks on ``n_threads`` threads (None: all available)."""
+    """A context in which :meth:`map` runs tasks on ``n_threads`` threads (None: all available)."""
 
     def __init__(
         self, n_threads: int | None = None, should_stop: Callable[[], bool] = lambda: False
@@ -88,20 +89,20 @@ class Workers:
         self._pool = None
         self._stack.close()
 
-    def map(self, function: Callable[[Block], T], blocks: Sequence[Block]) -> list[T]:
-        """Return ``[function(block) for block in blocks]``, computed in any order.
+    def map(self, function: Callable[[S], T], tasks: Sequence[S]) -> list[T]:
+        """Return ``[function(task) for task in tasks]``, computed in any order.
 
         Raises
         ------
         StopRequested
-            If ``should_stop()`` became true before the last block was started.
+            If ``should_stop()`` became true before the last task was started.
         """
 
-        def guarded(block: Block) -> T:
+        def guarded(task: S) -> T:
             if self.should_stop():
                 raise StopRequested
-            return function(block)
+            return function(task)
 
-        if self._pool is None or len(blocks) == 1:
-            return [guarded(block) for block in blocks]
-        return list(self._pool.map(guarded, blocks))
+        if self._pool is None or len(tasks) == 1:
+            return [guarded(task) for task in tasks]
+        return list(self._pool.map(guarded, tasks))

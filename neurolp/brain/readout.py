@@ -21,6 +21,7 @@ from neurolp.brain.network import Network
 from neurolp.brain.tree_energy import TreeEnergy
 
 Array = npt.NDArray[Any]
+Energy = MixtureEnergy | TreeEnergy
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Readout:
 
     time: int
     weight: float
-    energy: MixtureEnergy | TreeEnergy | None = None
+    energy: Energy | None = None
 
     def log_prob(self, network: Network, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats."""
