@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from neurolp import FormatError, StreamBrain, open_trajectory
 from neurolp.config import read_configuration
@@ -232,6 +233,19 @@ def test_bad_configurations_exit_78_and_unwritable_places_73(tmp_path):
         run(read_configuration(tmp_path / "good.toml"), tmp_path / "no" / "a.h5")
 
 
+def test_a_surprise_that_is_no_number_exits_70_and_leaves_what_came_before(tmp_path):
+    rows = np.random.default_rng(0).standard_normal(400)
+    rows[300] = 1e200
+    np.save(tmp_path / "far.npy", rows)
+    (tmp_path / "far.toml").write_text(f'[stream]\nfile = "far.npy"\n{SMALL}')
+    done = neurolp("run", "far.toml", "-q", cwd=tmp_path)
+    assert_one_line(done, 70, "in step 300; what happened before is in far.h5")
+    with open_trajectory(tmp_path / "far.h5") as file:
+        assert file.status == "diverged"
+        assert len(file["surprise"]) == file.result["n_steps"] == 300
+        pictures(file)
+
+
 # --- Ctrl-C and memory ----------------------------------------------------------------------------
 
 # As from a terminal, also where the tests themselves were started in the background.
@@ -361,3 +375,23 @@ def test_a_table_of_ones_own_with_symbols_and_gaps(tmp_path):
         ran(tmp_path, text, "stream.n_steps=300", 'stream.columns=["kind"]')
     ) as file:
         assert file["surprise"].shape == (300, 1)
+
+
+def test_every_kind_of_file_can_be_a_stream(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "a.txt").write_text("to be or not to be " * 20)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["x"], file["y"] = rng.random((250, 3)), [1]
+    (tmp_path / "frames").mkdir()
+    for k in range(220):
+        frame = np.roll(np.eye(4, 5), k, axis=1) * 255
+        Image.fromarray(frame.astype(np.uint8)).save(tmp_path / "frames" / f"{k}.png")
+    for text, n_steps, shape in (
+        ('file = "a.txt"\n', 380, (1,)),
+        ('file = "b.h5"\ndataset = "x"\nvector = "place"\n', 250, (3,)),
+        ('file = "frames"\n', 220, (20,)),
+    ):
+        with open_trajectory(ran(tmp_path, f"[stream]\n{text}{SMALL}")) as file:
+            assert file["surprise"].shape == (n_steps, 1)
+            assert file["last_rows"].shape[1:] == shape
+            assert ("frames" in pictures(file)) == (shape == (20,))

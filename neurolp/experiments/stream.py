@@ -83,14 +83,20 @@ def run(
             contents = _describe(stream, brain, resolved, seed, outcome)
             if configuration.record.brain:
                 brain.pack(contents)
-            diverged = outcome.status == "diverged"
-            n_dreamt = 0 if diverged else configuration.record.dream
+            n_dreamt = _n_dreamt(configuration.record.dream, outcome)
             recorder.finish(brain, contents, _dream(brain, n_dreamt, seed))
     finally:
         file.abandon()
-    if diverged:
+    if outcome.status == "diverged":
         raise NeurolpError(f"{outcome.message}; what happened before is in {file.path}")
     return StreamResult(file.path, outcome)
+
+
+def _n_dreamt(asked: int, outcome: StreamOutcome) -> int:
+    """Steps to be dreamt: none after a brain diverged, after Ctrl-C what takes about a second."""
+    if outcome.status == "diverged":
+        return 0
+    return asked if outcome.status == "complete" else min(asked, int(outcome.speed / 4))
 
 
 def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:

@@ -55,7 +55,7 @@ class Appender:
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the result, {error.strerror}") from error
         self._disk = _Disk(handle)
-        self._file = h5py.File(self._disk, "w")
+        self._file = h5py.File(self._disk, "w", rdcc_nbytes=_MAX_CHUNK_BYTES)  # a chunk comes once
         self._growing: dict[str, _Growing] = {}
 
     def declare_dimension(self, name: str, dtype: str, units: str, description: str) -> None:
