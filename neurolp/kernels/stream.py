@@ -48,7 +48,7 @@ _TINY = 1e-300
 
 
 @vector_kernel
-def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
+def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> float:
     """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
     k = readout.gain[which]
     p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
@@ -59,7 +59,7 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
         if rates.drift > 0.0:
             for i in range(n):
                 p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
-        fused_pass(p, readout.pending[which], readout.left[which], z, k)
+        fused_pass(p, readout.pending[which], readout.left[which], z, k, turn, True)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
     for i in range(n):
@@ -129,8 +129,9 @@ def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates
 
 @vector_kernel
 def _remember(
-    memory: Memory, told: Array, teach: bool, homeostasis: float, u: Array, power: Array
-) -> None:
+    memory: Memory, told: Array, teach: bool, homeostasis: float, turn: bool,
+    u: Array, power: Array, pairs: Array,
+) -> None:  # fmt: skip
     """Move the input along the delays, learn and read the weights, update the hidden nodes."""
     z, width = memory.features, told.shape[0]
     n = memory.afferent_first.shape[0] - 1
@@ -140,10 +141,8 @@ def _remember(
         copy(told, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
         if teach:
-            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u)
-            for i in range(n):  # no node is connected to itself
-                u[i] -= memory.weights[i, i] * memory.activity[i]
-                memory.weights[i, i] = 0
+            # No node is connected to itself.
+            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u, turn, False)
         else:
             read_pass(memory.weights, memory.activity, u)
     else:
@@ -153,7 +152,7 @@ def _remember(
                 fill(memory.post, 0.0)
             sparse_pass(
                 memory.first, memory.source, memory.weight,
-                memory.post, memory.trace, memory.activity, u,
+                memory.post, memory.trace, memory.activity, pairs, u,
             )  # fmt: skip
     for i in range(n):
         total = memory.bias[i]
@@ -188,6 +187,7 @@ def stream_block(
     logs = np.zeros((n_orders + 1, n_outputs))
     u = np.zeros(memory.activity.shape[0], memory.activity.dtype)
     power = np.zeros(memory.activity.shape[0])
+    pairs = np.zeros(2 * memory.activity.shape[0], memory.activity.dtype)
     any_symbols, any_values = False, False
     for s in range(n_sensors):
         any_symbols |= senses.kind[s] == SYMBOLS
@@ -195,9 +195,10 @@ def stream_block(
     teach = learn and rates.recurrent > 0.0
     homeostasis = rates.homeostasis if learn else 0.0
     for t in range(n_steps):
+        turn = t % 2 == 1
         # What does the memory predict, and how sure is it?
-        q_symbols = _gain(readout, SYMBOLS, rates, z) if any_symbols else 0.0
-        q_values = _gain(readout, VALUES, rates, z) if any_values else 0.0
+        q_symbols = _gain(readout, SYMBOLS, rates, z, turn) if any_symbols else 0.0
+        q_values = _gain(readout, VALUES, rates, z, turn) if any_values else 0.0
         for k in range(n_outputs):
             o[k] = dot(readout.weights[k], z)
         if activity.shape[0] > 0:
@@ -242,5 +243,5 @@ def stream_block(
                 _learn_readout(senses, readout, SYMBOLS, rates, z, q_symbols, error)
             if any_values:
                 _learn_readout(senses, readout, VALUES, rates, z, q_values, error)
-        _remember(memory, heard, teach, homeostasis, u, power)
+        _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
     return n_steps
