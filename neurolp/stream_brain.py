@@ -83,7 +83,7 @@ class StreamBrain:
         Cells for the last 0 .. ``orders`` symbols of each categorical sensor, ``cells`` for each
         order; the least used make room. 0 cells is none.
     mixing_rate : float
-        Step of the weights by which cells and readout are mixed.
+        First step of the weights that mix cells and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
     calibration : int
         Steps that fix location and scale of continuous sensors that have none. Until then the
         prediction is broad and nothing else is learned.
@@ -128,7 +128,7 @@ class StreamBrain:
         time_constants: tuple[float, float] = (1.0, 1.0),
         orders: int = 6,
         cells: int = 16384,
-        mixing_rate: float = 0.02,
+        mixing_rate: float = 0.1,
         calibration: int = 100,
         dtype: str = "float64",
         random_state: Any = None,

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from neurolp import CategoricalSensor
 
-CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP = 0.15, 1.0, 12, 200.0, 3.0
+CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP = 0.15, 2.0, 12, 200.0, 3.0
 PRIOR = {"symbols": 0.015, "values": 3.0}
 
 
@@ -53,6 +53,7 @@ class NaiveStreamBrain:
             for s in self.sensors
         ]
         self.mixing, self.history = state.cells.mixing.copy(), [[] for _ in self.sensors]
+        self.slopes = np.ones_like(self.mixing)
 
     def features(self):
         """z = (1, past, padding, h)."""
@@ -115,7 +116,9 @@ class NaiveStreamBrain:
             self.A_next[at] += step * np.outer(error, k)
             if self.design.cells:
                 gradient = logs @ (came - p)
-                self.mixing[s, np.arange(len(bucket)), bucket] += self.design.mixing_rate * gradient
+                used = s, np.arange(len(bucket)), bucket
+                self.slopes[used] += gradient**2
+                self.mixing[used] += self.design.mixing_rate * gradient / np.sqrt(self.slopes[used])
                 for r in range(len(cells)):
                     cells[r] += came
         self.history[s] = [int(x[0]), *self.history[s]][: self.design.orders]

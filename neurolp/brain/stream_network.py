@@ -280,6 +280,7 @@ def _cells(design: StreamDesign) -> Cells:
             np.zeros((n, 0), np.int64),
             np.zeros(n, np.int64),
             np.zeros((n, 0, 0)),
+            np.zeros((n, 0, 0)),
         )
     slots = SLOTS_TRIED * -(-design.cells // SLOTS_TRIED)
     mixing = np.zeros((n, orders + 2, MIXING_BUCKETS))
@@ -291,6 +292,7 @@ def _cells(design: StreamDesign) -> Cells:
         history=np.zeros((n, orders), np.int64),
         known=np.zeros(n, np.int64),
         mixing=mixing,
+        slopes=np.ones_like(mixing),
     )
 
 

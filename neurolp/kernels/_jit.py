@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -18,7 +20,7 @@ def kernel(function: F) -> F:
     """
     # ``fastmath=False`` is said because a kernel would else inherit the flags of its first caller.
     compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
-    return cast(F, compiled)
+    return cast(F, _stamped(compiled))
 
 
 def vector_kernel(function: F) -> F:
@@ -29,4 +31,26 @@ def vector_kernel(function: F) -> F:
     """
     flags = {"reassoc", "contract", "nsz"}
     compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
-    return cast(F, compiled)
+    return cast(F, _stamped(compiled))
+
+
+def _stamped(compiled: Any) -> Any:
+    """Let what is cached be good only as long as no kernel changes.
+
+    Numba looks at the file of a kernel alone, and would go on with the old code of those that it
+    calls in other files.
+    """
+    if hasattr(compiled, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
+        file = compiled._cache._cache_file
+        file._source_stamp = (file._source_stamp, _SOURCES)
+    return compiled
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _sources()

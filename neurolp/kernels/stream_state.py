@@ -74,6 +74,7 @@ class Cells(NamedTuple):
     history: Array  # (S, R) last symbols, latest first
     known: Array  # (S,) how many of them there are
     mixing: Array  # (S, R + 2, buckets); the last is the readout's
+    slopes: Array  # (S, R + 2, buckets) sums of squared slopes in these weights
 
 
 class Rates(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, log1p
+from math import log, log1p, sqrt
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from neurolp.kernels.stream_state import Array, Cells, Rates, Senses
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
 SYMBOL_CURVATURE = 0.15
-BACK_OFF = 1.0  # how many counts of a longer context outweigh the next shorter one
+BACK_OFF = 2.0  # how many counts of a longer context outweigh the next shorter one
 SLOTS_TRIED = 4
 MIXING_BUCKETS = 12
 
@@ -114,7 +114,8 @@ def learn_cells(
         error = logs[r, x]
         for y in range(n_symbols):
             error -= p[y] * logs[r, y]
-        cells.mixing[s, r, bucket[r]] += rate * error
+        cells.slopes[s, r, bucket[r]] += error * error
+        cells.mixing[s, r, bucket[r]] += rate * error / sqrt(cells.slopes[s, r, bucket[r]])
     for r in range(min(n_orders, cells.known[s] + 1)):
         slot = slots[r]
         if slot < 0:
