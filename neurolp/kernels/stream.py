@@ -59,7 +59,7 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
         if rates.drift > 0.0:
             for i in range(n):
                 p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
-        fused_pass(p, readout.pending[which], readout.left[which], z, k, turn, True)
+        fused_pass(p, readout.pending[which], readout.left[which], z, k, turn)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
     for i in range(n):
@@ -90,7 +90,9 @@ def _learn_readout(
 
 
 @vector_kernel
-def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates) -> None:
+def _teach(
+    memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates, energy: Array
+) -> None:
     """What each hidden node learns by: the errors it could mend, and how far it can move.
 
     post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
@@ -116,15 +118,18 @@ def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates
                 power += dot(back, back)
                 for i in range(n):
                     memory.post[i] += e * back[i]
+    # What runs over edges and what does not are loops of their own: these run in vector registers.
     for i in range(n):
-        energy = 1.0 + recurrent
+        energy[i] = 1.0 + recurrent
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
-            energy += z[memory.afferent_source[e]] ** 2
+            energy[i] += z[memory.afferent_source[e]] ** 2
+    for i in range(n):
         slope = 1.0 - memory.squashed[i] * memory.squashed[i]
-        memory.post[i] *= rates.recurrent * slope / (power * energy)
+        memory.post[i] *= rates.recurrent * slope / (power * energy[i])
+        memory.bias[i] += memory.post[i]
+    for i in range(n):
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             memory.afferent_weight[e] += memory.post[i] * z[memory.afferent_source[e]]
-        memory.bias[i] += memory.post[i]
 
 
 @vector_kernel
@@ -141,8 +146,10 @@ def _remember(
         copy(told, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
         if teach:
-            # No node is connected to itself.
-            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u, turn, False)
+            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u, turn)
+            for i in range(n):  # no node is connected to itself
+                u[i] -= memory.weights[i, i] * memory.activity[i]
+                memory.weights[i, i] = 0
         else:
             read_pass(memory.weights, memory.activity, u)
     else:
@@ -159,6 +166,7 @@ def _remember(
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             total += memory.afferent_weight[e] * z[memory.afferent_source[e]]
         u[i] += total
+    for i in range(n):
         memory.trace[i] += memory.leak[i] * (memory.activity[i] - memory.trace[i])
     squash(u, power, memory.squashed)
     start = z.shape[0] - n
@@ -188,23 +196,24 @@ def stream_block(
     u = np.zeros(memory.activity.shape[0], memory.activity.dtype)
     power = np.zeros(memory.activity.shape[0])
     pairs = np.zeros(2 * memory.activity.shape[0], memory.activity.dtype)
-    any_symbols, any_values = False, False
+    # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
+    q, used = np.zeros(2), np.zeros(2, np.bool_)
     for s in range(n_sensors):
-        any_symbols |= senses.kind[s] == SYMBOLS
-        any_values |= senses.kind[s] == VALUES
+        used[senses.kind[s]] = True
     teach = learn and rates.recurrent > 0.0
     homeostasis = rates.homeostasis if learn else 0.0
     for t in range(n_steps):
         turn = t % 2 == 1
         # What does the memory predict, and how sure is it?
-        q_symbols = _gain(readout, SYMBOLS, rates, z, turn) if any_symbols else 0.0
-        q_values = _gain(readout, VALUES, rates, z, turn) if any_values else 0.0
+        for which in range(2):
+            if used[which]:
+                q[which] = _gain(readout, which, rates, z, turn)
         for k in range(n_outputs):
             o[k] = dot(readout.weights[k], z)
         if activity.shape[0] > 0:
             copy(memory.activity, activity[t])
         if told.prediction.shape[0] > 0:
-            tell_values(senses, readout, rates, q_values, o, told.prediction[t], told.spread[t])
+            tell_values(senses, readout, rates, q[VALUES], o, told.prediction[t], told.spread[t])
         # What came, how surprising was it, what does the readout learn from it?
         good = True
         for s in range(n_sensors):
@@ -221,8 +230,9 @@ def stream_block(
             else:
                 part = rows[t, column : column + senses.size[s]]
                 surprise = meet_values(
-                    part, s, senses, readout, rates, learn, q_values, o[a:b], error[a:b], pit[a:b]
-                )
+                    part, s, senses, readout, rates, learn, q[VALUES],
+                    o[a:b], error[a:b], pit[a:b],
+                )  # fmt: skip
                 missing = np.isnan(part[0])
                 for i in range(b - a):
                     k = a + i
@@ -237,11 +247,9 @@ def stream_block(
             return t
         # What do hidden nodes learn, and the readout? What is remembered?
         if teach:
-            _teach(memory, senses, readout, error, rates)
-        if learn:
-            if any_symbols:
-                _learn_readout(senses, readout, SYMBOLS, rates, z, q_symbols, error)
-            if any_values:
-                _learn_readout(senses, readout, VALUES, rates, z, q_values, error)
+            _teach(memory, senses, readout, error, rates, power)
+        for which in range(2):
+            if learn and used[which]:
+                _learn_readout(senses, readout, which, rates, z, q[which], error)
         _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
     return n_steps

@@ -15,14 +15,13 @@ _SHIFT = 6755399441055744.0
 
 @vector_kernel
 def fused_pass(
-    weights: Array, post: Array, trace: Array, activity: Array, out: Array, turn: bool, loops: bool
+    weights: Array, post: Array, trace: Array, activity: Array, out: Array, turn: bool
 ) -> None:
     """W <- W + post trace', and out = W h, four rows together.
 
     Sides are multiples of four. Four rows share what is read of trace and activity: one pass costs
     what reading and writing W costs. A pass that turns round begins with the last rows, which are
-    in the cache still if the pass before ended with them; rows do not depend on that. Without
-    ``loops`` the diagonal stays 0.
+    in the cache still if the pass before ended with them; rows do not depend on that.
     """
     n = activity.shape[0]
     for k in range(0, n, 4):
@@ -39,10 +38,6 @@ def fused_pass(
             sc += wc * h
             sd += wd * h
         out[i], out[i + 1], out[i + 2], out[i + 3] = sa, sb, sc, sd
-        if not loops:
-            for r in range(i, i + 4):
-                out[r] -= weights[r, r] * activity[r]
-                weights[r, r] = 0
 
 
 @vector_kernel
