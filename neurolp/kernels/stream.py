@@ -48,7 +48,7 @@ _TINY = 1e-300
 
 
 @vector_kernel
-def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
+def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> float:
     """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
     k = readout.gain[which]
     p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
@@ -59,7 +59,7 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array) -> float:
         if rates.drift > 0.0:
             for i in range(n):
                 p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
-        fused_pass(p, readout.pending[which], readout.left[which], z, k)
+        fused_pass(p, readout.pending[which], readout.left[which], z, k, turn)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
     for i in range(n):
@@ -90,7 +90,9 @@ def _learn_readout(
 
 
 @vector_kernel
-def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates) -> None:
+def _teach(
+    memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates, energy: Array
+) -> None:
     """What each hidden node learns by: the errors it could mend, and how far it can move.
 
     post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
@@ -116,21 +118,25 @@ def _teach(memory: Memory, senses: Senses, readout: Readout, error: Array, rates
                 power += dot(back, back)
                 for i in range(n):
                     memory.post[i] += e * back[i]
+    # What runs over edges and what does not are loops of their own: these run in vector registers.
     for i in range(n):
-        energy = 1.0 + recurrent
+        energy[i] = 1.0 + recurrent
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
-            energy += z[memory.afferent_source[e]] ** 2
+            energy[i] += z[memory.afferent_source[e]] ** 2
+    for i in range(n):
         slope = 1.0 - memory.squashed[i] * memory.squashed[i]
-        memory.post[i] *= rates.recurrent * slope / (power * energy)
+        memory.post[i] *= rates.recurrent * slope / (power * energy[i])
+        memory.bias[i] += memory.post[i]
+    for i in range(n):
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             memory.afferent_weight[e] += memory.post[i] * z[memory.afferent_source[e]]
-        memory.bias[i] += memory.post[i]
 
 
 @vector_kernel
 def _remember(
-    memory: Memory, told: Array, teach: bool, homeostasis: float, u: Array, power: Array
-) -> None:
+    memory: Memory, told: Array, teach: bool, homeostasis: float, turn: bool,
+    u: Array, power: Array, pairs: Array,
+) -> None:  # fmt: skip
     """Move the input along the delays, learn and read the weights, update the hidden nodes."""
     z, width = memory.features, told.shape[0]
     n = memory.afferent_first.shape[0] - 1
@@ -140,7 +146,7 @@ def _remember(
         copy(told, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
         if teach:
-            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u)
+            fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u, turn)
             for i in range(n):  # no node is connected to itself
                 u[i] -= memory.weights[i, i] * memory.activity[i]
                 memory.weights[i, i] = 0
@@ -153,13 +159,14 @@ def _remember(
                 fill(memory.post, 0.0)
             sparse_pass(
                 memory.first, memory.source, memory.weight,
-                memory.post, memory.trace, memory.activity, u,
+                memory.post, memory.trace, memory.activity, pairs, u,
             )  # fmt: skip
     for i in range(n):
         total = memory.bias[i]
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             total += memory.afferent_weight[e] * z[memory.afferent_source[e]]
         u[i] += total
+    for i in range(n):
         memory.trace[i] += memory.leak[i] * (memory.activity[i] - memory.trace[i])
     squash(u, power, memory.squashed)
     start = z.shape[0] - n
@@ -188,22 +195,25 @@ def stream_block(
     logs = np.zeros((n_orders + 1, n_outputs))
     u = np.zeros(memory.activity.shape[0], memory.activity.dtype)
     power = np.zeros(memory.activity.shape[0])
-    any_symbols, any_values = False, False
+    pairs = np.zeros(2 * memory.activity.shape[0], memory.activity.dtype)
+    # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
+    q, used = np.zeros(2), np.zeros(2, np.bool_)
     for s in range(n_sensors):
-        any_symbols |= senses.kind[s] == SYMBOLS
-        any_values |= senses.kind[s] == VALUES
+        used[senses.kind[s]] = True
     teach = learn and rates.recurrent > 0.0
     homeostasis = rates.homeostasis if learn else 0.0
     for t in range(n_steps):
+        turn = t % 2 == 1
         # What does the memory predict, and how sure is it?
-        q_symbols = _gain(readout, SYMBOLS, rates, z) if any_symbols else 0.0
-        q_values = _gain(readout, VALUES, rates, z) if any_values else 0.0
+        for which in range(2):
+            if used[which]:
+                q[which] = _gain(readout, which, rates, z, turn)
         for k in range(n_outputs):
             o[k] = dot(readout.weights[k], z)
         if activity.shape[0] > 0:
             copy(memory.activity, activity[t])
         if told.prediction.shape[0] > 0:
-            tell_values(senses, readout, rates, q_values, o, told.prediction[t], told.spread[t])
+            tell_values(senses, readout, rates, q[VALUES], o, told.prediction[t], told.spread[t])
         # What came, how surprising was it, what does the readout learn from it?
         good = True
         for s in range(n_sensors):
@@ -220,8 +230,9 @@ def stream_block(
             else:
                 part = rows[t, column : column + senses.size[s]]
                 surprise = meet_values(
-                    part, s, senses, readout, rates, learn, q_values, o[a:b], error[a:b], pit[a:b]
-                )
+                    part, s, senses, readout, rates, learn, q[VALUES],
+                    o[a:b], error[a:b], pit[a:b],
+                )  # fmt: skip
                 missing = np.isnan(part[0])
                 for i in range(b - a):
                     k = a + i
@@ -236,11 +247,9 @@ def stream_block(
             return t
         # What do hidden nodes learn, and the readout? What is remembered?
         if teach:
-            _teach(memory, senses, readout, error, rates)
-        if learn:
-            if any_symbols:
-                _learn_readout(senses, readout, SYMBOLS, rates, z, q_symbols, error)
-            if any_values:
-                _learn_readout(senses, readout, VALUES, rates, z, q_values, error)
-        _remember(memory, heard, teach, homeostasis, u, power)
+            _teach(memory, senses, readout, error, rates, power)
+        for which in range(2):
+            if learn and used[which]:
+                _learn_readout(senses, readout, which, rates, z, q[which], error)
+        _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
     return n_steps

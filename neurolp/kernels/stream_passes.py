@@ -14,14 +14,18 @@ _SHIFT = 6755399441055744.0
 
 
 @vector_kernel
-def fused_pass(weights: Array, post: Array, trace: Array, activity: Array, out: Array) -> None:
+def fused_pass(
+    weights: Array, post: Array, trace: Array, activity: Array, out: Array, turn: bool
+) -> None:
     """W <- W + post trace', and out = W h, four rows together.
 
     Sides are multiples of four. Four rows share what is read of trace and activity: one pass costs
-    what reading and writing W costs.
+    what reading and writing W costs. A pass that turns round begins with the last rows, which are
+    in the cache still if the pass before ended with them; rows do not depend on that.
     """
     n = activity.shape[0]
-    for i in range(0, n, 4):
+    for k in range(0, n, 4):
+        i = n - 4 - k if turn else k
         a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
         pa, pb, pc, pd = post[i], post[i + 1], post[i + 2], post[i + 3]
         sa = sb = sc = sd = activity.dtype.type(0)
@@ -52,20 +56,44 @@ def read_pass(weights: Array, activity: Array, out: Array) -> None:
         out[i], out[i + 1], out[i + 2], out[i + 3] = sa, sb, sc, sd
 
 
-@vector_kernel
+@kernel
 def sparse_pass(
-    first: Array, source: Array, weight: Array, post: Array, trace: Array, act: Array, out: Array
-) -> None:
-    """W <- W + post trace' on the edges there are (CSR), and out += W h."""
+    first: Array, source: Array, weight: Array, post: Array, trace: Array, act: Array,
+    pairs: Array, out: Array,
+) -> None:  # fmt: skip
+    """W <- W + post trace' on the edges there are (CSR), and out += W h.
+
+    Not a vector kernel: gathers into vector registers are slower than reading number by number.
+    Trace and activity of a source lie side by side in ``pairs``, scratch (2 n,), so that an edge
+    touches one line of the cache for both. Unsigned indices are not asked whether they count from
+    the end.
+    """
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    for k in range(act.shape[0]):
+        pairs[2 * k] = trace[k]
+        pairs[2 * k + 1] = act[k]
     for i in range(first.shape[0] - 1):
         p = post[i]
-        total = act.dtype.type(0)
-        for e in range(first[i], first[i + 1]):
-            j = source[e]
-            w = weight[e] + p * trace[j]
-            weight[e] = w
-            total += w * act[j]
-        out[i] += total
+        s = r = act.dtype.type(0)
+        e, end = np.uint64(first[i]), np.uint64(first[i + 1])
+        while e + four <= end:
+            ja, jb = np.uint64(source[e]) << one, np.uint64(source[e + one]) << one
+            jc, jd = np.uint64(source[e + two]) << one, np.uint64(source[e + three]) << one
+            wa, wb = weight[e] + p * pairs[ja], weight[e + one] + p * pairs[jb]
+            wc, wd = weight[e + two] + p * pairs[jc], weight[e + three] + p * pairs[jd]
+            s += wa * pairs[ja + one]
+            r += wb * pairs[jb + one]
+            s += wc * pairs[jc + one]
+            r += wd * pairs[jd + one]
+            weight[e], weight[e + one], weight[e + two], weight[e + three] = wa, wb, wc, wd
+            e += four
+        while e < end:
+            ja = np.uint64(source[e]) << one
+            wa = weight[e] + p * pairs[ja]
+            s += wa * pairs[ja + one]
+            weight[e] = wa
+            e += one
+        out[i] += s + r
 
 
 @kernel

@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 SYMBOLS, VALUES = 0, 1
 PLAIN, DIAGONAL, NATURAL = 0, 1, 2
 
+_PAGE, _LARGE = 1 << 21, 1 << 18  # bytes
+
 
 class Senses(NamedTuple):
     """Sensors: (S,) integers, and the units of outputs (K,)."""
@@ -98,8 +100,15 @@ class Outcome(NamedTuple):
 
 
 def empty(*shape: int, dtype: Any = np.float64) -> Array:
-    """Zeros that begin at a multiple of 64 bytes, as vector registers like it."""
+    """Zeros that begin at a multiple of 64 bytes, as vector registers like it.
+
+    Arrays as large as a cache begin with a large page of memory, which NumPy asks the system for
+    from 4 MiB on. In small pages they would be strewn, and by chance compete for the same places
+    of the cache: a brain of 256 nodes then took half as long again, in one process of three.
+    """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw: Array = np.zeros(n_bytes + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    large = n_bytes >= _LARGE
+    align = _PAGE if large else 64
+    raw: Array = np.zeros(max(n_bytes + align, 2 * _PAGE if large else 0), np.uint8)
+    start = -raw.ctypes.data % align
     return np.asarray(raw[start : start + n_bytes].view(dtype).reshape(shape))
