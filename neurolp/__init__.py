@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TriangularDensity,
         load_brain,
     )
+    from neurolp.reproduction import Reproduction, reproduce
     from neurolp.stream_brain import StreamBrain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
@@ -55,6 +56,7 @@ __all__ = [
     "OnlineBrain",
     "OutputError",
     "Recorder",
+    "Reproduction",
     "StreamBrain",
     "TextbookDefects",
     "Trajectory",
@@ -62,6 +64,7 @@ __all__ = [
     "audit",
     "load_brain",
     "open_trajectory",
+    "reproduce",
     "textbook_defects",
 ]
 
@@ -78,6 +81,7 @@ _HOMES = {
     "MonotoneDensity": "estimators",
     "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
+    "Reproduction": "reproduction",
     "StreamBrain": "stream_brain",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
@@ -85,6 +89,7 @@ _HOMES = {
     "audit": "auditing",
     "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",
+    "reproduce": "reproduction",
     "textbook_defects": "defects",
 }
 

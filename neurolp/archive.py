@@ -60,6 +60,7 @@ def save(
     title: str = "",
     columns: tuple[str, ...] | None = None,
     configuration: dict[str, Any] | None = None,
+    digests: dict[str, str] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
     """Write a fitted brain, its record and its provenance to ``path``."""
@@ -69,7 +70,7 @@ def save(
     out.attributes[""] = {"title": title, "status": status}
     settings = {"brain": brain.parameters} if configuration is None else configuration
     out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
-    out.attributes["provenance"] = provenance(brain.seed)
+    out.attributes["provenance"] = provenance(brain.seed, digests)
     if isinstance(network, Network):
         about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
     else:

@@ -1,4 +1,4 @@
-"""The command line: run, validate, info, plot."""
+"""The command line: run, reproduce, validate, info, plot."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Exit codes as in sysexits.h, and 130 as shells report Ctrl-C.
 EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_CONFIGURATION = 2, 65, 70, 73, 78
 EXIT_INTERRUPTED = 130
+EXIT_DIFFERENT = 1
 
 app = typer.Typer(
     add_completion=False,
@@ -74,6 +75,28 @@ def validate(config: ConfigArgument, settings: SetOption = None) -> None:
 
         read_configuration(config, settings or [])
         print(f"{config}: valid")
+
+
+@app.command()
+def reproduce(
+    file: FileArgument,
+    settings: SetOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Run what a file holds again and compare, bit by bit."""
+    with _one_line_errors("nothing was compared"):
+        from neurolp import terminal
+        from neurolp.reproduction import embedded_configuration, reproduce
+        from neurolp.trajectory.reader import open_trajectory
+
+        with open_trajectory(file) as trajectory:
+            configuration = embedded_configuration(trajectory, settings or [])
+        with terminal.progress(configuration, quiet) as observe:
+            found = reproduce(file, settings or [], observe=observe)
+        if not quiet:
+            terminal.print_reproduction(found)
+        if not found.identical:
+            raise typer.Exit(EXIT_DIFFERENT)
 
 
 @app.command()
@@ -200,7 +223,7 @@ def _say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(after_interrupt: str = "nothing was written") -> Iterator[None]:
     """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
     codes: list[tuple[type[Exception], int]] = [
         (errors.ConfigurationError, EXIT_CONFIGURATION),
@@ -217,7 +240,7 @@ def _one_line_errors() -> Iterator[None]:
         code = next(code for kind, code in codes if isinstance(error, kind))
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        _say("neurolp: interrupted, nothing was written")
+        _say(f"neurolp: interrupted, {after_interrupt}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

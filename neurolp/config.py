@@ -42,6 +42,16 @@ def read_configuration(
         raise ConfigurationError(f"{source}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    return configuration_of(raw, str(source), settings, source.parent)
+
+
+def configuration_of(
+    raw: dict[str, Any], source: str, settings: Sequence[str] = (), folder: Path = Path()
+) -> AnyConfiguration:
+    """Validate the keys of a configuration that came from ``source``.
+
+    Paths are relative to ``folder``; errors as of :func:`read_configuration`.
+    """
     for setting in settings:
         _apply(raw, setting)
     kind = _kind(raw, source)
@@ -49,10 +59,10 @@ def read_configuration(
         configuration = kind.model_validate(raw)
     except ValidationError as error:
         raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
-    return _absolute(configuration, source.parent)
+    return _absolute(configuration, folder)
 
 
-def _kind(raw: dict[str, Any], source: Path) -> type[AnyConfiguration]:
+def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
     if "stream" in raw:
         for key in ("data", "experiment"):
             if key in raw:

@@ -1,20 +1,30 @@
-"""Where a result comes from: what a file says of the program that wrote it."""
+"""Where a result comes from: what a file says of the program and the data that made it."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 import platform
 import sys
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+PACKAGES = ("neurolp", "numpy", "scipy", "numba", "h5py", "scikit-learn")
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Software versions, platform, time and command: what a result needs to be believed."""
-    packages = ("neurolp", "numpy", "scipy", "numba", "h5py", "scikit-learn")
-    versions = {f"version_{name}": _version(name) for name in packages}
-    return {
+_BLOCK = 2**20
+
+
+def provenance(seed: int, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Software versions, platform, time and command: what a result needs to be believed.
+
+    ``digests`` are those of the data files, see :func:`data_digests`.
+    """
+    versions = {f"version_{name}": _version(name) for name in PACKAGES}
+    about = {
         "seed": seed,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -23,6 +33,48 @@ def provenance(seed: int) -> dict[str, Any]:
         "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         **versions,
     }
+    return about | ({"data_sha256": json.dumps(digests)} if digests else {})
+
+
+def data_digests(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of every data file that a configuration names, by key, e.g. ``"data.file"``.
+
+    ``configuration`` holds plain values, as in the file. What cannot be read is left out: whoever
+    needs it will say so. The digest of a folder is that of the names and digests of its pictures.
+    """
+    digests = {}
+    for key, path in data_files(configuration):
+        try:
+            digests[key] = _digest(Path(path))
+        except OSError:
+            continue
+    return digests
+
+
+def data_files(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and path of every data file that a configuration names."""
+    for key, value in configuration.items():
+        if isinstance(value, Mapping):
+            for inner, path in data_files(value):
+                yield f"{key}.{inner}", path
+        elif key == "file" and value is not None:
+            yield key, str(value)
+        elif key == "files":
+            yield from ((f"{key}.{k}", str(path)) for k, path in enumerate(value))
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    if path.is_dir():
+        for member in sorted(p for p in path.iterdir() if p.suffix.lower() == ".png"):
+            total.update(f"{member.name}\0{_digest(member)}\n".encode())
+        return total.hexdigest()
+    if not path.is_file():  # devices have no end
+        raise FileNotFoundError(path)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
 
 
 def _version(package: str) -> str:

@@ -6,20 +6,38 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from neurolp.config import AnyConfiguration
     from neurolp.experiments.brain import Result
     from neurolp.experiments.running import ClosingTable, Step
+    from neurolp.reproduction import Reproduction
     from neurolp.simulation import Progress
     from neurolp.stream_simulation import StreamProgress
 
 
 _FILE_WIDTH = 120  # of tables, where no terminal has a say
 _SAY_EVERY = 10.0  # seconds between lines about a stream, where there is no terminal
+
+
+def progress(
+    configuration: AnyConfiguration, quiet: bool
+) -> AbstractContextManager[Callable[[Any], None]]:
+    """What is to be shown of a run of this kind."""
+    from neurolp.schema import Configuration
+    from neurolp.stream_schema import StreamConfiguration
+
+    if isinstance(configuration, Configuration):
+        brain = configuration.brain
+        return brain_progress(brain.max_time, brain.time_unit, quiet)
+    if isinstance(configuration, StreamConfiguration):
+        return stream_progress(quiet)
+    return step_progress(quiet)
 
 
 @contextlib.contextmanager
@@ -167,3 +185,15 @@ def print_result(result: Result, seconds: float) -> None:
     console.print("Test log-likelihood per sample, nats (higher is better)", soft_wrap=True)
     console.print(table)
     console.print(f"{seconds:.1f} s in all; trajectory: {result.path}", soft_wrap=True)
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """What differs, if anything does, and software that is not what it was."""
+    for name, (then, now) in found.versions.items():
+        print(f"{name} {now}, was {then}")
+    for difference in found.differences:
+        print(difference)
+    if found.identical:
+        print(f"{found.path}: identical, bit by bit ({found.n_compared} compared)")
+    else:
+        print(f"{found.path}: {len(found.differences)} of {found.n_compared} compared differ")

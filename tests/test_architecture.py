@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 LAYERS = [
     {"neurolp.__main__"},
     {"neurolp.cli", "neurolp.terminal"},
-    {"neurolp.experiments"},
+    {"neurolp.experiments", "neurolp.reproduction"},
     {
         "neurolp.config",
         "neurolp.schema",

@@ -18,6 +18,7 @@ from neurolp.data import DataSplit, load_data
 from neurolp.estimators import BRAINS, Brain
 from neurolp.experiments.connectivity import build_connectivity
 from neurolp.principle import bits_per_dim
+from neurolp.provenance import data_digests
 from neurolp.schema import Configuration
 from neurolp.simulation import Progress
 from neurolp.trajectory.recorder import Recorder
@@ -61,8 +62,10 @@ def run(
         One line each. Whether ``output`` can be written is asked before the work starts.
     """
     path = check_writable(output, overwrite=overwrite)
-    data = load_data(**configuration.data.model_dump())
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
+    resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
+    digests = data_digests(resolved)
+    data = load_data(**configuration.data.model_dump())
 
     settings = configuration.brain.model_dump(exclude={"model"})
     connectivity = build_connectivity(configuration.connectivity, len(data.columns))
@@ -111,7 +114,6 @@ def run(
         "model_test_log_prob": np.array([r.log_prob for r in rows]),
         "image_shape": data.image_shape,
     }
-    resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
     archive.save(
         stored,
         path,
@@ -119,6 +121,7 @@ def run(
         title=configuration.title or data.title,
         columns=data.columns,
         configuration=resolved,
+        digests=digests,
         result=result,
     )
     return Result(path, brain, data, rows, interrupted)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from neurolp.provenance import provenance
+from neurolp.provenance import data_digests, provenance
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
 from neurolp.trajectory.writer import check_writable, write_trajectory
@@ -64,11 +64,13 @@ def run(
     path = check_writable(output, overwrite=overwrite)
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
     resolved = configuration.model_copy(update={"seed": seed})
+    plain = resolved.model_dump(mode="json")
+    digests = data_digests(plain)
     began = time.monotonic()
     out: Contents = _module(configuration.experiment).run(resolved, observe)
     out.attributes[""] = {"title": configuration.title, "status": "complete"}
-    out.attributes["configuration"] = {"json": json.dumps(resolved.model_dump(mode="json"))}
-    out.attributes["provenance"] = provenance(seed)
+    out.attributes["configuration"] = {"json": json.dumps(plain)}
+    out.attributes["provenance"] = provenance(seed, digests)
     out.attributes["experiment"] = {
         "name": configuration.experiment,
         "seconds": time.monotonic() - began,

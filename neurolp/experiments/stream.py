@@ -16,7 +16,7 @@ import numpy.typing as npt
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.experiments.connectivity import build_connectivity
 from neurolp.experiments.running import ClosingTable
-from neurolp.provenance import provenance
+from neurolp.provenance import data_digests, provenance
 from neurolp.schema import FullSection
 from neurolp.simulation import stop_on_interrupt
 from neurolp.stream_brain import StreamBrain
@@ -71,6 +71,7 @@ def run(
     """
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
     resolved = configuration.model_copy(update={"seed": seed})
+    digests = data_digests(resolved.model_dump(mode="json"))
     file = Appender(output, overwrite=overwrite)
     try:
         stream = open_source(configuration)
@@ -80,7 +81,7 @@ def run(
             outcome = simulate_stream(
                 brain, stream, recorder, learn_until=configuration.learn_until, observe=observe
             )
-            contents = _describe(stream, brain, resolved, seed, outcome)
+            contents = _describe(stream, brain, resolved, seed, digests, outcome)
             if configuration.record.brain:
                 brain.pack(contents)
             n_dreamt = _n_dreamt(configuration.record.dream, outcome)
@@ -193,6 +194,7 @@ def _describe(
     brain: Any,
     configuration: StreamConfiguration,
     seed: int,
+    digests: dict[str, str],
     outcome: StreamOutcome,
 ) -> Contents:
     """Everything in the file that does not grow with the stream, but the dream."""
@@ -202,7 +204,7 @@ def _describe(
         "status": outcome.status,
     }
     out.attributes["configuration"] = {"json": json.dumps(configuration.model_dump(mode="json"))}
-    out.attributes["provenance"] = provenance(seed)
+    out.attributes["provenance"] = provenance(seed, digests)
     out.attributes["experiment"] = {"name": "stream", "seconds": outcome.elapsed}
     out.attributes["result"] = {
         "stream": stream.name,

@@ -49,6 +49,11 @@ class LabelledArray:
         return tuple(self._data.shape)
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values, as stored."""
+        return np.dtype(self._data.dtype)
+
+    @property
     def values(self) -> Array:
         """All values, read from the file."""
         with _damage_named(self.name, OSError):
@@ -152,6 +157,11 @@ class Trajectory(Mapping[str, LabelledArray]):
             plain[key] = value.item() if isinstance(value, np.generic) else value
         return plain
 
+    @property
+    def coordinates(self) -> dict[str, LabelledArray]:
+        """Every dimension with what its places mean, in units."""
+        return {name: scale.labelled(name) for name, scale in self._coords.items()}
+
     def __getitem__(self, name: str) -> LabelledArray:
         if name not in self._names():
             raise KeyError(f"{self.path} has no variable {name!r}; it has {sorted(self._names())}")
@@ -231,6 +241,11 @@ class _Scale:
         if self._values is None:
             self._values = self.part(slice(None))
         return self._values
+
+    def labelled(self, name: str) -> LabelledArray:
+        with _damage_named(self._name):
+            about = self._dataset.attrs["units"], self._dataset.attrs["description"]
+        return LabelledArray(name, self._dataset, (name,), _Coordinates({name: self}), *about)
 
     def part(self, key: Any) -> Array:
         if self._values is not None:
