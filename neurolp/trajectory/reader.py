@@ -49,9 +49,9 @@ class LabelledArray:
         return tuple(self._data.shape)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         """Type of the values, as stored."""
-        return np.dtype(self._data.dtype)
+        return self._data.dtype
 
     @property
     def values(self) -> Array:
