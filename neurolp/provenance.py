@@ -23,7 +23,7 @@ def provenance(seed: int, digests: Mapping[str, str] | None = None) -> dict[str,
 
     ``digests`` are those of the data files, see :func:`data_digests`.
     """
-    versions = {f"version_{name}": _version(name) for name in PACKAGES}
+    versions = {f"version_{name}": version_of(name) for name in PACKAGES}
     about = {
         "seed": seed,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -77,7 +77,8 @@ def _digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Version of an installed package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

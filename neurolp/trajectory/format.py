@@ -17,7 +17,10 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 FORMAT_NAME = "neurolp-trajectory"
-FORMAT_VERSION = 1
+# A new version is needed where an older reader would misunderstand a file, not where something is
+# added. Each needs golden files, see tests/data/make_golden.py.
+FORMAT_VERSION = 1  # as written
+OLDEST_VERSION = 1  # that is read
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import FormatError
-from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION
+from neurolp.provenance import version_of
+from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
+
+if TYPE_CHECKING:
+    import xarray
 
 Array = npt.NDArray[Any]
 
@@ -183,6 +187,28 @@ class Trajectory(Mapping[str, LabelledArray]):
         lines += [f"  {self[name]!r}" for name in self]
         return "\n".join(lines)
 
+    def to_xarray(self, names: Iterable[str] | None = None) -> xarray.Dataset:
+        """All that is in the file, or the chosen variables, as an ``xarray.Dataset`` in memory.
+
+        Variables keep dimensions, coordinates, ``units`` and, as ``long_name``, descriptions;
+        attributes are called ``group.name``. ``state_*``, a brain for streams, is left out unless
+        it is named.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed; it comes with the extra ``analysis``.
+        """
+        try:
+            import xarray  # noqa: F401  (asked for first: the error is to name it alone)
+        except ImportError as error:
+            raise ImportError(
+                "to_xarray() needs xarray: pip install 'neurolp[analysis]', or xarray itself"
+            ) from error
+        from neurolp.trajectory.xarray_backend import to_dataset
+
+        return to_dataset(self, names)
+
     def _names(self) -> list[str]:
         with _damage_named(str(self.path)):
             return [name for name, item in self._file.items() if isinstance(item, h5py.Dataset)]
@@ -289,10 +315,21 @@ def _open(path: Path) -> Any:
     if not isinstance(version, (int, np.integer)):
         file.close()
         raise FormatError(f"{path}: damaged, it has no format version")
-    if version != FORMAT_VERSION:
+    if not OLDEST_VERSION <= version <= FORMAT_VERSION:
+        with _damage_named(str(path)):
+            about = file["provenance"].attrs if "provenance" in file else {}
+            writer = about.get("version_neurolp", "unknown")
         file.close()
-        newer = "too new" if version > FORMAT_VERSION else "too old"
-        raise FormatError(
-            f"{path}: format version {version} is {newer}, this release reads {FORMAT_VERSION}"
-        )
+        raise FormatError(f"{path}: {_unreadable(int(version), str(writer))}")
     return file
+
+
+def _unreadable(version: int, writer: str) -> str:
+    newer = "too new" if version > FORMAT_VERSION else "too old"
+    read = str(OLDEST_VERSION)
+    if FORMAT_VERSION > OLDEST_VERSION:
+        read += f" to {FORMAT_VERSION}"
+    return (
+        f"format version {version} is {newer}, written by neurolp {writer}; "
+        f"this release, {version_of('neurolp')}, reads version {read}"
+    )
