@@ -20,6 +20,10 @@ AnyConfiguration = Configuration | ExperimentConfiguration | StreamConfiguration
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_LARGEST = 2**20  # bytes of a file
+_DEEPEST = 20
+_LONGEST = 200  # characters of a value in a message
+
 
 def read_configuration(
     path: str | os.PathLike[str], settings: Sequence[str] = ()
@@ -37,11 +41,17 @@ def read_configuration(
     """
     source = Path(path)
     try:
+        if source.stat().st_size > _LARGEST:
+            raise ConfigurationError(f"{source}: too large for a configuration, over 1 MB")
         raw = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{source}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, an integer of 5,000 digits
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"{source}: not valid TOML: {_short(str(error))}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{source}: not valid TOML: nested too deeply") from error
     return configuration_of(raw, str(source), settings, source.parent)
 
 
@@ -54,12 +64,28 @@ def configuration_of(
     """
     for setting in settings:
         _apply(raw, setting)
+    _check_plain(raw, source)
     kind = _kind(raw, source)
     try:
         configuration = kind.model_validate(raw)
     except ValidationError as error:
         raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
     return _absolute(configuration, folder)
+
+
+def _check_plain(raw: dict[str, Any], source: str) -> None:
+    """Integers have 64 bits, as TOML has it, and sections a depth that anyone could follow."""
+    waiting: list[tuple[str, Any, int]] = [(key, value, 1) for key, value in raw.items()]
+    while waiting:
+        key, value, depth = waiting.pop()
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigurationError(f"{source}: key '{_short(key)}' must be below 2^63")
+        if depth > _DEEPEST:
+            raise ConfigurationError(f"{source}: key '{_short(key)}': nested too deeply")
+        if isinstance(value, dict):
+            waiting += [(f"{key}.{inner}", member, depth + 1) for inner, member in value.items()]
+        elif isinstance(value, list):
+            waiting += [(key, member, depth + 1) for member in value]
 
 
 def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
@@ -72,7 +98,7 @@ def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
     name = raw.get("experiment", "brain")
     if name not in list(kinds):
         raise ConfigurationError(
-            f"{source}: key 'experiment' must be one of {tuple(kinds)}, but is {name!r}"
+            f"{source}: key 'experiment' must be one of {tuple(kinds)}, but is {_shown(name)}"
         )
     return kinds[name]
 
@@ -80,17 +106,19 @@ def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
 def _apply(raw: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise ConfigurationError(f"--set {setting}: wanted key=value, e.g. brain.max_slices=50")
+        raise ConfigurationError(
+            f"--set {_short(setting)}: wanted key=value, e.g. brain.max_slices=50"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
     *sections, last = key.strip().split(".")
     where = raw
     for section in sections:
         where = where.setdefault(section, {})
         if not isinstance(where, dict):
-            raise ConfigurationError(f"--set {setting}: '{section}' is not a section")
+            raise ConfigurationError(f"--set {_short(setting)}: '{section}' is not a section")
     where[last] = value
 
 
@@ -101,7 +129,7 @@ def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
     # Pydantic puts the version of a section that it tried behind its name ..
     version = where.pop(1) if where and where[0] in kind.versions and len(where) > 1 else None
     # .. and the members of other unions anywhere.
-    key = ".".join(str(part) for part in where if not _is_union_member(str(part)))
+    key = _short(".".join(str(part) for part in where if not _is_union_member(str(part))))
     if not key and kind is Configuration:
         key = "connectivity"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -109,22 +137,38 @@ def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
         section = key.rpartition(".")[0]
         keys = [k for k in _all_keys(kind, version) if k.rpartition(".")[0] == section]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
-        return f"unknown key '{key}', the nearest valid key is '{near[0]}'{more}"
+        hint = f", the nearest valid key is '{near[0]}'" if near else ""
+        return f"unknown key '{key}'{hint}{more}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         tag, versions = kind.versions[key]
         names = tuple(tag_of(section, tag) for section in versions)
         if not isinstance(fault["input"], dict):
-            return f"key '{key}' must be a section, but is {fault['input']!r}{more}"
+            return f"key '{key}' must be a section, but is {_shown(fault['input'])}{more}"
         if tag not in fault["input"]:
             return f"key '{key}.{tag}' is missing, it must be one of {names}{more}"
-        return f"key '{key}.{tag}' must be one of {names}, but is {fault['input'][tag]!r}{more}"
+        came = _shown(fault["input"][tag])
+        return f"key '{key}.{tag}' must be one of {names}, but is {came}{more}"
     if fault["type"] == "missing":
         return f"key '{key}' is missing{more}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _short(fault["msg"].removeprefix("Value error, "))
     message = message[0].lower() + message[1:]
     whole = isinstance(fault["input"], dict | BaseModel)
-    came = "" if whole else f", but is {fault['input']!r}"
+    came = "" if whole else f", but is {_shown(fault['input'])}"
     return f"key '{key}': {message}{came}{more}" if key else f"{message}{more}"
+
+
+def _short(text: str) -> str:
+    """At most so much of what someone wrote, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def _shown(value: Any) -> str:
+    """A value as someone wrote it, if it is short enough for that."""
+    try:
+        return _short(repr(value))
+    except (ValueError, RecursionError):  # an integer of 5,000 digits, lists in lists in lists
+        return f"{type(value).__name__} beyond words"
 
 
 def _is_union_member(part: str) -> bool:
@@ -154,9 +198,16 @@ def _absolute(section: Model, folder: Path) -> Model:
     changed: dict[str, Any] = {}
     for name, value in section:
         if isinstance(value, Path):
-            changed[name] = (folder / value).resolve()
+            changed[name] = _resolved(folder / value)
         elif isinstance(value, BaseModel):
             changed[name] = _absolute(value, folder)
         elif isinstance(value, list) and any(isinstance(v, Path) for v in value):
-            changed[name] = [(folder / v).resolve() for v in value]
+            changed[name] = [_resolved(folder / v) for v in value]
     return section.model_copy(update=changed)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself: whoever opens it will say so
+        return path.absolute()

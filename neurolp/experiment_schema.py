@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from neurolp.data import DATA_NAMES
 from neurolp.problems_1d import PROBLEMS
-from neurolp.schema import Section, Seed, Text, Versions
+from neurolp.schema import FilePath, Section, Seed, Text, Versions
 
 
 class ExperimentConfiguration(Section):
@@ -62,7 +61,7 @@ class GeneralPurposeConfiguration(ExperimentConfiguration):
     experiment: Literal["general_purpose"]
     estimator: Literal["brain", "triangular"] = "brain"
     data: list[Literal[DATA_NAMES]] | None = None  # type: ignore[valid-type]  # as in schema.py
-    files: list[Path] = Field(default_factory=list)
+    files: list[FilePath] = Field(default_factory=list)
     split_seed: Seed = 0
     max_rows: int = Field(default=2000, ge=10)
 
@@ -81,7 +80,7 @@ class UnivariateConfiguration(ExperimentConfiguration):
 class TableSection(Section):
     """``[table]``: a table of one's own; see ``neurolp.experiments.supervised_data``."""
 
-    file: Path
+    file: FilePath
     target: NonNegativeInt | str
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +28,17 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
+def _usable(path: Path) -> Path:
+    """Names that no file can have would be errors of the system in many places."""
+    if "\0" in str(path):
+        raise ValueError("a path cannot contain a NUL")
+    if len(os.fsencode(path)) > 4000 or any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise ValueError("too long for a path")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_usable)]
+
 Groups = Literal["halves", "each", "colours"] | list[list[NonNegativeInt]]
 
 
@@ -39,7 +52,7 @@ class DataSection(Section):
     """``[data]``: what the brain perceives; see :func:`neurolp.data.load_data`."""
 
     name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names live in data.py
-    file: Path | None = None
+    file: FilePath | None = None
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None
     dequantise: bool = True
@@ -227,7 +240,7 @@ class FileSection(Section):
     """``kind = "file"``: NPY (boolean), SciPy sparse NPZ or an HDF5 edge table."""
 
     kind: Literal["file"]
-    file: Path
+    file: FilePath
     dataset: str | None = None
 
 

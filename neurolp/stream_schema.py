@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -17,6 +16,7 @@ from pydantic import (
 from neurolp.schema import VERSIONS as BRAIN_VERSIONS
 from neurolp.schema import (
     DistanceSection,
+    FilePath,
     FileSection,
     FullSection,
     ModularSection,
@@ -42,7 +42,7 @@ class FileStreamSection(StreamSection):
     """``[stream]`` with ``file``: arguments of :func:`neurolp.streams.open_stream`."""
 
     source: Literal["file"]
-    file: Path
+    file: FilePath
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None
     symbols: dict[str, Annotated[int, Field(ge=2)]] | list[NonNegativeInt | str] | None = None

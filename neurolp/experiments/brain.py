@@ -17,6 +17,7 @@ from neurolp.brain.network import Network
 from neurolp.data import DataSplit, load_data
 from neurolp.estimators import BRAINS, Brain
 from neurolp.experiments.connectivity import build_connectivity
+from neurolp.experiments.sizes import check_brain
 from neurolp.principle import bits_per_dim
 from neurolp.provenance import data_digests
 from neurolp.schema import Configuration
@@ -66,6 +67,8 @@ def run(
     resolved = configuration.model_copy(update={"seed": seed}).model_dump(mode="json")
     digests = data_digests(resolved)
     data = load_data(**configuration.data.model_dump())
+    n_rows = len(data.train) + len(data.validation) + len(data.test)
+    check_brain(configuration, n_rows, len(data.columns))
 
     settings = configuration.brain.model_dump(exclude={"model"})
     connectivity = build_connectivity(configuration.connectivity, len(data.columns))

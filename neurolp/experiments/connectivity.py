@@ -10,6 +10,7 @@ from scipy import sparse
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
+from neurolp.experiments.sizes import check_edges
 from neurolp.schema import (
     ConnectivitySection,
     DistanceSection,
@@ -22,6 +23,7 @@ from neurolp.schema import (
 
 def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivity | None:
     """The connectivity that a configuration asks for; None is full, which every model has."""
+    check_edges(section, n_nodes)
     settings = section.model_dump(exclude={"kind"})
     if isinstance(section, FullSection):
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from neurolp.experiments.sizes import check_experiment
 from neurolp.provenance import data_digests, provenance
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
@@ -64,6 +65,7 @@ def run(
     path = check_writable(output, overwrite=overwrite)
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
     resolved = configuration.model_copy(update={"seed": seed})
+    check_experiment(configuration)
     plain = resolved.model_dump(mode="json")
     digests = data_digests(plain)
     began = time.monotonic()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.experiments.connectivity import build_connectivity
 from neurolp.experiments.running import ClosingTable
+from neurolp.experiments.sizes import check_recording, check_source
 from neurolp.provenance import data_digests, provenance
 from neurolp.schema import FullSection
 from neurolp.simulation import stop_on_interrupt
@@ -76,7 +77,12 @@ def run(
     try:
         stream = open_source(configuration)
         brain = build_brain(configuration, stream, seed)
-        recorder = StreamRecorder(file, stream, record_plan(configuration.record, stream))
+        plan = record_plan(configuration.record, stream)
+        n_outputs = sum(sensor.n_outputs for sensor in stream.sensors)
+        folder = file.path.absolute().parent
+        n_steps = stream.n_steps or 0
+        check_recording(configuration, n_steps, stream.n_columns, n_outputs, folder)
+        recorder = StreamRecorder(file, stream, plan)
         with stop_on_interrupt():  # pressed a second time, it must not break the end off
             outcome = simulate_stream(
                 brain, stream, recorder, learn_until=configuration.learn_until, observe=observe
@@ -135,6 +141,7 @@ def open_source(configuration: StreamConfiguration) -> Stream:
     A fault in the last row is found before the first is learned.
     """
     section = configuration.stream
+    check_source(section)
     settings = section.model_dump(exclude={"source", "file", "n_steps"})
     if not isinstance(section, FileStreamSection):
         return generator(section.source, section.n_steps, **settings)
