@@ -99,7 +99,11 @@ def compare(names: list[str]) -> Table:
         peers: dict[str, Any] = {"counts": lambda rows=rows, k=symbols: counts(rows, k)}
         if not symbols:
             perceptron = MLPRegressor(
-                (64, 64), early_stopping=True, max_iter=300, n_iter_no_change=20, random_state=0
+                hidden_layer_sizes=(64, 64),
+                early_stopping=True,
+                max_iter=300,
+                n_iter_no_change=20,
+                random_state=0,
             )
             peers = {
                 "least squares": lambda rows=rows: forecast(rows, LinearRegression()),
