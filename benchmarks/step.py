@@ -306,12 +306,12 @@ def line(size: str, dtype: str, rounds: int, peers: bool) -> None:
         "run": (run, n_steps),
         "NumPy": (plain, few),
     }
+    columns = [*contenders, *(PEERS if peers else [])]
     for name, (module, make) in PEERS.items():
         if peers and importlib.util.find_spec(module):
             contenders[name] = (make(given, w), few)
     least = measure(contenders, rounds)
-    shown = [f"{least[name]:,.1f}" if name in least else "" for name in ("floor", "kernel", "run",
-             "NumPy", *PEERS)]  # fmt: skip
+    shown = [f"{least[name]:,.1f}" if name in least else "-" for name in columns]
     ratios = [
         least["kernel"] / least["floor"],
         least["NumPy"] / least["kernel"],
@@ -365,7 +365,8 @@ def main() -> None:
     if arguments.long:
         long_run(arguments.long)
         return
-    names = ["network", "precision", "floor", "kernel", "run", "NumPy", *PEERS]
+    names = ["network", "precision", "floor", "kernel", "run", "NumPy"]
+    names += PEERS if arguments.peers else []
     names += ["kernel / floor", "NumPy / kernel", "run / kernel"]
     print("Microseconds a step, one core, learning at every step.\n")
     print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
