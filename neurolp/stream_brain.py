@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, final
 
 import numpy as np
@@ -235,8 +234,7 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        if not isinstance(n_steps, Integral) or n_steps < 0:
-            raise DataError(f"argument `n_steps` must be an integer >= 0, but is {n_steps!r}")
+        check_parameters({"n_steps": n_steps})
         if self._calibrating:
             raise DataError(
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
@@ -383,16 +381,18 @@ class StreamBrain:
 
     def _row(self, x: Any) -> Array:
         if isinstance(x, Mapping):
+            names = [sensor.name for sensor in self.sensors]
+            if wrong := sorted(set(x) - set(names)):
+                raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
             row = np.full((1, self.n_columns), np.nan)
             for s, sensor in enumerate(self.sensors):
-                if sensor.name in x:
-                    row[0, self._columns(s)] = x[sensor.name]
-            unknown = set(x) - {sensor.name for sensor in self.sensors}
-            if unknown:
-                names = [sensor.name for sensor in self.sensors]
-                raise DataError(
-                    f"argument `x` must have keys among {names}, but has {sorted(unknown)}"
-                )
+                values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
+                if len(values) != sensor.n_columns:
+                    raise DataError(
+                        f"argument `x` must hold {sensor.n_columns} numbers for sensor "
+                        f"'{sensor.name}', but holds {len(values)}"
+                    )
+                row[0, self._columns(s)] = values
             return row
         try:
             return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
