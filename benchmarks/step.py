@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.brain.stream_run import Notes
 from neurolp.kernels.stream import stream_block
+from neurolp.kernels.stream_state import scratch_for
 
 Array = np.ndarray[Any, Any]
 Contender = Callable[[], None]  # does all steps
@@ -62,10 +63,12 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     notes = Notes.blank(brain.sensors, n_steps, False, s.memory.activity, False)
 
+    scratch = scratch_for(s.memory, s.readout, s.cells)
+
     def kernel() -> None:
         stream_block(
             rows, True, s.senses, s.memory, s.readout, s.cells, brain._design.rates,
-            notes.outcome, notes.activity,
+            notes.outcome, notes.activity, scratch,
         )  # fmt: skip
 
     def run() -> None:

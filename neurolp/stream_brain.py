@@ -26,6 +26,7 @@ from neurolp.brain.stream_run import Notes, StreamRun
 from neurolp.brain.stream_weights import feature_names, output_names, weights_of
 from neurolp.errors import DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
+from neurolp.kernels.stream_state import scratch_for
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.provenance import provenance
 from neurolp.stream_packing import pack_stream, unpack_stream
@@ -317,14 +318,13 @@ class StreamBrain:
         s = self._state
         return stream_block(
             rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._design.rates,
-            notes.outcome, notes.activity,
+            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.cells),
         )  # fmt: skip
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
-        kept = self._state
-        memory, cells = kept.memory, kept.cells
+        kept, memory, cells = self._state, self._state.memory, self._state.cells
         moving = ("features", "activity", "trace", "squashed", "post")
         copies = {name: getattr(memory, name).copy() for name in moving}
         self._state = StreamState(
