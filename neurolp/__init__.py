@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         NetworkError,
         NeurolpError,
         OutputError,
+        RecordingError,
     )
     from neurolp.estimators import (
         BoundedBrain,
@@ -55,6 +56,7 @@ __all__ = [
     "OnlineBrain",
     "OutputError",
     "Recorder",
+    "RecordingError",
     "StreamBrain",
     "TextbookDefects",
     "Trajectory",
