@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         NetworkError,
         NeurolpError,
         OutputError,
+        RecordingError,
     )
     from neurolp.estimators import (
         BoundedBrain,
@@ -56,6 +57,7 @@ __all__ = [
     "OnlineBrain",
     "OutputError",
     "Recorder",
+    "RecordingError",
     "Reproduction",
     "StreamBrain",
     "TextbookDefects",

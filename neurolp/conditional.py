@@ -69,14 +69,14 @@ class Proposal:
         mean, scale = np.median(dreams, axis=0), dreams.std(axis=0)
         potential = ((dreams - mean) / scale).T
         train, held_out = potential[:, _HELD_OUT:], potential[:, :_HELD_OUT]
-        best, score, k = None, -np.inf, 1
+        best = fit_mixture(train, 1, _PRIOR_ROWS, seed, max_iterations=_ITERATIONS)
+        score, k = float(best.log_prob(held_out).mean()), 2
         while k <= _MAX_COMPONENTS:
             mixture = fit_mixture(train, k, _PRIOR_ROWS, seed, max_iterations=_ITERATIONS)
             new = float(mixture.log_prob(held_out).mean())
-            if best is not None and new <= score:
+            if new <= score:
                 break
             best, score, k = mixture, new, 2 * k
-        assert best is not None
         return cls(best, np.linalg.inv(best.factors @ best.factors.mT), mean, scale)
 
     def log_prob(self, x: Array) -> Array:

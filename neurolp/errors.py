@@ -26,5 +26,9 @@ class OutputError(NeurolpError, OSError):
     """A result that cannot be written: the folder is missing, the disk is full, the file exists."""
 
 
+class RecordingError(NeurolpError, OSError):
+    """A disk that fails, or is full, while a run is recorded; what was saved before stays valid."""
+
+
 class NetworkError(NeurolpError, ValueError):
     """Parameters that do not describe a valid network."""

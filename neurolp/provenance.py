@@ -33,7 +33,7 @@ def provenance(seed: int, digests: Mapping[str, str] | None = None) -> dict[str,
         "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         **versions,
     }
-    return about | ({"data_sha256": json.dumps(digests)} if digests else {})
+    return about | ({"files_sha256": json.dumps(digests)} if digests else {})
 
 
 def data_digests(configuration: Mapping[str, Any]) -> dict[str, str]:

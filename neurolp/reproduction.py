@@ -127,7 +127,7 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> An
 
 def _check_data(file: Trajectory, configuration: AnyConfiguration) -> None:
     plain = configuration.model_dump(mode="json")
-    then, now = json.loads(file.provenance.get("data_sha256", "{}")), data_digests(plain)
+    then, now = json.loads(file.provenance.get("files_sha256", "{}")), data_digests(plain)
     for key, path in data_files(plain):
         if key not in now:
             raise DataError(f"{path}: no such file, but {file.path} was made of it ('{key}')")

@@ -18,8 +18,8 @@ from scipy import sparse
 from neurolp.stream_schedule import RecordPlan, places
 from neurolp.stream_windows import N_PIT_BINS, Window
 from neurolp.streams.source import Stream
-from neurolp.trajectory.appender import Appender
 from neurolp.trajectory.format import Contents
+from neurolp.trajectory.store import RunStore
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +52,7 @@ class Observable(Protocol):
 class StreamRecorder:
     """Appends to a file what a simulation of a stream does."""
 
-    def __init__(self, file: Appender, stream: Stream, plan: RecordPlan) -> None:
+    def __init__(self, file: RunStore, stream: Stream, plan: RecordPlan) -> None:
         self._file, self._plan = file, plan
         self._places = places(stream.sensors)
         self._has_truth, self._n_columns = stream.has_truth, stream.n_columns

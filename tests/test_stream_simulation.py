@@ -19,7 +19,8 @@ from neurolp.stream_scores import independent_surprise, last_windows, scores
 from neurolp.stream_simulation import Pace, simulate_stream
 from neurolp.stream_windows import Window
 from neurolp.streams import GENERATORS, Stream, generator, settings_of
-from neurolp.trajectory.appender import Appender
+from neurolp.trajectory.format import Contents
+from neurolp.trajectory.store import RunStore
 from tests.stream_stand_in import StandIn
 
 MIXED = (
@@ -56,11 +57,11 @@ def stream_of(rows, sensors, truth=None):
 def simulated(path, stream, plan, brain=None, **settings):
     """Simulate and return what is in the file; the brain and the outcome beside it."""
     brain = brain or StandIn(stream.sensors, random_state=0)
-    file = Appender(path, overwrite=True)
+    file = RunStore.claim(path, overwrite=True)
     recorder = StreamRecorder(file, stream, plan)
+    file.begin(Contents())
     outcome = simulate_stream(brain, stream, recorder, **settings)
     from neurolp.stream_contents import pack_names, pack_sensors
-    from neurolp.trajectory.format import Contents
 
     contents = Contents()
     pack_sensors(contents, stream)

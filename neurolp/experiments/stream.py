@@ -33,9 +33,9 @@ from neurolp.stream_schema import (
 from neurolp.stream_scores import scores
 from neurolp.stream_simulation import StreamOutcome, StreamProgress, simulate_stream
 from neurolp.streams import Stream, generator, open_stream
-from neurolp.trajectory.appender import Appender
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
+from neurolp.trajectory.store import RunStore
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +73,7 @@ def run(
     seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
     resolved = configuration.model_copy(update={"seed": seed})
     digests = data_digests(resolved.model_dump(mode="json"))
-    file = Appender(output, overwrite=overwrite)
+    file = RunStore.claim(output, overwrite=overwrite)
     try:
         stream = open_source(configuration)
         brain = build_brain(configuration, stream, seed)
@@ -83,6 +83,7 @@ def run(
         n_steps = stream.n_steps or 0
         check_recording(configuration, n_steps, stream.n_columns, n_outputs, folder)
         recorder = StreamRecorder(file, stream, plan)
+        file.begin(Contents())
         with stop_on_interrupt():  # pressed a second time, it must not break the end off
             outcome = simulate_stream(
                 brain, stream, recorder, learn_until=configuration.learn_until, observe=observe
@@ -93,7 +94,7 @@ def run(
             n_dreamt = _n_dreamt(configuration.record.dream, outcome)
             recorder.finish(brain, contents, _dream(brain, n_dreamt, seed))
     finally:
-        file.abandon()
+        file.close()
     if outcome.status == "diverged":
         raise NeurolpError(f"{outcome.message}; what happened before is in {file.path}")
     return StreamResult(file.path, outcome)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from neurolp.errors import OutputError
+
+_PIECE = 2**24  # bytes written at once
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -37,27 +38,53 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     return target
 
 
-def open_temporary(target: Path) -> tuple[int, str]:
-    """Descriptor and name of a new file beside ``target``, with the mode ``target`` is to have."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".neurolp-", suffix=".partial")
-    os.fchmod(handle, 0o666 & ~_umask())
-    return handle, name
+def write_whole(target: Path, *pieces: bytes) -> None:
+    """Write a file: whoever looks sees the old one, or none, or the whole new one.
+
+    It survives a power failure once this returns. Raises OSError, and then leaves no litter.
+    """
+    name = f".neurolp-{os.getpid()}-{threading.get_ident()}.partial"
+    temporary = target.with_name(name)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            for piece in pieces:
+                write_all(handle, piece)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        publish(temporary, target)
+    except BaseException:  # Ctrl-C too must leave no litter
+        discard(temporary)
+        raise
 
 
-def publish(temporary: str, target: Path) -> None:
+def write_all(handle: int, data: bytes | memoryview) -> None:
+    """Write all of ``data`` to an open file."""
+    view = memoryview(data).cast("B")
+    while len(view):
+        view = view[os.write(handle, view[:_PIECE]) :]
+
+
+def publish(temporary: Path, target: Path) -> None:
     """Give a synced temporary file its name."""
     os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder survive a power failure."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
-def discard(temporary: str) -> None:
+def discard(path: Path) -> None:
     """Leave no litter."""
     with contextlib.suppress(OSError):
-        os.unlink(temporary)
+        os.unlink(path)
 
 
 @contextlib.contextmanager
@@ -71,9 +98,3 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

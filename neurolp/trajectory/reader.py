@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,13 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import FormatError
-from neurolp.provenance import version_of
-from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
+from neurolp.trajectory import segments
+from neurolp.trajectory.source import FileSource, RunSource, Source, damage_named
 
 if TYPE_CHECKING:
     import xarray
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _FEW = 2**16
-_DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class LabelledArray:
@@ -60,7 +57,7 @@ class LabelledArray:
     @property
     def values(self) -> Array:
         """All values, read from the file."""
-        with _damage_named(self.name, OSError):
+        with damage_named(self.name, OSError):
             values = np.asarray(self._data[()])
         return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
@@ -84,7 +81,7 @@ class LabelledArray:
             k + n if isinstance(k, (int, np.integer)) and k < 0 else k
             for k, n in zip(keys, self.shape, strict=False)
         )
-        with _damage_named(self.name, OSError):
+        with damage_named(self.name, OSError):
             data = np.asarray(self._data[keys])
         dims = tuple(
             d for d, k in zip(self.dims, keys, strict=True) if not isinstance(k, (int, np.integer))
@@ -129,37 +126,29 @@ class Trajectory(Mapping[str, LabelledArray]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._source = _source(self.path)
         try:
-            with _damage_named(str(self.path)):
+            with damage_named(str(self.path)):
                 self._read_attributes()
         except FormatError:
-            self._file.close()
+            self._source.close()
             raise
 
     def _read_attributes(self) -> None:
-        attributes = self._file.attrs
-        self.status: str = attributes.get("status", "")
-        self.title: str = attributes.get("title", "")
+        root = self._source.attributes("")
+        self.status: str = root.get("status", "")
+        self.title: str = root.get("title", "")
         self.configuration: dict[str, Any] = json.loads(
-            self._group("configuration").get("json", "{}")
+            self._source.attributes("configuration").get("json", "{}")
         )
-        self.provenance = self._group("provenance")
-        self.brain = self._group("brain")
-        self.result = self._group("result")
-        self.experiment = self._group("experiment")
-        scales = self._file.get("coordinates", {})
+        self.provenance = self._source.attributes("provenance")
+        self.brain = self._source.attributes("brain")
+        self.result = self._source.attributes("result")
+        self.experiment = self._source.attributes("experiment")
         self._coords = {
-            name: _Scale(f"{self.path}: {name}", scale) for name, scale in scales.items()
+            name: _Scale(f"{self.path}: {name}", scale)
+            for name, scale in self._source.scales().items()
         }
-
-    def _group(self, name: str) -> dict[str, Any]:
-        if name not in self._file:
-            return {}
-        plain = {}
-        for key, value in self._file[name].attrs.items():
-            plain[key] = value.item() if isinstance(value, np.generic) else value
-        return plain
 
     @property
     def coordinates(self) -> dict[str, LabelledArray]:
@@ -169,12 +158,11 @@ class Trajectory(Mapping[str, LabelledArray]):
     def __getitem__(self, name: str) -> LabelledArray:
         if name not in self._names():
             raise KeyError(f"{self.path} has no variable {name!r}; it has {sorted(self._names())}")
-        with _damage_named(f"{self.path}: {name}"):
-            dataset = self._file[name]
-            dims = tuple(d.label for d in dataset.dims)
-            coords = _Coordinates({d: self._coords[d] for d in dims})
-            about = dataset.attrs["units"], dataset.attrs["description"]
-            return LabelledArray(name, dataset, dims, coords, *about)
+        with damage_named(f"{self.path}: {name}"):
+            stored = self._source.variable(name)
+            coords = _Coordinates({d: self._coords[d] for d in stored.dims})
+            about = stored.units, stored.description
+            return LabelledArray(name, stored.data, stored.dims, coords, *about)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -210,12 +198,11 @@ class Trajectory(Mapping[str, LabelledArray]):
         return to_dataset(self, names)
 
     def _names(self) -> list[str]:
-        with _damage_named(str(self.path)):
-            return [name for name, item in self._file.items() if isinstance(item, h5py.Dataset)]
+        return self._source.names()
 
     def close(self) -> None:
         """Close the file; labelled arrays not yet read become unreadable."""
-        self._file.close()
+        self._source.close()
 
     def __enter__(self) -> Trajectory:
         return self
@@ -230,7 +217,10 @@ class Trajectory(Mapping[str, LabelledArray]):
 
 
 def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
-    """Open a trajectory file for reading.
+    """Open a trajectory file for reading, or a run that is to become it.
+
+    While a run goes on, and after it was killed, there is no such file yet. What is read then is
+    everything up to the last time it was saved; ``status`` is ``"running"`` or ``"unfinished"``.
 
     Raises
     ------
@@ -239,19 +229,6 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         version that this release does not read.
     """
     return Trajectory(path)
-
-
-@contextlib.contextmanager
-def _damage_named(what: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn what h5py raises for damaged files (all ``_DAMAGE`` by default) into a named error."""
-    caught = kinds or _DAMAGE
-    try:
-        yield
-    except caught as error:
-        if isinstance(error, FormatError):
-            raise
-        reason = " ".join(str(error).strip("'").split()) or type(error).__name__
-        raise FormatError(f"{what}: damaged, {reason}") from error
 
 
 class _Scale:
@@ -269,14 +246,14 @@ class _Scale:
         return self._values
 
     def labelled(self, name: str) -> LabelledArray:
-        with _damage_named(self._name):
+        with damage_named(self._name):
             about = self._dataset.attrs["units"], self._dataset.attrs["description"]
         return LabelledArray(name, self._dataset, (name,), _Coordinates({name: self}), *about)
 
     def part(self, key: Any) -> Array:
         if self._values is not None:
             return np.asarray(self._values[key])
-        with _damage_named(self._name, OSError):
+        with damage_named(self._name, OSError):
             values = np.asarray(self._dataset[key])
         return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
@@ -300,36 +277,18 @@ class _Coordinates(Mapping[str, Array]):
         return self._scales[dim].part(key)
 
 
-def _open(path: Path) -> Any:
-    if not path.is_file():
-        raise FormatError(f"{path}: no such file")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(f"{path}: not a readable HDF5 file, or truncated") from error
-    with _damage_named(str(path)):
-        name, version = file.attrs.get("format"), file.attrs.get("format_version")
-    if name != FORMAT_NAME:
-        file.close()
-        raise FormatError(f"{path}: an HDF5 file, but not a {FORMAT_NAME}")
-    if not isinstance(version, (int, np.integer)):
-        file.close()
-        raise FormatError(f"{path}: damaged, it has no format version")
-    if not OLDEST_VERSION <= version <= FORMAT_VERSION:
-        with _damage_named(str(path)):
-            about = file["provenance"].attrs if "provenance" in file else {}
-            writer = about.get("version_neurolp", "unknown")
-        file.close()
-        raise FormatError(f"{path}: {_unreadable(int(version), str(writer))}")
-    return file
-
-
-def _unreadable(version: int, writer: str) -> str:
-    newer = "too new" if version > FORMAT_VERSION else "too old"
-    read = str(OLDEST_VERSION)
-    if FORMAT_VERSION > OLDEST_VERSION:
-        read += f" to {FORMAT_VERSION}"
-    return (
-        f"format version {version} is {newer}, written by neurolp {writer}; "
-        f"this release, {version_of('neurolp')}, reads version {read}"
-    )
+def _source(path: Path) -> Source:
+    """The file, or what a run has of it; one that is finished while we look is a file then."""
+    file = segments.file_of(path)
+    if path.is_file():
+        return FileSource(path)
+    if segments.folder_of(file).is_dir():
+        try:
+            return RunSource(file)
+        except FileNotFoundError:
+            if not file.is_file():
+                raise FormatError(f"{file}: the run was given up while it was read") from None
+        except FormatError:
+            if not file.is_file():
+                raise
+    return FileSource(file if file.is_file() else path)

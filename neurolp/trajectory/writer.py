@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
 import h5py
 
 from neurolp.errors import OutputError
-from neurolp.trajectory.atomic import check_writable, discard, open_temporary, publish, undisturbed
+from neurolp.trajectory.atomic import check_writable, undisturbed, write_whole
+from neurolp.trajectory.checksum import trailer
 from neurolp.trajectory.format import Contents
-from neurolp.trajectory.layout import lay_out
+from neurolp.trajectory.growing import Declared
+from neurolp.trajectory.layout import FILTERS, lay_out
 
-__all__ = ["check_writable", "write_trajectory"]
+__all__ = ["check_writable", "image_of", "write_trajectory"]
 
 
 def write_trajectory(
@@ -31,28 +34,20 @@ def write_trajectory(
     """
     target = check_writable(path, overwrite=overwrite)
     with undisturbed():
-        _write(target, _image(contents))
-
-
-def _write(target: Path, image: bytes) -> None:
-    temporary = ""
-    try:
-        handle, temporary = open_temporary(target)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(image)
-            stream.flush()
-            os.fsync(stream.fileno())
-        publish(temporary, target)
-    except BaseException as error:  # Ctrl-C too must leave no litter
-        if temporary:
-            discard(temporary)
-        if isinstance(error, OSError):
+        image = image_of(contents)
+        try:
+            write_whole(target, image, trailer(image))
+        except OSError as error:
             raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
-        raise
 
 
-def _image(contents: Contents) -> bytes:
+def image_of(
+    contents: Contents, filters: dict[str, Any] = FILTERS, growing: Iterable[Declared] = ()
+) -> bytes:
+    """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
-        lay_out(file, contents)
+        for declared in growing:
+            declared.create(file)
+        lay_out(file, contents, filters)
         file.flush()
         return bytes(file.id.get_file_image())
