@@ -64,13 +64,35 @@ def save(
     result: dict[str, Any] | None = None,
 ) -> None:
     """Write a fitted brain, its record and its provenance to ``path``."""
-    network, recorder = brain.network, brain.recorder
-    out = Contents()
+    out = header(brain.seed, title, configuration or {"brain": brain.parameters}, digests)
     status = "interrupted" if brain.interrupted else "complete"
-    out.attributes[""] = {"title": title, "status": status}
-    settings = {"brain": brain.parameters} if configuration is None else configuration
-    out.attributes["configuration"] = {"json": json.dumps(settings, default=_plain)}
-    out.attributes["provenance"] = provenance(brain.seed, digests)
+    out.attributes[""]["status"] = status
+    if result:
+        out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
+    pack_brain(out, brain, columns)
+    write_trajectory(path, out, overwrite=overwrite)
+
+
+def header(
+    seed: int, title: str, configuration: dict[str, Any], digests: dict[str, str] | None = None
+) -> Contents:
+    """What is known of a file before there is a brain."""
+    out = Contents()
+    out.attributes[""] = {"title": title}
+    out.attributes["configuration"] = {"json": json.dumps(configuration, default=_plain)}
+    out.attributes["provenance"] = provenance(seed, digests)
+    return out
+
+
+def pack_brain(
+    out: Contents,
+    brain: StoredBrain,
+    columns: tuple[str, ...] | None = None,
+    *,
+    parameters: bool = False,
+) -> None:
+    """Add a brain and its record; ``parameters`` even where the recorder was asked for none."""
+    network, recorder = brain.network, brain.recorder
     if isinstance(network, Network):
         about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
     else:
@@ -83,8 +105,6 @@ def save(
         "named_columns": brain.feature_names is not None,
         "parameters": json.dumps(brain.parameters, default=_plain),
     }
-    if result:
-        out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
 
     n, n_slices = network.n_nodes, len(recorder.local_loss)
     if isinstance(network, Network):
@@ -100,14 +120,13 @@ def save(
     out.add("scale", ("node",), scale, "data", "training standard deviation")
     what = "bound on the mean of -log p(x)" if brain.n_hidden else "mean of -log Phi(x)"
     _add_record(out, recorder, n, about["base"], unit, time_unit, what)
-    if recorder.parameters:
+    if recorder.parameters or parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
             pack_density(out, brain.readouts, brain.receptors)
             _add_parameter_frames(out, recorder)
         else:
             pack_form(out, network)
-    write_trajectory(path, out, overwrite=overwrite)
 
 
 def load(path: str | os.PathLike[str]) -> StoredBrain:
@@ -119,36 +138,40 @@ def load(path: str | os.PathLike[str]) -> StoredBrain:
         If the file cannot be read, or holds no brain.
     """
     with open_trajectory(path) as file:
-        if file.experiment:
-            raise FormatError(
-                f"{path}: holds no brain, but the experiment {file.experiment['name']!r}"
-            )
-        if not file.brain or ("node_map" not in file and "coupling" not in file):
-            raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
-        try:
-            named = file.brain["named_columns"]
-            network = unpack_form(file) if "form" in file.brain else unpack_network(file)
-            n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
-            n_columns = network.n_nodes - n_hidden
-            return StoredBrain(
-                network=network,
-                n_slices=int(file.brain["n_slices"]),
-                mean=file["mean"].values[:n_columns],
-                scale=file["scale"].values[:n_columns],
-                seed=int(file.provenance["seed"]),
-                interrupted=file.status == "interrupted",
-                recorder=_restore_recorder(file),
-                parameters=json.loads(file.brain["parameters"]),
-                feature_names=(
-                    tuple(map(str, file["node_name"].values[:n_columns])) if named else None
-                ),
-                model=str(file.brain.get("model", "density")),  # not in files of 0.1
-                readouts=unpack_readouts(file),
-                receptors=unpack_receptors(file),
-                n_hidden=n_hidden,
-            )
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
+        return unpack_brain(file)
+
+
+def unpack_brain(file: Trajectory) -> StoredBrain:
+    """The fitted brain in an open file; errors as of :func:`load`."""
+    path = file.path
+    if file.experiment:
+        raise FormatError(f"{path}: holds no brain, but the experiment {file.experiment['name']!r}")
+    if not file.brain or ("node_map" not in file and "coupling" not in file):
+        raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
+    try:
+        named = file.brain["named_columns"]
+        network = unpack_form(file) if "form" in file.brain else unpack_network(file)
+        n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
+        n_columns = network.n_nodes - n_hidden
+        return StoredBrain(
+            network=network,
+            n_slices=int(file.brain["n_slices"]),
+            mean=file["mean"].values[:n_columns],
+            scale=file["scale"].values[:n_columns],
+            seed=int(file.provenance["seed"]),
+            interrupted=file.status in ("interrupted", "unfinished", "running"),
+            recorder=_restore_recorder(file),
+            parameters=json.loads(file.brain["parameters"]),
+            feature_names=(
+                tuple(map(str, file["node_name"].values[:n_columns])) if named else None
+            ),
+            model=str(file.brain.get("model", "density")),  # not in files of 0.1
+            readouts=unpack_readouts(file),
+            receptors=unpack_receptors(file),
+            n_hidden=n_hidden,
+        )
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
 
 
 def _plain(value: Any) -> Any:

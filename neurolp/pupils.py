@@ -13,18 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve
-from neurolp.brain.form import Form
+from neurolp.brain.form import LearnedForm
+from neurolp.brain.form_learning import Adam
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
 from neurolp.brain.online import Learner, copy_network
 from neurolp.brain.parallel import Workers
+from neurolp.keeping import State, prefixed, without_prefix
 from neurolp.packing import parameter_arrays
 from neurolp.simulation import Population
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
 Brain = TypeVar("Brain")
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=LearnedForm)
 
 
 class Pupil(ABC, Generic[Brain]):
@@ -57,6 +59,27 @@ class Pupil(ABC, Generic[Brain]):
     @abstractmethod
     def record(self, recorder: Recorder, epoch: int, surprise: dict[str, float]) -> None:
         """Add one completed epoch."""
+
+    @property
+    @abstractmethod
+    def followed(self) -> Array:
+        """The potentials at time 0 that the record follows, after :meth:`begin`."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that the next presentation depends on, copied."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Go on from what :meth:`state` gave."""
+
+    @abstractmethod
+    def taken_up(self, brain: Brain) -> Brain:
+        """A brain from a file as :meth:`brain` would have given it."""
+
+    @abstractmethod
+    def parameters(self) -> State:
+        """What is learned, in arrays whose first dimension counts nodes."""
 
     @abstractmethod
     def end(self, recorder: Recorder, brain: Brain) -> None:
@@ -106,6 +129,28 @@ class NetworkPupil(Pupil[Network]):
         recorder.record_epoch(surprise)
         recorder.record_parameters(epoch, lambda: parameter_arrays(self._learner.averaged))
 
+    @property
+    def followed(self) -> Array:
+        """With seeded hidden nodes."""
+        return self._followed
+
+    def state(self) -> State:
+        """Parameters, their running mean, the moments of Adam."""
+        n_steps = np.array([self._learner.n_steps])
+        return {"learner": self._learner.pack(), "n_steps": n_steps}
+
+    def restore(self, state: State) -> None:
+        """Go on."""
+        self._learner.unpack(state["learner"], int(state["n_steps"][0]))
+
+    def taken_up(self, brain: Network) -> Network:
+        """Groups of one node each, as all that is learned here."""
+        return copy_network(brain)
+
+    def parameters(self) -> State:
+        """Sums over the parameters of a node."""
+        return self._learner.faults()
+
     def end(self, recorder: Recorder, brain: Network) -> None:
         """Record the evolution of the chosen trajectories, slice by slice."""
         u = self._followed[:, recorder.chosen_trajectories]
@@ -119,12 +164,15 @@ class FormPupil(Pupil[F]):
     """One of the paper's forms.
 
     ``step(form, batch, pace)`` returns the form after a batch u(0), (n_nodes, m), and the mean
-    local loss of every node. The record has surprises and local losses of all epochs and, as
-    frames, the potentials presented and those at time T after so many epochs.
+    local loss of every node; ``adam`` is what it remembers from one batch to the next. The record
+    has surprises and local losses of all epochs and, as frames, the potentials presented and those
+    at time T after so many epochs.
     """
 
-    def __init__(self, form: F, step: Callable[[F, Array, float], tuple[F, Array]]) -> None:
-        self._form, self._step = form, step
+    def __init__(
+        self, form: F, step: Callable[[F, Array, float], tuple[F, Array]], adam: Adam
+    ) -> None:
+        self._form, self._step, self._adam = form, step, adam
         self._losses: list[Array] = []
 
     def present(
@@ -158,6 +206,28 @@ class FormPupil(Pupil[F]):
         end, _ = self._form.evolve(self._followed)
         recorder.record(epoch, surprise, np.mean(self._losses, axis=0), end)
         self._losses = []
+
+    @property
+    def followed(self) -> Array:
+        """As they are presented."""
+        return self._followed
+
+    def state(self) -> State:
+        """Parameters of the form and moments of Adam; none of them is changed in place."""
+        return self.parameters() | prefixed("adam_", self._adam.pack())
+
+    def restore(self, state: State) -> None:
+        """Go on."""
+        self._form = self._form.with_parameters(state)
+        self._adam.unpack(without_prefix("adam_", state))
+
+    def taken_up(self, brain: F) -> F:
+        """As it is."""
+        return brain
+
+    def parameters(self) -> State:
+        """Weights, and what the nodes have of their own."""
+        return self._form.parameters()
 
     def end(self, recorder: Recorder, brain: F) -> None:
         """Nothing more: the frames are there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.config import AnyConfiguration, configuration_of
-from neurolp.errors import DataError, FormatError, NeurolpError
-from neurolp.provenance import PACKAGES, data_digests, data_files, provenance
+from neurolp.errors import FormatError, NeurolpError
+from neurolp.experiments.running import check_data
+from neurolp.provenance import PACKAGES, provenance
 from neurolp.schema import Configuration
 from neurolp.stream_schema import StreamConfiguration
 from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
@@ -93,7 +93,7 @@ def reproduce(
     source = Path(path)
     with open_trajectory(source) as file:
         configuration = embedded_configuration(file, settings)
-        _check_data(file, configuration)
+        check_data(file, configuration)
         with tempfile.TemporaryDirectory(prefix="neurolp-") as folder:
             again = Path(folder) / "again.h5"
             _run(configuration, again, file.status, observe)
@@ -123,19 +123,6 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> An
             "`neurolp resume` continues it"
         )
     return configuration_of(raw, str(file.path), settings)
-
-
-def _check_data(file: Trajectory, configuration: AnyConfiguration) -> None:
-    plain = configuration.model_dump(mode="json")
-    then, now = json.loads(file.provenance.get("files_sha256", "{}")), data_digests(plain)
-    for key, path in data_files(plain):
-        if key not in now:
-            raise DataError(f"{path}: no such file, but {file.path} was made of it ('{key}')")
-        if key in then and then[key] != now[key]:
-            raise DataError(
-                f"{path}: has changed since {file.path} was made of it "
-                f"('{key}', sha256 {then[key][:12]} then, {now[key][:12]} now)"
-            )
 
 
 def _run(

@@ -287,6 +287,7 @@ class RecordSection(Section):
     activity: bool = True
     parameters: bool = True
     parameters_every: PositiveInt | None = None
+    checkpoint_seconds: NonNegativeFloat | None = None
 
 
 class Configuration(Section):

@@ -26,6 +26,16 @@ from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
 from neurolp.errors import NeurolpError
+from neurolp.keeping import (
+    DivergedError,
+    Keeper,
+    Moment,
+    State,
+    Unkept,
+    first_fault,
+    prefixed,
+    without_prefix,
+)
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
@@ -97,32 +107,50 @@ def simulate(
     seed: int,
     n_threads: int | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Let the network evolve and learn, slice after slice, on ``populations["train"]``.
 
     The slices are appended to ``network``, past the best time too (``Outcome.best_time`` says where
     validation surprise was least). Any further populations ("test") are only watched.
 
-    Ctrl-C stops within one block of trajectories; the slices completed so far stand.
+    Ctrl-C stops within one block of trajectories; the slices completed so far stand. Random
+    numbers depend on the seed and the slice alone, so that what ``keeper`` kept goes on as if
+    nothing had happened.
 
     Raises
     ------
-    NeurolpError
-        If a surprise is no longer finite.
+    DivergedError
+        If a number is no longer finite: slice, node and variable are named.
     """
+    keeper = keeper or Unkept()
     began = time.monotonic()
     with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
-        # Present the input: time 0, before any learning.
-        train = populations["train"]
-        surprise = {name: p.surprise(network) for name, p in populations.items()}
-        best, best_time = surprise["validation"], 0
-        recorder.start(surprise, populations["validation"].potential)
+        train, validation = populations["train"], populations["validation"]
+        saved = keeper.restore()
+        if saved is None:
+            # Present the input: time 0, before any learning.
+            surprise = {name: p.surprise(network) for name, p in populations.items()}
+            t = best_time = 0
+            recorder.start(surprise, validation.potential)
+        else:
+            # Go on where it was broken off.
+            t, best_time = saved.time, saved.best_time
+            network.slices = list(saved.brain.slices)
+            _put_back(populations, saved.state)
+            recorder.unpack(without_prefix("record_", saved.state), validation.potential)
+        best = recorder.surprise["validation"][best_time]
         interrupted = False
 
-        for t in range(1, schedule.max_slices + 1):
+        def moment(state: State) -> Moment:
+            return Moment(t, best_time, network, state | prefixed("record_", recorder.pack()))
+
+        while t < schedule.max_slices and t - best_time < schedule.patience:
+            # What the slice begins with: it may be cut off, or diverge.
+            before = _state(populations, copy=True) if keeper.keeps else {}
             try:
                 # Draw who is updated with whom in this slice, how to look at it, who mediates.
-                rng = np.random.default_rng([seed, t])
+                rng = np.random.default_rng([seed, t + 1])
                 n, std = network.n_nodes, network.base_density.std
                 groups = ordered_partition(schedule.groups, network.connectivity, rng)
                 rotation = random_rotation(n, rng) if schedule.rotation else None
@@ -146,50 +174,123 @@ def simulate(
                 for name, p in populations.items():
                     if name != "train":
                         evolve_slice(network, slice_, p.potential, p.log_det, workers)
+                surprise = {name: p.surprise(network) for name, p in populations.items()}
+                check_finite(f"slice {t + 1}", surprise, populations)
             except StopRequested:
                 interrupted = True
+                keeper.stopped(stopped.signal)
+                if t > 0:
+                    keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
                 break
+            except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
+                diverged = _diverged(f"slice {t + 1}", populations, error)
+                keeper.diverged(diverged, moment(before), _state(populations))
+                raise diverged from error
             network.slices.append(slice_)
+            t += 1
 
-            # Measure and record.
-            surprise = {name: p.surprise(network) for name, p in populations.items()}
-            check_finite(f"slice {t}", surprise)
-            recorder.record(t, surprise, local_loss, populations["validation"].potential)
+            # Record, and keep.
+            recorder.record(t, surprise, local_loss, validation.potential)
 
             # Stop early: validation data alone decide.
             if surprise["validation"] < best:
                 best, best_time = surprise["validation"], t
+            keeper.keep(lambda: moment(_state(populations)))
             observe(Progress(t, surprise, best_time, time.monotonic() - began))
-            if t - best_time >= schedule.patience:
-                break
+        if not interrupted:
+            keeper.keep(lambda: moment(_state(populations)), now=True)
     return Outcome(best_time, interrupted, time.monotonic() - began)
 
 
-def check_finite(when: str, surprise: dict[str, float]) -> None:
-    """Raise :class:`NeurolpError` unless all mean surprises are finite."""
+def _state(populations: dict[str, Population], *, copy: bool = False) -> State:
+    """Potentials and log-determinants of all populations by name."""
+    out = {}
+    for name, p in populations.items():
+        for what in ("potential", "log_det"):
+            values = getattr(p, what)
+            out[f"{name}_{what}"] = values.copy() if copy else values
+    return out
+
+
+def _put_back(populations: dict[str, Population], state: State) -> None:
+    for name, p in populations.items():
+        p.potential[...] = state[f"{name}_potential"]
+        p.log_det[...] = state[f"{name}_log_det"]
+
+
+def _diverged(when: str, populations: dict[str, Population], error: Exception) -> DivergedError:
+    """What became of which node; where all potentials are finite, what the learning rule said."""
+    if isinstance(error, DivergedError):
+        return error
+    where = _fault(populations) or str(error)
+    return DivergedError(f"{when} diverged: {where}")
+
+
+def _fault(populations: dict[str, Population]) -> str:
+    for name, p in populations.items():
+        fault = first_fault({"potential": p.potential})
+        if not fault and not np.all(np.isfinite(p.log_det)):
+            row = int(np.flatnonzero(~np.isfinite(p.log_det))[0])
+            fault = f"all nodes, log-determinant: {p.log_det[row]}"
+        if fault:
+            return f"{fault} ({name} data)"
+    return ""
+
+
+def check_finite(
+    when: str, surprise: dict[str, float], populations: dict[str, Population], fault: str = ""
+) -> None:
+    """Raise :class:`DivergedError` unless all mean surprises are finite.
+
+    ``fault`` says where it comes from, if that is not where the ``populations`` are now.
+    """
     for name, value in surprise.items():
         if not math.isfinite(value):
-            raise NeurolpError(f"the mean surprise on {name} data became {value} in {when}")
+            where = fault or _fault(populations) or "all nodes, energy: beyond all numbers"
+            raise DivergedError(
+                f"{when} diverged: {where}, and the mean surprise on {name} data is {value}"
+            )
+
+
+class Stop:
+    """Whether Ctrl-C or a request to end (SIGTERM) came: called, it says so; ``signal`` is which.
+
+    While ``at_once`` is set there is nothing to be saved, and it raises ``KeyboardInterrupt``.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.at_once = False
+
+    def __call__(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
+    def listen(self, signum: int, frame: object) -> None:
+        """Handle a signal."""
+        self.signal = self.signal or signum
+        if self.at_once:
+            self.at_once = False  # once is enough: what cleans up must not be cut off
+            raise KeyboardInterrupt(signum)
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+def stop_on_interrupt() -> Iterator[Stop]:
     """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
 
-    Signals reach the main thread only; elsewhere nothing is changed and nothing ever stops early.
+    SIGTERM, with which systems end processes, is treated alike. Signals reach the main thread
+    only; elsewhere nothing is changed and nothing ever stops early.
     Pressing it again changes nothing: people do, and what was learned must not be lost.
     """
-    pressed = threading.Event()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield stop
         return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def stop(signum: int, frame: object) -> None:
-        pressed.set()
-
-    signal.signal(signal.SIGINT, stop)
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    for signum in previous:
+        signal.signal(signum, stop.listen)
     try:
-        yield pressed.is_set
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

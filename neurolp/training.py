@@ -18,6 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.parallel import StopRequested, Workers
+from neurolp.errors import NeurolpError
+from neurolp.keeping import (
+    DivergedError,
+    Keeper,
+    Moment,
+    State,
+    Unkept,
+    first_fault,
+    prefixed,
+    without_prefix,
+)
 from neurolp.pupils import Pupil
 from neurolp.simulation import Outcome, Population, Progress, check_finite, stop_on_interrupt
 from neurolp.trajectory.recorder import Recorder
@@ -55,57 +66,89 @@ def train(
     seed: int,
     n_threads: int | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
+    keeper: Keeper | None = None,
 ) -> tuple[Brain, Outcome]:
     """Teach ``populations["train"]``; return the brain of least validation surprise.
 
     Time 0 is before learning. Further populations ("test") are only watched. Populations stay at
     time 0 of the evolution, and hold the visible nodes.
 
-    Ctrl-C stops within one presentation; the best brain so far stands.
+    Ctrl-C stops within one presentation; the best brain so far stands. Random numbers depend on
+    the seed and the epoch alone, so that what ``keeper`` kept goes on as if nothing had happened.
 
     Raises
     ------
-    NeurolpError
-        If a surprise is no longer finite.
+    DivergedError
+        If a number is no longer finite: epoch, node and variable are named.
     """
+    keeper = keeper or Unkept()
     began = time.monotonic()
     taught = populations["train"].potential
     n_rows = taught.shape[1]
     n_batches = -(-n_rows // lessons.batch_size)
 
     with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
-        # Before any learning.
-        surprise = {name: pupil.surprise(p) for name, p in populations.items()}
-        best, best_epoch, brain = surprise["validation"], 0, pupil.brain()
         validation = populations["validation"].potential
-        pupil.begin(recorder, surprise, validation, np.random.default_rng([seed, 0]))
+        saved, first_rng = keeper.restore(), np.random.default_rng([seed, 0])
+        if saved is None:
+            # Before any learning.
+            surprise = {name: pupil.surprise(p) for name, p in populations.items()}
+            epoch = best_epoch = 0
+            brain = pupil.brain()
+            pupil.begin(recorder, surprise, validation, first_rng)
+        else:
+            # Go on where it was broken off.
+            epoch, best_epoch, brain = saved.time, saved.best_time, saved.brain
+            pupil.begin(recorder, dict.fromkeys(populations, 0.0), validation, first_rng)
+            pupil.restore(without_prefix("pupil_", saved.state))
+            brain = pupil.taken_up(brain)
+            recorder.unpack(without_prefix("record_", saved.state), pupil.followed)
+        best = recorder.surprise["validation"][best_epoch]
         interrupted = False
 
-        for epoch in range(1, lessons.max_epochs + 1):
+        def moment(state: State) -> Moment:
+            record = prefixed("record_", recorder.pack())
+            return Moment(epoch, best_epoch, brain, record | prefixed("pupil_", state))
+
+        while epoch < lessons.max_epochs and epoch - best_epoch < lessons.patience:
+            before = pupil.state() if keeper.keeps else {}
             try:
                 # Present every row once, a few at a time.
-                rng = np.random.default_rng([seed, epoch])
+                rng = np.random.default_rng([seed, epoch + 1])
                 order = rng.permutation(n_rows)
                 for k, rows in enumerate(np.array_split(order, n_batches)):
                     if stopped():
                         raise StopRequested
-                    step = (epoch - 1) * n_batches + k + 1
+                    step = epoch * n_batches + k + 1
                     pace = lessons.pace(step, lessons.max_epochs * n_batches)
                     pupil.present(np.ascontiguousarray(taught[:, rows]), pace, rng, workers)
+                surprise = {name: pupil.surprise(p) for name, p in populations.items()}
+                fault = first_fault(pupil.parameters())
+                check_finite(f"epoch {epoch + 1}", surprise, populations, fault)
             except StopRequested:
                 interrupted = True
+                keeper.stopped(stopped.signal)
+                if epoch > 0:
+                    keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
                 break
+            except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
+                where = first_fault(pupil.parameters()) or str(error)
+                diverged = DivergedError(f"epoch {epoch + 1} diverged: {where}")
+                if isinstance(error, DivergedError):
+                    diverged = error
+                keeper.diverged(diverged, moment(before), pupil.state())
+                raise diverged from error
+            epoch += 1
 
-            # Measure and record.
-            surprise = {name: pupil.surprise(p) for name, p in populations.items()}
-            check_finite(f"epoch {epoch}", surprise)
+            # Record, and keep.
             pupil.record(recorder, epoch, surprise)
 
             # Stop early: validation data alone decide.
             if surprise["validation"] < best:
                 best, best_epoch, brain = surprise["validation"], epoch, pupil.brain()
+            keeper.keep(lambda: moment(pupil.state()))
             observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
-            if epoch - best_epoch >= lessons.patience:
-                break
+        if not interrupted:
+            keeper.keep(lambda: moment(pupil.state()), now=True)
     pupil.end(recorder, brain)
     return brain, Outcome(best_epoch, interrupted, time.monotonic() - began)

@@ -62,6 +62,7 @@ LAYERS = [
         "neurolp.problems_1d",
         "neurolp.problems_conditional",
         "neurolp.errors",
+        "neurolp.keeping",
         "neurolp.defects",
     },
 ]

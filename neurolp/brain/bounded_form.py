@@ -24,16 +24,22 @@ Source: T. Katayose, arXiv:2311.13341 (2023); the shape of b and the implicit st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
 from neurolp.brain.base_density import Logistic
-from neurolp.brain.form import Form, check_coupling, check_states, dream_from_end, log_prob_at_end
+from neurolp.brain.form import (
+    LearnedForm,
+    check_coupling,
+    check_states,
+    dream_from_end,
+    log_prob_at_end,
+)
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 from neurolp.kernels.bounded import bounded_step
@@ -49,7 +55,7 @@ SLOPE_MAX = 50.0
 
 @final
 @dataclass(frozen=True)
-class BoundedForm(Form):
+class BoundedForm(LearnedForm):
     """Parameters of the bounded form, shared by all times.
 
     ``weights`` (n, n) per unit of time, target by source, zero diagonal; ``barrier`` alpha (n,);
@@ -86,6 +92,15 @@ class BoundedForm(Form):
             )
         if not np.all(np.isfinite(self.shape[:, 0])):
             raise NetworkError("argument `shape` must be finite, but is not")
+
+    def parameters(self) -> dict[str, Array]:
+        """What is learned, by name; the first dimension counts nodes."""
+        return {"weights": self.weights, "barrier": self.barrier, "shape": self.shape}
+
+    def with_parameters(self, arrays: dict[str, Array]) -> Self:
+        """The same form with what :meth:`parameters` gave of another one."""
+        weights, barrier, shape = (arrays[name] for name in ("weights", "barrier", "shape"))
+        return replace(self, weights=weights, barrier=barrier, shape=shape)
 
     @property
     def n_nodes(self) -> int:

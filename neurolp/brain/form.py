@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,18 @@ class Form(ABC):
     @abstractmethod
     def dream(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n states u(0) from Phi, (n_nodes, n); NaN where an end state has no past."""
+
+
+class LearnedForm(Form):
+    """A form whose parameters are shared by all times, and learned together."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Array]:
+        """What is learned, by name; the first dimension counts nodes."""
+
+    @abstractmethod
+    def with_parameters(self, arrays: dict[str, Array]) -> Self:
+        """The same form with what :meth:`parameters` gave of another one."""
 
 
 def log_prob_at_end(form: Form, potential: Array) -> Array:

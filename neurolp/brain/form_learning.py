@@ -58,6 +58,20 @@ class Adam:
         adam_step(flat, rate, 0.0, self._counts[name], 0.0, np.inf, *moments, change, change)
         return change.reshape(gradient.shape)
 
+    def pack(self) -> dict[str, Array]:
+        """Both moments of every array, and how often it was changed."""
+        return {
+            name: np.concatenate([*moments, [self._counts[name]]])
+            for name, moments in self._moments.items()
+        }
+
+    def unpack(self, packed: dict[str, Array]) -> None:
+        """Go on from what :meth:`pack` gave."""
+        for name, values in packed.items():
+            first, second = np.split(values[:-1], 2)
+            self._moments[name] = first.copy(), second.copy()
+            self._counts[name] = int(values[-1])
+
 
 def learn_linear(
     form: LinearForm, potential: Array, adam: Adam, rate: float, energy_rate: float, ridge: float

@@ -13,16 +13,22 @@ Source: T. Katayose, arXiv:2311.13341 (2023); the learned energies are those of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
-from neurolp.brain.form import Form, check_coupling, check_states, dream_from_end, log_prob_at_end
+from neurolp.brain.form import (
+    LearnedForm,
+    check_coupling,
+    check_states,
+    dream_from_end,
+    log_prob_at_end,
+)
 from neurolp.brain.node_energy import NodeEnergies
 from neurolp.errors import NetworkError
 
@@ -33,7 +39,7 @@ STEPPING_NAMES: tuple[str, ...] = ("exact", "synchronous")
 
 @final
 @dataclass(frozen=True)
-class LinearForm(Form):
+class LinearForm(LearnedForm):
     """Parameters of the linear form, shared by all times.
 
     ``weights`` (n, n) per unit of time, target by source, zero diagonal; ``bias`` (n,);
@@ -60,6 +66,15 @@ class LinearForm(Form):
             raise NetworkError(
                 f"argument `stepping` must be one of {STEPPING_NAMES}, but is {self.stepping!r}"
             )
+
+    def parameters(self) -> dict[str, Array]:
+        """What is learned, by name; the first dimension counts nodes."""
+        return {"weights": self.weights, "bias": self.bias, "slopes": self.energies.slopes}
+
+    def with_parameters(self, arrays: dict[str, Array]) -> Self:
+        """The same form with what :meth:`parameters` gave of another one."""
+        energies = replace(self.energies, slopes=arrays["slopes"])
+        return replace(self, weights=arrays["weights"], bias=arrays["bias"], energies=energies)
 
     @property
     def n_nodes(self) -> int:

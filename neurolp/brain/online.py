@@ -110,6 +110,43 @@ class Learner:
         else:
             self._present_locally(potential, workers, pace, trust)
 
+    def pack(self) -> Array:
+        """All that the next step depends on, beside the number of steps: one row of numbers."""
+        parts = [part.ravel() for part in self._parts()]
+        return np.concatenate([np.empty(0), *parts])
+
+    def unpack(self, packed: Array, n_steps: int) -> None:
+        """Go on from what :meth:`pack` gave after so many steps."""
+        start = 0
+        for part in self._parts():
+            part[...] = packed[start : start + part.size].reshape(part.shape)
+            start += part.size
+        for memories in self._memories:
+            for memory in memories:
+                memory.update_maps()
+        self.n_steps = n_steps
+
+    def faults(self) -> dict[str, Array]:
+        """The parameters, a row for each node of each group, by name."""
+        slices, _ = distinct_slices(self.network)
+        names = ("weights", "gain_weights", "bias", "gain_bias", "node_map")
+        out = {}
+        for name in names:
+            worst = np.zeros(self.network.n_nodes)
+            for group in (g for s in slices for g in s.groups):
+                values = getattr(group, name)
+                if values is None or not values.shape[0]:
+                    continue
+                dense = values.toarray() if sparse.issparse(values) else values
+                worst[group.targets] += dense.reshape(len(group.targets), -1).sum(axis=1)
+            out[name] = worst
+        return out
+
+    def _parts(self) -> list[Array]:
+        return [
+            part for memories in self._memories for memory in memories for part in memory.parts()
+        ]
+
     def _present_locally(
         self, potential: Array, workers: Workers, pace: float, trust: float
     ) -> None:
@@ -205,6 +242,14 @@ class _GroupMemory:
             adam_step(
                 gradient, rate, pace * rule.decay, count, keep, limit, m, s, average, parameter
             )
+        self.update_maps()
+
+    def parts(self) -> list[Array]:
+        """Parameters, their running mean, and the moments of Adam; views."""
+        return [a for pair in (*self._pairs, *self._moments) for a in pair]
+
+    def update_maps(self) -> None:
+        """Node maps from what is learned of them: offsets and logarithms of slopes."""
         for group, maps in ((self.group, self._maps), (self.averaged, self._average_maps)):
             group.node_map[:, 0] = maps[:, 0]
             np.exp(maps[:, 1:], out=group.node_map[:, 1:])

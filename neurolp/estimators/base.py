@@ -25,6 +25,7 @@ from neurolp.brain.receptors import Receptors
 from neurolp.conditional import sample_missing
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.tables import finite_rows, mean_and_scale, validation_split
+from neurolp.keeping import Keeper
 from neurolp.parameters import resolve_seed
 from neurolp.simulation import Population, Progress
 from neurolp.trajectory.recorder import Recorder
@@ -73,6 +74,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         X_test: Any = None,
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
+        keeper: Keeper | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``."""
 
@@ -225,17 +227,24 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
     def stored(self) -> archive.StoredBrain:
         """The fitted brain as plain data, which is what goes to a file."""
         check_is_fitted(self)
+        if hasattr(self, "form_"):
+            return self.stored_as(self.form_, self.n_epochs_, interrupted=self.interrupted_)
+        return self.stored_as(self.network_, self.n_slices_, interrupted=self.interrupted_)
+
+    def stored_as(
+        self, network: Network | LinearForm | BoundedForm, n_slices: int, *, interrupted: bool
+    ) -> archive.StoredBrain:
+        """The same of a brain that learns, with what evolves as it is now."""
         parameters = self.get_params() | {"random_state": self.seed_}
         parameters.pop("connectivity", None)
         names = getattr(self, "feature_names_in_", None)
-        shared = hasattr(self, "form_")
         return archive.StoredBrain(
-            network=self.form_ if shared else self.network_,
-            n_slices=self.n_epochs_ if shared else self.n_slices_,
+            network=network,
+            n_slices=n_slices,
             mean=self.mean_,
             scale=self.scale_,
             seed=self.seed_,
-            interrupted=self.interrupted_,
+            interrupted=interrupted,
             recorder=self.recorder_,
             parameters=parameters,
             feature_names=None if names is None else tuple(map(str, names)),

@@ -16,6 +16,7 @@ from neurolp.brain.readout_learning import learn_readouts
 from neurolp.brain.receptor_learning import learn_receptors
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
+from neurolp.keeping import Keeper
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.pupils import NetworkPupil
 from neurolp.simulation import Population, Progress, Schedule, simulate
@@ -200,6 +201,7 @@ class BrainDensity(Brain):
         X_test: Any = None,
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
+        keeper: Keeper | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -217,6 +219,8 @@ class BrainDensity(Brain):
             What to keep of the simulation; surprise, losses and a few frames by default.
         observe : callable, optional
             Called with a ``Progress`` after every slice, and when tuning and readouts begin.
+        keeper : Keeper, optional
+            Keeps the simulation safe as it goes on, as ``neurolp run`` does.
 
         Raises
         ------
@@ -262,6 +266,7 @@ class BrainDensity(Brain):
             seed=self.seed_,
             n_threads=self.n_threads,
             observe=observe,
+            keeper=keeper,
         )
         self.recorder_.finish()
         self.n_slices_ = outcome.best_time

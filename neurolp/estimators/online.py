@@ -18,6 +18,7 @@ from neurolp.brain.parallel import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
+from neurolp.keeping import Keeper
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.pupils import NetworkPupil, mean_surprise
 from neurolp.simulation import Progress
@@ -165,6 +166,7 @@ class OnlineBrain(Brain):
         X_test: Any = None,
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
+        keeper: Keeper | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X`` from nothing, with early stopping.
 
@@ -189,6 +191,7 @@ class OnlineBrain(Brain):
             seed=self.seed_,
             n_threads=self.n_threads,
             observe=observe,
+            keeper=keeper,
         )
         self.recorder_.finish()
         self.learner_ = Learner(self.network_, self._rule())

@@ -21,6 +21,7 @@ from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
+from neurolp.keeping import Keeper
 from neurolp.parameters import resolve_seed
 from neurolp.pupils import FormPupil
 from neurolp.simulation import Progress
@@ -59,8 +60,8 @@ class TextbookBrain(Brain):
     random_state: Any
 
     @abstractmethod
-    def _start(self, n_nodes: int) -> tuple[Any, Step]:
-        """Return the form before learning, and how it learns from a batch."""
+    def _start(self, n_nodes: int) -> tuple[Any, Step, Adam]:
+        """Return the form before learning, how it learns from a batch, and what that keeps."""
 
     def fit(
         self,
@@ -71,6 +72,7 @@ class TextbookBrain(Brain):
         X_test: Any = None,
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
+        keeper: Keeper | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``; arguments and errors as of ``BrainDensity.fit``.
 
@@ -92,6 +94,7 @@ class TextbookBrain(Brain):
             self.recorder_,
             seed=self.seed_,
             observe=observe,
+            keeper=keeper,
         )
         self.recorder_.finish()
         self.n_epochs_, self.interrupted_ = outcome.best_time, outcome.interrupted
@@ -186,7 +189,7 @@ class LinearBrain(TextbookBrain):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _start(self, n_nodes: int) -> tuple[LinearForm, Step]:
+    def _start(self, n_nodes: int) -> tuple[LinearForm, Step, Adam]:
         grid = SplineGrid(-self.spline_range, self.spline_range, self.spline_intervals)
         form = LinearForm(
             np.zeros((n_nodes, n_nodes)),
@@ -202,7 +205,7 @@ class LinearBrain(TextbookBrain):
             rates = self.rate * share, self.energy_rate * share
             return learn_linear(form, batch, adam, *rates, self.energy_ridge)
 
-        return form, step
+        return form, step, adam
 
 
 @final
@@ -272,7 +275,7 @@ class BoundedBrain(TextbookBrain):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _start(self, n_nodes: int) -> tuple[BoundedForm, Step]:
+    def _start(self, n_nodes: int) -> tuple[BoundedForm, Step, Adam]:
         form = BoundedForm(
             np.zeros((n_nodes, n_nodes)),
             np.full(n_nodes, float(self.barrier)),
@@ -285,7 +288,7 @@ class BoundedBrain(TextbookBrain):
         def step(form: BoundedForm, batch: Array, share: float) -> tuple[BoundedForm, Array]:
             return learn_bounded(form, batch, adam, self.rate * share)
 
-        return form, step
+        return form, step, adam
 
 
 def _check(parameters: dict[str, Any]) -> None:

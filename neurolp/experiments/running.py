@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from neurolp.errors import DataError
 from neurolp.experiments.sizes import check_experiment
-from neurolp.provenance import data_digests, provenance
+from neurolp.provenance import data_digests, data_files, provenance
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.reader import Trajectory
 from neurolp.trajectory.writer import check_writable, write_trajectory
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from neurolp.experiment_schema import ExperimentConfiguration
 
 Item = TypeVar("Item")
@@ -79,6 +82,20 @@ def run(
     }
     write_trajectory(path, out, overwrite=overwrite)
     return path
+
+
+def check_data(file: Trajectory, configuration: BaseModel) -> None:
+    """Raise :class:`DataError` unless the data files are those that ``file`` was made of."""
+    plain = configuration.model_dump(mode="json")
+    then, now = json.loads(file.provenance.get("files_sha256", "{}")), data_digests(plain)
+    for key, path in data_files(plain):
+        if key not in now:
+            raise DataError(f"{path}: no such file, but {file.path} was made of it ('{key}')")
+        if key in then and then[key] != now[key]:
+            raise DataError(
+                f"{path}: has changed since {file.path} was made of it "
+                f"('{key}', sha256 {then[key][:12]} then, {now[key][:12]} now)"
+            )
 
 
 def closing_tables(file: Trajectory) -> list[ClosingTable]:

@@ -85,6 +85,7 @@ class Recorder:
         self.local_loss, self.frame_times, self.frames = [], [], []
         self.parameter_times, self.parameter_frames = [], []
         self.time_unit = time_unit
+        self._last = None
         self._keep(0, potential)
 
     def record(
@@ -122,6 +123,46 @@ class Recorder:
             self.frame_times.append(self._last[0])
             self.frames.append(self._last[1])
             self._last = None
+
+    def pack(self) -> dict[str, Array]:
+        """Everything recorded so far, for :meth:`unpack`."""
+        last = [] if self._last is None else [self._last]
+        names = list(self.parameter_frames[0]) if self.parameter_frames else []
+        history = {
+            f"parameter_{name}": np.array([frame[name] for frame in self.parameter_frames])
+            for name in names
+        }
+        return history | {
+            "populations": np.array(list(self.surprise), dtype=np.str_),
+            "surprise": np.array(list(self.surprise.values())),
+            "local_loss": np.array(self.local_loss),
+            "frame_times": np.array(self.frame_times + [t for t, _ in last], dtype=np.int64),
+            "frames": np.array(self.frames + [frame for _, frame in last]),
+            "n_last": np.array([len(last)]),
+            "parameter_times": np.array(self.parameter_times, dtype=np.int64),
+        }
+
+    def unpack(self, packed: dict[str, Array], potential: Array) -> None:
+        """Take up a record where :meth:`pack` left it; ``potential`` as for :meth:`start`."""
+        names = [str(name) for name in packed["populations"]]
+        self.start(dict.fromkeys(names, 0.0), potential, time_unit=self.time_unit)
+        self.surprise = {
+            name: [float(v) for v in values]
+            for name, values in zip(names, packed["surprise"], strict=True)
+        }
+        self.local_loss = list(packed["local_loss"])
+        self.frame_times = [int(t) for t in packed["frame_times"]]
+        self.frames = list(packed["frames"])
+        if packed["n_last"][0]:
+            self._last = self.frame_times.pop(), self.frames.pop()
+        self.parameter_times = [int(t) for t in packed["parameter_times"]]
+        prefix = "parameter_"
+        kept = {n.removeprefix(prefix): v for n, v in packed.items() if n.startswith(prefix)}
+        kept.pop("times")
+        self.parameter_frames = [
+            {name: values[k] for name, values in kept.items()}
+            for k in range(len(self.parameter_times))
+        ]
 
     def _keep(self, time: int, potential: Array) -> None:
         self.frame_times.append(time)
