@@ -172,24 +172,44 @@ def check_finite(when: str, surprise: dict[str, float]) -> None:
             raise NeurolpError(f"the mean surprise on {name} data became {value} in {when}")
 
 
+class Stop:
+    """Whether Ctrl-C or a request to end (SIGTERM) came: called, it says so; ``signal`` is which.
+
+    While ``at_once`` is set there is nothing to be saved, and it raises ``KeyboardInterrupt``.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.at_once = False
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    def listen(self, signum: int, frame: object) -> None:
+        """Handle a signal."""
+        self.signal = self.signal or signum
+        if self.at_once:
+            self.at_once = False  # once is enough: what cleans up must not be cut off
+            raise KeyboardInterrupt(signum)
+
+
 @contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+def stop_on_interrupt() -> Iterator[Stop]:
     """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
 
-    Signals reach the main thread only; elsewhere nothing is changed and nothing ever stops early.
+    SIGTERM, with which systems end processes, is treated alike. Signals reach the main thread
+    only; elsewhere nothing is changed and nothing ever stops early.
     Pressing it again changes nothing: people do, and what was learned must not be lost.
     """
-    pressed = threading.Event()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield stop
         return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def stop(signum: int, frame: object) -> None:
-        pressed.set()
-
-    signal.signal(signal.SIGINT, stop)
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    for signum in previous:
+        signal.signal(signum, stop.listen)
     try:
-        yield pressed.is_set
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -149,3 +149,26 @@ def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int =
                 f"but step {first_step + step} holds {part[step, column]}"
             )
     return out
+
+
+def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
+    """One row (1, n_columns) of a number, of its values, or of a mapping from names of sensors.
+
+    Sensors that a mapping leaves out are missing.
+    """
+    if not isinstance(x, Mapping):
+        try:
+            return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"argument `x` must hold numbers: {error}") from error
+    names = [sensor.name for sensor in sensors]
+    unknown = set(x) - set(names)
+    if unknown:
+        raise DataError(f"argument `x` must have keys among {names}, but has {sorted(unknown)}")
+    row = np.full((1, sum(s.n_columns for s in sensors)), np.nan)
+    start = 0
+    for sensor in sensors:
+        if sensor.name in x:
+            row[0, start : start + sensor.n_columns] = x[sensor.name]
+        start += sensor.n_columns
+    return row
