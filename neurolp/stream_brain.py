@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, final
 
 import numpy as np
@@ -30,6 +29,7 @@ from neurolp.brain.stream_run import Notes, StreamRun
 from neurolp.brain.stream_weights import feature_names, output_names, weights_of
 from neurolp.errors import DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
+from neurolp.kernels.stream_state import scratch_for
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.provenance import provenance
 from neurolp.stream_packing import copy_of, pack_state, pack_stream, unpack_stream
@@ -238,8 +238,7 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        if not isinstance(n_steps, Integral) or n_steps < 0:
-            raise DataError(f"argument `n_steps` must be an integer >= 0, but is {n_steps!r}")
+        check_parameters({"n_steps": n_steps})
         if self._calibrating:
             raise DataError(
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
@@ -344,14 +343,13 @@ class StreamBrain:
         s = self._state
         return stream_block(
             rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._design.rates,
-            notes.outcome, notes.activity,
+            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.cells),
         )  # fmt: skip
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
-        kept = self._state
-        memory, cells = kept.memory, kept.cells
+        kept, memory, cells = self._state, self._state.memory, self._state.cells
         moving = ("features", "activity", "trace", "squashed", "post")
         copies = {name: getattr(memory, name).copy() for name in moving}
         self._state = StreamState(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -162,13 +162,15 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
         except (TypeError, ValueError) as error:
             raise DataError(f"argument `x` must hold numbers: {error}") from error
     names = [sensor.name for sensor in sensors]
-    unknown = set(x) - set(names)
-    if unknown:
-        raise DataError(f"argument `x` must have keys among {names}, but has {sorted(unknown)}")
-    row = np.full((1, sum(s.n_columns for s in sensors)), np.nan)
-    start = 0
+    if wrong := sorted(set(x) - set(names)):
+        raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
+    parts = []
     for sensor in sensors:
-        if sensor.name in x:
-            row[0, start : start + sensor.n_columns] = x[sensor.name]
-        start += sensor.n_columns
-    return row
+        values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
+        if len(values) != sensor.n_columns:
+            raise DataError(
+                f"argument `x` must hold {sensor.n_columns} numbers for sensor '{sensor.name}', "
+                f"but holds {len(values)}"
+            )
+        parts.append(values)
+    return np.concatenate(parts)[None].astype(np.float64)
