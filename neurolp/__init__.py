@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TriangularDensity,
         load_brain,
     )
+    from neurolp.experiments.resuming import resume
     from neurolp.stream_brain import StreamBrain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
@@ -64,6 +65,7 @@ __all__ = [
     "audit",
     "load_brain",
     "open_trajectory",
+    "resume",
     "textbook_defects",
 ]
 
@@ -87,6 +89,7 @@ _HOMES = {
     "audit": "auditing",
     "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",
+    "resume": "experiments.resuming",
     "textbook_defects": "defects",
 }
 

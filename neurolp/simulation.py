@@ -183,6 +183,7 @@ class Stop:
         self.at_once = False
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
     def listen(self, signum: int, frame: object) -> None:

@@ -184,7 +184,9 @@ class StreamBrain:
         done = self._present(rest, learn, later)
         self.n_steps_ += n_first + done
         if done < len(rest):
-            bad = ~np.isfinite(later.outcome.surprise[done]) & ~self._missing(rest[done])
+            bad = ~np.isfinite(later.outcome.surprise[done]) & ~np.isnan(
+                rest[done][self._state.senses.column]
+            )
             wrong = int(np.argmax(bad))
             raise NeurolpError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
@@ -289,11 +291,8 @@ class StreamBrain:
     # --- files ------------------------------------------------------------------------------------
 
     def pack(self, out: Contents, *, arrays: str | None = None) -> None:
-        """Add everything that the next step depends on to the contents of a file.
-
-        Or only the arrays, under names that begin with ``arrays``.
-        """
-        if arrays is not None:
+        """Add everything that the next step depends on, or the arrays under names of their own."""
+        if arrays:
             return pack_state(out, self._state, arrays)
         pack_stream(
             out, self._design.parameters, self.sensors, self._state, self._first_rows,
@@ -326,9 +325,9 @@ class StreamBrain:
         return brain
 
     def copy(self) -> StreamBrain:
-        """A brain of its own in the same state."""
+        """Another one in the same state."""
         out = copy.copy(self)
-        out._state, out._first_rows = copy_of(self._state), self._first_rows.copy()
+        out._state = copy_of(self._state)
         return out
 
     def fault(self) -> str | None:
@@ -400,6 +399,3 @@ class StreamBrain:
     def _outputs(self, s: int) -> slice:
         start = int(self._state.senses.output[s])
         return slice(start, start + self.sensors[s].n_outputs)
-
-    def _missing(self, row: Array) -> Array:
-        return np.isnan(row[self._state.senses.column])

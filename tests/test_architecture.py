@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 
 # A module may import from layers below its own, and from its own layer.
 LAYERS = [
-    {"neurolp.__main__"},
+    {"neurolp.__main__", "neurolp"},
     {"neurolp.cli", "neurolp.terminal"},
     {"neurolp.experiments"},
     {
@@ -23,6 +23,8 @@ LAYERS = [
         "neurolp.stream_scores",
     },
     {
+        "neurolp.stream_checkpoints",
+        "neurolp.stream_divergence",
         "neurolp.stream_simulation",
         "neurolp.stream_recording",
         "neurolp.stream_contents",
@@ -30,7 +32,6 @@ LAYERS = [
         "neurolp.stream_schedule",
     },
     {
-        "neurolp",
         "neurolp.estimators",
         "neurolp.stream_brain",
         "neurolp.streams",
