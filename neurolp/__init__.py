@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TriangularDensity,
         load_brain,
     )
+    from neurolp.experiments.resuming import resume
     from neurolp.reproduction import Reproduction, reproduce
     from neurolp.stream_brain import StreamBrain
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
@@ -67,6 +68,7 @@ __all__ = [
     "load_brain",
     "open_trajectory",
     "reproduce",
+    "resume",
     "textbook_defects",
 ]
 
@@ -92,6 +94,7 @@ _HOMES = {
     "load_brain": "estimators",
     "open_trajectory": "trajectory.reader",
     "reproduce": "reproduction",
+    "resume": "experiments.resuming",
     "textbook_defects": "defects",
 }
 

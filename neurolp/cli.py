@@ -1,8 +1,9 @@
-"""The command line: run, reproduce, validate, info, plot."""
+"""The command line: run, resume, reproduce, validate, info, plot."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,12 +16,17 @@ from neurolp import errors
 
 if TYPE_CHECKING:
     from neurolp.experiment_schema import ExperimentConfiguration
+    from neurolp.experiments.brain import Result
+    from neurolp.experiments.stream import StreamResult
     from neurolp.schema import Configuration
     from neurolp.stream_schema import StreamConfiguration
 
-# Exit codes as in sysexits.h, and 130 as shells report Ctrl-C.
-EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_CONFIGURATION = 2, 65, 70, 73, 78
-EXIT_INTERRUPTED = 130
+# Exit codes as in sysexits.h; after a signal 128 and its number, as shells report it: 130, 143.
+EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_IO, EXIT_CONFIGURATION = (
+    2, 65, 70, 73, 74, 78
+)  # fmt: skip
+EXIT_SIGNAL = 128
+EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
 EXIT_DIFFERENT = 1
 
 app = typer.Typer(
@@ -67,6 +73,29 @@ def run(
 
 
 @app.command()
+def resume(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the run is to become.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Continue a run that was broken off, from where it was last saved."""
+    with _one_line_errors("interrupted; what was saved before is kept"):
+        from neurolp import terminal
+        from neurolp.experiments import resuming
+        from neurolp.schema import Configuration
+
+        began = time.monotonic()
+        configuration = resuming.check(file)
+        if isinstance(configuration, Configuration):
+            with terminal.progress(configuration, quiet) as observe:
+                result = resuming.resume_brain(file, observe=observe)
+            _end_brain(result, configuration.brain.time_unit, began, quiet)
+        else:
+            with terminal.progress(configuration, quiet) as observe:
+                streamed = resuming.resume_stream(file, observe=observe)
+            _end_stream(streamed, quiet)
+
+
+@app.command()
 def validate(config: ConfigArgument, settings: SetOption = None) -> None:
     """Check a configuration file without running it."""
     with _one_line_errors():
@@ -84,7 +113,7 @@ def reproduce(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Run what a file holds again and compare, bit by bit."""
-    with _one_line_errors("nothing was compared"):
+    with _one_line_errors("interrupted, nothing was compared"):
         from neurolp import terminal
         from neurolp.reproduction import embedded_configuration, reproduce
         from neurolp.trajectory.reader import open_trajectory
@@ -108,6 +137,8 @@ def info(file: FileArgument) -> None:
 
         with open_trajectory(file) as trajectory:
             print(f"{trajectory.title} ({trajectory.status})")
+            if trajectory.status == "unfinished":
+                print(f"  `neurolp resume {file}` continues")
             if trajectory.experiment:
                 print(f"  experiment: {trajectory.experiment['name']}")
             for name, value in (trajectory.provenance | trajectory.brain).items():
@@ -157,7 +188,13 @@ def plot(
 
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
+    signal.signal(signal.SIGTERM, _interrupt)
     app()
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """A request to end is Ctrl-C by other means: what was begun is put in order first."""
+    raise KeyboardInterrupt(signum)
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -171,14 +208,21 @@ def _run_brain(configuration: Configuration, path: Path, force: bool, quiet: boo
     brain = configuration.brain
     with terminal.brain_progress(brain.max_time, brain.time_unit, quiet) as observe:
         result = run(configuration, path, overwrite=force, observe=observe)
-    if not quiet:
-        terminal.print_result(result, time.monotonic() - began)
-    if result.interrupted:
-        _say(
-            f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
-            f"{brain.time_unit}s, which are in {result.path}"
-        )
-        raise typer.Exit(EXIT_INTERRUPTED)
+    _end_brain(result, brain.time_unit, began, quiet)
+
+
+def _end_brain(result: Result, unit: str, began: float, quiet: bool) -> None:
+    from neurolp import terminal
+
+    if result.signal is None:
+        if not quiet:
+            terminal.print_result(result, time.monotonic() - began)
+        return
+    _say(
+        f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
+        f"{unit}s, which are saved; `neurolp resume {result.path}` continues"
+    )
+    raise typer.Exit(EXIT_SIGNAL + result.signal)
 
 
 def _run_experiment(
@@ -196,23 +240,33 @@ def _run_experiment(
 
 
 def _run_stream(configuration: StreamConfiguration, path: Path, force: bool, quiet: bool) -> None:
-    from neurolp import experiments, terminal
+    from neurolp import terminal
     from neurolp.experiments.stream import run
-    from neurolp.trajectory.reader import open_trajectory
 
     with terminal.stream_progress(quiet) as observe:
         result = run(configuration, path, overwrite=force, observe=observe)
-    outcome = result.outcome
+    _end_stream(result, quiet)
+
+
+def _end_stream(result: StreamResult, quiet: bool) -> None:
+    from neurolp import experiments, terminal
+    from neurolp.trajectory.reader import open_trajectory
+
+    outcome, path = result.outcome, result.path
+    if outcome.status == "interrupted":
+        _say(
+            f"neurolp: interrupted after {outcome.n_steps} steps, which are saved; "
+            f"`neurolp resume {path}` continues"
+        )
+        raise typer.Exit(EXIT_SIGNAL + (outcome.signal or signal.SIGINT))
     if not quiet:
         with open_trajectory(path) as file:
             terminal.print_tables(experiments.closing_tables(file))
+            seconds = file.experiment["seconds"]
         print(
-            f"{outcome.n_steps:,} steps in {outcome.elapsed:.1f} s, {outcome.speed:,.0f} a second; "
+            f"{outcome.n_steps:,} steps in {seconds:.1f} s, {outcome.speed:,.0f} a second; "
             f"trajectory: {path}"
         )
-    if outcome.status == "interrupted":
-        _say(f"neurolp: interrupted after {outcome.n_steps} steps, which are in {path}")
-        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 # --- errors and names -----------------------------------------------------------------------------
@@ -223,12 +277,13 @@ def _say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_line_errors(after_interrupt: str = "nothing was written") -> Iterator[None]:
+def _one_line_errors(interrupted: str = "interrupted, nothing was written") -> Iterator[None]:
     """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
     codes: list[tuple[type[Exception], int]] = [
         (errors.ConfigurationError, EXIT_CONFIGURATION),
         (errors.NetworkError, EXIT_CONFIGURATION),
         (errors.OutputError, EXIT_OUTPUT),
+        (errors.RecordingError, EXIT_IO),
         (errors.DataError, EXIT_DATA),
         (errors.FormatError, EXIT_DATA),
         (errors.NeurolpError, EXIT_SOFTWARE),
@@ -239,9 +294,10 @@ def _one_line_errors(after_interrupt: str = "nothing was written") -> Iterator[N
         _say(f"neurolp: {error}")
         code = next(code for kind, code in codes if isinstance(error, kind))
         raise typer.Exit(code) from None
-    except KeyboardInterrupt:
-        _say(f"neurolp: interrupted, {after_interrupt}")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        _say(f"neurolp: {interrupted}")
+        signum = error.args[0] if error.args else signal.SIGINT
+        raise typer.Exit(EXIT_SIGNAL + signum) from None
 
 
 def _check_exists(config: Path) -> None:

@@ -98,7 +98,7 @@ def reproduce(
             again = Path(folder) / "again.h5"
             _run(configuration, again, file.status, observe)
             with open_trajectory(again) as rerun:
-                found = list(_compare(file, rerun, tuple(s.partition("=")[0] for s in settings)))
+                found = list(compare(file, rerun, tuple(s.partition("=")[0] for s in settings)))
         versions = _changed_versions(file)
     differences = tuple(Difference(name, what) for name, what in found if what)
     return Reproduction(source, len(found), differences, versions)
@@ -153,10 +153,13 @@ def _run(
 # --- comparison -----------------------------------------------------------------------------------
 
 
-def _compare(
-    then: Trajectory, now: Trajectory, changed: Sequence[str]
+def compare(
+    then: Trajectory, now: Trajectory, changed: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Name of everything compared, and how it differs; nothing where it does not."""
+    """Name of everything compared, and how it differs; nothing where it does not.
+
+    ``changed`` are keys of the configuration that are meant to differ.
+    """
     yield "status", "" if then.status == now.status else f"{now.status!r}, was {then.status!r}"
     if not changed:  # the title may name the data
         yield "title", "" if then.title == now.title else f"{now.title!r}, was {then.title!r}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
@@ -19,7 +20,9 @@ from neurolp.brain.sensors import (
     Sensor,
     check_rows,
     check_sensors,
+    row_of,
 )
+from neurolp.brain.stream_faults import first_fault, is_finite
 from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw
 from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.brain.stream_run import Notes, StreamRun
@@ -29,9 +32,9 @@ from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.provenance import provenance
-from neurolp.stream_packing import pack_stream, unpack_stream
+from neurolp.stream_packing import copy_of, pack_state, pack_stream, unpack_stream
 from neurolp.trajectory.format import Contents
-from neurolp.trajectory.reader import open_trajectory
+from neurolp.trajectory.reader import Trajectory, open_trajectory
 from neurolp.trajectory.writer import write_trajectory
 
 Array = npt.NDArray[Any]
@@ -181,7 +184,9 @@ class StreamBrain:
         done = self._present(rest, learn, later)
         self.n_steps_ += n_first + done
         if done < len(rest):
-            bad = ~np.isfinite(later.outcome.surprise[done]) & ~self._missing(rest[done])
+            bad = ~np.isfinite(later.outcome.surprise[done]) & ~np.isnan(
+                rest[done][self._state.senses.column]
+            )
             wrong = int(np.argmax(bad))
             raise NeurolpError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
@@ -195,7 +200,7 @@ class StreamBrain:
         ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
         mapping leaves out are missing.
         """
-        return float(self.run(self._row(x), learn=learn).total[0])
+        return float(self.run(row_of(x, self.sensors), learn=learn).total[0])
 
     def predict(self) -> dict[str, Prediction]:
         """Distributions of what comes next, by name of the sensor."""
@@ -285,8 +290,10 @@ class StreamBrain:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def pack(self, out: Contents) -> None:
-        """Add everything that the next step depends on to the contents of a file."""
+    def pack(self, out: Contents, *, arrays: str | None = None) -> None:
+        """Add everything that the next step depends on, or the arrays under names of their own."""
+        if arrays:
+            return pack_state(out, self._state, arrays)
         pack_stream(
             out, self._design.parameters, self.sensors, self._state, self._first_rows,
             self.n_steps_, self.seed_,
@@ -304,13 +311,30 @@ class StreamBrain:
     def load(cls, path: str | os.PathLike[str]) -> StreamBrain:
         """Read a brain from a file; it goes on to the last bit as the one that was saved."""
         with open_trajectory(path) as file:
-            sensors, parameters, state, first_rows, n_steps, seed = unpack_stream(file)
+            return cls.unpack(file)
+
+    @classmethod
+    def unpack(cls, file: Trajectory) -> StreamBrain:
+        """The brain in an open file, see :meth:`load`."""
+        sensors, parameters, state, first_rows, n_steps, seed = unpack_stream(file)
         # Hidden nodes and their edges come from the file, none need be drawn.
         brain = cls(sensors, **parameters | {"hidden": 0, "cells": 0}, random_state=seed)
         brain._design = replace(brain._design, **parameters)
         brain._state, brain._first_rows, brain.n_steps_ = state, first_rows, n_steps
         brain._calibrating = bool(brain._uncalibrated()) and len(first_rows) >= n_steps
         return brain
+
+    def copy(self) -> StreamBrain:
+        """Another one in the same state."""
+        out = copy.copy(self)
+        out._state = copy_of(self._state)
+        return out
+
+    def fault(self) -> str | None:
+        """What in it is not finite any more; None while all is well."""
+        if is_finite(self._state):
+            return None
+        return first_fault(self._state, self.sensors, self._design.delays, self._design.hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -375,26 +399,3 @@ class StreamBrain:
     def _outputs(self, s: int) -> slice:
         start = int(self._state.senses.output[s])
         return slice(start, start + self.sensors[s].n_outputs)
-
-    def _missing(self, row: Array) -> Array:
-        return np.isnan(row[self._state.senses.column])
-
-    def _row(self, x: Any) -> Array:
-        if isinstance(x, Mapping):
-            names = [sensor.name for sensor in self.sensors]
-            if wrong := sorted(set(x) - set(names)):
-                raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
-            row = np.full((1, self.n_columns), np.nan)
-            for s, sensor in enumerate(self.sensors):
-                values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
-                if len(values) != sensor.n_columns:
-                    raise DataError(
-                        f"argument `x` must hold {sensor.n_columns} numbers for sensor "
-                        f"'{sensor.name}', but holds {len(values)}"
-                    )
-                row[0, self._columns(s)] = values
-            return row
-        try:
-            return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"argument `x` must hold numbers: {error}") from error

@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 _GROUPS: dict[str, Any] = {"senses": Senses, "memory": Memory, "readout": Readout, "cells": Cells}
 _PREFIX = "state"
+_WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
 
 def pack_stream(
@@ -34,11 +35,27 @@ def pack_stream(
         "sensors": json.dumps([{"kind": type(s).__name__, **asdict(s)} for s in sensors]),
         "parameters": json.dumps(parameters),
     }
+    pack_state(out, state)
+    out.add_state(f"{_PREFIX}_first_rows", first_rows, _WHAT)
+
+
+def pack_state(out: Contents, state: StreamState, prefix: str = _PREFIX) -> None:
+    """Add all arrays of a state to the contents of a file."""
     for group in _GROUPS:
         for name, values in getattr(state, group)._asdict().items():
             if isinstance(values, np.ndarray):
-                _add(out, f"{_PREFIX}_{group}_{name}", values)
-    _add(out, f"{_PREFIX}_first_rows", first_rows)
+                out.add_state(f"{prefix}_{group}_{name}", values, _WHAT)
+
+
+def copy_of(state: StreamState) -> StreamState:
+    """The same state in arrays of its own."""
+    groups = {}
+    for group, kind in _GROUPS.items():
+        fields = getattr(state, group)._asdict()
+        groups[group] = kind(
+            **{k: _aligned(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()}
+        )
+    return StreamState(**groups)
 
 
 def unpack_stream(
@@ -72,16 +89,6 @@ def unpack_stream(
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file.path}: the brain in it cannot be read: {error}") from error
     return sensors, parameters, StreamState(**groups), first_rows, steps, seed
-
-
-def _add(out: Contents, name: str, values: Array) -> None:
-    dims = []
-    for axis, length in enumerate(values.shape):
-        # One scale for each length: these arrays are for going on, not for looking at.
-        dim = f"index_{length}" if length not in values.shape[:axis] else f"index_{length}_{axis}"
-        out.add_coordinate(dim, np.arange(length), "1", "index")
-        dims.append(dim)
-    out.add(name, tuple(dims), values, "1", "state of the brain, see neurolp.kernels.stream_state")
 
 
 def _aligned(values: Array) -> Array:

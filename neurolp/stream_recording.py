@@ -19,12 +19,14 @@ from neurolp.stream_schedule import RecordPlan, places
 from neurolp.stream_windows import N_PIT_BINS, Window
 from neurolp.streams.source import Stream
 from neurolp.trajectory.format import Contents
+from neurolp.trajectory.reader import Trajectory
 from neurolp.trajectory.store import RunStore
 
 Array = npt.NDArray[Any]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _N_SAMPLES = 400
+_PREFIX = "state_recorder_"
 
 # Weights of a brain: dimensions if they are dense, and what they are.
 _WEIGHTS = {
@@ -116,6 +118,32 @@ class StreamRecorder:
         self._record_weights(self.n_steps, brain)
         self._add_rows(contents, dream)
         self._file.finish(contents)
+
+    def pack(self, out: Contents) -> None:
+        """Add all that the recorder knows, but what it has appended, to a checkpoint."""
+        window = self._window
+        out.attributes["recorder"] = {
+            "n_steps": self.n_steps,
+            "weights_at": self._weights_at,
+            "recent": self.recent,
+            "window_steps": window.n_steps if window else 0,
+        }
+        arrays = {"reference": self._reference, "last_rows": self._last_rows}
+        for name, values in (arrays | (window.state() if window else {})).items():
+            out.add_state(f"{_PREFIX}{name}", values, "state of the recorder")
+
+    def unpack(self, file: Trajectory) -> None:
+        """Go on from a checkpoint."""
+        known = file.attributes("recorder")
+        self.n_steps, self._weights_at = int(known["n_steps"]), int(known["weights_at"])
+        self.recent = float(known["recent"])
+        self._reference[:] = file[f"{_PREFIX}reference"].values
+        self._last_rows = file[f"{_PREFIX}last_rows"].values
+        self._window = None
+        if known["window_steps"]:
+            self._window = Window(self._places, self._reference)
+            state = {name: file[f"{_PREFIX}{name}"].values for name in self._window.state()}
+            self._window.restore(int(known["window_steps"]), state)
 
     # --- windows and looks ------------------------------------------------------------------------
 

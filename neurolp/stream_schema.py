@@ -173,6 +173,7 @@ class StreamRecordSection(Section):
     activity_at: Times = Field(default_factory=list)
     weights_every: PositiveInt | None = None
     weights_at: Times = Field(default_factory=lambda: [0])
+    checkpoint_seconds: NonNegativeFloat | None = None
     dream: NonNegativeInt = 200
     brain: bool = True
 

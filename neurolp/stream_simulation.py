@@ -79,7 +79,8 @@ class StreamOutcome:
     """How a simulation ended.
 
     ``status`` is ``"complete"``, ``"interrupted"`` or ``"diverged"``, which ``message`` explains;
-    ``speed`` is in steps a second, without the first piece, in which kernels are compiled.
+    ``speed`` is in steps a second, without the first piece, in which kernels are compiled;
+    ``signal`` the number of the one that interrupted it.
     """
 
     status: str
@@ -87,6 +88,7 @@ class StreamOutcome:
     elapsed: float
     speed: float
     message: str = ""
+    signal: int | None = None
 
 
 def simulate_stream(
@@ -95,26 +97,34 @@ def simulate_stream(
     recorder: StreamRecorder,
     *,
     learn_until: int | None = None,
+    end: int | None = None,
     pace: Pace | None = None,
     observe: Callable[[StreamProgress], None] = lambda progress: None,
+    save: Callable[[bool], None] = lambda now: None,
 ) -> StreamOutcome:
-    """Let ``brain`` see ``stream`` once, from its first step to its last, and learn at every step.
+    """Let ``brain`` see ``stream`` once, to its last step, and learn at every step.
 
-    From time ``learn_until`` on it only watches. Ctrl-C stops after the piece that is being run, a
-    surprise that is not finite before it. What was recorded stands.
+    It goes on from where ``recorder`` is, to before step ``end`` where that is given. From time
+    ``learn_until`` on it only watches. After each piece ``save`` is called, which may keep what is
+    needed to go on from here, and must when the argument is true: at the end, and before Ctrl-C
+    stops. A surprise that is not finite, or a number in the brain that ``save`` finds to be none,
+    also stops: what came since the last time it was saved is then to be looked through.
     """
     began = time.monotonic()
     pace = pace or Pace()
-    t = first = 0  # steps seen in all, and in the first piece
-    compiled = began  # when the first piece was done
+    start = t = recorder.n_steps  # steps seen
+    first = start  # at the end of the first piece
+    compiled = began  # when that was
 
-    def outcome(status: str, message: str = "") -> StreamOutcome:
+    def outcome(status: str, message: str = "", signal: int | None = None) -> StreamOutcome:
         now = time.monotonic()
-        speed = (t - first) / max(now - compiled, 1e-9) if t > first else t / max(now - began, 1e-9)
-        return StreamOutcome(status, t, now - began, speed, message)
+        done, since = (t - first, compiled) if t > first > start else (t - start, began)
+        speed = done / max(now - since, 1e-9)
+        return StreamOutcome(status, t, now - began, speed, message, signal)
 
-    with stop_on_interrupt() as stopped:
-        for block, truth in _blocks(stream):
+    with stop_on_interrupt() as stop:
+        stop.at_once = True  # compiling may take its time, and there is nothing yet to be lost
+        for block, truth in _blocks(stream, start, end):
             done = 0
             while done < len(block):
                 # Look at the brain, where this was asked for, before the next row comes.
@@ -132,27 +142,48 @@ def simulate_stream(
                     run = brain.run(rows, learn=learn)
                 except NeurolpError as error:
                     return outcome("diverged", str(error))
+                stop.at_once = False
                 pace.took(n, time.monotonic() - piece_began)
 
-                # Record it.
+                # Record it, and save it now and then.
                 of_truth = None if truth is None else truth[done : done + n]
                 recorder.add(rows, run.surprise, run.pit, of_truth)
                 t, done = t + n, done + n
                 elapsed = time.monotonic() - began
                 n_steps = t if stream.n_steps is None else stream.n_steps
                 observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
-                if stopped():
-                    return outcome("interrupted")
-                if first == 0:
+                try:
+                    save(stop())
+                except NotFiniteError as error:
+                    return outcome("diverged", str(error))
+                if stop():
+                    return outcome("interrupted", signal=stop.signal)
+                if first == start:
                     first, compiled = t, time.monotonic()
+        stop.at_once = False
+        try:
+            save(True)
+        except NotFiniteError as error:
+            return outcome("diverged", str(error))
+        # What came while it was saved for the last time still counts.
+        if stop():
+            return outcome("interrupted", signal=stop.signal)
     return outcome("complete")
 
 
-def _blocks(stream: Stream) -> Iterator[tuple[Array, Array | None]]:
+class NotFiniteError(Exception):
+    """A number in a brain is none any more: it must not be saved as a state to go on from."""
+
+
+def _blocks(stream: Stream, start: int, end: int | None) -> Iterator[tuple[Array, Array | None]]:
     """Rows, with their true surprise where it is known."""
     size = max(1, min(_MAX_ROWS, _MAX_ELEMENTS // stream.n_columns))
+    if end is not None:
+        if end <= start:
+            return
+        stream = stream.head(end)
     if stream.has_truth:
-        yield from stream.blocks_with_truth(size)
+        yield from stream.blocks_with_truth(size, start)
     else:
-        for rows in stream.blocks(size):
+        for rows in stream.blocks(size, start):
             yield rows, None

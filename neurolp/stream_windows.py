@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,23 @@ class Window:
         self.pit_counts = np.zeros((n_values, N_PIT_BINS), dtype=np.int32)
         self._surprise, self._truth = np.zeros(len(places)), np.zeros(1)
         self._input, self._square = np.zeros(n_outputs), np.zeros(n_outputs)
+
+    def state(self) -> dict[str, Array]:
+        """The sums, by name."""
+        return {
+            "n_observed": self.n_observed,
+            "pit_counts": self.pit_counts,
+            "surprise": self._surprise,
+            "truth": self._truth,
+            "input": self._input,
+            "square": self._square,
+        }
+
+    def restore(self, n_steps: int, state: Mapping[str, Array]) -> None:
+        """Go on from what :meth:`state` said after ``n_steps``."""
+        self.n_steps = n_steps
+        for name, values in self.state().items():
+            values[...] = state[name]
 
     def add(self, rows: Array, surprise: Array, pit: Array, truth: Array | None) -> None:
         """Add steps: rows, surprise (n, n_sensors), PIT (n, n_values), true surprise (n,)."""

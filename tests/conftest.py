@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import matplotlib as mpl
 from hypothesis import settings
 
@@ -5,3 +8,5 @@ mpl.use("Agg")
 # Compilation of the first kernel call is slow and says nothing about the example.
 settings.register_profile("laws", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("laws")
+# Commands that tests start, in whatever folder, are those of the tree that is tested.
+os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)

@@ -1,5 +1,6 @@
 """A brain for streams that is quick and simple: it expects what came, on average, at random lags."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +102,14 @@ class StandIn:
             self.n_steps_ += 1
         return Run(surprise, pit)
 
-    def pack(self, contents):
+    def pack(self, contents, *, arrays=None):
         pass
+
+    def fault(self):
+        return None
+
+    def copy(self):
+        return copy.deepcopy(self)
 
     def dream(self, n, *, random_state=None):
         rows = []

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 
 # A module may import from layers below its own, and from its own layer.
 LAYERS = [
-    {"neurolp.__main__"},
-    {"neurolp.cli", "neurolp.terminal", "neurolp"},  # the package itself only names the public
+    {"neurolp.__main__", "neurolp"},
+    {"neurolp.cli", "neurolp.terminal"},
     {"neurolp.experiments", "neurolp.reproduction"},
     {
         "neurolp.config",
@@ -23,6 +23,8 @@ LAYERS = [
         "neurolp.stream_scores",
     },
     {
+        "neurolp.stream_checkpoints",
+        "neurolp.stream_divergence",
         "neurolp.stream_simulation",
         "neurolp.stream_recording",
         "neurolp.stream_contents",

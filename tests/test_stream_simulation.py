@@ -376,12 +376,12 @@ def test_a_diverged_run_leaves_its_file(tmp_path, monkeypatch):
         lambda configuration, stream, seed: StandIn(stream.sensors, diverge_at=50),
     )
     with pytest.raises(
-        NeurolpError, match=r"sensor 'value' became nan in step 50; .* is in .*a\.h5"
+        NeurolpError, match=r"sensor 'value' became nan in step 50; .* are in .*a\.h5"
     ):
         ran(tmp_path, '[stream]\nsource = "ar2"\nn_steps = 300\n')
     with open_trajectory(tmp_path / "a.h5") as file:
         assert file.status == "diverged"
-        assert 0 < len(file["surprise"]) <= 50
+        assert len(file["surprise"]) == file.result["n_steps"] == 50
         assert "became nan in step 50" in file.result["message"]
 
 

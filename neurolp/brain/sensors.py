@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -149,3 +149,28 @@ def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int =
                 f"but step {first_step + step} holds {part[step, column]}"
             )
     return out
+
+
+def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
+    """One row (1, n_columns) of a number, of its values, or of a mapping from names of sensors.
+
+    Sensors that a mapping leaves out are missing.
+    """
+    if not isinstance(x, Mapping):
+        try:
+            return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"argument `x` must hold numbers: {error}") from error
+    names = [sensor.name for sensor in sensors]
+    if wrong := sorted(set(x) - set(names)):
+        raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
+    parts = []
+    for sensor in sensors:
+        values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
+        if len(values) != sensor.n_columns:
+            raise DataError(
+                f"argument `x` must hold {sensor.n_columns} numbers for sensor '{sensor.name}', "
+                f"but holds {len(values)}"
+            )
+        parts.append(values)
+    return np.concatenate(parts)[None].astype(np.float64)

@@ -81,6 +81,7 @@ class BrainKeeper:
 
     def _contents(self, moment: Moment) -> Contents:
         out = Contents()
+        out.attributes["provenance"] = {"seed": self._brain.seed_}
         stored = self._brain.stored_as(moment.brain, moment.best_time, interrupted=True)
         archive.pack_brain(out, stored, self._columns, parameters=True)
         at = {"time": np.array([moment.time]), "best_time": np.array([moment.best_time])}

@@ -38,6 +38,7 @@ from neurolp.stream_schema import (
     StreamSection,
     VideoSection,
 )
+from neurolp.streams.source import Stream
 
 _NUMBER = 8  # bytes
 _EDGE = 24  # two ends and a number
@@ -109,15 +110,14 @@ def check_source(section: StreamSection) -> None:
         _refuse("keys stream.shape and stream.hold", 2 * _NUMBER * pixels * section.hold)
 
 
-def check_recording(
-    configuration: StreamConfiguration, n_steps: int, n_columns: int, n_outputs: int, folder: Path
-) -> None:
+def check_recording(configuration: StreamConfiguration, stream: Stream, folder: Path) -> None:
     """Refuse a record of a stream for which the disk has no room, or a dream for which memory has.
 
     Without compression, of which numbers that were measured allow little.
     """
     record, brain = configuration.record, configuration.brain
-    _refuse("key record.dream", 2 * _NUMBER * float(record.dream) * n_columns)
+    n_steps, n_outputs = stream.n_steps or 0, sum(sensor.n_outputs for sensor in stream.sensors)
+    _refuse("key record.dream", 2 * _NUMBER * float(record.dream) * stream.n_columns)
 
     def times(every: int | None, at: list[int], last: int = 0) -> float:
         return (n_steps // every if every else 0) + len(at) + min(last, n_steps)

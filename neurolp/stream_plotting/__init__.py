@@ -65,17 +65,8 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     values = [s for s in sensors if not s.n_symbols]
     video = "frame_shape" in file.result
 
-    # Surprise.
-    known = "mean_true_surprise" in file
-    panels = 1 + known + (len(sensors) > 1)
-    axes = figure("surprise", 6.2 * panels, 4.2).subplots(1, panels, squeeze=False)[0]
-    plot_surprise(file, axes[0])
-    if known:
-        plot_excess(file, axes[1])
-    if len(sensors) > 1:
-        plot_sensors(file, axes[-1])
-    if values and file["pit_counts"].values.any():
-        plot_pit(file, figure("calibration", 6.2, 4).subplots())
+    if len(file["mean_surprise"]):  # else the run has only begun
+        _draw_surprise(file, len(sensors), bool(values), figure)
 
     # What was expected, and what came.
     if len(detailed_steps(file)[0]):
@@ -95,6 +86,15 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
             plot_dreamt_symbols(file, symbols, axes[-1])
 
     # What was learned.
+    if "readout" in file:
+        _draw_readout(file, len(sensors), video, figure)
+    if "recurrent" in file:
+        plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
+    if "activity" in file:
+        plot_activity(file, figure("activity", 9, 4.6).subplots())
+
+
+def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigure) -> None:
     if video and input_weights(file).shape[1]:
         n = min(3, input_weights(file).shape[1])
         plot_receptive_fields(file, figure("receptive_fields", 11, 0.9 + 1.75 * n).subplots())
@@ -102,14 +102,23 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         plot_readout(file, figure("readout", 9, 4.5).subplots())
     if video and "hidden" in str(file["readout"].coords["feature"][-1]):
         plot_projective_fields(file, figure("projective_fields", 11, 2.6).subplots())
-    if len(sensors) > 1 and input_weights(file).shape[1]:
+    if n_sensors > 1 and input_weights(file).shape[1]:
         n = min(_N_DELAYS, input_weights(file).shape[1])
         plot_arrows(file, figure("arrows", 2.3 * n + 2, 3.6).subplots(1, n, squeeze=False)[0])
         plot_graph(file, figure("graph", 5.5, 5.2).subplots())
-    if "recurrent" in file:
-        plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
-    if "activity" in file:
-        plot_activity(file, figure("activity", 9, 4.6).subplots())
+
+
+def _draw_surprise(file: Trajectory, n_sensors: int, values: bool, figure: NewFigure) -> None:
+    known = "mean_true_surprise" in file
+    panels = 1 + known + (n_sensors > 1)
+    axes = figure("surprise", 6.2 * panels, 4.2).subplots(1, panels, squeeze=False)[0]
+    plot_surprise(file, axes[0])
+    if known:
+        plot_excess(file, axes[1])
+    if n_sensors > 1:
+        plot_sensors(file, axes[-1])
+    if values and file["pit_counts"].values.any():
+        plot_pit(file, figure("calibration", 6.2, 4).subplots())
 
 
 def _draw_predictions(

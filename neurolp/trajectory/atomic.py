@@ -89,12 +89,17 @@ def discard(path: Path) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C for the moment of writing: people press it twice."""
-    if threading.current_thread() is not threading.main_thread():
+    """Ignore Ctrl-C for the moment of writing, as people press it twice.
+
+    Where something else than the interpreter listens for it, that goes on.
+    """
+    listener = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or listener is not signal.default_int_handler:
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, listener)

@@ -1,12 +1,47 @@
-"""A file that HDF5 can write to without ever hearing that a disk is full."""
+"""HDF5 on disk, in constant memory, without HDF5 ever hearing that a disk is full."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from neurolp.trajectory.atomic import write_all
+import h5py
+
+from neurolp.trajectory.atomic import discard, write_all
+from neurolp.trajectory.checksum import trailer_of
+
+_CACHE = 2**20  # bytes of chunks: each is written once
+
+
+def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) -> None:
+    """Make a synced file with its checksum; ``fill(file, check)`` writes to the open HDF5 file.
+
+    It may call ``check()`` to hear early that nothing more can be written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left of it then.
+    """
+    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            disk = Disk(handle)
+            with h5py.File(disk, "w", rdcc_nbytes=_CACHE) as file:
+                fill(file, disk.raise_if_failed)
+            disk.raise_if_failed()
+            behind = trailer_of(handle)
+            os.lseek(handle, 0, os.SEEK_END)
+            write_all(handle, behind)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        discard(target)
+        raise
 
 
 class Disk(io.RawIOBase):

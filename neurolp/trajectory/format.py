@@ -58,3 +58,14 @@ class Contents:
     ) -> None:
         """Add one variable."""
         self.variables[name] = Variable(dims, np.asarray(values), units, description)
+
+    def add_state(self, name: str, values: Any, description: str) -> None:
+        """Add an array that is for going on, not for looking at: one scale for each length."""
+        array = np.asarray(values)
+        dims = []
+        for axis, length in enumerate(array.shape):
+            twice = length in array.shape[:axis]
+            dim = f"index_{length}_{axis}" if twice else f"index_{length}"
+            self.add_coordinate(dim, np.arange(length), "1", "index")
+            dims.append(dim)
+        self.add(name, tuple(dims), array, "1", description)

@@ -14,7 +14,7 @@ from neurolp.trajectory.layout import FILTERS, describe
 Array = npt.NDArray[Any]
 
 _CHUNK_BYTES = 2**16
-MAX_CHUNK_BYTES = 2**20
+_MAX_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _chunks(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
     """Many rows to a chunk where they are small, parts of a row where they are huge."""
     trailing = [max(n, 1) for n in shape]
     row = item * int(np.prod(trailing, dtype=np.int64))
-    while row > MAX_CHUNK_BYTES:
+    while row > _MAX_CHUNK_BYTES:
         widest = int(np.argmax(trailing))
         row = row // trailing[widest] * -(-trailing[widest] // 2)
         trailing[widest] = -(-trailing[widest] // 2)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from neurolp.trajectory.atomic import discard, write_all
-from neurolp.trajectory.checksum import trailer_of
-from neurolp.trajectory.disk import Disk
+from neurolp.trajectory.disk import write_hdf5
 from neurolp.trajectory.format import Contents, Variable
-from neurolp.trajectory.growing import MAX_CHUNK_BYTES, Declared, Waiting, check_lengths
+from neurolp.trajectory.growing import Declared, Waiting, check_lengths
 from neurolp.trajectory.layout import attach, lay_out
 from neurolp.trajectory.segments import declared_in
 from neurolp.trajectory.source import FileSource
@@ -39,23 +36,9 @@ def merge(
     OSError
         If it cannot be written; nothing is left of it then.
     """
-    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            disk = Disk(handle)
-            # A chunk comes once: no larger cache would help.
-            with h5py.File(disk, "w", rdcc_nbytes=MAX_CHUNK_BYTES) as file:
-                _write(file, disk, segments, declared, waiting, contents)
-            disk.raise_if_failed()
-            behind = trailer_of(handle)
-            os.lseek(handle, 0, os.SEEK_END)
-            write_all(handle, behind)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except BaseException:
-        discard(target)
-        raise
+    write_hdf5(
+        target, lambda file, check: _write(file, check, segments, declared, waiting, contents)
+    )
 
 
 def contents_of(header: FileSource) -> Contents:
@@ -78,7 +61,7 @@ def contents_of(header: FileSource) -> Contents:
 
 def _write(
     file: Any,
-    disk: Disk,
+    check: Callable[[], None],
     segments: list[Path],
     declared: Mapping[str, Declared],
     waiting: Mapping[str, Waiting],
@@ -104,7 +87,7 @@ def _write(
                     buffers[name].add(rows)
                     if buffers[name].n >= datasets[name].chunks[0]:
                         buffers[name].write(datasets[name], whole_chunks=True)
-        disk.raise_if_failed()
+        check()
     for name, dataset in datasets.items():
         for rows in waiting[name].rows if name in waiting else ():
             buffers[name].add(rows)

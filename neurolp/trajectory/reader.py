@@ -164,6 +164,11 @@ class Trajectory(Mapping[str, LabelledArray]):
             about = stored.units, stored.description
             return LabelledArray(name, stored.data, stored.dims, coords, *about)
 
+    def attributes(self, group: str) -> dict[str, Any]:
+        """Attributes of any group, empty if there is none; "" is the root."""
+        with damage_named(str(self.path)):
+            return self._source.attributes(group)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
 

@@ -27,9 +27,10 @@ from neurolp.trajectory.atomic import (
     write_whole,
 )
 from neurolp.trajectory.checksum import trailer
+from neurolp.trajectory.disk import write_hdf5
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.growing import Declared, Waiting
-from neurolp.trajectory.layout import UNCOMPRESSED
+from neurolp.trajectory.layout import UNCOMPRESSED, lay_out
 from neurolp.trajectory.lock import HeldError, Lock
 from neurolp.trajectory.merging import merge
 from neurolp.trajectory.reader import Trajectory
@@ -37,6 +38,8 @@ from neurolp.trajectory.source import FileSource, RunSource
 from neurolp.trajectory.writer import image_of
 
 Array = npt.NDArray[Any]
+
+_OVERHEAD = 200  # bytes of an array beside its values
 
 
 class RunStore:
@@ -57,6 +60,7 @@ class RunStore:
         self._waiting: dict[str, Waiting] = {}
         self._run_id = uuid.uuid4().hex
         self._n_segments = self._state = 0
+        self.waiting_bytes = 0  # what was appended since the last seal takes about so much memory
         self._usable = True
         self._lock = self._locked()
 
@@ -159,16 +163,13 @@ class RunStore:
         if rows.shape[1:] != declared.shape:
             raise ValueError(f"{name} has rows of {declared.shape}, but got {rows.shape[1:]}")
         self._waiting[name].add(rows)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Size of what was appended since the last seal."""
-        return sum(rows.nbytes for waiting in self._waiting.values() for rows in waiting.rows)
+        self.waiting_bytes += rows.nbytes + _OVERHEAD
 
     def forget(self) -> None:
         """Drop what was appended since the last seal."""
         for waiting in self._waiting.values():
             waiting.clear()
+        self.waiting_bytes = 0
 
     def seal(
         self, checkpoint: Contents | None, attributes: dict[str, dict[str, Any]] | None = None
@@ -194,8 +195,7 @@ class RunStore:
             image = segments.segment_image(growing, groups)
             try:
                 if checkpoint is not None:
-                    state = image_of(checkpoint, UNCOMPRESSED)
-                    write_whole(self.folder / segments.state_name(n), state, trailer(state))
+                    self._write_state(segments.state_name(n), checkpoint)
                 write_whole(self.folder / segments.segment_name(n), image, trailer(image))
             except OSError as error:
                 raise self._failed(error) from error
@@ -310,6 +310,15 @@ class RunStore:
             run.close()
         for declared in run.declared.values():
             self._declare(declared)
+
+    def _write_state(self, name: str, checkpoint: Contents) -> None:
+        partial = self.folder / "state.partial"  # on disk at once: a brain may be large
+        write_hdf5(partial, lambda file, check: lay_out(file, checkpoint, UNCOMPRESSED))
+        try:
+            publish(partial, self.folder / name)
+        except OSError:
+            discard(partial)
+            raise
 
     def _declare(self, declared: Declared) -> None:
         known = self._declared.setdefault(declared.name, declared)
