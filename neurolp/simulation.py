@@ -25,7 +25,7 @@ from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
-from neurolp.errors import NeurolpError
+from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.keeping import (
     DivergedError,
     Keeper,
@@ -146,19 +146,19 @@ def simulate(
             return Moment(t, best_time, network, state | prefixed("record_", recorder.pack()))
 
         while t < schedule.max_slices and t - best_time < schedule.patience:
+            # Draw who is updated with whom in this slice, how to look at it, who mediates.
+            rng = np.random.default_rng([seed, t + 1])
+            n, std = network.n_nodes, network.base_density.std
+            groups = ordered_partition(schedule.groups, network.connectivity, rng)
+            rotation = random_rotation(n, rng) if schedule.rotation else None
+            between = [
+                draw_interneurons(schedule.interneurons, n - len(group), std, rng)
+                for group in groups
+            ]
+
             # What the slice begins with: it may be cut off, or diverge.
             before = _state(populations, copy=True) if keeper.keeps else {}
             try:
-                # Draw who is updated with whom in this slice, how to look at it, who mediates.
-                rng = np.random.default_rng([seed, t + 1])
-                n, std = network.n_nodes, network.base_density.std
-                groups = ordered_partition(schedule.groups, network.connectivity, rng)
-                rotation = random_rotation(n, rng) if schedule.rotation else None
-                between = [
-                    draw_interneurons(schedule.interneurons, n - len(group), std, rng)
-                    for group in groups
-                ]
-
                 # Learn the slice while the training trajectories move through it ...
                 slice_, local_loss = learn_slice(
                     network,
@@ -182,6 +182,8 @@ def simulate(
                 if t > 0:
                     keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
                 break
+            except ConfigurationError:
+                raise
             except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
                 diverged = _diverged(f"slice {t + 1}", populations, error)
                 keeper.diverged(diverged, moment(before), _state(populations))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.parallel import StopRequested, Workers
-from neurolp.errors import NeurolpError
+from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.keeping import (
     DivergedError,
     Keeper,
@@ -131,6 +131,8 @@ def train(
                 if epoch > 0:
                     keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
                 break
+            except ConfigurationError:
+                raise
             except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
                 where = first_fault(pupil.parameters()) or str(error)
                 diverged = DivergedError(f"epoch {epoch + 1} diverged: {where}")

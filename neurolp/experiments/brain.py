@@ -17,7 +17,7 @@ from neurolp.baselines import gaussian, gaussian_mixture
 from neurolp.brain.network import Network
 from neurolp.config import configuration_of
 from neurolp.data import DataSplit, load_data
-from neurolp.errors import FormatError
+from neurolp.errors import ConfigurationError, DataError, FormatError, NetworkError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.experiments.brain_store import BrainKeeper
 from neurolp.experiments.connectivity import build_connectivity
@@ -99,8 +99,9 @@ def run(
         store.begin(archive.header(seed, title, plain, digests))
         try:
             return simulation.go_on()
-        except KeyboardInterrupt:
-            store.discard()  # before the first slice: there is nothing to keep
+        except (KeyboardInterrupt, ConfigurationError, DataError, NetworkError):
+            if simulation.keeper.kept_time is None:  # before the first slice: nothing to keep
+                store.discard()
             raise
     finally:
         store.close()

@@ -94,9 +94,9 @@ def run(
     try:
         with threadpool_limits(1):  # results must not depend on how many there are
             stream, digest = open_source(configuration)
-            check_recording(resolved, stream, store.path.absolute().parent)
             simulation = _Simulation(store, stream, resolved, observe)
             brain = simulation.draw()
+            check_recording(resolved, stream, store.path.absolute().parent)
             store.begin(_header(stream, brain, resolved, seed, digest))
             try:
                 return simulation.go_on(brain)
