@@ -37,7 +37,11 @@ def main() -> None:
 
     def one(number: int) -> None:
         generator = random.Random(number)
-        text, given_settings = hostile.configuration(generator), hostile.settings_of(generator)
+        try:
+            text, given_settings = hostile.configuration(generator), hostile.settings_of(generator)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # from the schema
+            faults.append(f"{type(error).__name__}: {error}\n    {number}")
+            return
         if len(seen) >= options.count or (key := text + repr(given_settings).encode()) in seen:
             return
         try:

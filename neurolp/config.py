@@ -79,7 +79,9 @@ def _check_plain(raw: dict[str, Any], source: str) -> None:
     while waiting:
         key, value, depth = waiting.pop()
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ConfigurationError(f"{source}: key '{_short(key)}' must be below 2^63")
+            raise ConfigurationError(
+                f"{source}: key '{_short(key)}': input should be less than 2^63"
+            )
         if depth > _DEEPEST:
             raise ConfigurationError(f"{source}: key '{_short(key)}': nested too deeply")
         if isinstance(value, dict):

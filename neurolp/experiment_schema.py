@@ -26,7 +26,9 @@ class PrincipleConfiguration(ExperimentConfiguration):
     """``experiment = "principle"``: learning the probabilities of symbols; losses as densities."""
 
     experiment: Literal["principle"]
-    probabilities: list[PositiveFloat] = Field(default=[0.4, 0.3, 0.15, 0.1, 0.05], min_length=2)
+    probabilities: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.4, 0.3, 0.15, 0.1, 0.05], min_length=2
+    )
     n_steps: int = Field(default=10_000, ge=10)
     n_runs: PositiveInt = 20
     rate: PositiveFloat = 0.5
