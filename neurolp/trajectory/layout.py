@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -20,7 +21,7 @@ FILTERS = {"compression": "gzip", "compression_opts": 1, "fletcher32": True}
 UNCOMPRESSED = {"fletcher32": True}
 
 
-def lay_out(file: Any, contents: Contents, filters: dict[str, Any] = FILTERS) -> None:
+def lay_out(file: Any, contents: Contents, filters: Mapping[str, Any] = FILTERS) -> None:
     """Write ``contents`` into an empty file; its dimensions may also be scales there already."""
     lay_out_attributes(file, contents.attributes)
     for name, variable in contents.coordinates.items():
@@ -52,13 +53,13 @@ def describe(dataset: Any, units: str, description: str) -> None:
     dataset.attrs["description"] = description
 
 
-def _dataset(file: Any, name: str, variable: Variable, filters: dict[str, Any]) -> Any:
+def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any]) -> Any:
     values = variable.values
     if values.dtype.kind == "U":
         encoded = np.char.encode(values, "utf-8")
         length = max(encoded.dtype.itemsize, 1)
         values = encoded.astype(h5py.string_dtype("utf-8", length))
-    options = filters | {"chunks": True} if values.size else {}
+    options = {**filters, "chunks": True} if values.size else {}
     dataset = file.create_dataset(name, data=values, **options)
     describe(dataset, variable.units, variable.description)
     return dataset

@@ -40,6 +40,7 @@ from neurolp.trajectory.writer import image_of
 Array = npt.NDArray[Any]
 
 _OVERHEAD = 200  # bytes of an array beside its values
+_IN_MEMORY = 2**26  # bytes of a checkpoint that is put together in memory, where that is quicker
 
 
 class RunStore:
@@ -195,7 +196,7 @@ class RunStore:
             image = segments.segment_image(growing, groups)
             try:
                 if checkpoint is not None:
-                    self._write_state(segments.state_name(n), checkpoint)
+                    self._write_state(self.folder / segments.state_name(n), checkpoint)
                 write_whole(self.folder / segments.segment_name(n), image, trailer(image))
             except OSError as error:
                 raise self._failed(error) from error
@@ -311,11 +312,16 @@ class RunStore:
         for declared in run.declared.values():
             self._declare(declared)
 
-    def _write_state(self, name: str, checkpoint: Contents) -> None:
-        partial = self.folder / "state.partial"  # on disk at once: a brain may be large
+    def _write_state(self, target: Path, checkpoint: Contents) -> None:
+        size = sum(variable.values.nbytes for variable in checkpoint.variables.values())
+        if size <= _IN_MEMORY:
+            image = image_of(checkpoint, filters=UNCOMPRESSED)
+            write_whole(target, image, trailer(image))
+            return
+        partial = target.with_suffix(".partial")
         write_hdf5(partial, lambda file, check: lay_out(file, checkpoint, UNCOMPRESSED))
         try:
-            publish(partial, self.folder / name)
+            publish(partial, target)
         except OSError:
             discard(partial)
             raise

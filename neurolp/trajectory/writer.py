@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import h5py
 
@@ -12,7 +13,7 @@ from neurolp.trajectory.atomic import check_writable, undisturbed, write_whole
 from neurolp.trajectory.checksum import trailer
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.growing import Declared
-from neurolp.trajectory.layout import lay_out
+from neurolp.trajectory.layout import FILTERS, lay_out
 
 __all__ = ["check_writable", "image_of", "write_trajectory"]
 
@@ -40,11 +41,16 @@ def write_trajectory(
             raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
 
 
-def image_of(contents: Contents, growing: Iterable[Declared] = ()) -> bytes:
+def image_of(
+    contents: Contents,
+    *,
+    growing: Iterable[Declared] = (),
+    filters: Mapping[str, Any] = FILTERS,
+) -> bytes:
     """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         for declared in growing:
             declared.create(file)
-        lay_out(file, contents)
+        lay_out(file, contents, filters)
         file.flush()
         return bytes(file.id.get_file_image())
