@@ -46,6 +46,9 @@ class Keeper(Protocol):
     def keep(self, moment: Callable[[], Moment], *, now: bool = False) -> None:
         """Keep this moment if it is time to, or must be ``now``."""
 
+    def ended(self, moment: Moment) -> None:
+        """Be told that all slices or epochs are learned: what follows can be done again."""
+
     def stopped(self, signum: int | None) -> None:
         """Be told that a signal ended the simulation."""
 
@@ -64,6 +67,9 @@ class Unkept:
         return None
 
     def keep(self, moment: Callable[[], Moment], *, now: bool = False) -> None:
+        """Do nothing."""
+
+    def ended(self, moment: Moment) -> None:
         """Do nothing."""
 
     def stopped(self, signum: int | None) -> None:

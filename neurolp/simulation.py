@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,8 @@ def simulate(
         interrupted = False
 
         def moment(state: State) -> Moment:
-            return Moment(t, best_time, network, state | prefixed("record_", recorder.pack()))
+            brain = replace(network, slices=list(network.slices))
+            return Moment(t, best_time, brain, state | prefixed("record_", recorder.pack()))
 
         while t < schedule.max_slices and t - best_time < schedule.patience:
             # Draw who is updated with whom in this slice, how to look at it, who mediates.
@@ -200,7 +201,7 @@ def simulate(
             keeper.keep(lambda: moment(_state(populations)))
             observe(Progress(t, surprise, best_time, time.monotonic() - began))
         if not interrupted:
-            keeper.keep(lambda: moment(_state(populations)), now=True)
+            keeper.ended(moment(_state(populations)))
     return Outcome(best_time, interrupted, time.monotonic() - began)
 
 

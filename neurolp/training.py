@@ -151,6 +151,6 @@ def train(
             keeper.keep(lambda: moment(pupil.state()))
             observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
         if not interrupted:
-            keeper.keep(lambda: moment(pupil.state()), now=True)
+            keeper.ended(moment(pupil.state()))
     pupil.end(recorder, brain)
     return brain, Outcome(best_epoch, interrupted, time.monotonic() - began)

@@ -145,6 +145,25 @@ def test_what_was_begun_is_not_overwritten_unasked(folder):
         assert file.status == "complete"
 
 
+def test_what_is_interrupted_after_the_last_slice_is_kept_too(folder):
+    # Half a minute has not passed: nothing was saved before.
+    configuration = configured(
+        folder, {"max_slices": 3, "fine_tune": "all"}, {"checkpoint_seconds": 100}
+    )
+    brain.run(configuration, folder / "whole.h5")
+
+    def observe(progress):
+        if (
+            progress.stage == "learning the readouts"
+        ):  # the tuned brain is not the one to go on from
+            raise KeyboardInterrupt(signal.SIGTERM)
+
+    result = brain.run(configuration, folder / "parts.h5", observe=observe)
+    assert result.signal == signal.SIGTERM
+    resume(folder / "parts.h5")
+    assert differences(folder / "whole.h5", folder / "parts.h5") == []
+
+
 def test_other_data_are_refused(folder):
     configuration = configured(folder, {"max_slices": 4})
     path = folder / "parts.h5"

@@ -178,6 +178,7 @@ class _Simulation:
             )
             rows = self._rows(time.monotonic() - began)
         except KeyboardInterrupt as interrupt:
+            self.keeper.rescue()
             if self.keeper.kept_time is None:
                 raise KeyboardInterrupt(_signal_of(interrupt, self.keeper)) from interrupt
             return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.keeper))

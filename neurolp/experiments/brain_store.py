@@ -38,6 +38,7 @@ class BrainKeeper:
         self._pause = self._seconds
         self._automatic = seconds is None
         self._last = time.monotonic()
+        self._end: Moment | None = None
         self.signal: int | None = None
         self.kept_time: int | None = None
 
@@ -66,6 +67,17 @@ class BrainKeeper:
         self._last = time.monotonic()
         if self._automatic:
             self._pause = max(self._seconds, _SHARE * (self._last - began))
+
+    def ended(self, moment: Moment) -> None:
+        """Remember this moment: if what follows is interrupted, :meth:`rescue` keeps it."""
+        self._end = moment
+        self.keep(lambda: moment)
+
+    def rescue(self) -> None:
+        """Keep the moment in which learning ended, if it did."""
+        end = self._end
+        if end is not None:
+            self.keep(lambda: end, now=True)
 
     def stopped(self, signum: int | None) -> None:
         """Remember the signal."""

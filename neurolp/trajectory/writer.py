@@ -42,10 +42,7 @@ def write_trajectory(
 
 
 def image_of(
-    contents: Contents,
-    *,
-    growing: Iterable[Declared] = (),
-    filters: Mapping[str, Any] = FILTERS,
+    contents: Contents, *, growing: Iterable[Declared] = (), filters: Mapping[str, Any] = FILTERS
 ) -> bytes:
     """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
