@@ -29,6 +29,8 @@ EXIT_SIGNAL = 128
 EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
 EXIT_DIFFERENT = 1
 
+_LONGEST = 1000  # characters of an error
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -291,13 +293,19 @@ def _one_line_errors(interrupted: str = "interrupted, nothing was written") -> I
     try:
         yield
     except errors.NeurolpError as error:
-        _say(f"neurolp: {error}")
+        _say(f"neurolp: {_one_line(str(error))}")
         code = next(code for kind, code in codes if isinstance(error, kind))
         raise typer.Exit(code) from None
     except KeyboardInterrupt as error:
         _say(f"neurolp: {interrupted}")
         signum = error.args[0] if error.args else signal.SIGINT
         raise typer.Exit(EXIT_SIGNAL + signum) from None
+
+
+def _one_line(text: str) -> str:
+    """What was written in a configuration may be long, or have lines of its own."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def _check_exists(config: Path) -> None:

@@ -49,8 +49,8 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "recurrent_rate": (0.0, 1.0, False),
     "homeostasis": (0.0, 1.0, False),
     "mixing_rate": (0.0, 1.0, False),
-    "strength": (0.0, np.inf, False),
-    "recurrent_strength": (0.0, np.inf, False),
+    "strength": (0.0, 1e6, False),
+    "recurrent_strength": (0.0, 1e6, False),
     "coupling_rate": (0.0, 1.0, False),
     "node_rate": (0.0, 1.0, False),
     "coupling_ridge": (0.0, np.inf, False),
@@ -60,7 +60,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "average": (0.0, 1.0, False),
     "validation_fraction": (0.0, 1.0, False),
     "synapse_slope": (0.0, np.inf, False),
-    "spline_range": (0.0, np.inf, False),
+    "spline_range": (1e-3, 1e3, False),
 }
 
 

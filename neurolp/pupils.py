@@ -19,7 +19,7 @@ from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
 from neurolp.brain.online import Learner, copy_network
 from neurolp.brain.parallel import Workers
-from neurolp.keeping import State, prefixed, without_prefix
+from neurolp.keeping import State, first_fault, prefixed, without_prefix
 from neurolp.packing import parameter_arrays
 from neurolp.simulation import Population
 from neurolp.trajectory.recorder import Recorder
@@ -78,8 +78,8 @@ class Pupil(ABC, Generic[Brain]):
         """A brain from a file as :meth:`brain` would have given it."""
 
     @abstractmethod
-    def parameters(self) -> State:
-        """What is learned, in arrays whose first dimension counts nodes."""
+    def fault(self) -> str:
+        """The first node and variable with a number that is not finite, or ""."""
 
     @abstractmethod
     def end(self, recorder: Recorder, brain: Brain) -> None:
@@ -147,9 +147,10 @@ class NetworkPupil(Pupil[Network]):
         """Groups of one node each, as all that is learned here."""
         return copy_network(brain)
 
-    def parameters(self) -> State:
-        """Sums over the parameters of a node."""
-        return self._learner.faults()
+    def fault(self) -> str:
+        """Among the parameters, or the potentials at the end of time."""
+        potential, _ = evolve(self._learner.averaged, self._followed, n_threads=1)
+        return first_fault(self._learner.sums() | {"potential": potential})
 
     def end(self, recorder: Recorder, brain: Network) -> None:
         """Record the evolution of the chosen trajectories, slice by slice."""
@@ -214,7 +215,7 @@ class FormPupil(Pupil[F]):
 
     def state(self) -> State:
         """Parameters of the form and moments of Adam; none of them is changed in place."""
-        return self.parameters() | prefixed("adam_", self._adam.pack())
+        return self._form.parameters() | prefixed("adam_", self._adam.pack())
 
     def restore(self, state: State) -> None:
         """Go on."""
@@ -225,9 +226,10 @@ class FormPupil(Pupil[F]):
         """As it is."""
         return brain
 
-    def parameters(self) -> State:
-        """Weights, and what the nodes have of their own."""
-        return self._form.parameters()
+    def fault(self) -> str:
+        """Among the parameters, or the potentials at the end of time."""
+        potential, _ = self._form.evolve(self._followed)
+        return first_fault(self._form.parameters() | {"potential": potential})
 
     def end(self, recorder: Recorder, brain: F) -> None:
         """Nothing more: the frames are there."""

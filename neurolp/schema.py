@@ -78,7 +78,7 @@ class DensitySection(Section):
     rotation: bool | Literal["auto"] = "auto"
     synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveFloat = 2.0
-    spline_range: PositiveFloat = 3.5
+    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
     spline_intervals: int | None = Field(default=None, ge=2, le=100)
     max_slices: NonNegativeInt = 400
     patience: PositiveInt = 25
@@ -122,7 +122,7 @@ class LinearSection(_EpochSection):
     stepping: Literal["exact", "synchronous"] = "exact"
     duration: PositiveFloat = 1.0
     n_steps: PositiveInt = 10
-    spline_range: PositiveFloat = 4.0
+    spline_range: float = Field(default=4.0, ge=1e-3, le=1e3)
     spline_intervals: int = Field(default=16, ge=2, le=100)
     rate: float = Field(default=0.03, ge=0, le=1)
     energy_rate: float = Field(default=0.1, ge=0, le=1)
@@ -160,7 +160,7 @@ class OnlineSection(_EpochSection):
     gain: bool = True
     synapse_thresholds: list[float] = [0.0]
     synapse_slope: PositiveFloat = 2.0
-    spline_range: PositiveFloat = 3.5
+    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
     spline_intervals: int = Field(default=14, ge=2, le=100)
     rate: float = Field(default=0.002, ge=0, le=1)
     node_rate: float = Field(default=0.02, ge=0, le=1)

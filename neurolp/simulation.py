@@ -25,7 +25,7 @@ from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.learning import GreedyRule, learn_slice
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import StopRequested, Workers
-from neurolp.errors import ConfigurationError, NeurolpError
+from neurolp.errors import ConfigurationError, NetworkError, NeurolpError
 from neurolp.keeping import (
     DivergedError,
     Keeper,
@@ -125,12 +125,17 @@ def simulate(
     """
     keeper = keeper or Unkept()
     began = time.monotonic()
-    with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
+    with (
+        stop_on_interrupt() as stopped,
+        Workers(n_threads, stopped) as workers,
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),  # it is looked for, below
+    ):
         train, validation = populations["train"], populations["validation"]
         saved = keeper.restore()
         if saved is None:
             # Present the input: time 0, before any learning.
             surprise = {name: p.surprise(network) for name, p in populations.items()}
+            check_finite("the input", surprise, populations)
             t = best_time = 0
             recorder.start(surprise, validation.potential)
         else:
@@ -183,9 +188,9 @@ def simulate(
                 if t > 0:
                     keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
                 break
-            except ConfigurationError:
-                raise
             except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
+                if isinstance(error, ConfigurationError) and not _fault(populations):
+                    raise
                 diverged = _diverged(f"slice {t + 1}", populations, error)
                 keeper.diverged(diverged, moment(before), _state(populations))
                 raise diverged from error
@@ -225,7 +230,8 @@ def _diverged(when: str, populations: dict[str, Population], error: Exception) -
     """What became of which node; where all potentials are finite, what the learning rule said."""
     if isinstance(error, DivergedError):
         return error
-    where = _fault(populations) or str(error)
+    # Parameters are looked at before anyone moves by them: they are where it began.
+    where = str(error) if isinstance(error, NetworkError) else _fault(populations) or str(error)
     return DivergedError(f"{when} diverged: {where}")
 
 
@@ -241,7 +247,10 @@ def _fault(populations: dict[str, Population]) -> str:
 
 
 def check_finite(
-    when: str, surprise: dict[str, float], populations: dict[str, Population], fault: str = ""
+    when: str,
+    surprise: dict[str, float],
+    populations: dict[str, Population],
+    fault: Callable[[], str] = str,
 ) -> None:
     """Raise :class:`DivergedError` unless all mean surprises are finite.
 
@@ -249,7 +258,7 @@ def check_finite(
     """
     for name, value in surprise.items():
         if not math.isfinite(value):
-            where = fault or _fault(populations) or "all nodes, energy: beyond all numbers"
+            where = fault() or _fault(populations) or "all nodes, energy: beyond all numbers"
             raise DivergedError(
                 f"{when} diverged: {where}, and the mean surprise on {name} data is {value}"
             )

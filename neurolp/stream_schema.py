@@ -30,6 +30,9 @@ from neurolp.schema import (
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# Beyond these, numbers of single precision are none.
+Noise = Annotated[float, Field(ge=1e-30, le=1e30)]
+Strength = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class StreamSection(Section):
@@ -77,7 +80,7 @@ class OscillatorSection(_EndlessSection):
 
     source: Literal["ar2"]
     coefficients: list[float] = Field(default=[1.5, -0.75], min_length=2, max_length=2)
-    noise: PositiveFloat = 1.0
+    noise: Noise = 1.0
 
 
 class MackeyGlassSection(_EndlessSection):
@@ -85,14 +88,14 @@ class MackeyGlassSection(_EndlessSection):
 
     source: Literal["mackey_glass"]
     delay: PositiveInt = 18
-    noise: PositiveFloat = 0.02
+    noise: Noise = 0.02
 
 
 class LorenzSection(_EndlessSection):
     """``source = "lorenz"``."""
 
     source: Literal["lorenz"]
-    noise: PositiveFloat = 0.3
+    noise: Noise = 0.3
     vector: bool = False
 
 
@@ -112,7 +115,7 @@ class VideoSection(_EndlessSection):
 
     source: Literal["video"]
     shape: list[Annotated[int, Field(ge=8)]] = Field(default=[12, 12], min_length=2, max_length=2)
-    noise: PositiveFloat = 0.05
+    noise: Noise = 0.05
     hold: PositiveInt = 50
     edges: Literal["wrap", "bounce"] = "wrap"
 
@@ -189,8 +192,8 @@ class StreamBrainSection(Section):
     drift: Share = 0.0
     recurrent_rate: Share = 0.01
     homeostasis: Share = 0.0
-    strength: NonNegativeFloat = 1.0
-    recurrent_strength: NonNegativeFloat = 0.5
+    strength: Strength = 1.0
+    recurrent_strength: Strength = 0.5
     time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
     orders: NonNegativeInt = 6
     cells: NonNegativeInt = 16384

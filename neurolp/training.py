@@ -19,22 +19,16 @@ import numpy.typing as npt
 
 from neurolp.brain.parallel import StopRequested, Workers
 from neurolp.errors import ConfigurationError, NeurolpError
-from neurolp.keeping import (
-    DivergedError,
-    Keeper,
-    Moment,
-    State,
-    Unkept,
-    first_fault,
-    prefixed,
-    without_prefix,
-)
+from neurolp.keeping import DivergedError, Keeper, Moment, State, Unkept, prefixed, without_prefix
 from neurolp.pupils import Pupil
 from neurolp.simulation import Outcome, Population, Progress, check_finite, stop_on_interrupt
 from neurolp.trajectory.recorder import Recorder
 
 Array = npt.NDArray[Any]
 Brain = TypeVar("Brain")
+
+# What becomes of numbers that are not finite, where nobody looks.
+_FAILURES = (ArithmeticError, IndexError, NeurolpError, ValueError, np.linalg.LinAlgError)
 
 # The first steps are smaller: the moments of Adam know little yet.
 _WARM_UP = 20
@@ -87,12 +81,17 @@ def train(
     n_rows = taught.shape[1]
     n_batches = -(-n_rows // lessons.batch_size)
 
-    with stop_on_interrupt() as stopped, Workers(n_threads, stopped) as workers:
+    with (
+        stop_on_interrupt() as stopped,
+        Workers(n_threads, stopped) as workers,
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),  # it is looked for, below
+    ):
         validation = populations["validation"].potential
         saved, first_rng = keeper.restore(), np.random.default_rng([seed, 0])
         if saved is None:
             # Before any learning.
             surprise = {name: pupil.surprise(p) for name, p in populations.items()}
+            check_finite("the input", surprise, populations)
             epoch = best_epoch = 0
             brain = pupil.brain()
             pupil.begin(recorder, surprise, validation, first_rng)
@@ -123,8 +122,7 @@ def train(
                     pace = lessons.pace(step, lessons.max_epochs * n_batches)
                     pupil.present(np.ascontiguousarray(taught[:, rows]), pace, rng, workers)
                 surprise = {name: pupil.surprise(p) for name, p in populations.items()}
-                fault = first_fault(pupil.parameters())
-                check_finite(f"epoch {epoch + 1}", surprise, populations, fault)
+                check_finite(f"epoch {epoch + 1}", surprise, populations, pupil.fault)
             except StopRequested:
                 interrupted = True
                 keeper.stopped(stopped.signal)
@@ -133,8 +131,8 @@ def train(
                 break
             except ConfigurationError:
                 raise
-            except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
-                where = first_fault(pupil.parameters()) or str(error)
+            except _FAILURES as error:
+                where = pupil.fault() or str(error)
                 diverged = DivergedError(f"epoch {epoch + 1} diverged: {where}")
                 if isinstance(error, DivergedError):
                     diverged = error

@@ -336,7 +336,7 @@ def fault(code, line):
     """What is wrong with an outcome; nothing, if it is one line with the right exit code."""
     if code == "run":
         return "" if not line else f"a run said {line!r}"
-    if code not in CODES:
+    if code not in CODES and not (code == 70 and " diverged: " in line):
         return f"exit code {code}: {line!r}"
     if line.count("\n") != 1 or not line.startswith("neurolp: "):
         return f"not one line: {line!r}"

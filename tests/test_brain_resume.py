@@ -1,6 +1,7 @@
 """Brain simulations survive: broken off anywhere they go on to the same file, bit by bit."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from neurolp.errors import DataError, OutputError
 from neurolp.experiments import brain
 from neurolp.experiments.resuming import resume
 from neurolp.keeping import DivergedError
-from neurolp.reproduction import compare
+from neurolp.reproduction import compare, reproduce
 
 ROOT = Path(__file__).parent.parent
 
@@ -178,19 +179,19 @@ def test_other_data_are_refused(folder):
 # --- divergence -----------------------------------------------------------------------------------
 
 
-def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder):
-    # Without ridges and at full rate, single precision does not hold long.
-    rows = table()
-    rows[::2] *= 1e4
-    np.save(folder / "table.npy", rows)
-    wild = {"max_slices": 300, "patience": 300, "dtype": "float32", "coupling_rate": 1.0, "node_rate": 1.0,
-            "coupling_ridge": 0.0, "node_ridge": 0.0, "receptors": False}  # fmt: skip
+@pytest.mark.parametrize(("ridge", "variable"), [(1e-12, "inf"), (1e-3, ": nan"), (1.0, ": nan")])
+def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, ridge, variable):
+    wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": ridge,
+            "node_ridge": ridge, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
     path = folder / "wild.h5"
     with pytest.raises(DivergedError) as caught:
         brain.run(configured(folder, wild), path)
     line = str(caught.value)
-    assert line.startswith("slice ")
-    assert "node" in line
+    found = re.match(
+        r"slice (\d+) diverged: node \d, (potential|weights|node map|gain weights|bias): ", line
+    )
+    assert found, line
+    assert variable in line
     assert "last good state and the one after it are in" in line
     with open_trajectory(path) as file:
         assert file.status == "diverged"
@@ -201,9 +202,43 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder):
         )
         assert np.all(np.isfinite(good))
         assert np.all(np.isfinite(file["surprise"].values))
-        n = int(line.split()[1])
-        assert file["surprise"].shape[1] == n  # 0 .. n - 1
+        assert file["surprise"].shape[1] == int(found[1])  # times 0 to the one before
         assert bad.shape == good.shape
+    assert not (folder / "wild.h5.run").exists()
+
+
+def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
+    wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": 1.0,
+            "node_ridge": 1.0, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
+    configuration = configured(folder, wild)
+    with pytest.raises(DivergedError):
+        brain.run(configuration, folder / "whole.h5")
+    broken_off(configuration, folder / "parts.h5", 3)
+    with pytest.raises(DivergedError):
+        resume(folder / "parts.h5")
+    assert differences(folder / "whole.h5", folder / "parts.h5") == []
+    assert reproduce(folder / "whole.h5").identical
+
+
+def test_divergence_in_an_epoch_is_named_too(folder):
+    settings = {"model": "linear", "max_epochs": 20, "rate": 1.0, "duration": 1e6}
+    with pytest.raises(DivergedError, match=r"epoch \d+ diverged: node \d, potential: ") as caught:
+        brain.run(configured(folder, settings), folder / "wild.h5")
+    with open_trajectory(folder / "wild.h5") as file:
+        assert file.status == "diverged"
+        assert np.all(np.isfinite(file["state_pupil_weights"].values))
+        assert file["state_diverged_weights"].shape == (5, 5)
+        assert str(file.result["message"]) in str(caught.value)
+
+
+def test_numbers_too_large_for_the_precision_are_named(folder):
+    rows = table()
+    rows[0] *= 1e200  # it may be in any part
+    np.save(folder / "table.npy", rows)
+    settings = {"model": "online", "max_epochs": 1, "dtype": "float32"}
+    with pytest.raises(DivergedError, match=r"the input diverged: node \d, potential: -?inf"):
+        brain.run(configured(folder, settings), folder / "wild.h5")
+    assert list(folder.glob("wild*")) == []
 
 
 # --- real processes -------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from neurolp.brain.evolution import write_features
 from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network
 from neurolp.brain.parallel import Block, Workers
-from neurolp.errors import NeurolpError
+from neurolp.errors import ConfigurationError
 from neurolp.kernels.regression import presynaptic_ridge
 
 Array = npt.NDArray[Any]
@@ -134,8 +134,8 @@ def _factor(gram: Array, penalty: float) -> Any:
         raise _dependent() from error
 
 
-def _dependent() -> NeurolpError:
-    return NeurolpError(
+def _dependent() -> ConfigurationError:
+    return ConfigurationError(
         "the presynaptic potentials are linearly dependent: coupling_ridge must be larger"
     )
 

@@ -214,6 +214,7 @@ class Network:
                 f"gain weights must have shape {(t, (m - 1) * s + h)} and gain bias {(t,)}, "
                 f"but have shapes {gain_weights.shape} and {gain_bias.shape}"
             )
+        self._check_finite(targets, weights, bias, gain_weights, gain_bias, node_map)
         self.grid.check(node_map)
         if node_map.shape[0] != t:
             raise NetworkError(f"node maps must be {t}, one per target, but are {len(node_map)}")
@@ -239,6 +240,21 @@ class Network:
         if sparse.issparse(array):
             return sparse.csr_array(array, dtype=self.dtype)
         return np.ascontiguousarray(array, dtype=self.dtype)
+
+    def _check_finite(
+        self, targets: Array, weights: Any, bias: Array, gain_weights: Any, gain_bias: Array,
+        node_map: Array,
+    ) -> None:  # fmt: skip
+        """Name the node of the first number that is none: learning has diverged there."""
+        learned = {"weights": weights, "bias": bias, "node map": node_map}
+        if self.gain:
+            learned |= {"gain weights": gain_weights, "gain bias": gain_bias}
+        for name, values in learned.items():
+            numbers = values.data if sparse.issparse(values) else values
+            if not np.all(np.isfinite(numbers)):
+                dense = values.toarray() if sparse.issparse(values) else values
+                at = np.argwhere(~np.isfinite(dense))[0]
+                raise NetworkError(f"node {targets[at[0]]}, {name}: {dense[tuple(at)]}")
 
     def _check_edges(self, targets: Array, sources: Array, weights: Any) -> None:
         if not weights.shape[1]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.network import Network
-from neurolp.errors import NeurolpError
+from neurolp.errors import ConfigurationError
 from neurolp.kernels.node_map import spline_moments
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ def node_map_step(
     try:
         step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError as error:
-        raise NeurolpError(
+        raise ConfigurationError(
             "a spline interval holds no potentials: node_ridge must be larger"
         ) from error
     lowest = np.minimum(step[:, 1:].min(axis=1), -1e-300)

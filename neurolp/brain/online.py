@@ -126,8 +126,8 @@ class Learner:
                 memory.update_maps()
         self.n_steps = n_steps
 
-    def faults(self) -> dict[str, Array]:
-        """The parameters, a row for each node of each group, by name."""
+    def sums(self) -> dict[str, Array]:
+        """Sums over the parameters of a node, (n_nodes,), by name: one that is not finite shows."""
         slices, _ = distinct_slices(self.network)
         names = ("weights", "gain_weights", "bias", "gain_bias", "node_map")
         out = {}

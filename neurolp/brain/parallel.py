@@ -15,6 +15,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import TypeVar
 
+import numpy as np
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
 from threadpoolctl import ThreadpoolController
 
@@ -101,7 +102,9 @@ class Workers:
         def guarded(task: S) -> T:
             if self.should_stop():
                 raise StopRequested
-            return function(task)
+            # What is not finite is looked for, and named, once for all tasks.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                return function(task)
 
         if self._pool is None or len(tasks) == 1:
             return [guarded(task) for task in tasks]

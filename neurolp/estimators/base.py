@@ -296,7 +296,9 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         if self.receptors_ is not None:
             potential, change = self.receptors_.respond(potential)
             log_det += change
-        return Population(np.ascontiguousarray(potential, dtype=np.dtype(self.dtype)), log_det)
+        with np.errstate(over="ignore"):  # infinite potentials are named where they are used
+            potential = np.ascontiguousarray(potential, dtype=np.dtype(self.dtype))
+        return Population(potential, log_det)
 
     def _express(self, potential: Array) -> Array:
         """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""

@@ -17,7 +17,7 @@ from neurolp.baselines import gaussian, gaussian_mixture
 from neurolp.brain.network import Network
 from neurolp.config import configuration_of
 from neurolp.data import DataSplit, load_data
-from neurolp.errors import ConfigurationError, DataError, FormatError, NetworkError
+from neurolp.errors import FormatError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.experiments.brain_store import BrainKeeper
 from neurolp.experiments.connectivity import build_connectivity
@@ -99,9 +99,10 @@ def run(
         store.begin(archive.header(seed, title, plain, digests))
         try:
             return simulation.go_on()
-        except (KeyboardInterrupt, ConfigurationError, DataError, NetworkError):
-            if simulation.keeper.kept_time is None:  # before the first slice: nothing to keep
-                store.discard()
+        except (KeyboardInterrupt, NeurolpError) as error:
+            nothing = simulation.keeper.kept_time is None and store.folder.exists()
+            if nothing and not isinstance(error, RecordingError):
+                store.discard()  # before the first slice: there is nothing to keep
             raise
     finally:
         store.close()

@@ -34,6 +34,7 @@ from neurolp.schema import (
 from neurolp.stream_schema import (
     CausalitySection,
     MackeyGlassSection,
+    StreamBrainSection,
     StreamConfiguration,
     StreamSection,
     VideoSection,
@@ -41,6 +42,7 @@ from neurolp.stream_schema import (
 from neurolp.streams.source import Stream
 
 _NUMBER = 8  # bytes
+_NODE = 1000  # bytes of a hidden node and its afferents, while it is drawn
 _EDGE = 24  # two ends and a number
 _SENSOR = 1000  # bytes of a sensor and its name
 _MOMENTS = 8  # Adam: parameters, their mean, two moments each and gradients
@@ -89,6 +91,11 @@ def check_brain(configuration: Configuration, n_rows: int, n_columns: int) -> No
         n_times = n_frames
     size += _recorded(configuration.record, n_rows, n_nodes, n_frames, n_times, n_parameters)
     _refuse(f"keys {keys} and section record", size)
+
+
+def check_stream_brain(brain: StreamBrainSection) -> None:
+    """Refuse hidden nodes beyond all memory; the rest is looked at when they are drawn."""
+    _refuse("key brain.hidden", _NODE * float(brain.hidden))
 
 
 def check_edges(section: ConnectivitySection, n_nodes: int) -> None:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.experiments.connectivity import build_connectivity
 from neurolp.experiments.running import ClosingTable
-from neurolp.experiments.sizes import check_recording, check_source
+from neurolp.experiments.sizes import check_recording, check_source, check_stream_brain
 from neurolp.provenance import data_digests, provenance
 from neurolp.schema import FullSection
 from neurolp.simulation import Stop, stop_on_interrupt
@@ -270,6 +270,7 @@ def open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]
 
 def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
     """The brain that a configuration asks for."""
+    check_stream_brain(configuration.brain)
     settings = configuration.brain.model_dump()
     section = configuration.connectivity
     connectivity: Any = None
