@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         load_brain,
     )
     from neurolp.stream_brain import StreamBrain
+    from neurolp.sweep.api import Sweep
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -56,6 +57,7 @@ __all__ = [
     "OutputError",
     "Recorder",
     "StreamBrain",
+    "Sweep",
     "TextbookDefects",
     "Trajectory",
     "TriangularDensity",
@@ -79,6 +81,7 @@ _HOMES = {
     "OnlineBrain": "estimators",
     "Recorder": "trajectory.recorder",
     "StreamBrain": "stream_brain",
+    "Sweep": "sweep.api",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
     "TriangularDensity": "estimators",

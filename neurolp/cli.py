@@ -1,4 +1,4 @@
-"""The command line: run, validate, info, plot."""
+"""The command line: run, sweep, collect, validate, info, plot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import typer
 from neurolp import errors
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from neurolp.experiment_schema import ExperimentConfiguration
     from neurolp.schema import Configuration
     from neurolp.stream_schema import StreamConfiguration
@@ -66,14 +68,88 @@ def run(
 
 
 @app.command()
+def sweep(
+    config: ConfigArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; CONFIG's name in this folder.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes here; as many as there is room for."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:port."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also run again what failed for good.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Run a configuration many times with some keys changed; go on where it was stopped."""
+    if workers is not None and scheduler is not None:
+        _say("neurolp: --workers is for this machine, and has no meaning beside --scheduler")
+        raise typer.Exit(EXIT_USAGE)
+    with _one_line_errors("the same command goes on"):
+        _check_exists(config)
+        from neurolp import terminal
+        from neurolp.sweep.api import Sweep
+
+        planned, folder = Sweep.read(config), output or Path(config.stem)
+        if dry_run:
+            print("\n".join(planned.plan(folder, workers, retry_failed)))
+            return
+        with terminal.sweep_progress(quiet) as observe:
+            outcome = planned.run(
+                folder,
+                workers=workers,
+                scheduler=scheduler,
+                retry_failed=retry_failed,
+                observe=observe,
+            )
+        if not quiet:
+            terminal.print_sweep(outcome)
+    if outcome.stopped_by is not None:
+        _say(f"neurolp: stopped; the same command goes on with what is not done in {folder}")
+        raise typer.Exit(128 + outcome.stopped_by)
+    if outcome.failed:
+        raise typer.Exit(EXIT_SOFTWARE)
+
+
+@app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="A .csv or .h5 file; table.csv in DIR by default."),
+    ] = None,
+) -> None:
+    """Put the settings and results of a sweep into one table."""
+    with _one_line_errors():
+        from neurolp.sweep.collecting import collect, write_table
+
+        table = collect(folder)
+        for path in output or [folder / "table.csv"]:
+            print(f"{write_table(table, path)}: {len(table)} points")
+
+
+@app.command()
 def validate(config: ConfigArgument, settings: SetOption = None) -> None:
     """Check a configuration file without running it."""
     with _one_line_errors():
         _check_exists(config)
-        from neurolp.config import read_configuration
+        from neurolp.config import read_configuration, read_toml
 
-        read_configuration(config, settings or [])
-        print(f"{config}: valid")
+        if "sweep" in read_toml(config):
+            from neurolp.sweep.design import read_sweep
+
+            print(f"{config}: valid, {len(read_sweep(config).points)} points")
+        else:
+            read_configuration(config, settings or [])
+            print(f"{config}: valid")
 
 
 @app.command()
@@ -109,18 +185,14 @@ def plot(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; FILE's name by default.")
     ] = None,
+    result: Annotated[
+        str | None, typer.Option("--result", help="Of a sweep: the column of its table to draw.")
+    ] = None,
 ) -> None:
-    """Draw all pictures that a trajectory file allows, as PNG."""
+    """Draw all pictures that a trajectory file, or the folder of a sweep, allows, as PNG."""
     with _one_line_errors():
-        from neurolp.trajectory.reader import open_trajectory
-
         folder = output or Path(f"{file.stem}-pictures")
-        with open_trajectory(file) as trajectory:
-            if trajectory.experiment:
-                from neurolp.experiment_plotting import pictures
-            else:
-                from neurolp.plotting import pictures
-            drawn = pictures(trajectory)
+        drawn = _sweep_pictures(file, result) if file.is_dir() else _pictures(file)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, figure in drawn.items():
@@ -130,6 +202,24 @@ def plot(
             raise errors.OutputError(
                 f"{folder}: cannot write the pictures, {error.strerror}"
             ) from error
+
+
+def _pictures(file: Path) -> dict[str, Figure]:
+    from neurolp.trajectory.reader import open_trajectory
+
+    with open_trajectory(file) as trajectory:
+        if trajectory.experiment:
+            from neurolp.experiment_plotting import pictures
+        else:
+            from neurolp.plotting import pictures
+        return pictures(trajectory)
+
+
+def _sweep_pictures(folder: Path, result: str | None) -> dict[str, Figure]:
+    from neurolp.sweep.collecting import collect
+    from neurolp.sweep.plotting import pictures
+
+    return pictures(collect(folder), result)
 
 
 def main() -> None:
@@ -200,7 +290,7 @@ def _say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(after_interrupt: str = "nothing was written") -> Iterator[None]:
     """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
     codes: list[tuple[type[Exception], int]] = [
         (errors.ConfigurationError, EXIT_CONFIGURATION),
@@ -217,7 +307,7 @@ def _one_line_errors() -> Iterator[None]:
         code = next(code for kind, code in codes if isinstance(error, kind))
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        _say("neurolp: interrupted, nothing was written")
+        _say(f"neurolp: interrupted, {after_interrupt}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

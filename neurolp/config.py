@@ -36,23 +36,39 @@ def read_configuration(
         One line that names the file, the key, what was wanted and what came.
     """
     source = Path(path)
+    return configuration_of(read_toml(source), str(source), settings, source.parent)
+
+
+def read_toml(source: Path) -> dict[str, Any]:
+    """The tables of a TOML file; errors as of :func:`read_configuration`."""
     try:
-        raw = tomllib.loads(source.read_text(encoding="utf-8"))
+        return tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{source}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{source}: not valid TOML: {error}") from error
+
+
+def configuration_of(
+    raw: dict[str, Any], source: str, settings: Sequence[str] = (), folder: Path = Path()
+) -> AnyConfiguration:
+    """Validate the keys of a configuration that came from ``source``.
+
+    Paths are relative to ``folder``; errors as of :func:`read_configuration`.
+    """
     for setting in settings:
         _apply(raw, setting)
     kind = _kind(raw, source)
     try:
         configuration = kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
-    return _absolute(configuration, source.parent)
+        raise ConfigurationError(f"{source}: {first_fault(error, kind)}") from error
+    return _absolute(configuration, folder)
 
 
-def _kind(raw: dict[str, Any], source: Path) -> type[AnyConfiguration]:
+def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
+    if "sweep" in raw:
+        raise ConfigurationError(f"{source}: describes a sweep, which `neurolp sweep` runs")
     if "stream" in raw:
         for key in ("data", "experiment"):
             if key in raw:
@@ -84,7 +100,8 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     where[last] = value
 
 
-def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
+def first_fault(error: ValidationError, kind: type[Section]) -> str:
+    """The first fault that pydantic found, in one line."""
     # An unknown section or key comes first: it may be what another is missing for.
     fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)
     where = list(fault["loc"])
@@ -121,7 +138,7 @@ def _is_union_member(part: str) -> bool:
     return "[" in part or part in ("bool", "int", "str", "constrained-int")
 
 
-def _all_keys(kind: type[AnyConfiguration], version: Any = None) -> list[str]:
+def _all_keys(kind: type[Section], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
     keys = []
     for name, info in kind.model_fields.items():

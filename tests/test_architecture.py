@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 LAYERS = [
     {"neurolp.__main__"},
     {"neurolp.cli", "neurolp.terminal"},
+    {"neurolp.sweep"},
     {"neurolp.experiments"},
     {
         "neurolp.config",
