@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import queue
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster
+from distributed.deploy.spec import SpecCluster
 from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT
 
@@ -105,10 +109,15 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": 0.98,
+        # Points are long: what looks at them now and then costs more than it says.
+        "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.limit": "1h",
         **{f"distributed.nanny.pre-spawn-environ.{name}": "1" for name in THREADS},
     }
-    with dask.config.set(settings):
+    # It lets signals through again in the thread that starts it, which must not be that of workers.
+    resource_tracker.ensure_running()
+    others = {process.pid for process in multiprocessing.active_children()}
+    with dask.config.set(settings), _silence():
         cluster = LocalCluster(
             n_workers=0,
             threads_per_worker=1,
@@ -123,9 +132,14 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
             cluster.scale(n)
             yield DaskWorkers(client, done, cluster)
         finally:
-            _kill(cluster)
-            client.close(timeout=0.5)
-            cluster.close(timeout=1.0)
+            _kill(cluster, others)
+            # A worker that was killed while it started is waited for, longer than anyone cares.
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                client.close(timeout=0.3)
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                cluster.close(timeout=0.5)
+            SpecCluster._instances.discard(cluster)  # .. and would be again when Python ends
+            _kill(cluster, others)
 
 
 @contextlib.contextmanager
@@ -161,6 +175,24 @@ def memory_of_workers(client: Client) -> float | None:
     return min(shares, default=None)
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let Dask say nothing about workers that die: the driver says what became of their points."""
+    loggers = [
+        logging.getLogger(name)
+        for name in logging.root.manager.loggerDict
+        if name.split(".")[0] in ("distributed", "tornado", "asyncio")
+    ]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
 async def _deaf_to_interrupts() -> None:
     """Block Ctrl-C in the thread that starts workers, from which they inherit it.
 
@@ -169,10 +201,13 @@ async def _deaf_to_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _kill(cluster: LocalCluster) -> None:
-    """End all workers now, whatever they do: what they did is on disk, or is done again."""
+def _kill(cluster: LocalCluster, others: set[int | None]) -> None:
+    """End all workers now, whatever they do: what they did is on disk, or is done again.
+
+    ``others`` are processes that were there before.
+    """
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
-        if nanny.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+    for process in multiprocessing.active_children():
+        if process.name.startswith("Dask Worker") and process.pid not in others:
+            process.kill()

@@ -153,7 +153,7 @@ class Trajectory(Mapping[str, LabelledArray]):
         return plain
 
     def __getitem__(self, name: str) -> LabelledArray:
-        if name not in self._names():
+        if not self._has(name):
             raise KeyError(f"{self.path} has no variable {name!r}; it has {sorted(self._names())}")
         with _damage_named(f"{self.path}: {name}"):
             dataset = self._file[name]
@@ -172,6 +172,11 @@ class Trajectory(Mapping[str, LabelledArray]):
         lines = [f"<Trajectory {self.path} {self.status!r}>"]
         lines += [f"  {self[name]!r}" for name in self]
         return "\n".join(lines)
+
+    def _has(self, name: str) -> bool:
+        # Without looking at all the others, which in a file of many costs milliseconds.
+        with _damage_named(str(self.path)):
+            return "/" not in name and self._file.get(name, getclass=True) is h5py.Dataset
 
     def _names(self) -> list[str]:
         with _damage_named(str(self.path)):
