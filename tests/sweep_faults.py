@@ -185,7 +185,9 @@ def check(faults, folder, files, hidden):
         assert state == "done"
         settings = [f"stream.file={file}", f"brain.hidden={int(h)}"]
         by_hand = run(
-            read_configuration(folder / "base.toml", settings), folder / "by_hand.h5", overwrite=True
+            read_configuration(folder / "base.toml", settings),
+            folder / "by_hand.h5",
+            overwrite=True,
         )
         result = points / table.columns["point"][k] / "result.h5"
         with open_trajectory(by_hand.path) as one, open_trajectory(result) as other:

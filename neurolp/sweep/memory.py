@@ -2,7 +2,7 @@
 
 Bytes, for N nodes, R rows, S slices, M transfer functions:
 
-    a process         300 MB: the interpreter, libraries and compiled kernels
+    a process         500 MB: the interpreter, libraries and compiled kernels
     data              R N, in 8 copies (as read, dequantised, standardised, three potentials ..)
     a slice           2 (M + 1) N^2 for shift and gain, and what the node maps have
     learning a slice  (M N)^2 for the normal equations, 2^19 features in a block
@@ -29,7 +29,7 @@ from neurolp.streams import generator, open_stream
 
 Shape = tuple[int, int]
 
-_PROCESS = 300e6
+_PROCESS = 500e6
 _EXPERIMENT = 700e6  # those that read small tables: several models at a time
 _COPIES = 8
 _SPLINES = 2 + 30  # parameters of a node map

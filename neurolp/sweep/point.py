@@ -70,20 +70,20 @@ def _run(folder: Path, configuration: str) -> PointState:
         RUNNING, before.attempts + 1, host=socket.gethostname(), process=os.getpid(), began=now
     )
     write_state(folder, state)
-    began = time.monotonic()
-    path = folder / RESULT_FILE
+    path, seconds = folder / RESULT_FILE, 0.0
     try:
         # A worker may have died between the result and the state that says so.
         found = _finished(path)
         if found is None:
+            began = time.monotonic()
             execute(configuration_of(json.loads(configuration), str(folder)), path)
+            seconds = time.monotonic() - began
             found = _finished(path)
         if found is None:
             raise errors.FormatError(f"{path}: not complete")
-        state = replace(state, state=DONE, result=found)
+        state = replace(state, state=DONE, result=found, seconds=seconds)
     except Exception as error:  # a sweep goes on whatever happens to one of its points
         state = _failed(state, error)
-    state = replace(state, seconds=time.monotonic() - began)
     write_state(folder, state)
     return state
 
@@ -119,7 +119,7 @@ def _finished(path: Path) -> dict[str, float | None] | None:
 def _failed(state: PointState, error: Exception) -> PointState:
     """What a failure is called: one that may pass, the configuration, the data, a program error."""
     message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, errors.OutputError) or _is_passing(error):
+    if _is_passing(error):
         return replace(state, state=FAILED, reason=INPUT_OUTPUT, message=message)
     if isinstance(error, errors.ConfigurationError | errors.NetworkError):
         return replace(state, state=FAILED, reason="configuration", message=message)
@@ -139,7 +139,9 @@ def _is_passing(error: BaseException) -> bool:
 
     Our own errors say what is wrong with a file; why it could not be read is their cause.
     """
-    if isinstance(error, errors.NeurolpError):
+    if isinstance(error, errors.DataError | errors.FormatError):
         return error.__cause__ is not None and _is_passing(error.__cause__)
+    if isinstance(error, errors.NeurolpError):
+        return isinstance(error, OSError)  # results that could not be written
     lasting = FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError
     return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)

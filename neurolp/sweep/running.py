@@ -160,8 +160,8 @@ class _Drive:
         self._points: dict[str, Point] = {p.identity: p for p in design.points}
         self.waiting = deque(to_do(self.states, retry_failed))
         for identity in self.waiting:
-            if self.states[identity].state != PENDING:
-                self.states[identity] = PointState(PENDING, self.states[identity].attempts)
+            self.states[identity] = PointState(PENDING, self.states[identity].attempts)
+        self._counts = Counter(state.state for state in self.states.values())
         self._later: list[tuple[float, str]] = []  # when, which
         self._flying: dict[str, str] = {}  # key -> identity
         self._tries: Counter[str] = Counter()
@@ -169,10 +169,11 @@ class _Drive:
         self._through = 0
         self._slots = 0
         self._first: float | None = None
-        self._seconds = 0.0  # of points that ended, at their workers
+        self._seconds = 0.0  # of runs that ended
 
     @property
     def unfinished(self) -> bool:
+        """Whether there is something to do or to wait for."""
         return bool(self.waiting or self._later or self._flying)
 
     def start(self, workers: Workers) -> None:
@@ -206,6 +207,8 @@ class _Drive:
         else:
             if state.reason == WORKER_LOST:
                 self._write(identity, state)
+            self._counts.subtract([self.states[identity].state])
+            self._counts.update([state.state])
             self.states[identity] = state
             self._through += 1
             self._seconds += state.seconds
@@ -229,13 +232,14 @@ class _Drive:
             write_state(folder, state)
 
     def progress(self) -> SweepProgress:
+        """How it goes."""
         now = time.monotonic()
         left, total = len(self.waiting) + len(self._later) + len(self._flying), len(self.states)
         busy = now - self._first if self._first else 0.0
         rate = self._through / busy if busy else 0.0
         return SweepProgress(
             total,
-            dict(Counter(state.state for state in self.states.values())),
+            dict(self._counts),
             min(len(self._flying), self._slots),
             now - self.began,
             rate,

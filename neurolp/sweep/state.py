@@ -39,7 +39,10 @@ PASSING = (INPUT_OUTPUT, WORKER_LOST)
 
 @dataclass(frozen=True)
 class PointState:
-    """What is known of a point; ``result`` holds the numbers that :mod:`.results` takes out."""
+    """What is known of a point; ``result`` holds the numbers that :mod:`.results` takes out.
+
+    ``seconds`` is what the run itself took, where it was done.
+    """
 
     state: str = PENDING
     attempts: int = 0

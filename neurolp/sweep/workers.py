@@ -33,6 +33,7 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _PATIENCE = 60.0  # seconds for the first worker to appear on this machine
+_ASK_EVERY = 0.5  # seconds between questions to the scheduler how many workers there are
 _CONNECT = 10.0  # seconds for a scheduler to answer
 
 
@@ -54,13 +55,18 @@ class DaskWorkers:
     ) -> None:
         self._client, self._done, self._cluster = client, done, cluster
         self._futures: dict[str, Future[Any]] = {}
-        self._since = time.monotonic()
+        self._since = self._asked = time.monotonic()
+        self._slots = 0
         self._seen = False
 
     def slots(self) -> int:
-        """Threads of all workers there are now."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return sum(worker["nthreads"] for worker in workers.values())
+        """Threads of all workers, as they were a moment ago."""
+        now = time.monotonic()
+        if not self._slots or now > self._asked + _ASK_EVERY:  # each time is a call to it
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._slots = sum(worker["nthreads"] for worker in workers.values())
+            self._asked = now
+        return self._slots
 
     def submit(self, key: str, folder: str, configuration: str) -> None:
         """Start a point; its key comes to the queue when it has ended."""
@@ -122,7 +128,7 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
             n_workers=0,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # none would complain where another has one
             silence_logs=logging.CRITICAL,
             memory_limit=int(machine_memory() / n),
         )
