@@ -94,9 +94,8 @@ def faults(n_workers_killed: int, n_drivers_killed: int) -> None:
         counts = {str(state): int((states == state).sum()) for state in np.unique(states)}
         print(f"workers killed {found.workers_killed} times, drivers {found.drivers_killed} times")
         print(f"{found.n_points} points, each once: {counts}, as due")
-        print(
-            f"begun more than once: {int((attempts > 1).sum())}, at most {int(attempts.max())} times"
-        )
+        again = int((attempts > 1).sum())
+        print(f"begun more than once: {again}, at most {int(attempts.max())} times")
         print(f"workers that outlived their driver: {found.orphans}; {found.seconds:.0f} s")
 
 

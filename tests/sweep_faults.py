@@ -137,7 +137,7 @@ def torment(folder, n_workers_killed, n_drivers_killed, pause, seed=0):
             if not any(state.state == RUNNING for state in states_of(folder).values()):
                 continue
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             drivers_killed += 1
             until = time.monotonic() + 2
             while session(process) and time.monotonic() < until:
