@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from neurolp.errors import ConfigurationError
 from neurolp.experiment_plotting.shared import BLACK, BLUE, GREY, cycle
@@ -134,6 +135,10 @@ def plot_draws(table: Table, result: str, key: str, ax: Axes) -> Axes:
         ax.set_xticks(range(len(labels)), labels)
     elif _spans_decades(x[used]):
         ax.set_xscale("log")
+        few = x[used].max() / x[used].min() < 1e3
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
     ax.set_xlabel(key)
     ax.legend(frameon=False, fontsize="small")
     return ax
