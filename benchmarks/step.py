@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.brain.stream_run import Notes
 from neurolp.kernels.stream import stream_block
+from neurolp.kernels.stream_state import scratch_for
 
 Array = np.ndarray[Any, Any]
 Contender = Callable[[], None]  # does all steps
@@ -62,10 +63,12 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     notes = Notes.blank(brain.sensors, n_steps, False, s.memory.activity, False)
 
+    scratch = scratch_for(s.memory, s.readout, s.cells)
+
     def kernel() -> None:
         stream_block(
             rows, True, s.senses, s.memory, s.readout, s.cells, brain._design.rates,
-            notes.outcome, notes.activity,
+            notes.outcome, notes.activity, scratch,
         )  # fmt: skip
 
     def run() -> None:
@@ -306,12 +309,12 @@ def line(size: str, dtype: str, rounds: int, peers: bool) -> None:
         "run": (run, n_steps),
         "NumPy": (plain, few),
     }
+    columns = [*contenders, *(PEERS if peers else [])]
     for name, (module, make) in PEERS.items():
         if peers and importlib.util.find_spec(module):
             contenders[name] = (make(given, w), few)
     least = measure(contenders, rounds)
-    shown = [f"{least[name]:,.1f}" if name in least else "" for name in ("floor", "kernel", "run",
-             "NumPy", *PEERS)]  # fmt: skip
+    shown = [f"{least[name]:,.1f}" if name in least else "-" for name in columns]
     ratios = [
         least["kernel"] / least["floor"],
         least["NumPy"] / least["kernel"],
@@ -365,7 +368,8 @@ def main() -> None:
     if arguments.long:
         long_run(arguments.long)
         return
-    names = ["network", "precision", "floor", "kernel", "run", "NumPy", *PEERS]
+    names = ["network", "precision", "floor", "kernel", "run", "NumPy"]
+    names += PEERS if arguments.peers else []
     names += ["kernel / floor", "NumPy / kernel", "run / kernel"]
     print("Microseconds a step, one core, learning at every step.\n")
     print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))

@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "horizon": (1, np.inf, True),
     "batch_size": (1, np.inf, True),
     "max_epochs": (0, np.inf, True),
+    "n_steps": (0, np.inf, True),
     "hidden": (0, np.inf, True),
     "delays": (0, np.inf, True),
     "afferents": (1, np.inf, True),

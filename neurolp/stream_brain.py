@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, final
 
 import numpy as np
@@ -27,6 +26,7 @@ from neurolp.brain.stream_run import Notes, StreamRun
 from neurolp.brain.stream_weights import feature_names, output_names, weights_of
 from neurolp.errors import DataError, NeurolpError
 from neurolp.kernels.stream import stream_block
+from neurolp.kernels.stream_state import scratch_for
 from neurolp.parameters import check_parameters, resolve_seed
 from neurolp.provenance import provenance
 from neurolp.stream_packing import pack_stream, unpack_stream
@@ -235,8 +235,7 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        if not isinstance(n_steps, Integral) or n_steps < 0:
-            raise DataError(f"argument `n_steps` must be an integer >= 0, but is {n_steps!r}")
+        check_parameters({"n_steps": n_steps})
         if self._calibrating:
             raise DataError(
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
@@ -319,14 +318,13 @@ class StreamBrain:
         s = self._state
         return stream_block(
             rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._design.rates,
-            notes.outcome, notes.activity,
+            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.cells),
         )  # fmt: skip
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
-        kept = self._state
-        memory, cells = kept.memory, kept.cells
+        kept, memory, cells = self._state, self._state.memory, self._state.cells
         moving = ("features", "activity", "trace", "squashed", "post")
         copies = {name: getattr(memory, name).copy() for name in moving}
         self._state = StreamState(
@@ -383,16 +381,18 @@ class StreamBrain:
 
     def _row(self, x: Any) -> Array:
         if isinstance(x, Mapping):
+            names = [sensor.name for sensor in self.sensors]
+            if wrong := sorted(set(x) - set(names)):
+                raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
             row = np.full((1, self.n_columns), np.nan)
             for s, sensor in enumerate(self.sensors):
-                if sensor.name in x:
-                    row[0, self._columns(s)] = x[sensor.name]
-            unknown = set(x) - {sensor.name for sensor in self.sensors}
-            if unknown:
-                names = [sensor.name for sensor in self.sensors]
-                raise DataError(
-                    f"argument `x` must have keys among {names}, but has {sorted(unknown)}"
-                )
+                values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
+                if len(values) != sensor.n_columns:
+                    raise DataError(
+                        f"argument `x` must hold {sensor.n_columns} numbers for sensor "
+                        f"'{sensor.name}', but holds {len(values)}"
+                    )
+                row[0, self._columns(s)] = values
             return row
         try:
             return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))

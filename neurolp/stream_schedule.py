@@ -6,7 +6,6 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from neurolp.brain.sensors import CategoricalSensor, Sensor
 
@@ -91,8 +90,3 @@ def places(sensors: Sequence[Sensor]) -> tuple[Place, ...]:
         out.append(Place(s, slice(column, ends[0]), slice(output, ends[1]), slice(value, ends[2])))
         column, output, value = ends
     return tuple(out)
-
-
-def described(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as plain values."""
-    return {"every": schedule.every, "times": schedule.times, "stretch": schedule.stretch}

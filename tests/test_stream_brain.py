@@ -406,6 +406,8 @@ def test_rows_that_are_wrong_are_named_and_change_nothing(rows, message):
     assert brain.n_steps_ == 0
     with pytest.raises(DataError, match="keys among"):
         brain.observe({"valu": 1.0})
+    with pytest.raises(DataError, match="must hold 3 numbers for sensor 'vector', but holds 2"):
+        brain.observe({"vector": [1.0, 2.0]})
 
 
 def test_a_brain_that_knows_no_units_cannot_dream():

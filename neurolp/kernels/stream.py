@@ -38,6 +38,7 @@ from neurolp.kernels.stream_state import (
     Outcome,
     Rates,
     Readout,
+    Scratch,
     Senses,
 )  # fmt: skip
 from neurolp.kernels.stream_symbols import hear_symbol, meet_symbol
@@ -179,25 +180,21 @@ def _remember(
 @vector_kernel
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, cells: Cells,
-    rates: Rates, told: Outcome, activity: Array,
+    rates: Rates, told: Outcome, activity: Array, scratch: Scratch,
 ) -> int:  # fmt: skip
     """Present rows (T, n_columns), NaN where nothing came; the number of good steps is returned.
 
     It is less than T where a surprise became infinite or NaN: that was the next step. ``activity``
-    (T, n) takes the hidden nodes' activity with which each row was met, or is empty.
+    (T, n) takes the hidden nodes' activity with which each row was met, or is empty. All of
+    ``scratch`` may hold anything.
     """
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
-    n_sensors, n_orders = senses.kind.shape[0], cells.counts.shape[1]
-    o, error = np.zeros(n_outputs), np.zeros(n_outputs)
-    heard, pit = np.zeros(n_outputs), np.zeros(n_outputs)
-    slots, bucket = np.zeros(n_orders + 1, np.int64), np.zeros(n_orders + 1, np.int64)
-    logs = np.zeros((n_orders + 1, n_outputs))
-    u = np.zeros(memory.activity.shape[0], memory.activity.dtype)
-    power = np.zeros(memory.activity.shape[0])
-    pairs = np.zeros(2 * memory.activity.shape[0], memory.activity.dtype)
+    n_sensors = senses.kind.shape[0]
+    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used = scratch
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
-    q, used = np.zeros(2), np.zeros(2, np.bool_)
+    used[SYMBOLS] = used[VALUES] = False
+    q[SYMBOLS] = q[VALUES] = 0.0
     for s in range(n_sensors):
         used[senses.kind[s]] = True
     teach = learn and rates.recurrent > 0.0
@@ -231,7 +228,7 @@ def stream_block(
                 part = rows[t, column : column + senses.size[s]]
                 surprise = meet_values(
                     part, s, senses, readout, rates, learn, q[VALUES],
-                    o[a:b], error[a:b], pit[a:b],
+                    o[a:b], error[a:b], pit[a:b], heard[a:b],
                 )  # fmt: skip
                 missing = np.isnan(part[0])
                 for i in range(b - a):

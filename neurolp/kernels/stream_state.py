@@ -99,6 +99,43 @@ class Outcome(NamedTuple):
     spread: Array  # (T, K) standard deviations
 
 
+class Scratch(NamedTuple):
+    """Room for what a step computes on the way."""
+
+    output: Array  # (K,)
+    error: Array
+    heard: Array
+    pit: Array
+    slots: Array  # (R + 2,) integers
+    bucket: Array
+    logs: Array  # (R + 2, K)
+    potential: Array  # (n,)
+    power: Array  # (n,)
+    pairs: Array  # (2 n,)
+    uncertainty: Array  # (2,)
+    used: Array  # (2,)
+
+
+def scratch_for(memory: Memory, readout: Readout, cells: Cells) -> Scratch:
+    """Room for the steps of a brain."""
+    k, n, orders = len(readout.weights), len(memory.activity), cells.counts.shape[1] + 1
+    dtype = memory.activity.dtype
+    return Scratch(
+        output=np.zeros(k),
+        error=np.zeros(k),
+        heard=np.zeros(k),
+        pit=np.zeros(k),
+        slots=np.zeros(orders, np.int64),
+        bucket=np.zeros(orders, np.int64),
+        logs=np.zeros((orders, k)),
+        potential=empty(n, dtype=dtype),
+        power=empty(n),
+        pairs=empty(2 * n, dtype=dtype),
+        uncertainty=np.zeros(2),
+        used=np.zeros(2, np.bool_),
+    )
+
+
 def empty(*shape: int, dtype: Any = np.float64) -> Array:
     """Zeros that begin at a multiple of 64 bytes, as vector registers like it.
 

@@ -20,7 +20,7 @@ _TINY = 1e-300
 @vector_kernel
 def meet_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
-    o: Array, error: Array, pit: Array,
+    o: Array, error: Array, pit: Array, room: Array,
 ) -> float:  # fmt: skip
     """Surprise of the values of one sensor, what its residuals teach, and the readout's error.
 
@@ -51,7 +51,8 @@ def meet_values(
     if learn:
         for i in range(d):
             _learn_shape(pit[i], shape[first + i], readout.moments[first + i], senses.seen[s])
-        _learn_factor(error, spread, factor[first : first + d, first : first + d], senses.seen[s])
+        block = factor[first : first + d, first : first + d]
+        _learn_factor(error, spread, block, senses.seen[s], room)
     for i in range(d):
         a = first + i
         e, below = pit[i], 0.0
@@ -99,15 +100,17 @@ def _learn_shape(e: float, shape: Array, moments: Array, seen: int) -> None:
 
 
 @vector_kernel
-def _learn_factor(residual: Array, spread: float, factor: Array, seen: int) -> None:
+def _learn_factor(residual: Array, spread: float, factor: Array, seen: int, r: Array) -> None:
     """L L' <- (1 - rate) L L' + rate r r', by rotations (Gill, Golub, Murray and Saunders, 1974).
 
-    The rate 2 / (n + 3) forgets the first errors, of a brain that knew nothing, sooner than a mean.
+    ``r`` (d,) is scratch. The rate 2 / (n + 4) forgets the first errors, of a brain that knew
+    nothing, sooner than a mean.
     """
     d = factor.shape[0]
     rate = 2.0 / (seen + 4.0)
     keep, push = sqrt(1.0 - rate), sqrt(rate) / spread
-    r = residual * push
+    for i in range(d):
+        r[i] = residual[i] * push
     for i in range(d):
         a = keep * factor[i, i]
         b = max(sqrt(a * a + r[i] * r[i]), 1e-9)

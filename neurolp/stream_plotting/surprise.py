@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from neurolp.experiment_plotting.shared import BLACK, BLUE, GREY, SERIES, VERMILION
-from neurolp.stream_contents import stored_sensors
 from neurolp.stream_scores import independent_surprise, last_windows
 from neurolp.trajectory.reader import Trajectory
 
@@ -142,11 +141,6 @@ def detailed_steps(file: Trajectory) -> tuple[Array, slice]:
     breaks = np.flatnonzero(np.diff(steps) != 1)
     start = int(breaks[-1]) + 1 if len(breaks) else 0
     return steps[start:], slice(start, len(steps))
-
-
-def has_values(file: Trajectory) -> bool:
-    """Whether any sensor brings values."""
-    return any(not sensor.n_symbols for sensor in stored_sensors(file))
 
 
 def _together(file: Trajectory, by_sensor: Array) -> Array:

@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 
 _N_COLUMNS = 400  # of the picture of a readout: more cannot be told apart
 _N_NODES = 100  # of a raster
+_N_MATRIX = 200  # of a matrix
+_N_POINTS = 5000
 
 
 def input_weights(file: Trajectory) -> Array:
@@ -69,28 +71,31 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
 
 
 def plot_recurrent(file: Trajectory, axes: Array) -> Array:
-    """Weights between hidden nodes at the end, and how they are distributed at first and last."""
+    """Weights between the first hidden nodes at the end; and all of them, before and after."""
     recurrent = file["recurrent"]
-    last = recurrent[-1].values
+    times, last = recurrent.coords["weights_time"], recurrent[-1].values
+    n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
     if last.ndim == 2:
-        matrix = last
+        matrix = last[:shown, :shown]
     else:
-        n = _n_hidden(file)
         matrix = np.full((n, n), np.nan)
         matrix[file["recurrent_target"].values, file["recurrent_source"].values] = last
-    top = np.nanquantile(np.abs(matrix), 0.99) or 1.0
+        matrix = matrix[:shown, :shown]
+    top = float(np.quantile(np.abs(last), 0.99)) or 1.0
     image = axes[0].imshow(matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest")
     axes[0].set_facecolor("#eeeeee")
-    axes[0].set(xlabel="from hidden node", ylabel="to hidden node", title="Recurrent weights")
+    which = "" if shown == n else f" of the first {shown} nodes"
+    axes[0].set(xlabel="from hidden node", ylabel="to hidden node")
+    axes[0].set(title=f"Recurrent weights{which}")
     axes[0].figure.colorbar(image, ax=axes[0], label="weight", pad=0.01)
-    times = recurrent.coords["weights_time"]
-    bins = np.linspace(-1.3 * top, 1.3 * top, 61)
-    for k, colour in {0: GREY, len(times) - 1: BLUE}.items():
-        values = recurrent[k].values.ravel()
-        label = f"after {times[k]:,} steps"
-        axes[1].hist(values[values != 0], list(bins), histtype="step", color=colour, label=label)
-    axes[1].set(xlabel="weight", ylabel="edges", title="Their distribution")
-    axes[1].legend(frameon=False, fontsize="small")
+
+    first, flat = recurrent[0].values.ravel(), last.ravel()
+    every = slice(None, None, max(1, len(flat) // _N_POINTS))
+    axes[1].plot([-2 * top, 2 * top], [-2 * top, 2 * top], color=GREY, lw=1)
+    axes[1].scatter(first[every], flat[every], s=4, color=BLUE, lw=0, alpha=0.5)
+    axes[1].set(xlim=(-1.6 * top, 1.6 * top), ylim=(-1.6 * top, 1.6 * top), aspect="equal")
+    axes[1].set(xlabel=f"weight after {times[0]:,} steps", ylabel=f"after {times[-1]:,} steps")
+    axes[1].set(title="What learning changed")
     return axes
 
 
