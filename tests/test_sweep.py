@@ -206,9 +206,9 @@ def test_the_base_is_a_file_beside_the_sweep(tmp_path):
         read_configuration(path)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("simulations/*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("simulations/**/*.toml")), ids=lambda p: p.stem)
 def test_anything_that_can_be_run_can_be_swept(path):
-    if path.name.startswith("sweep"):
+    if path.parent.name == "sweeps":
         assert read_sweep(path).points
     else:
         sweep = Sweep(path, replicates=2)
