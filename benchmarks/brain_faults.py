@@ -19,7 +19,7 @@ import numpy as np
 from faults import Child, everything
 
 import neurolp
-from neurolp import cli
+from neurolp import exits
 from neurolp.config import read_configuration
 from neurolp.errors import FormatError
 from neurolp.experiments.brain import run
@@ -45,7 +45,7 @@ checkpoint_seconds = 0.05
 
 def _listen() -> None:
     """Take SIGTERM as the command does."""
-    signal.signal(signal.SIGTERM, cli._interrupt)
+    signal.signal(signal.SIGTERM, exits.interrupt)
 
 
 class BrainBench:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from neurolp.experiments.resuming import resume
     from neurolp.reproduction import Reproduction, reproduce
     from neurolp.stream_brain import StreamBrain
+    from neurolp.sweep.api import Sweep
     from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
     from neurolp.trajectory.recorder import Recorder
 
@@ -61,6 +62,7 @@ __all__ = [
     "RecordingError",
     "Reproduction",
     "StreamBrain",
+    "Sweep",
     "TextbookDefects",
     "Trajectory",
     "TriangularDensity",
@@ -87,6 +89,7 @@ _HOMES = {
     "Recorder": "trajectory.recorder",
     "Reproduction": "reproduction",
     "StreamBrain": "stream_brain",
+    "Sweep": "sweep.api",
     "TextbookDefects": "defects",
     "Trajectory": "trajectory.reader",
     "TriangularDensity": "estimators",

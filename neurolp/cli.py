@@ -1,35 +1,24 @@
-"""The command line: run, resume, reproduce, validate, info, plot."""
+"""The command line: run, resume, reproduce, sweep, collect, validate, info, plot."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurolp import errors
+from neurolp import errors, exits
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from neurolp.experiment_schema import ExperimentConfiguration
     from neurolp.experiments.brain import Result
     from neurolp.experiments.stream import StreamResult
     from neurolp.schema import Configuration
     from neurolp.stream_schema import StreamConfiguration
-
-# Exit codes as in sysexits.h; after a signal 128 and its number, as shells report it: 130, 143.
-EXIT_USAGE, EXIT_DATA, EXIT_SOFTWARE, EXIT_OUTPUT, EXIT_IO, EXIT_CONFIGURATION = (
-    2, 65, 70, 73, 74, 78
-)  # fmt: skip
-EXIT_SIGNAL = 128
-EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
-EXIT_DIFFERENT = 1
-
-_LONGEST = 1000  # characters of an error
 
 app = typer.Typer(
     add_completion=False,
@@ -58,7 +47,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Run a simulation or experiment, write its file, compare."""
-    with _one_line_errors():
+    with exits.one_line_errors():
         _check_exists(config)
         from neurolp.config import read_configuration
         from neurolp.schema import Configuration
@@ -80,7 +69,7 @@ def resume(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Continue a run that was broken off, from where it was last saved."""
-    with _one_line_errors("interrupted; what was saved before is kept"):
+    with exits.one_line_errors("interrupted; what was saved before is kept"):
         from neurolp import terminal
         from neurolp.experiments import resuming
         from neurolp.schema import Configuration
@@ -98,14 +87,88 @@ def resume(
 
 
 @app.command()
+def sweep(
+    config: ConfigArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; CONFIG's name in this folder.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes here; as many as there is room for."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:port."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also run again what failed for good.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Run a configuration many times with some keys changed; go on where it was stopped."""
+    if workers is not None and scheduler is not None:
+        exits.say("neurolp: --workers is for this machine, and has no meaning beside --scheduler")
+        raise typer.Exit(exits.USAGE)
+    with exits.one_line_errors("interrupted; the same command goes on"):
+        _check_exists(config)
+        from neurolp import terminal
+        from neurolp.sweep.api import Sweep
+
+        planned, folder = Sweep.read(config), output or Path(config.stem)
+        if dry_run:
+            print("\n".join(planned.plan(folder, workers, retry_failed)))
+            return
+        with terminal.sweep_progress(quiet) as observe:
+            outcome = planned.run(
+                folder,
+                workers=workers,
+                scheduler=scheduler,
+                retry_failed=retry_failed,
+                observe=observe,
+            )
+        if not quiet:
+            terminal.print_sweep(outcome)
+    if outcome.stopped_by is not None:
+        exits.say(f"neurolp: stopped; the same command goes on with what is not done in {folder}")
+        raise typer.Exit(exits.SIGNAL + outcome.stopped_by)
+    if outcome.failed:
+        raise typer.Exit(exits.SOFTWARE)
+
+
+@app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", help="A .csv or .h5 file; table.csv in DIR by default."),
+    ] = None,
+) -> None:
+    """Put the settings and results of a sweep into one table."""
+    with exits.one_line_errors():
+        from neurolp.sweep.collecting import collect, write_table
+
+        table = collect(folder)
+        for path in output or [folder / "table.csv"]:
+            print(f"{write_table(table, path)}: {len(table)} points")
+
+
+@app.command()
 def validate(config: ConfigArgument, settings: SetOption = None) -> None:
     """Check a configuration file without running it."""
-    with _one_line_errors():
+    with exits.one_line_errors():
         _check_exists(config)
-        from neurolp.config import read_configuration
+        from neurolp.config import read_configuration, read_toml
 
-        read_configuration(config, settings or [])
-        print(f"{config}: valid")
+        if "sweep" in read_toml(config):
+            from neurolp.sweep.design import read_sweep
+
+            print(f"{config}: valid, {len(read_sweep(config).points)} points")
+        else:
+            read_configuration(config, settings or [])
+            print(f"{config}: valid")
 
 
 @app.command()
@@ -115,7 +178,7 @@ def reproduce(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Run what a file holds again and compare, bit by bit."""
-    with _one_line_errors("interrupted, nothing was compared"):
+    with exits.one_line_errors("interrupted, nothing was compared"):
         from neurolp import terminal
         from neurolp.reproduction import embedded_configuration, reproduce
         from neurolp.trajectory.reader import open_trajectory
@@ -127,13 +190,13 @@ def reproduce(
         if not quiet:
             terminal.print_reproduction(found)
         if not found.identical:
-            raise typer.Exit(EXIT_DIFFERENT)
+            raise typer.Exit(exits.DIFFERENT)
 
 
 @app.command()
 def info(file: FileArgument) -> None:
     """Say what is in a trajectory file."""
-    with _one_line_errors():
+    with exits.one_line_errors():
         from neurolp import experiments, terminal
         from neurolp.trajectory.reader import open_trajectory
 
@@ -165,18 +228,14 @@ def plot(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; FILE's name by default.")
     ] = None,
+    result: Annotated[
+        str | None, typer.Option("--result", help="Of a sweep: the column of its table to draw.")
+    ] = None,
 ) -> None:
-    """Draw all pictures that a trajectory file allows, as PNG."""
-    with _one_line_errors():
-        from neurolp.trajectory.reader import open_trajectory
-
+    """Draw all pictures that a trajectory file, or the folder of a sweep, allows, as PNG."""
+    with exits.one_line_errors():
         folder = output or Path(f"{file.stem}-pictures")
-        with open_trajectory(file) as trajectory:
-            if trajectory.experiment:
-                from neurolp.experiment_plotting import pictures
-            else:
-                from neurolp.plotting import pictures
-            drawn = pictures(trajectory)
+        drawn = _sweep_pictures(file, result) if file.is_dir() else _pictures(file)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, figure in drawn.items():
@@ -188,15 +247,28 @@ def plot(
             ) from error
 
 
+def _pictures(file: Path) -> dict[str, Figure]:
+    from neurolp.trajectory.reader import open_trajectory
+
+    with open_trajectory(file) as trajectory:
+        if trajectory.experiment:
+            from neurolp.experiment_plotting import pictures
+        else:
+            from neurolp.plotting import pictures
+        return pictures(trajectory)
+
+
+def _sweep_pictures(folder: Path, result: str | None) -> dict[str, Figure]:
+    from neurolp.sweep.collecting import collect
+    from neurolp.sweep.plotting import pictures
+
+    return pictures(collect(folder), result)
+
+
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, exits.interrupt)
     app()
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    """A request to end is Ctrl-C by other means: what was begun is put in order first."""
-    raise KeyboardInterrupt(signum)
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -220,11 +292,11 @@ def _end_brain(result: Result, unit: str, began: float, quiet: bool) -> None:
         if not quiet:
             terminal.print_result(result, time.monotonic() - began)
         return
-    _say(
+    exits.say(
         f"neurolp: interrupted after {len(result.brain.recorder_.surprise['train']) - 1} "
         f"{unit}s, which are saved; `neurolp resume {result.path}` continues"
     )
-    raise typer.Exit(EXIT_SIGNAL + result.signal)
+    raise typer.Exit(exits.SIGNAL + result.signal)
 
 
 def _run_experiment(
@@ -256,11 +328,11 @@ def _end_stream(result: StreamResult, quiet: bool) -> None:
 
     outcome, path = result.outcome, result.path
     if outcome.status == "interrupted":
-        _say(
+        exits.say(
             f"neurolp: interrupted after {outcome.n_steps} steps, which are saved; "
             f"`neurolp resume {path}` continues"
         )
-        raise typer.Exit(EXIT_SIGNAL + (outcome.signal or signal.SIGINT))
+        raise typer.Exit(exits.SIGNAL + (outcome.signal or signal.SIGINT))
     if not quiet:
         with open_trajectory(path) as file:
             terminal.print_tables(experiments.closing_tables(file))
@@ -271,47 +343,13 @@ def _end_stream(result: StreamResult, quiet: bool) -> None:
         )
 
 
-# --- errors and names -----------------------------------------------------------------------------
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _one_line_errors(interrupted: str = "interrupted, nothing was written") -> Iterator[None]:
-    """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
-    codes: list[tuple[type[Exception], int]] = [
-        (errors.ConfigurationError, EXIT_CONFIGURATION),
-        (errors.NetworkError, EXIT_CONFIGURATION),
-        (errors.OutputError, EXIT_OUTPUT),
-        (errors.RecordingError, EXIT_IO),
-        (errors.DataError, EXIT_DATA),
-        (errors.FormatError, EXIT_DATA),
-        (errors.NeurolpError, EXIT_SOFTWARE),
-    ]
-    try:
-        yield
-    except errors.NeurolpError as error:
-        _say(f"neurolp: {_one_line(str(error))}")
-        code = next(code for kind, code in codes if isinstance(error, kind))
-        raise typer.Exit(code) from None
-    except KeyboardInterrupt as error:
-        _say(f"neurolp: {interrupted}")
-        signum = error.args[0] if error.args else signal.SIGINT
-        raise typer.Exit(EXIT_SIGNAL + signum) from None
-
-
-def _one_line(text: str) -> str:
-    """What was written in a configuration may be long, or have lines of its own."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+# --- names -----------------------------------------------------------------------------
 
 
 def _check_exists(config: Path) -> None:
     if not config.is_file():
-        _say(f"neurolp: {config}: no such configuration file")
-        raise typer.Exit(EXIT_USAGE)
+        exits.say(f"neurolp: {config}: no such configuration file")
+        raise typer.Exit(exits.USAGE)
 
 
 def _free_name(path: Path) -> Path:

@@ -40,10 +40,15 @@ def read_configuration(
         One line that names the file, the key, what was wanted and what came.
     """
     source = Path(path)
+    return configuration_of(read_toml(source), str(source), settings, source.parent)
+
+
+def read_toml(source: Path) -> dict[str, Any]:
+    """The tables of a TOML file; errors as of :func:`read_configuration`."""
     try:
         if source.stat().st_size > _LARGEST:
             raise ConfigurationError(f"{source}: too large for a configuration, over 1 MB")
-        raw = tomllib.loads(source.read_text(encoding="utf-8"))
+        return tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{source}: {error.strerror}") from error
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, an integer of 5,000 digits
@@ -52,7 +57,6 @@ def read_configuration(
         raise ConfigurationError(f"{source}: not valid TOML: {_short(str(error))}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{source}: not valid TOML: nested too deeply") from error
-    return configuration_of(raw, str(source), settings, source.parent)
 
 
 def configuration_of(
@@ -69,7 +73,7 @@ def configuration_of(
     try:
         configuration = kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
+        raise ConfigurationError(f"{source}: {first_fault(error, kind)}") from error
     return _absolute(configuration, folder)
 
 
@@ -91,6 +95,8 @@ def _check_plain(raw: dict[str, Any], source: str) -> None:
 
 
 def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
+    if "sweep" in raw:
+        raise ConfigurationError(f"{source}: describes a sweep, which `neurolp sweep` runs")
     if "stream" in raw:
         for key in ("data", "experiment"):
             if key in raw:
@@ -124,7 +130,8 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     where[last] = value
 
 
-def _first_fault(error: ValidationError, kind: type[AnyConfiguration]) -> str:
+def first_fault(error: ValidationError, kind: type[Section]) -> str:
+    """The first fault that pydantic found, in one line."""
     # An unknown section or key comes first: it may be what another is missing for.
     fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)
     where = list(fault["loc"])
@@ -177,7 +184,7 @@ def _is_union_member(part: str) -> bool:
     return "[" in part or part in ("bool", "int", "str", "constrained-int")
 
 
-def _all_keys(kind: type[AnyConfiguration], version: Any = None) -> list[str]:
+def _all_keys(kind: type[Section], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
     keys = []
     for name, info in kind.model_fields.items():

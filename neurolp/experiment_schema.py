@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from neurolp.data import DATA_NAMES
 from neurolp.problems_1d import PROBLEMS
-from neurolp.schema import FilePath, Section, Seed, Text, Versions
+from neurolp.schema import FilePath, Section, Seed, Text
 
 
 class ExperimentConfiguration(Section):
     """What all experiments are asked: which, under what title, from which seed."""
-
-    versions: ClassVar[dict[str, Versions]] = {}
 
     experiment: str
     title: Text = ""

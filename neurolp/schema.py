@@ -47,6 +47,9 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    # Sections in it that exist in several versions: the key that decides which, and the versions.
+    versions: ClassVar[dict[str, tuple[str, tuple[type[Section], ...]]]] = {}
+
 
 class DataSection(Section):
     """``[data]``: what the brain perceives; see :func:`neurolp.data.load_data`."""

@@ -13,15 +13,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.calibration import first_prediction, fix_units
-from neurolp.brain.sensors import (
-    CategoricalSensor,
-    ContinuousSensor,
-    Sensor,
-    check_rows,
-    check_sensors,
-    row_of,
-)
+from neurolp.brain.calibration import columns_without_units, first_prediction, fix_units
+from neurolp.brain.sensors import CategoricalSensor, Sensor, check_rows, check_sensors, row_of
 from neurolp.brain.stream_faults import first_fault, is_finite
 from neurolp.brain.stream_network import Rule, StreamDesign, StreamState, draw
 from neurolp.brain.stream_prediction import Prediction, SymbolPrediction, ValuePrediction
@@ -385,12 +378,7 @@ class StreamBrain:
         return len(rows)
 
     def _uncalibrated(self) -> list[int]:
-        """Columns whose units are to be found."""
-        return [
-            self._columns(s).start
-            for s, sensor in enumerate(self.sensors)
-            if isinstance(sensor, ContinuousSensor) and sensor.location is None
-        ]
+        return columns_without_units(self._state, self.sensors)
 
     def _columns(self, s: int) -> slice:
         start = int(self._state.senses.column[s])

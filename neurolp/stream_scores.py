@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.trajectory.reader import Trajectory
+from neurolp.trajectory.reader import LabelledArray, Trajectory
 
 Array = npt.NDArray[Any]
 
+Variables = Mapping[str, LabelledArray]
+
 LEARNED_FROM = 0.8
+_USED = (
+    "window_steps",
+    "window_observed",
+    "mean_surprise",
+    "mean_true_surprise",
+    "input_mean",
+    "input_variance",
+    "n_symbols",
+    "n_columns",
+    "sensor_rate",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Score:
     excess: Mean | None
 
 
-def last_windows(file: Trajectory) -> Array:
+def last_windows(file: Variables) -> Array:
     """Which windows (n_windows,) lie in the last fifth of what was seen; at least the last."""
     ends = file["window_steps"].coords["window"]
     starts = ends - file["window_steps"].values
@@ -52,7 +66,7 @@ def last_windows(file: Trajectory) -> Array:
     return np.asarray(chosen)
 
 
-def independent_surprise(file: Trajectory) -> Array:
+def independent_surprise(file: Variables) -> Array:
     """Mean surprise (n_windows, n_sensors) of one who knows frequencies, or mean and variance.
 
     They are those of the first 80 % of the stream, a symbol counted half a time more than it came.
@@ -82,13 +96,14 @@ def independent_surprise(file: Trajectory) -> Array:
 
 def scores(file: Trajectory) -> list[Score]:
     """Return the scores of every sensor and, where there are several, of all together."""
-    use = last_windows(file)
-    names = [str(name) for name in file["mean_surprise"].coords["sensor"]]
-    n = file["window_observed"].values[use].astype(np.float64)
-    steps = file["window_steps"].values[use].astype(np.float64)
-    brain, plain = file["mean_surprise"].values[use], independent_surprise(file)[use]
-    rates = [None if np.isnan(r) else float(r) for r in file["sensor_rate"].values]
-    truth = file["mean_true_surprise"].values[use] if "mean_true_surprise" in file else None
+    found = {name: file[name] for name in _USED if name in file}  # each is looked up only once
+    use = last_windows(found)
+    names = [str(name) for name in found["mean_surprise"].coords["sensor"]]
+    n = found["window_observed"].values[use].astype(np.float64)
+    steps = found["window_steps"].values[use].astype(np.float64)
+    brain, plain = found["mean_surprise"].values[use], independent_surprise(found)[use]
+    rates = [None if np.isnan(r) else float(r) for r in found["sensor_rate"].values]
+    truth = found["mean_true_surprise"].values[use] if "mean_true_surprise" in found else None
     all_brain, all_plain = (np.nansum(x * n, axis=1) / steps for x in (brain, plain))
     if np.isnan(plain).all(axis=0).any():
         all_plain = np.full(len(steps), np.nan)

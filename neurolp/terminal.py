@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neurolp.reproduction import Reproduction
     from neurolp.simulation import Progress
     from neurolp.stream_simulation import StreamProgress
+    from neurolp.sweep.running import SweepOutcome, SweepProgress
 
 
 _FILE_WIDTH = 120  # of tables, where no terminal has a say
@@ -197,3 +198,76 @@ def print_reproduction(found: Reproduction) -> None:
         print(f"{found.path}: identical, bit by bit ({found.n_compared} compared)")
     else:
         print(f"{found.path}: {len(found.differences)} of {found.n_compared} compared differ")
+
+
+@contextlib.contextmanager
+def sweep_progress(quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
+    """A bar on a terminal, now and then a line otherwise, nothing when quiet."""
+    if quiet:
+        yield lambda progress: None
+    elif not sys.stdout.isatty():
+        said = [0.0, -1.0]  # when, and which fraction was through
+
+        def say(progress: SweepProgress) -> None:
+            through = _through(progress)
+            fraction = through / max(progress.total, 1)
+            late = progress.elapsed > said[0] + _SAY_EVERY
+            if fraction >= min(said[1] + 0.1, 1) > said[1] or late or said[1] < 0:
+                said[:] = progress.elapsed, fraction
+                print(f"{through}/{progress.total}: {_of_sweep(progress)}", flush=True)
+
+        yield say
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("point"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Bar(*columns, transient=True) as bar:
+            task = bar.add_task("waking up", total=None)
+            yield lambda progress: bar.update(
+                task,
+                completed=_through(progress),
+                total=progress.total,
+                description=_of_sweep(progress),
+            )
+
+
+def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
+    """How many points are in which state, and why some failed, one line each."""
+    failed = outcome.failed
+    for name, state in list(failed.items())[:most]:
+        where = outcome.path / "points" / name
+        print(f"{state.state}: {where}: {state.reason}: {state.message}")
+    if len(failed) > most:
+        print(f"... and {len(failed) - most} more, which `neurolp collect` lists")
+    counts = ", ".join(f"{n} {state}" for state, n in outcome.counts.items())
+    print(f"{len(outcome.states)} points: {counts}; {outcome.elapsed:.1f} s; in {outcome.path}")
+
+
+def _through(progress: SweepProgress) -> int:
+    return progress.total - progress.counts.get("pending", 0)
+
+
+def _of_sweep(progress: SweepProgress) -> str:
+    counts = {"done": progress.counts.get("done", 0), "running": progress.running}
+    counts |= {name: n for name in ("failed", "diverged") if (n := progress.counts.get(name, 0))}
+    text = ", ".join(f"{n} {name}" for name, n in counts.items())
+    if progress.rate:
+        speed = f"{progress.rate:.1f} a second" if progress.rate > 1 else ""
+        speed = speed or f"{60 * progress.rate:.1f} a minute"
+        text += f", {speed}, {_duration(progress.left)} left"
+    return f"{text}  ({_duration(progress.elapsed)})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 import typer
 
-from neurolp import cli, experiments
+from neurolp import exits, experiments
 from neurolp.config import configuration_of, read_configuration
 from neurolp.errors import ConfigurationError
 from neurolp.experiment_schema import EXPERIMENTS
@@ -314,7 +314,7 @@ def outcome(folder, text, settings=(), patience=4):
     said = io.StringIO()
     code = "run"
     try:
-        with contextlib.redirect_stderr(said), cli._one_line_errors(), _patience(patience):
+        with contextlib.redirect_stderr(said), exits.one_line_errors(), _patience(patience):
             configuration = read_configuration(config, settings)
             if isinstance(configuration, Configuration):
                 brain.run(configuration, output, observe=_stop)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.sensors import CategoricalSensor, Sensor
+from neurolp.brain.sensors import CategoricalSensor, ContinuousSensor, Sensor
 from neurolp.brain.stream_network import StreamState, input_feature
 from neurolp.brain.stream_prediction import ValuePrediction
 
@@ -34,6 +34,15 @@ def first_prediction(values: Array) -> ValuePrediction:
     scale = np.sqrt((n + 1) / n * np.maximum(squares, np.finfo(np.float64).tiny) / n)
     d = values.shape[1]
     return ValuePrediction(mean, np.diag(scale), np.broadcast_to(_SHAPE, (d, *_SHAPE.shape)))
+
+
+def columns_without_units(state: StreamState, sensors: Sequence[Sensor]) -> list[int]:
+    """First columns of the sensors whose location and scale are to be found."""
+    return [
+        int(column)
+        for column, sensor in zip(state.senses.column, sensors, strict=True)
+        if isinstance(sensor, ContinuousSensor) and sensor.location is None
+    ]
 
 
 def fix_units(state: StreamState, sensors: Sequence[Sensor], rows: Array) -> None:

@@ -48,8 +48,12 @@ def single_threaded_blas() -> AbstractContextManager[object]:
 
 
 def available_threads() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors this process may use; ``NEUROLP_NUM_THREADS``, where it is set, if it is fewer."""
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    asked = os.environ.get("NEUROLP_NUM_THREADS", "")
+    return min(count, max(int(asked), 1)) if asked.isdigit() else count
 
 
 def column_blocks(n_columns: int, n_features: int) -> list[Block]:

@@ -62,6 +62,12 @@ class Lock:
         """Whether it was not released."""
         return self._handle >= 0
 
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """Let others have it; harmless if repeated."""
         if self._handle >= 0:

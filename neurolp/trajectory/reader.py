@@ -156,7 +156,7 @@ class Trajectory(Mapping[str, LabelledArray]):
         return {name: scale.labelled(name) for name, scale in self._coords.items()}
 
     def __getitem__(self, name: str) -> LabelledArray:
-        if name not in self._names():
+        if not self._source.has(name):
             raise KeyError(f"{self.path} has no variable {name!r}; it has {sorted(self._names())}")
         with damage_named(f"{self.path}: {name}"):
             stored = self._source.variable(name)

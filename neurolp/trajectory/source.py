@@ -44,6 +44,9 @@ class Source(Protocol):
     def names(self) -> list[str]:
         """Names of the variables."""
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a variable."""
+
     def variable(self, name: str) -> Stored:
         """A variable."""
 
@@ -97,6 +100,12 @@ class FileSource:
         """Names of the variables."""
         with damage_named(str(self.path)):
             return [name for name, item in self.file.items() if isinstance(item, h5py.Dataset)]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a variable."""
+        # Without looking at all the others, which in a file of many costs milliseconds.
+        with damage_named(str(self.path)):
+            return "/" not in name and self.file.get(name, getclass=True) is h5py.Dataset
 
     def variable(self, name: str) -> Stored:
         """A variable."""
@@ -213,6 +222,10 @@ class RunSource:
         static = {name for source in self._static for name in source.names()}
         growing = {name for name, d in self.declared.items() if not d.is_coordinate}
         return sorted(static | growing)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a variable."""
+        return name in self.names()
 
     def variable(self, name: str) -> Stored:
         """A variable."""

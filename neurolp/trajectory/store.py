@@ -261,13 +261,10 @@ class RunStore:
 
     def _locked(self) -> Lock:
         try:
-            if not segments.n_segments(self.folder):
-                self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
             return Lock(self.folder / segments.LOCK)
         except HeldError as error:
             raise OutputError(f"{self.path}: is being written by {error}") from error
-        except FormatError:
-            raise
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the result, {error.strerror}") from error
 

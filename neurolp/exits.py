@@ -1,0 +1,59 @@
+"""How commands end: exit codes, and errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from neurolp import errors
+
+# Exit codes as in sysexits.h; after a signal 128 and its number, as shells report it: 130, 143.
+USAGE, DATA, SOFTWARE, OUTPUT, IO, CONFIGURATION = 2, 65, 70, 73, 74, 78
+SIGNAL = 128
+DIFFERENT = 1
+
+_LONGEST = 1000  # characters of an error
+
+
+def say(line: str) -> None:
+    """Print a line where errors go."""
+    print(line, file=sys.stderr)
+
+
+def interrupt(signum: int, frame: object) -> None:
+    """A request to end is Ctrl-C by other means: what was begun is put in order first."""
+    raise KeyboardInterrupt(signum)
+
+
+@contextlib.contextmanager
+def one_line_errors(interrupted: str = "interrupted, nothing was written") -> Iterator[None]:
+    """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
+    codes: list[tuple[type[Exception], int]] = [
+        (errors.ConfigurationError, CONFIGURATION),
+        (errors.NetworkError, CONFIGURATION),
+        (errors.OutputError, OUTPUT),
+        (errors.RecordingError, IO),
+        (errors.DataError, DATA),
+        (errors.FormatError, DATA),
+        (errors.NeurolpError, SOFTWARE),
+    ]
+    try:
+        yield
+    except errors.NeurolpError as error:
+        say(f"neurolp: {_one_line(str(error))}")
+        code = next(code for kind, code in codes if isinstance(error, kind))
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt as error:
+        say(f"neurolp: {interrupted}")
+        signum = error.args[0] if error.args else signal.SIGINT
+        raise typer.Exit(SIGNAL + signum) from None
+
+
+def _one_line(text: str) -> str:
+    """What was written in a configuration may be long, or have lines of its own."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

@@ -1,0 +1,233 @@
+"""Sweeps from Python."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+from neurolp.errors import ConfigurationError
+from neurolp.sweep.collecting import Table, collect
+from neurolp.sweep.design import Design, Point, design_of, read_sweep
+from neurolp.sweep.memory import Estimator, said
+from neurolp.sweep.running import SweepOutcome, SweepProgress, run_design, to_do
+from neurolp.sweep.state import PointState, read_state
+
+
+@final
+class Sweep:
+    """Many runs of one configuration with some keys changed, on Dask.
+
+    Parameters
+    ----------
+    base : path or dict
+        The configuration that points start from: a TOML file, or its keys.
+    grid : dict of str to list
+        For dotted keys such as ``"brain.hidden"`` the values to combine with all others.
+    lists : dict of str to list
+        Lists of equal length that go together.
+    random : dict of str to dict
+        For dotted keys ``{"low": .., "high": ..}``, also with ``"log": True`` or ``"integer":
+        True``, or ``{"choice": [..]}``; ``n_draws`` joint draws of all of them.
+    n_draws : int, optional
+        Needed with ``random``.
+    replicates : int, optional
+        Each of these again with so many seeds: ``seed``, ``seed`` + 1 ..
+    seed : int
+        Seed of the draws, and the first of the replicates.
+    seeds : sequence of str
+        The keys that get the seed of a replicate; ``["seed", "stream.seed"]`` also draws another
+        stream for each.
+    title : str
+        Heading of the pictures.
+
+    Raises
+    ------
+    ConfigurationError
+        One line, if any of the points has an unknown key or a value that cannot be used.
+
+    Examples
+    --------
+    >>> from neurolp import Sweep
+    >>> base = {"stream": {"source": "ar2", "n_steps": 1000}}
+    >>> sweep = Sweep(base, grid={"brain.hidden": [10, 100]}, replicates=3)
+    >>> len(sweep)
+    6
+    >>> print(sweep.points[0])
+    brain.hidden = 10, seed = 0
+    """
+
+    def __init__(
+        self,
+        base: str | os.PathLike[str] | Mapping[str, Any],
+        *,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        lists: Mapping[str, Sequence[Any]] | None = None,
+        random: Mapping[str, Mapping[str, Any]] | None = None,
+        n_draws: int | None = None,
+        replicates: int | None = None,
+        seed: int = 0,
+        seeds: Sequence[str] = ("seed",),
+        title: str = "",
+    ) -> None:
+        raw = {
+            "title": title,
+            "base": dict(base) if isinstance(base, Mapping) else os.fspath(base),
+            "sweep": {
+                "grid": {key: list(values) for key, values in (grid or {}).items()},
+                "lists": {key: list(values) for key, values in (lists or {}).items()},
+                "random": {key: dict(draw) for key, draw in (random or {}).items()},
+                "n_draws": n_draws,
+                "replicates": replicates,
+                "seed": seed,
+                "seeds": list(seeds),
+            },
+        }
+        self._design = design_of(raw, "sweep", Path())
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Sweep:
+        """The sweep that a TOML file describes."""
+        sweep = cls.__new__(cls)
+        sweep._design = read_sweep(Path(path))
+        return sweep
+
+    @property
+    def design(self) -> Design:
+        """Everything that is to be done."""
+        return self._design
+
+    @property
+    def points(self) -> list[Point]:
+        """The points, each once."""
+        return self._design.points
+
+    def __len__(self) -> int:
+        return len(self._design.points)
+
+    def states(self, path: str | os.PathLike[str]) -> dict[str, PointState]:
+        """The state of every point in the folder ``path``."""
+        points = Path(path) / "points"
+        return {p.identity: read_state(points / p.identity) for p in self.points}
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        retry_failed: bool = False,
+        observe: Callable[[SweepProgress], None] = lambda progress: None,
+    ) -> SweepOutcome:
+        """Run all points that are not done in the folder ``path``, and say how they ended.
+
+        A script needs ``if __name__ == "__main__":`` around this: workers import it.
+
+        Parameters
+        ----------
+        path : path
+            Folder of the sweep; one that is there is continued.
+        workers : int, optional
+            Processes on this machine; as many as there are processors, points and memory for.
+        scheduler : str, optional
+            Address of a Dask scheduler whose workers are used instead.
+        retry_failed : bool
+            Whether points that diverged, or failed because of the configuration or the data, are
+            run again.
+        observe : callable
+            Is told how it goes.
+
+        Raises
+        ------
+        ConfigurationError
+            If a point cannot fit into the memory of a worker.
+        OutputError
+            If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
+        """
+        from neurolp.sweep.workers import connected, memory_of_workers, remote_workers
+
+        if scheduler is not None:
+            with connected(scheduler) as client:
+                share = memory_of_workers(client)
+            size, largest = self.largest(self._open_points(path, retry_failed))
+            if share is not None and size > share:
+                raise _too_large(self._design.source, size, largest, share, "of the scheduler")
+            opened: Any = partial(remote_workers, scheduler)
+        else:
+            from neurolp.sweep.workers import local_workers
+
+            opened = partial(local_workers, self.n_workers(path, workers, retry_failed))
+        return run_design(
+            self._design, Path(path), opened, retry_failed=retry_failed, observe=observe
+        )
+
+    def plan(
+        self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False
+    ) -> list[str]:
+        """What :meth:`run` would do, in a few lines for people; errors are the same."""
+        states = self.states(path).values()
+        counts = Counter(state.state for state in states)
+        lines = [f"{self._design.title}: {len(self)} points"]
+        lines += [f"  {how}: {key}" for key, how in self._design.how.items()]
+        if self._design.n_repeated:
+            lines.append(f"  {self._design.n_repeated} more are points that are there already")
+        lines.append(f"  in {path}: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+        open_points = self._open_points(path, retry_failed)
+        size, largest = self.largest(open_points)
+        if largest is not None:
+            n = self.n_workers(path, workers, retry_failed)
+            lines.append(f"  to run: {len(open_points)}, on {n} processes of this machine")
+            lines.append(f"  memory of a point: up to {said(size)} ({largest})")
+        return lines
+
+    def n_workers(
+        self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False
+    ) -> int:
+        """How many processes of this machine :meth:`run` would use.
+
+        Raises
+        ------
+        ConfigurationError
+            If a point cannot fit into the memory that each would have.
+        """
+        from neurolp.sweep.workers import available_processors, machine_memory
+
+        open_points = self._open_points(path, retry_failed)
+        memory, (size, largest) = machine_memory(), self.largest(open_points)
+        n = min(workers or available_processors(), max(len(open_points), 1))
+        if workers is None:
+            n = max(1, min(n, int(memory / max(size, 1))))
+        if size > memory / n and largest is not None:
+            whose = f"of {n} on this machine" if n > 1 else "on this machine"
+            raise _too_large(self._design.source, size, largest, memory / n, whose)
+        return n
+
+    @staticmethod
+    def largest(points: Sequence[Point]) -> tuple[float, Point | None]:
+        """The most memory that any of the points may need, in bytes, and which of them."""
+        estimate = Estimator()
+        sizes = [estimate(p.configuration) for p in points]
+        if not sizes:
+            return 0.0, None
+        at = max(range(len(sizes)), key=sizes.__getitem__)
+        return sizes[at], points[at]
+
+    def collect(self, path: str | os.PathLike[str]) -> Table:
+        """One table of settings and results."""
+        return collect(path)
+
+    def _open_points(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Point]:
+        open_ = set(to_do(self.states(path), retry_failed))
+        return [p for p in self.points if p.identity in open_]
+
+
+def _too_large(
+    source: str, size: float, point: Point | None, share: float, whose: str
+) -> ConfigurationError:
+    return ConfigurationError(
+        f"{source}: the point with {point} may need {said(size)} of memory, "
+        f"but a worker {whose} has {said(share)}"
+    )

@@ -1,0 +1,184 @@
+"""From a sweep's configuration to its points: grids, lists, random draws, replicates."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from neurolp.config import AnyConfiguration, configuration_of, first_fault, read_toml
+from neurolp.errors import ConfigurationError
+from neurolp.sweep.identity import Digests, identity
+from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
+
+LARGEST_SWEEP = 1_000_000  # points
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run: what was set (dotted keys), which replicate it is, and all that is to be done."""
+
+    identity: str
+    settings: dict[str, Any]
+    replicate: int
+    configuration: AnyConfiguration
+
+    def __str__(self) -> str:
+        named = [f"{key} = {value}" for key, value in self.settings.items()]
+        return ", ".join([*named, f"seed = {self.configuration.seed}"])
+
+
+@dataclass(frozen=True)
+class Design:
+    """The points of a sweep, each once; ``how`` says for every key what varies it."""
+
+    source: str
+    title: str
+    how: dict[str, str]
+    points: list[Point]
+    n_repeated: int  # draws that fell on a point that was there already
+
+
+def read_sweep(path: Path) -> Design:
+    """The design that a TOML file describes.
+
+    Raises
+    ------
+    ConfigurationError
+        One line: the file, the key, what was wanted and what came, for the sweep itself, for its
+        base and for every one of its points.
+    """
+    return design_of(read_toml(path), str(path), path.parent)
+
+
+def design_of(raw: dict[str, Any], source: str, folder: Path) -> Design:
+    """The design of a sweep whose keys came from ``source``; paths are relative to ``folder``."""
+    if "sweep" not in raw:
+        raise ConfigurationError(f"{source}: key 'sweep' is missing: it says what is varied")
+    try:
+        wanted = SweepConfiguration.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {first_fault(error, SweepConfiguration)}") from error
+    draws = {key: _draw_section(key, draw, source) for key, draw in wanted.sweep.random.items()}
+    base, base_folder, base_source = _base(wanted, source, folder)
+    title = wanted.title or str(base.get("title", "")) or Path(source).stem
+    base.pop("title", None)  # points are named by their settings
+
+    n = _n_points(wanted.sweep)
+    if n > LARGEST_SWEEP:
+        raise ConfigurationError(f"{source}: describes {n:,} points, more than {LARGEST_SWEEP:,}")
+    digests = Digests()
+    points: dict[str, Point] = {}
+    for settings, replicate, seeds in _settings(wanted.sweep, draws):
+        changed = copy.deepcopy(base)
+        for key, value in (settings | seeds).items():
+            _set(changed, key, value, source)
+        changed.setdefault("seed", wanted.sweep.seed)
+        try:
+            configuration = configuration_of(changed, source, (), base_folder)
+        except ConfigurationError as error:
+            raise _blamed(error, base, base_source, base_folder, source, settings) from error
+        name = identity(configuration, digests)
+        points.setdefault(name, Point(name, settings, replicate, configuration))
+    how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
+    how |= dict.fromkeys(draws, "random")
+    return Design(source, title, how, list(points.values()), n - len(points))
+
+
+def _base(
+    wanted: SweepConfiguration, source: str, folder: Path
+) -> tuple[dict[str, Any], Path, str]:
+    """The configuration that points start from, where its paths begin, and what to call it."""
+    if isinstance(wanted.base, dict):
+        return copy.deepcopy(wanted.base), folder, f"{source}: [base]"
+    path = folder / wanted.base
+    if not path.is_file():
+        raise ConfigurationError(f"{source}: key 'base': no such file as {path}")
+    return read_toml(path), path.parent, str(path)
+
+
+def _draw_section(key: str, draw: Any, source: str) -> DrawSection:
+    try:
+        return DrawSection.model_validate(draw)
+    except ValidationError as error:
+        fault = first_fault(error, DrawSection)
+        raise ConfigurationError(f"{source}: sweep.random.'{key}': {fault}") from error
+
+
+def _n_points(sweep: SweepSection) -> int:
+    together = len(next(iter(sweep.lists.values()), [0]))
+    grid = math.prod(len(values) for values in sweep.grid.values())
+    return grid * together * (sweep.n_draws or 1) * (sweep.replicates or 1)
+
+
+def _settings(
+    sweep: SweepSection, draws: dict[str, DrawSection]
+) -> Iterator[tuple[dict[str, Any], int, dict[str, int]]]:
+    """Everything varied with everything else: grid x lists x draws x replicates."""
+    grid = [dict(zip(sweep.grid, v, strict=True)) for v in itertools.product(*sweep.grid.values())]
+    lists = [
+        dict(zip(sweep.lists, v, strict=True)) for v in zip(*sweep.lists.values(), strict=True)
+    ]
+    drawn = [
+        {key: _draw(key, draw, sweep.seed, k) for key, draw in draws.items()}
+        for k in range(sweep.n_draws or 1)
+    ]
+    for one, two, three in itertools.product(grid, lists or [{}], drawn):
+        for r in range(sweep.replicates or 1):
+            seeds = {} if sweep.replicates is None else dict.fromkeys(sweep.seeds, sweep.seed + r)
+            yield one | two | three, r, seeds
+
+
+def _draw(key: str, draw: DrawSection, seed: int, k: int) -> Any:
+    """Draw number ``k`` of a key.
+
+    It depends on nothing but the sweep's seed, the key and k: a sweep that grows keeps the points
+    that are done.
+    """
+    stream = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
+    rng = np.random.default_rng([seed, stream, k])
+    if draw.choice is not None:
+        return draw.choice[int(rng.integers(len(draw.choice)))]
+    low, high = float(draw.low or 0.0), float(draw.high or 0.0)
+    if draw.integer:
+        high += 1
+    x = math.exp(rng.uniform(math.log(low), math.log(high))) if draw.log else rng.uniform(low, high)
+    x = min(max(x, low), high)
+    return min(int(x // 1), int(high) - 1) if draw.integer else x
+
+
+def _set(raw: dict[str, Any], key: str, value: Any, source: str) -> None:
+    *sections, last = key.split(".")
+    where = raw
+    for section in sections:
+        where = where.setdefault(section, {})
+        if not isinstance(where, dict):
+            raise ConfigurationError(f"{source}: key '{key}': '{section}' is not a section")
+    where[last] = copy.deepcopy(value)
+
+
+def _blamed(
+    error: ConfigurationError,
+    base: dict[str, Any],
+    base_source: str,
+    base_folder: Path,
+    source: str,
+    settings: dict[str, Any],
+) -> ConfigurationError:
+    """Say whether the base is at fault, or what was set."""
+    fault = str(error).removeprefix(f"{source}: ")
+    try:
+        configuration_of(copy.deepcopy(base), base_source, (), base_folder)
+    except ConfigurationError as of_base:
+        if str(of_base).endswith(fault):
+            return of_base
+    said = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+    return ConfigurationError(f"{source}: with {said}: {fault}")

@@ -1,0 +1,154 @@
+"""One point, in a worker: run it, and leave its result and its state on disk.
+
+Everything here may be cut off at any moment, and done again: whatever a dead worker left is either
+a whole result, which is taken over, or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import socket
+import time
+import traceback
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from neurolp import errors
+from neurolp.config import AnyConfiguration, configuration_of
+from neurolp.experiments import resuming
+from neurolp.schema import Configuration
+from neurolp.stream_schema import StreamConfiguration
+from neurolp.sweep.results import summary
+from neurolp.sweep.state import (
+    DIVERGED,
+    DONE,
+    FAILED,
+    INPUT_OUTPUT,
+    LOCK_FILE,
+    RESULT_FILE,
+    RUNNING,
+    PointState,
+    read_state,
+    write_state,
+)
+from neurolp.trajectory.lock import HeldError, Lock
+from neurolp.trajectory.reader import open_trajectory
+from neurolp.trajectory.segments import folder_of, n_segments
+
+HELD = "held"  # not a state on disk: another process is at it
+
+
+def run_point(folder: str, configuration: str) -> dict[str, Any]:
+    """Run one point, given as JSON, and return its state.
+
+    It never raises: what went wrong is in the state. A point that is done is not run again.
+    """
+    where = Path(folder)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with Lock(where / LOCK_FILE):
+            return asdict(_run(where, configuration))
+    except HeldError as error:
+        return asdict(PointState(HELD, message=str(error)))
+    except OSError as error:  # not even the state could be written
+        message = f"{where}: {error.strerror or error}"
+        return asdict(PointState(FAILED, 1, INPUT_OUTPUT, message))
+
+
+def _run(folder: Path, configuration: str) -> PointState:
+    before = read_state(folder)
+    if before.state == DONE:
+        return before
+    for litter in folder.glob(".neurolp-*.partial"):
+        litter.unlink(missing_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    state = PointState(
+        RUNNING, before.attempts + 1, host=socket.gethostname(), process=os.getpid(), began=now
+    )
+    write_state(folder, state)
+    path, seconds = folder / RESULT_FILE, 0.0
+    try:
+        # A worker may have died between the result and the state that says so.
+        found = _finished(path)
+        if found is None:
+            began = time.monotonic()
+            execute(configuration_of(json.loads(configuration), str(folder)), path)
+            seconds = time.monotonic() - began
+            found = _finished(path)
+        if found is None:
+            raise errors.FormatError(f"{path}: not complete")
+        state = replace(state, state=DONE, result=found, seconds=seconds)
+    except Exception as error:  # a sweep goes on whatever happens to one of its points
+        state = _failed(state, error)
+    write_state(folder, state)
+    return state
+
+
+def execute(configuration: AnyConfiguration, path: Path) -> None:
+    """Do what ``neurolp run`` does, or ``neurolp resume`` where a run was broken off."""
+    with threadpool_limits(1):
+        # Where that is damaged, the point is run from its beginning.
+        with contextlib.suppress(errors.FormatError):
+            if n_segments(folder_of(path)):
+                resuming.resume(path)
+                return
+        if isinstance(configuration, Configuration):
+            from neurolp.experiments import brain
+
+            brain.run(configuration, path, overwrite=True)
+        elif isinstance(configuration, StreamConfiguration):
+            from neurolp.experiments import stream
+
+            stream.run(configuration, path, overwrite=True)
+        else:
+            from neurolp import experiments
+
+            experiments.run(configuration, path, overwrite=True)
+
+
+def _finished(path: Path) -> dict[str, float | None] | None:
+    """The numbers of a complete result, or None if there is no such result."""
+    if not path.exists():
+        return None
+    try:
+        with open_trajectory(path) as file:
+            return summary(file) if file.status == "complete" else None
+    except errors.FormatError:
+        return None
+
+
+def _failed(state: PointState, error: Exception) -> PointState:
+    """What a failure is called: one that may pass, the configuration, the data, a program error."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if _is_passing(error):
+        return replace(state, state=FAILED, reason=INPUT_OUTPUT, message=message)
+    if isinstance(error, errors.ConfigurationError | errors.NetworkError):
+        return replace(state, state=FAILED, reason="configuration", message=message)
+    if isinstance(error, errors.DataError | errors.FormatError):
+        return replace(state, state=FAILED, reason="data", message=message)
+    if isinstance(error, errors.NeurolpError):
+        return replace(state, state=DIVERGED, reason="divergence", message=message)
+    reason = "memory" if isinstance(error, MemoryError) else "program"
+    message = f"{type(error).__name__}: {message}"
+    return replace(
+        state, state=FAILED, reason=reason, message=message, traceback=traceback.format_exc()
+    )
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the system refused to read or write, for another reason than that nothing is there.
+
+    Our own errors say what is wrong with a file; why it could not be read is their cause.
+    """
+    if isinstance(error, errors.DataError | errors.FormatError):
+        return error.__cause__ is not None and _is_passing(error.__cause__)
+    if isinstance(error, errors.NeurolpError):
+        return isinstance(error, OSError)  # results that could not be written
+    lasting = FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)

@@ -1,0 +1,219 @@
+"""Dask workers: processes of this machine, or those of a scheduler somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from typing import Any
+
+import dask
+from distributed import Client, Future, LocalCluster
+from distributed.deploy.spec import SpecCluster
+from distributed.scheduler import KilledWorker
+from distributed.system import MEMORY_LIMIT
+
+from neurolp.errors import OutputError
+from neurolp.sweep.point import run_point
+
+# One thread each: points are what runs in parallel, and results do not depend on it.
+THREADS = (
+    "NEUROLP_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_PATIENCE = 60.0  # seconds for the first worker to appear on this machine
+_ASK_EVERY = 0.5  # seconds between questions to the scheduler how many workers there are
+_CONNECT = 10.0  # seconds for a scheduler to answer
+
+
+def machine_memory() -> float:
+    """Bytes that all processes here may use together."""
+    return float(MEMORY_LIMIT)
+
+
+def available_processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class DaskWorkers:
+    """Points as tasks of a Dask client."""
+
+    def __init__(
+        self, client: Client, done: queue.SimpleQueue[str], cluster: LocalCluster | None
+    ) -> None:
+        self._client, self._done, self._cluster = client, done, cluster
+        self._futures: dict[str, Future[Any]] = {}
+        self._since = self._asked = time.monotonic()
+        self._slots = 0
+        self._seen = False
+
+    def slots(self) -> int:
+        """Threads of all workers, as they were a moment ago."""
+        now = time.monotonic()
+        if not self._slots or now > self._asked + _ASK_EVERY:  # each time is a call to it
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._slots = sum(worker["nthreads"] for worker in workers.values())
+            self._asked = now
+        return self._slots
+
+    def submit(self, key: str, folder: str, configuration: str) -> None:
+        """Start a point; its key comes to the queue when it has ended."""
+        future = self._client.submit(run_point, folder, configuration, key=key, pure=False)
+        self._futures[key] = future
+        future.add_done_callback(lambda ended: self._done.put(ended.key))
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """What it returned; None if its worker was lost, or Dask could not run it."""
+        future = self._futures.pop(key)
+        if future.cancelled():
+            return None
+        error = future.exception()
+        if error is None:
+            returned: dict[str, Any] = future.result()
+            return returned
+        if isinstance(error, KilledWorker):
+            return None
+        raise OutputError(f"a worker of the scheduler cannot run points: {error}")
+
+    def check(self) -> None:
+        """Raise if the scheduler is gone, or the workers of this machine do not start."""
+        if self._client.status not in ("running", "connecting"):
+            raise OutputError(
+                "the scheduler is gone; the same command goes on with what is not done"
+            )
+        self._seen = self._seen or self.slots() > 0
+        waited = time.monotonic() - self._since
+        if self._cluster is not None and not self._seen and waited > _PATIENCE:
+            raise OutputError(f"no worker process started in {_PATIENCE:.0f} s")
+
+    def abandon(self) -> None:
+        """Let nobody work on anything that is not done."""
+        self._client.cancel(list(self._futures.values()), force=True)
+
+
+@contextlib.contextmanager
+def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]:
+    """``n`` processes of this machine, spawned; they die with this one, however it ends."""
+    settings = {
+        "distributed.worker.multiprocessing-method": "spawn",
+        # A dead worker is told to us at once, who know which of its points had begun.
+        "distributed.scheduler.allowed-failures": 0,
+        # Nothing can be spilled; a worker beyond its share of the memory is ended.
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": 0.98,
+        # Points are long: what looks at them now and then costs more than it says.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.limit": "1h",
+        **{f"distributed.nanny.pre-spawn-environ.{name}": "1" for name in THREADS},
+    }
+    # It lets signals through again in the thread that starts it, which must not be that of workers.
+    resource_tracker.ensure_running()
+    others = {process.pid for process in multiprocessing.active_children()}
+    with dask.config.set(settings), _silence():
+        cluster = LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # none would complain where another has one
+            silence_logs=logging.CRITICAL,
+            memory_limit=int(machine_memory() / n),
+        )
+        client = Client(cluster, set_as_default=False)
+        try:
+            cluster.sync(_deaf_to_interrupts)
+            cluster.scale(n)
+            yield DaskWorkers(client, done, cluster)
+        finally:
+            _kill(cluster, others)
+            # A worker that was killed while it started is waited for, longer than anyone cares.
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                client.close(timeout=0.3)
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                cluster.close(timeout=0.5)
+            SpecCluster._instances.discard(cluster)  # .. and would be again when Python ends
+            _kill(cluster, others)
+
+
+@contextlib.contextmanager
+def remote_workers(address: str, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]:
+    """The workers of a scheduler; they must see the same files and have neurolp installed."""
+    with connected(address) as client:
+        workers = DaskWorkers(client, done, None)
+        try:
+            yield workers
+        finally:
+            with contextlib.suppress(OSError, RuntimeError):
+                workers.abandon()
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """A client of the scheduler at ``address``."""
+    try:
+        with dask.config.set({"distributed.comm.timeouts.connect": f"{_CONNECT}s"}):
+            client = Client(address, set_as_default=False, timeout=_CONNECT)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{address}: no Dask scheduler answers there") from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=1.0)
+
+
+def memory_of_workers(client: Client) -> float | None:
+    """Bytes that each thread of the smallest worker may use; None if nobody says."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    shares = [w["memory_limit"] / max(w["nthreads"], 1) for w in workers if w["memory_limit"]]
+    return min(shares, default=None)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let Dask say nothing about workers that die: the driver says what became of their points."""
+    loggers = [
+        logging.getLogger(name)
+        for name in logging.root.manager.loggerDict
+        if name.split(".")[0] in ("distributed", "tornado", "asyncio")
+    ]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+async def _deaf_to_interrupts() -> None:
+    """Block Ctrl-C in the thread that starts workers, from which they inherit it.
+
+    A terminal sends it to all processes; what becomes of the workers is for the driver to say.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _kill(cluster: LocalCluster, others: set[int | None]) -> None:
+    """End all workers now, whatever they do: what they did is on disk, or is done again.
+
+    ``others`` are processes that were there before.
+    """
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+    for process in multiprocessing.active_children():
+        if process.name.startswith("Dask Worker") and process.pid not in others:
+            process.kill()
