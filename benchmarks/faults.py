@@ -1,18 +1,20 @@
 """What becomes of runs that are killed, whose disk fails or fills, and of files that are damaged.
 
-    python benchmarks/faults.py [--share 0.1] [kills] [calls] [disk] [damage] [cost]
+    python benchmarks/faults.py [--share 0.1] [--kinds stream density] [--tests kills calls]
 
 Every run is a process of its own, forked from this one, which has compiled everything, so that 300
-of them take minutes. Each is compared, data set by data set, with one that nothing happened to.
-``--share`` runs part of the full counts: 300 kills, every call that can fail, 50 sizes of a disk,
-500 truncations and 2,000 flipped bits. Ends with a table; the exit code says whether all is well.
+of them take minutes. Each is continued to its end and compared, data set by data set, with one that
+nothing happened to. ``--share`` runs part of the full counts: 300 kills of streams and 60 of each
+kind of brain, 20 signals to each, every call that can fail and every place between two of them, 50
+sizes of a disk, 500 truncations and 2,000 flipped bits. Ends with a table; the exit code says
+whether all is well.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
-import faulthandler
+import hashlib
 import os
 import resource
 import shutil
@@ -28,150 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from watched import KINDS, SECONDS, STUCK, Bench, Child, everything, run_here
 
 import neurolp
-from neurolp.cli import app
-from neurolp.config import read_configuration
 from neurolp.errors import FormatError
-from neurolp.experiments.stream import run
-from neurolp.trajectory.format import Contents
+from neurolp.trajectory import segments
 from neurolp.trajectory.store import RunStore
 
-CONFIGURATION = """
-seed = 3
-[stream]
-source = "causality"
-n_steps = {}
-[brain]
-hidden = 24
-delays = 4
-cells = 256
-orders = 2
-[record]
-checkpoint_seconds = {}
-every = 70
-last = 30
-dream = 20
-weights_every = 500
-"""
-PATIENCE = 60.0  # seconds for a process that needs one or two
-SECONDS: list[float] = []  # that each process took
-STUCK: list[str] = []
-DIFFERENT = {"run_id", "created", "command", "steps_per_second", "seconds"}
-GROUPS = ("", "configuration", "provenance", "brain", "result", "experiment")
-
-
-def everything(path: Path) -> dict[str, bytes]:
-    """All of a file but when and how fast it was made."""
-    out = {}
-    with neurolp.open_trajectory(path) as file:
-        for name in file:
-            out[name] = file[name].values.tobytes()
-            for dim, values in file[name].coords.items():
-                out[f"coordinates/{dim}"] = values.tobytes()
-        for group in GROUPS:
-            for key, value in file.attributes(group).items():
-                if key not in DIFFERENT:
-                    out[f"{group}@{key}"] = repr(value).encode()
-    return out
-
-
-class Child:
-    """``neurolp ARGUMENTS`` in a forked process, after ``prepare`` was called there."""
-
-    def __init__(self, *arguments: str, prepare: Callable[[], None] = lambda: None) -> None:
-        self._told = os.fdopen(os.memfd_create("told"), "w+b")
-        sys.stdout.flush()
-        self._began, self._stuck = time.monotonic(), False
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 99
-            try:
-                os.dup2(self._told.fileno(), 2)
-                faulthandler.register(signal.SIGUSR1)
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                prepare()
-                app(list(arguments), standalone_mode=True)
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else 1
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-
-    def wait(self) -> tuple[int, str]:
-        """Exit code, negative for a signal, and what it said on stderr.
-
-        A process that does not end within ``PATIENCE`` seconds says where it is, and is counted.
-        """
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            seconds = time.monotonic() - self._began
-            if pid:
-                break
-            if seconds > PATIENCE and not self._stuck:
-                self._stuck = True
-                STUCK.append(f"process {self.pid} after {seconds:.0f} s")
-                os.kill(self.pid, signal.SIGUSR1)  # faulthandler: where is it?
-            time.sleep(0.002)
-        code = os.waitstatus_to_exitcode(status)
-        SECONDS.append(seconds)
-        self._told.seek(0)
-        said = self._told.read().decode()
-        self._told.close()
-        if self._stuck:
-            print(f"STUCK for {seconds:.0f} s:\n{said}", flush=True)
-        return code, said
-
-
-class Bench:
-    """A folder with a configuration and the file of an undisturbed run."""
-
-    def __init__(self, folder: Path, n_steps: int, checkpoint_seconds: float) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.config = folder / "a.toml"
-        self.config.write_text(CONFIGURATION.format(n_steps, checkpoint_seconds))
-        run(read_configuration(self.config), folder / "compiled.h5")
-        began = time.monotonic()
-        run(read_configuration(self.config), folder / "whole.h5")
-        self.seconds = time.monotonic() - began
-        self.whole = everything(folder / "whole.h5")
-        self.path = folder / "cut.h5"
-
-    def clear(self) -> None:
-        """Leave nothing of the last run."""
-        self.path.unlink(missing_ok=True)
-        shutil.rmtree(f"{self.path}.run", ignore_errors=True)
-
-    def begin(self, **settings: Callable[[], None]) -> Child:
-        """Start a run."""
-        return Child("run", str(self.config), "-o", str(self.path), "-q", **settings)
-
-    def go_on(self, **settings: Callable[[], None]) -> Child:
-        """Resume, or begin where there is nothing yet."""
-        header = Path(f"{self.path}.run", "segment-000000.h5")
-        if header.exists():
-            return Child("resume", str(self.path), "-q", **settings)
-        return self.begin(**settings)
-
-    def sealed(self) -> int:
-        """Steps that a reader finds; all that are there must be those of the undisturbed run."""
-        try:
-            with neurolp.open_trajectory(self.path) as file:
-                surprise = file["surprise"].values.tobytes()
-                n_steps = len(file["surprise"])
-        except FormatError as error:
-            if "no such file" not in str(error):
-                raise
-            return 0
-        if not self.whole["surprise"].startswith(surprise):
-            raise AssertionError("what was sealed is wrong")
-        return n_steps
-
-    def is_whole(self) -> bool:
-        """Whether the finished file is that of the undisturbed run, and nothing else is left."""
-        left = [p for p in self.folder.iterdir() if p.name.startswith("cut") or p.name[0] == "."]
-        return left == [self.path] and everything(self.path) == self.whole
+CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate")
+SIMULATIONS = Path(__file__).parent.parent / "simulations"
 
 
 def kills(bench: Bench, n: int) -> Counter[str]:
@@ -181,94 +48,136 @@ def kills(bench: Bench, n: int) -> Counter[str]:
     """
     out: Counter[str] = Counter()
     rng = np.random.default_rng(0)
-    n_steps = len(bench.whole["coordinates/step"]) // 8
     while out["kills"] < n:
         bench.clear()
-        twice = 1 + out["kills"] % 2
-        for _ in range(twice):
+        killed = False
+        for _ in range(1 + out["kills"] % 2):
             with tempfile.TemporaryFile() as told:
-                os.pwrite(told.fileno(), f"{bench.sealed():12d}".encode(), 0)
-                child = bench.go_on(prepare=lambda told=told: _tell_seals(told.fileno()))
+                child = bench.go_on(lambda told=told: _tell_seals(told.fileno()))
                 time.sleep(rng.uniform(0, bench.seconds))
                 os.kill(child.pid, signal.SIGKILL)
                 code, _ = child.wait()
-                sealed = int(os.pread(told.fileno(), 12, 0))
+                told_segments = int(os.pread(told.fileno(), 12, 0) or 0)
             if code == 0:
                 break  # it was quicker, and was not killed
+            killed = True
             out["kills"] += 1
-            out[_where(bench, sealed, n_steps)] += 1
-            out["nothing sealed was lost" if bench.sealed() >= sealed else "WRONG: lost"] += 1
+            out[_where(bench)] += 1
+            kept = bench.path.exists() or bench.n_segments() >= told_segments
+            out["nothing sealed was lost" if kept and bench.readable() else "WRONG: lost"] += 1
             if bench.path.exists():
                 break
-        if code == 0:
-            continue
-        again, _ = bench.go_on().wait()
-        if bench.path.exists() and again in (0, 65):  # 65: there was nothing left to do
-            out["runs continued"] += 1
-            out["bit-identical" if bench.is_whole() else "WRONG: differs"] += 1
-        else:
-            out["WRONG: not continued"] += 1
+        if killed:
+            out[bench.continued()] += 1
     return out
 
 
-def _where(bench: Bench, sealed: int, n_steps: int) -> str:
+def _where(bench: Bench) -> str:
     if bench.path.exists():
         return "killed: the file was there already"
-    if not Path(f"{bench.path}.run", "segment-000000.h5").exists():
-        return "killed: before the header"
-    if not sealed:
+    if (bench.run_folder / segments.FINISHED).exists():
+        return "killed: while the file was written"
+    if bench.n_segments() < 2:
         return "killed: before the first checkpoint"
-    return "killed: at the end" if sealed == n_steps else "killed: between checkpoints"
+    return "killed: between checkpoints"
 
 
 def _tell_seals(handle: int) -> None:
-    """Let a process tell how many steps it has sealed, each time when it has."""
+    """Let a process tell how many segments there are, each time when it has sealed one."""
     seal = RunStore.seal
 
-    def telling(store: RunStore, checkpoint: Contents | None, *more: Any) -> None:
-        seal(store, checkpoint, *more)
-        if checkpoint is not None:
-            n_steps = checkpoint.attributes["result"]["n_steps"]
-            os.pwrite(handle, f"{n_steps:12d}".encode(), 0)
+    def telling(store: RunStore, *arguments: Any) -> None:
+        seal(store, *arguments)
+        os.pwrite(handle, f"{segments.n_segments(store.folder):12d}".encode(), 0)
 
     RunStore.seal = telling  # type: ignore[method-assign]
 
 
+def signals(bench: Bench, n: int) -> Counter[str]:
+    """Ctrl-C or SIGTERM at random moments: exit 130 or 143 soon, and the run can be continued."""
+    out: Counter[str] = Counter()
+    rng = np.random.default_rng(0)
+    slowest = 0.0
+    while out["signals"] < n:
+        bench.clear()
+        child = bench.begin()
+        # Before the command has read its arguments it is the interpreter that ends.
+        time.sleep(rng.uniform(0.05, max(0.1, bench.seconds)))
+        signum = int(rng.choice([signal.SIGINT, signal.SIGTERM]))
+        began = time.monotonic()
+        os.kill(child.pid, signum)
+        code, said = child.wait()
+        if code == 0:
+            continue
+        out["signals"] += 1
+        slowest = max(slowest, time.monotonic() - began)
+        good = code == 128 + signum and said.count("\n") == 1 and bench.readable()
+        out[f"exit {code}" if good else f"WRONG: exit {code}, {said}"] += 1
+        out[bench.continued()] += 1
+    out[f"the slowest ended after {slowest:.2f} s"] += 1
+    return out
+
+
 def calls(bench: Bench, share: float) -> Counter[str]:
     """The n-th write, fsync, rename or open of a run fails, for every n."""
+
+    def fail() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     out: Counter[str] = Counter()
-    step = max(1, round(1 / share))
-    for function in ("open", "write", "fsync", "replace", "ftruncate"):
+    for name, code, said in _at_every_call(bench, share, fail):
+        if code == 0:  # a file that could not be removed does no harm to the result
+            out[f"os.{name} failed, the run did not"] += 1
+            bench.path.unlink()
+            continue
+        out[f"os.{name} failed"] += 1
+        good = code == 74 or (code == 73 and bench.n_segments() < 2)
+        good &= said.count("\n") == 1 and str(bench.path) in said and bench.readable()
+        out[bench.continued() if good else f"WRONG: exit {code}, {said}"] += 1
+    return out
+
+
+def failpoints(bench: Bench, share: float) -> Counter[str]:
+    """``kill -9`` before the n-th write, fsync, rename or open of a run, for every n."""
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    out: Counter[str] = Counter()
+    for name, code, said in _at_every_call(bench, share, die):
+        out[f"killed before os.{name}"] += 1
+        good = code == -signal.SIGKILL and not said and bench.readable()
+        out[bench.continued() if good else f"WRONG: exit {code}, {said}"] += 1
+    return out
+
+
+def _at_every_call(
+    bench: Bench, share: float, happen: Callable[[], None]
+) -> Iterator[tuple[str, int, str]]:
+    """Let something happen at the n-th call of each function, until there are fewer than n."""
+    for name in CALLS:
         n = 1
         while True:
             bench.clear()
+            with tempfile.TemporaryFile() as reached:
 
-            def prepare(function: str = function, n: int = n) -> None:
-                real, count = getattr(os, function), [0]
+                def prepare(name: str = name, n: int = n, reached: Any = reached) -> None:
+                    real, count = getattr(os, name), [0]
 
-                def failing(*arguments: object, **named: object) -> object:
-                    count[0] += 1
-                    if count[0] == n:
-                        raise OSError(errno.EIO, os.strerror(errno.EIO))
-                    return real(*arguments, **named)
+                    def counting(*arguments: object, **named: object) -> object:
+                        count[0] += 1
+                        if count[0] == n:
+                            os.pwrite(reached.fileno(), b"1", 0)
+                            happen()
+                        return real(*arguments, **named)
 
-                setattr(os, function, failing)
+                    setattr(os, name, counting)
 
-            code, said = bench.begin(prepare=prepare).wait()
-            if code == 0:  # there were fewer calls, or the failure did no harm
-                if not bench.is_whole():
-                    out["WRONG"] += 1
-                break
-            out[f"os.{function} failed"] += 1
-            sealed = bench.sealed()
-            good = code == 74 or (code == 73 and not sealed)
-            good &= said.count("\n") == 1 and str(bench.path) in said
-            again, _ = bench.go_on().wait()
-            out[
-                "continued, bit-identical" if good and again == 0 and bench.is_whole() else "WRONG"
-            ] += 1
-            n += step
-    return out
+                code, said = bench.begin(prepare).wait()
+                if not os.pread(reached.fileno(), 1, 0):
+                    break
+            yield name, code, said
+            n += max(1, round(1 / share))
 
 
 @contextmanager
@@ -297,25 +206,23 @@ def disk(bench: Bench, n: int) -> Counter[str]:
     for size in sizes:
         with small_disk(bench, int(size)) as (kind, prepare):
             path = bench.folder / "disk" / "cut.h5"
-            code, said = Child(
-                "run", str(bench.config), "-o", str(path), "-q", prepare=prepare
-            ).wait()
+            arguments = ("run", str(bench.config), "-o", str(path), "-q")
+            code, said = Child(*arguments, prepare=prepare).wait()
             out[f"sizes of {kind}"] += 1
             if code == 0:
                 out["large enough"] += 1
+                path.unlink()
                 continue
             out[f"exit {code}"] += 1
-            one_line = said.count("\n") == 1 and str(path) in said
-            header = Path(f"{path}.run", "segment-000000.h5").exists()
-            good = one_line and (code == 74 if header else code in (73, 74))
+            left = segments.folder_of(path)
+            header = (left / segments.segment_name(0)).exists()
+            good = code == 74 if header else code in (73, 74)
+            good &= said.count("\n") == 1 and str(path) in said
             bench.clear()
             if header:  # more room: elsewhere
-                shutil.copytree(f"{path}.run", f"{bench.path}.run")
-            again, _ = bench.go_on().wait()
-            out[
-                "continued, bit-identical" if good and again == 0 and bench.is_whole() else "WRONG"
-            ] += 1
-            shutil.rmtree(f"{path}.run", ignore_errors=True)
+                shutil.copytree(left, bench.run_folder)
+            out[bench.continued() if good else f"WRONG: exit {code}, {said}"] += 1
+            shutil.rmtree(left, ignore_errors=True)
     return out
 
 
@@ -324,19 +231,17 @@ def damage(bench: Bench, n_cut: int, n_flipped: int) -> Counter[str]:
     out: Counter[str] = Counter()
     rng = np.random.default_rng(0)
     bench.clear()
-    run_folder = Path(f"{bench.path}.run")
-    while not list(run_folder.glob("state-*.h5")):  # killed too early, or finished: once more
+    while not list(bench.run_folder.glob("state-*.h5")):  # killed too early, or finished: again
         bench.clear()
         child = bench.begin()
         time.sleep(rng.uniform(0.3, 0.9) * bench.seconds)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     places = [(bench.folder / "whole.h5", bench.folder / "whole.h5")]
-    places += [(bench.path, part) for part in sorted(run_folder.glob("*.h5"))]
+    places += [(bench.path, part) for part in sorted(bench.run_folder.glob("*.h5"))]
     good = {path: everything(path) for path, _ in places}
     weight = np.array([0.5] + [0.5 / (len(places) - 1)] * (len(places) - 1))
-    jobs = ["cut"] * n_cut + ["flipped"] * n_flipped
-    for kind in jobs:
+    for kind in ["cut"] * n_cut + ["flipped"] * n_flipped:
         path, part = places[rng.choice(len(places), p=weight)]
         image = part.read_bytes()
         at = int(rng.integers(len(image)))
@@ -357,73 +262,211 @@ def damage(bench: Bench, n_cut: int, n_flipped: int) -> Counter[str]:
             os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         part.write_bytes(image)
-        what = {0: "right data", 1: "a typed error"}.get(code, "WRONG")
+        what = {0: "right data", 1: "a typed error"}.get(code, f"WRONG: {code}")
         out[f"{kind}: {what}"] += 1
     return out
 
 
-def cost(bench: Bench) -> Counter[str]:
-    """Seconds that saving takes of a run at default settings, and that opening a file takes."""
-    from neurolp.stream_checkpoints import Checkpoints
+def _variants(folder: Path) -> dict[str, Path]:
+    """Configurations of batch and stream, full and sparse, float32 too, large enough to share."""
+    rng = np.random.default_rng(0)
+    np.save(folder / "table.npy", rng.standard_normal((4000, 24)) @ rng.standard_normal((24, 24)))
+    sparse = '[connectivity]\nkind = "random"\nprobability = 0.3\nseed = 1\n'
+    batch = 'compare = false\n[data]\nfile = "table.npy"\n[brain]\n'
+    stream = '[stream]\nsource = "lorenz"\nn_steps = 20_000\n[brain]\nhidden = 200\n'
+    texts = {
+        "batch, full": f"{batch}max_slices = 10\n",
+        "batch, sparse": f"{batch}max_slices = 10\n{sparse}",
+        "batch, full, float32": f'{batch}max_slices = 10\ndtype = "float32"\n',
+        "online, full": f'{batch}model = "online"\nmax_epochs = 4\n',
+        "online, sparse": f'{batch}model = "online"\nmax_epochs = 4\n{sparse}',
+        "stream, full": f'{stream}[connectivity]\nkind = "full"\n',
+        "stream, sparse": f"{stream}{sparse}",
+        "stream, sparse, float32": f'{stream}dtype = "float32"\n{sparse}',
+    }
+    out = {}
+    for k, (name, text) in enumerate(texts.items()):
+        out[name] = folder / f"{k}.toml"
+        out[name].write_text(f"seed = 5\n{text}")
+    return out
 
-    spent: list[float] = []
-    save = Checkpoints.save
 
-    def timed(self: Checkpoints, now: bool) -> None:
-        began = time.monotonic()
-        save(self, now)
-        spent.append(time.monotonic() - began)
+def _hash(path: Path) -> str:
+    """Of all that is in a file but the clock, and the number of threads that was asked for."""
+    digest = hashlib.sha256()
+    for name, values in sorted(everything(path).items()):
+        if name not in ("configuration@json", "brain@parameters"):
+            digest.update(name.encode() + b"\0" + values)
+    return digest.hexdigest()[:12]
 
-    Checkpoints.save = timed  # type: ignore[method-assign]
-    simulations = Path(__file__).parent.parent / "simulations"
+
+def threads(folder: Path) -> Counter[str]:
+    """Runs with 1, 2, 3 and 8 threads, in processes of their own: one hash each."""
     out: Counter[str] = Counter()
-    for name in ("oscillator", "text"):
-        path = bench.folder / f"{name}.h5"
-        spent.clear()
-        began = time.monotonic()
-        run(read_configuration(simulations / f"{name}.toml"), path)
-        seconds = time.monotonic() - began
+    for name, config in _variants(folder).items():
+        hashes = set()
+        for n in (1, 2, 3, 8):
+            path = folder / f"{config.stem}-{n}.h5"
+            command = [sys.executable, "-m", "neurolp", "run", str(config), "-q", "-o", str(path)]
+            if "stream" not in name:
+                command += ["--set", f"brain.n_threads={n}"]
+            names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+            subprocess.run(command, check=True, env=os.environ | dict.fromkeys(names, str(n)))
+            hashes.add(_hash(path))
+        good = "one hash" if len(hashes) == 1 else "WRONG"
+        out[f"{name}, 1, 2, 3, 8 threads: {good}, {', '.join(hashes)}"] += 1
+    return out
+
+
+def halves(folder: Path) -> Counter[str]:
+    """N steps, saved, and N more in another process, against 2 N: one hash."""
+    out: Counter[str] = Counter()
+    for name, config in _variants(folder).items():
+        whole, path = folder / f"{config.stem}.h5", folder / f"{config.stem}-half.h5"
+        run_here(config, whole)
+        with neurolp.open_trajectory(whole) as file:
+            values = file["surprise"]
+            n = values.shape[values.dims.index("step" if "stream" in name else "time")]
+
+        def stop(progress: Any, half: int = n // 2) -> None:
+            if progress.time >= half:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        pid = os.fork()
+        if pid == 0:
+            run_here(config, path, observe=stop)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        with neurolp.open_trajectory(path) as file:
+            values = file["surprise"]
+            first = values.shape[values.dims.index("step" if "stream" in name else "time")]
+        subprocess.run([sys.executable, "-m", "neurolp", "resume", str(path), "-q"], check=True)
+        good = "one hash" if _hash(path) == _hash(whole) else "WRONG"
+        out[f"{name}, {first} and then {n - first} of {n}: {good}, {_hash(whole)}"] += 1
+    return out
+
+
+@contextmanager
+def _timed(*methods: tuple[type, str]) -> Iterator[list[float]]:
+    """Seconds that these methods take, in calls from outside of them."""
+    spent: list[float] = []
+    inside: list[str] = []
+
+    def timed(real: Callable[..., Any]) -> Callable[..., Any]:
+        def method(*arguments: Any, **named: Any) -> Any:
+            if inside:
+                return real(*arguments, **named)
+            inside.append("")
+            began = time.perf_counter()
+            try:
+                return real(*arguments, **named)
+            finally:
+                spent.append(time.perf_counter() - began)
+                inside.clear()
+
+        return method
+
+    before = [(kind, name, getattr(kind, name)) for kind, name in methods]
+    for kind, name, real in before:
+        setattr(kind, name, timed(real))
+    try:
+        yield spent
+    finally:
+        for kind, name, real in before:
+            setattr(kind, name, real)
+
+
+def cost(folder: Path) -> Counter[str]:
+    """Share of a run, at default settings, that recording and saving take; opening its file."""
+    from neurolp.experiments.brain_store import BrainKeeper
+    from neurolp.stream_checkpoints import Checkpoints
+    from neurolp.stream_recording import StreamRecorder
+    from neurolp.trajectory.recorder import Recorder
+
+    methods = [
+        (StreamRecorder, "look"), (StreamRecorder, "add"), (StreamRecorder, "finish"),
+        (Checkpoints, "save"), (Recorder, "start"), (Recorder, "record"), (BrainKeeper, "keep"),
+        (RunStore, "begin"), (RunStore, "seal"), (RunStore, "finish"),
+    ]  # fmt: skip
+    out: Counter[str] = Counter()
+    for name in ("oscillator", "lorenz", "text", "digits"):
+        path = folder / f"{name}.h5"
+        with _timed(*methods) as spent:
+            began = time.monotonic()
+            run_here(SIMULATIONS / f"{name}.toml", path)
+            seconds = time.monotonic() - began
         began = time.monotonic()
         neurolp.open_trajectory(path).close()
         opened = time.monotonic() - began
-        size = path.stat().st_size / 1e6
-        share = 100 * sum(spent) / seconds
         out[
-            f"{name}: {seconds:.1f} s, saving {sum(spent):.2f} s ({share:.1f} %), "
-            f"opening {size:.1f} MB {1000 * opened:.0f} ms"
+            f"{name}: {seconds:.1f} s, recording {sum(spent):.2f} s "
+            f"({100 * sum(spent) / seconds:.1f} %); opening {path.stat().st_size / 1e6:.1f} MB "
+            f"takes {1000 * opened:.0f} ms"
         ] += 1
-    Checkpoints.save = save  # type: ignore[method-assign]
     return out
 
 
 def main() -> None:
+    """Print a table; exit code 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--share", type=float, default=1.0, help="of the full counts")
-    parser.add_argument("what", nargs="*", default=["kills", "calls", "disk", "damage", "cost"])
-    arguments = parser.parse_args()
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    tests = (
+        "kills",
+        "failpoints",
+        "signals",
+        "calls",
+        "disk",
+        "damage",
+        "threads",
+        "halves",
+        "cost",
+    )
+    parser.add_argument("--tests", nargs="+", choices=tests, default=list(tests))
+    options = parser.parse_args()
+    share = options.share
 
     def of(n: int) -> int:
-        return max(1, round(n * arguments.share))
+        return max(1, round(n * share))
 
-    tests: dict[str, Callable[[Bench], Counter[str]]] = {
-        "kills": lambda bench: kills(bench, of(300)),
-        "calls": lambda bench: calls(bench, arguments.share),
-        "disk": lambda bench: disk(bench, of(50)),
-        "damage": lambda bench: damage(bench, of(500), of(2000)),
-        "cost": cost,
-    }
+    def some(bench: Bench, kind: str, name: str) -> Counter[str]:
+        if name == "kills":
+            return kills(bench, of(300 if kind == "stream" else 60))
+        if name == "signals":
+            return signals(bench, of(20))
+        if name == "disk":
+            return disk(bench, of(50))
+        if name == "damage":
+            return damage(bench, of(250), of(1000))
+        return (failpoints if name == "failpoints" else calls)(bench, share)
+
     wrong = 0
+
+    def report(what: str, began: float, found: Counter[str]) -> None:
+        print(f"{what} ({time.monotonic() - began:.0f} s)")
+        for line, n in found.items():
+            print(f"  {n:6d}  {line}", flush=True)
+        nonlocal wrong
+        wrong += sum(n for line, n in found.items() if "WRONG" in line)
+
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.what:
-            # Every call is made to fail once: a few seals have all of them.
-            length = (400, 0.2) if name == "calls" else (3000, 0.01)
-            bench = Bench(Path(folder, name), *length)
+        for name in options.tests:
             began = time.monotonic()
-            found = tests[name](bench)
-            print(f"{name} ({time.monotonic() - began:.0f} s)")
-            for what, n in found.items():
-                print(f"  {n:6d}  {what}", flush=True)
-            wrong += sum(k for what, k in found.items() if "WRONG" in what)
+            if name in ("threads", "halves", "cost"):
+                place = Path(folder, name)
+                place.mkdir()
+                report(
+                    name, began, {"threads": threads, "halves": halves, "cost": cost}[name](place)
+                )
+                continue
+            for kind in options.kinds:
+                if name not in ("kills", "signals") and kind not in ("stream", "density"):
+                    continue  # there all brains are alike
+                # Every call is made to fail once: a few seals have all of them.
+                few = name in ("calls", "failpoints")
+                bench = Bench(Path(folder, f"{name} {kind}"), kind, *((400, 0.2) if few else ()))
+                began = time.monotonic()
+                report(f"{name}, {kind}", began, some(bench, kind, name))
         print(
             f"{len(SECONDS)} processes, longest {max(SECONDS, default=0):.1f} s, {len(STUCK)} stuck"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeFloat,
@@ -30,8 +31,15 @@ from neurolp.schema import (
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-# Beyond these, numbers of single precision are none.
-Noise = Annotated[float, Field(ge=1e-30, le=1e30)]
+
+
+def _of_single_precision(value: float) -> float:
+    if not 1e-30 <= value <= 1e30:
+        raise ValueError("input should be from 1e-30 to 1e30")
+    return value
+
+
+Noise = Annotated[float, Field(gt=0), AfterValidator(_of_single_precision)]
 Strength = Annotated[float, Field(ge=0, le=1e6)]
 
 

@@ -65,7 +65,7 @@ def test_the_real_command_says_the_same(folder):
         ('[stream]\nsource = "ar2"\nn_steps = 50\n[record]\ndream = 1_000_000_000_000', "record.dream"),
         ('[stream]\nsource = "mackey_glass"\nn_steps = 50\ndelay = 1_000_000_000_000', "stream.delay"),
         ('[stream]\nsource = "video"\nn_steps = 50\nshape = [100_000, 1_000_000]', "stream.shape"),
-        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 4\nrewiring = 0.1', "section connectivity"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 100_000\nrewiring = 0.1', "section connectivity"),
         ('experiment = "univariate"\nn_seeds = 1_000_000_000_000', "n_seeds"),
         ('experiment = "principle"\nn_runs = 1_000_000_000_000', "n_runs"),
     ],

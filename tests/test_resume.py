@@ -201,7 +201,10 @@ def test_what_cannot_be_resumed(tmp_path):
         65, "neurolp: a.h5: is finished, there is nothing to resume\n"
     )  # fmt: skip
     done = neurolp_command("resume", "b.h5", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (65, "neurolp: b.h5: no such file\n")
+    assert (done.returncode, done.stderr) == (
+        65,
+        "neurolp: b.h5: there is no unfinished run of it\n",
+    )
     broken_off(configuration, tmp_path / "b.h5", 300)
     state = next((tmp_path / "b.h5.run").glob("state-*"))
     image = bytearray(state.read_bytes())
@@ -212,6 +215,49 @@ def test_what_cannot_be_resumed(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "state-0" in done.stderr
     assert "damaged" in done.stderr
+
+
+def test_a_run_that_was_to_replace_a_file_is_resumed_beside_it(tmp_path):
+    (tmp_path / "new").mkdir()
+    run(configured(tmp_path, VALUES), tmp_path / "a.h5")
+    configuration = configured(tmp_path, VALUES, "seed=4")
+    run(configuration, tmp_path / "new" / "whole.h5")
+
+    def stop(progress):
+        if progress.time >= 300:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(configuration, tmp_path / "a.h5", overwrite=True, observe=stop)
+    with open_trajectory(tmp_path / "a.h5") as file:
+        assert (file.status, file.configuration["seed"]) == ("complete", 3)
+    done = neurolp_command("resume", "a.h5", "-q", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same(tmp_path / "new" / "whole.h5", tmp_path / "a.h5")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "a.toml", "new"]
+
+
+def test_what_a_process_left_that_died_after_its_last_rename_is_removed(tmp_path):
+    program = """
+import os
+from neurolp.cli import app
+real = os.unlink
+def kill(path, *rest):
+    if "segment-000000" in str(path):
+        os.kill(os.getpid(), 9)
+    return real(path, *rest)
+os.unlink = kill
+app()
+"""
+    configured(tmp_path, VALUES)
+    command = [sys.executable, "-c", program, "run", "a.toml", "-o", "a.h5", "-q"]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "a.h5.run").exists()
+    done = neurolp_command("resume", "a.h5", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        65, "neurolp: a.h5: is finished, there is nothing to resume\n"
+    )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "a.toml"]
 
 
 def test_data_that_changed_meanwhile_are_refused(tmp_path):

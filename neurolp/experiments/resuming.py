@@ -11,7 +11,7 @@ from neurolp.config import configuration_of
 from neurolp.errors import FormatError
 from neurolp.schema import Configuration
 from neurolp.stream_schema import StreamConfiguration
-from neurolp.trajectory.reader import open_trajectory
+from neurolp.trajectory.store import RunStore
 
 if TYPE_CHECKING:
     from neurolp.experiments.brain import Result
@@ -50,12 +50,16 @@ def check(path: str | os.PathLike[str]) -> Configuration | StreamConfiguration:
     Raises
     ------
     FormatError
-        If there is none.
+        If there is none, or it is damaged.
+    OutputError
+        If another process is writing it.
     """
-    with open_trajectory(path) as file:
-        if file.status not in ("running", "unfinished"):
-            raise FormatError(f"{path}: is finished, there is nothing to resume")
-        configuration = configuration_of(file.configuration, str(path))
+    store = RunStore.reopen(path)  # not the file: a run with --force may have one still
+    try:
+        with store.header() as header:
+            configuration = configuration_of(header.configuration, str(path))
+    finally:
+        store.close()
     if not isinstance(configuration, Configuration | StreamConfiguration):
         raise FormatError(f"{path}: is not a run that can be resumed")
     return configuration

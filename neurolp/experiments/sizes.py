@@ -45,6 +45,8 @@ _NUMBER = 8  # bytes
 _NODE = 1000  # bytes of a hidden node and its afferents, while it is drawn
 _EDGE = 24  # two ends and a number
 _SENSOR = 1000  # bytes of a sensor and its name
+_COMPRESSED = 4  # times smaller is what numbers of an experiment may become in a file
+_SMALL = 1e9  # bytes of a file that nobody would call absurd
 _MOMENTS = 8  # Adam: parameters, their mean, two moments each and gradients
 
 
@@ -120,7 +122,7 @@ def check_source(section: StreamSection) -> None:
 def check_recording(configuration: StreamConfiguration, stream: Stream, folder: Path) -> None:
     """Refuse a record of a stream for which the disk has no room, or a dream for which memory has.
 
-    Without compression, of which numbers that were measured allow little.
+    What fills a disk that is merely small is saved until then, and can be resumed elsewhere.
     """
     record, brain = configuration.record, configuration.brain
     n_steps, n_outputs = stream.n_steps or 0, sum(sensor.n_outputs for sensor in stream.sensors)
@@ -137,9 +139,9 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     numbers += weights * n_outputs * features
     size = _NUMBER * numbers + (4.0 * n_steps if record.per_step else 0.0)
     free = float(shutil.disk_usage(folder).free)
-    if size > free:
+    if size > _COMPRESSED * max(free, _SMALL):
         raise ConfigurationError(
-            f"section record asks for about {_gigabytes(size)} of file, "
+            f"section record asks for about {_gigabytes(size)}, "
             f"but {folder} has room for {_gigabytes(free)}"
         )
 

@@ -120,8 +120,7 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
         "distributed.admin.tick.limit": "1h",
         **{f"distributed.nanny.pre-spawn-environ.{name}": "1" for name in THREADS},
     }
-    # It lets signals through again in the thread that starts it, which must not be that of workers.
-    resource_tracker.ensure_running()
+    _track_resources()
     others = {process.pid for process in multiprocessing.active_children()}
     with dask.config.set(settings), _silence():
         cluster = LocalCluster(
@@ -197,6 +196,21 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def _track_resources() -> None:
+    """Start what cleans up after processes, and let it say nothing of workers that were ended.
+
+    It lets signals through again in the thread that starts it, which must not be that of workers.
+    """
+    name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    os.environ[name] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 async def _deaf_to_interrupts() -> None:
