@@ -211,6 +211,7 @@ def sweep_progress(quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
         def say(progress: SweepProgress) -> None:
             through = _through(progress)
             fraction = through / max(progress.total, 1)
+            said[1] = min(said[1], fraction)  # a search has more points round after round
             late = progress.elapsed > said[0] + _SAY_EVERY
             if fraction >= min(said[1] + 0.1, 1) > said[1] or late or said[1] < 0:
                 said[:] = progress.elapsed, fraction
@@ -245,6 +246,8 @@ def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
         print(f"{state.state}: {where}: {state.reason}: {state.message}")
     if len(failed) > most:
         print(f"... and {len(failed) - most} more, which `neurolp collect` lists")
+    if outcome.best:
+        print(f"best: {outcome.best}")
     counts = ", ".join(f"{n} {state}" for state, n in outcome.counts.items())
     print(f"{len(outcome.states)} points: {counts}; {outcome.elapsed:.1f} s; in {outcome.path}")
 

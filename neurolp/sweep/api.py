@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
+from neurolp.config import read_toml
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.collecting import Table, collect
-from neurolp.sweep.design import Design, Point, design_of, read_sweep
+from neurolp.sweep.design import Design, Point, design_of
 from neurolp.sweep.memory import Estimator, said
 from neurolp.sweep.running import SweepOutcome, SweepProgress, run_design, to_do
+from neurolp.sweep.search import Rounds, run_search
 from neurolp.sweep.state import PointState, read_state
 
 
@@ -34,6 +36,9 @@ class Sweep:
         True``, or ``{"choice": [..]}``; ``n_draws`` joint draws of all of them.
     n_draws : int, optional
         Needed with ``random``.
+    search : dict, optional
+        ``{"minimise": "surprise"}``, or ``"maximise"``: draws go to where this result was good in
+        the rounds before (of 8 draws, or ``"round"``). Needs Optuna.
     replicates : int, optional
         Each of these again with so many seeds: ``seed``, ``seed`` + 1 ..
     seed : int
@@ -68,6 +73,7 @@ class Sweep:
         lists: Mapping[str, Sequence[Any]] | None = None,
         random: Mapping[str, Mapping[str, Any]] | None = None,
         n_draws: int | None = None,
+        search: Mapping[str, Any] | None = None,
         replicates: int | None = None,
         seed: int = 0,
         seeds: Sequence[str] = ("seed",),
@@ -81,18 +87,22 @@ class Sweep:
                 "lists": {key: list(values) for key, values in (lists or {}).items()},
                 "random": {key: dict(draw) for key, draw in (random or {}).items()},
                 "n_draws": n_draws,
+                "search": None if search is None else dict(search),
                 "replicates": replicates,
                 "seed": seed,
                 "seeds": list(seeds),
             },
         }
-        self._design = design_of(raw, "sweep", Path())
+        self._made = partial(design_of, raw, "sweep", Path())
+        self._design = self._made()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Sweep:
         """The sweep that a TOML file describes."""
         sweep = cls.__new__(cls)
-        sweep._design = read_sweep(Path(path))
+        source = Path(path)
+        sweep._made = partial(design_of, read_toml(source), str(path), source.parent)
+        sweep._design = sweep._made()
         return sweep
 
     @property
@@ -102,7 +112,7 @@ class Sweep:
 
     @property
     def points(self) -> list[Point]:
-        """The points, each once."""
+        """The points, each once; of a search those that are known so far."""
         return self._design.points
 
     def __len__(self) -> int:
@@ -147,8 +157,23 @@ class Sweep:
         OutputError
             If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
         """
+        run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
+        if self._design.search is None:
+            return run(self._design)
+        return run_search(Rounds(self._design.search, self._design.source), self._made, run)
+
+    def _run(
+        self,
+        path: Path,
+        workers: int | None,
+        scheduler: str | None,
+        retry_failed: bool,
+        observe: Callable[[SweepProgress], None],
+        design: Design,
+    ) -> SweepOutcome:
         from neurolp.sweep.workers import connected, memory_of_workers, remote_workers
 
+        self._design = design
         if scheduler is not None:
             with connected(scheduler) as client:
                 share = memory_of_workers(client)
@@ -160,9 +185,7 @@ class Sweep:
             from neurolp.sweep.workers import local_workers
 
             opened = partial(local_workers, self.n_workers(path, workers, retry_failed))
-        return run_design(
-            self._design, Path(path), opened, retry_failed=retry_failed, observe=observe
-        )
+        return run_design(design, path, opened, retry_failed=retry_failed, observe=observe)
 
     def plan(
         self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False

@@ -18,6 +18,7 @@ from neurolp.config import AnyConfiguration, configuration_of, first_fault, read
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.identity import Digests, identity
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
+from neurolp.sweep.search import Rounds, Search
 
 LARGEST_SWEEP = 1_000_000  # points
 
@@ -38,13 +39,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Design:
-    """The points of a sweep, each once; ``how`` says for every key what varies it."""
+    """The points of a sweep, each once; ``how`` says for every key what varies it.
+
+    Of a ``search`` they are those of the draws so far, and to begin with of its first round.
+    """
 
     source: str
     title: str
     how: dict[str, str]
     points: list[Point]
     n_repeated: int  # draws that fell on a point that was there already
+    search: Search | None = None
 
 
 def read_sweep(path: Path) -> Design:
@@ -59,8 +64,13 @@ def read_sweep(path: Path) -> Design:
     return design_of(read_toml(path), str(path), path.parent)
 
 
-def design_of(raw: dict[str, Any], source: str, folder: Path) -> Design:
-    """The design of a sweep whose keys came from ``source``; paths are relative to ``folder``."""
+def design_of(
+    raw: dict[str, Any], source: str, folder: Path, drawn: list[dict[str, Any]] | None = None
+) -> Design:
+    """The design of a sweep whose keys came from ``source``; paths are relative to ``folder``.
+
+    ``drawn`` are the draws of a search so far.
+    """
     if "sweep" not in raw:
         raise ConfigurationError(f"{source}: key 'sweep' is missing: it says what is varied")
     try:
@@ -75,9 +85,18 @@ def design_of(raw: dict[str, Any], source: str, folder: Path) -> Design:
     n = _n_points(wanted.sweep)
     if n > LARGEST_SWEEP:
         raise ConfigurationError(f"{source}: describes {n:,} points, more than {LARGEST_SWEEP:,}")
+    search = None
+    if wanted.sweep.search is not None:
+        search = Search(wanted.sweep.search, draws, wanted.sweep.n_draws or 1, wanted.sweep.seed)
+        drawn = drawn or Rounds(search, source).ask()
+    if drawn is None:
+        drawn = [
+            {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
+            for k in range(wanted.sweep.n_draws or 1)
+        ]
     digests = Digests()
     points: dict[str, Point] = {}
-    for settings, replicate, seeds in _settings(wanted.sweep, draws):
+    for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
         for key, value in (settings | seeds).items():
             _set(changed, key, value, source)
@@ -90,7 +109,8 @@ def design_of(raw: dict[str, Any], source: str, folder: Path) -> Design:
         points.setdefault(name, Point(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
-    return Design(source, title, how, list(points.values()), n - len(points))
+    n_repeated = 0 if search else n - len(points)
+    return Design(source, title, how, list(points.values()), n_repeated, search)
 
 
 def _base(
@@ -120,16 +140,12 @@ def _n_points(sweep: SweepSection) -> int:
 
 
 def _settings(
-    sweep: SweepSection, draws: dict[str, DrawSection]
+    sweep: SweepSection, drawn: list[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], int, dict[str, int]]]:
     """Everything varied with everything else: grid x lists x draws x replicates."""
     grid = [dict(zip(sweep.grid, v, strict=True)) for v in itertools.product(*sweep.grid.values())]
     lists = [
         dict(zip(sweep.lists, v, strict=True)) for v in zip(*sweep.lists.values(), strict=True)
-    ]
-    drawn = [
-        {key: _draw(key, draw, sweep.seed, k) for key, draw in draws.items()}
-        for k in range(sweep.n_draws or 1)
     ]
     for one, two, three in itertools.product(grid, lists or [{}], drawn):
         for r in range(sweep.replicates or 1):

@@ -57,6 +57,9 @@ def _of_brain(file: Trajectory) -> dict[str, Any]:
     out = {name: file.result[name] for name in names if name in file.result}
     if "n_slices" in file.brain:
         out["n_slices"] = file.brain["n_slices"]
+    if "surprise" in file:
+        # That of the time which was chosen by it: the least.
+        out["validation_surprise"] = file["surprise"].sel(population="validation").values.min()
     models = zip(
         file.result.get("model", []), file.result.get("model_test_log_prob", []), strict=True
     )

@@ -61,13 +61,14 @@ class SweepProgress:
 class SweepOutcome:
     """How a sweep ended: the state of every point in the order of the design.
 
-    ``stopped_by`` is the signal that stopped it, or None.
+    ``stopped_by`` is the signal that stopped it, or None; ``best`` what a search found.
     """
 
     path: Path
     states: dict[str, PointState]
     stopped_by: int | None
     elapsed: float
+    best: str = ""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -36,6 +36,34 @@ class DrawSection(Section):
             raise ValueError("'low' and 'high' must be integers where 'integer' is true")
         return self
 
+    def named(self, drawn: Any) -> Any:
+        """The value that was drawn: of a ``choice`` its place is."""
+        return drawn if self.choice is None else self.choice[drawn]
+
+
+class SearchSection(Section):
+    """``[sweep.search]``: draws are to find the least, or the largest, of a result."""
+
+    minimise: Text | None = None
+    maximise: Text | None = None
+    round: PositiveInt = 8
+
+    @property
+    def result(self) -> str:
+        """The column of the table that is looked at."""
+        return self.minimise or self.maximise or ""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if bool(self.minimise) == bool(self.maximise):
+            raise ValueError("needs exactly one of 'minimise' and 'maximise'")
+        if "test" in self.result:
+            raise ValueError(
+                f"nothing may be chosen by test data, but '{self.result}' is of these; "
+                "'validation_surprise' is not"
+            )
+        return self
+
 
 class SweepSection(Section):
     """``[sweep]``: which points; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
@@ -44,6 +72,7 @@ class SweepSection(Section):
     lists: dict[str, Values] = Field(default_factory=dict)
     random: dict[str, Any] = Field(default_factory=dict)
     n_draws: PositiveInt | None = None
+    search: SearchSection | None = None
     replicates: PositiveInt | None = None
     seed: Seed = 0
     seeds: list[str] = Field(default=["seed"], min_length=1)
@@ -70,6 +99,8 @@ class SweepSection(Section):
             raise ValueError(f"'lists' must be equally long, but have lengths {lengths}")
         if bool(self.random) != (self.n_draws is not None):
             raise ValueError("'random' and 'n_draws' need each other")
+        if self.search is not None and (self.grid or self.lists or not self.random):
+            raise ValueError("'search' needs 'random', and neither 'grid' nor 'lists'")
         swept = [*self.grid, *self.lists, *self.random]
         twice = sorted({key for key in swept if swept.count(key) > 1})
         if twice:

@@ -15,11 +15,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurolp.errors import DataError, FormatError, OutputError
-from neurolp.sweep.design import Design
 from neurolp.trajectory.atomic import write_whole
+
+if TYPE_CHECKING:
+    from neurolp.sweep.design import Design
 
 SWEEP_FILE, STATE_FILE, RESULT_FILE, LOCK_FILE = "sweep.json", "state.json", "result.h5", "lock"
 FORMAT_NAME, FORMAT_VERSION = "neurolp-sweep", 1

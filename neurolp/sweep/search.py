@@ -1,0 +1,129 @@
+"""Draws that depend on what was found before: Optuna asks, a round of points at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurolp.errors import ConfigurationError
+from neurolp.sweep.schema import DrawSection, SearchSection
+from neurolp.sweep.state import DONE, PENDING, RUNNING
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+    from neurolp.sweep.design import Design
+    from neurolp.sweep.running import SweepOutcome
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for, among which values, with how many draws."""
+
+    section: SearchSection
+    draws: dict[str, DrawSection]
+    n_draws: int
+    seed: int
+
+
+class Rounds:
+    """Draws of a tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna has it.
+
+    It starts anew each time and is told again what is on disk: as runs are the same bit by bit, so
+    are the draws, and a sweep that was stopped goes on where it was.
+
+    Raises
+    ------
+    ConfigurationError
+        If Optuna is not installed.
+    """
+
+    def __init__(self, search: Search, source: str) -> None:
+        try:
+            import optuna
+        except ImportError as error:
+            needed = "pip install 'neurolp[search]'"
+            raise ConfigurationError(f"{source}: 'sweep.search' needs Optuna: {needed}") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.search, self.drawn, self._source = search, list[Settings](), source
+        sampler = optuna.samplers.TPESampler(seed=search.seed % 2**32)
+        kind = optuna.study.StudyDirection
+        direction = kind.MINIMIZE if search.section.minimise else kind.MAXIMIZE
+        self._study = optuna.create_study(direction=direction, sampler=sampler)
+        self._failed = optuna.trial.TrialState.FAIL
+        self._waiting: list[Trial] = []
+        self._space = {key: _distribution(draw) for key, draw in search.draws.items()}
+
+    def ask(self) -> list[Settings]:
+        """All draws so far and those of the next round."""
+        n = min(self.search.section.round, self.search.n_draws - len(self.drawn))
+        self._waiting = [self._study.ask(self._space) for _ in range(n)]
+        for trial in self._waiting:
+            draws, chosen = self.search.draws, trial.params
+            self.drawn.append({key: draws[key].named(chosen[key]) for key in draws})
+        return self.drawn
+
+    def tell(self, design: Design, outcome: SweepOutcome) -> None:
+        """What the points of the round found: the mean of their replicates."""
+        for trial, settings in zip(self._waiting, self.drawn[-len(self._waiting) :], strict=True):
+            states = [outcome.states[p.identity] for p in design.points if p.settings == settings]
+            values = [self._value(state.result) for state in states if state.state == DONE]
+            if values and len(values) == len(states) and all(map(math.isfinite, values)):
+                self._study.tell(trial, float(np.mean(values)))
+            else:
+                self._study.tell(trial, state=self._failed)
+
+    def best(self) -> str:
+        """The best draw, for people; empty if all failed."""
+        told = [t for t in self._study.get_trials(deepcopy=False) if t.values]
+        if not told:
+            return ""
+        best = self._study.best_trial
+        named = [f"{key} = {value}" for key, value in self.drawn[best.number].items()]
+        return f"{self.search.section.result} {best.value:.6g} with {', '.join(named)}"
+
+    def _value(self, result: dict[str, float | None]) -> float:
+        name = self.search.section.result
+        if name not in result:
+            raise ConfigurationError(
+                f"{self._source}: 'sweep.search' asks for the result '{name}', "
+                f"but the points have {', '.join(result)}"
+            )
+        value = result[name]
+        return math.nan if value is None else value
+
+
+def run_search(
+    rounds: Rounds,
+    design: Callable[[list[Settings]], Design],
+    run: Callable[[Design], SweepOutcome],
+) -> SweepOutcome:
+    """Round after round: ``design`` makes points of draws, ``run`` runs those that are not done."""
+    elapsed = 0.0
+    while True:
+        points = design(rounds.ask())
+        outcome = run(points)
+        elapsed += outcome.elapsed
+        unfinished = any(s.state in (PENDING, RUNNING) for s in outcome.states.values())
+        if outcome.stopped_by is not None or unfinished:
+            return replace(outcome, elapsed=elapsed)
+        rounds.tell(points, outcome)
+        if len(rounds.drawn) >= rounds.search.n_draws:
+            return replace(outcome, elapsed=elapsed, best=rounds.best())
+
+
+def _distribution(draw: DrawSection) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if draw.choice is not None:  # by number: Optuna knows no lists and tables
+        return CategoricalDistribution(range(len(draw.choice)))
+    low, high = draw.low or 0.0, draw.high or 0.0
+    if draw.integer:
+        return IntDistribution(int(low), int(high), log=draw.log)
+    return FloatDistribution(low, high, log=draw.log)
