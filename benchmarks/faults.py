@@ -64,7 +64,8 @@ def kills(bench: Bench, n: int) -> Counter[str]:
             out["kills"] += 1
             out[_where(bench)] += 1
             kept = bench.path.exists() or bench.n_segments() >= told_segments
-            out["nothing sealed was lost" if kept and bench.readable() else "WRONG: lost"] += 1
+            wrong = "" if kept else f"WRONG: {bench.n_segments()} segments of {told_segments}"
+            out[wrong or bench.unreadable() or "nothing sealed was lost"] += 1
             if bench.path.exists():
                 break
         if killed:
@@ -111,7 +112,7 @@ def signals(bench: Bench, n: int) -> Counter[str]:
             continue
         out["signals"] += 1
         slowest = max(slowest, time.monotonic() - began)
-        good = code == 128 + signum and said.count("\n") == 1 and bench.readable()
+        good = code == 128 + signum and said.count("\n") == 1 and not bench.unreadable()
         out[f"exit {code}" if good else f"WRONG: exit {code}, {said}"] += 1
         out[bench.continued()] += 1
     out[f"the slowest ended after {slowest:.2f} s"] += 1
@@ -132,7 +133,7 @@ def calls(bench: Bench, share: float) -> Counter[str]:
             continue
         out[f"os.{name} failed"] += 1
         good = code == 74 or (code == 73 and bench.n_segments() < 2)
-        good &= said.count("\n") == 1 and str(bench.path) in said and bench.readable()
+        good &= said.count("\n") == 1 and str(bench.path) in said and not bench.unreadable()
         out[bench.continued() if good else f"WRONG: exit {code}, {said}"] += 1
     return out
 
@@ -146,7 +147,7 @@ def failpoints(bench: Bench, share: float) -> Counter[str]:
     out: Counter[str] = Counter()
     for name, code, said in _at_every_call(bench, share, die):
         out[f"killed before os.{name}"] += 1
-        good = code == -signal.SIGKILL and not said and bench.readable()
+        good = code == -signal.SIGKILL and not said and not bench.unreadable()
         out[bench.continued() if good else f"WRONG: exit {code}, {said}"] += 1
     return out
 

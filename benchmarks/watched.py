@@ -172,13 +172,14 @@ class Bench:
         """How many there are, with the header."""
         return segments.n_segments(self.run_folder)
 
-    def readable(self) -> bool:
-        """Whether a reader finds nothing, or what the undisturbed run had until then."""
+    def unreadable(self) -> str:
+        """Empty if a reader finds nothing, or what the undisturbed run had until then."""
         try:
             found = _surprise(self.path)
         except FormatError as error:
-            return "no such file" in str(error)
-        return np.array_equal(found, self._surprise[: len(found)])
+            return "" if "no such file" in str(error) else f"WRONG: {error}"
+        same = not len(found) or np.array_equal(found, self._surprise[: len(found)])
+        return "" if same else "WRONG: what was sealed is wrong"
 
     def is_whole(self) -> bool:
         """Whether the finished file is that of the undisturbed run, and nothing else is left."""
@@ -187,6 +188,8 @@ class Bench:
 
     def continued(self) -> str:
         """Go on to the end; whether that is the file of the undisturbed run."""
+        if self.path.exists() and not self.run_folder.exists():
+            return "finished, bit-identical" if self.is_whole() else "WRONG: differs"
         code, said = self.go_on().wait()
         if not self.path.exists() or code not in (0, exits.DATA):  # DATA: nothing was left to do
             return f"WRONG: not continued, {code} {said}"
