@@ -188,12 +188,15 @@ class Bench:
 
     def continued(self) -> str:
         """Go on to the end; whether that is the file of the undisturbed run."""
-        if self.path.exists() and not self.run_folder.exists():
-            return "finished, bit-identical" if self.is_whole() else "WRONG: differs"
-        code, said = self.go_on().wait()
-        if not self.path.exists() or code not in (0, exits.DATA):  # DATA: nothing was left to do
+        finished = self.path.exists()
+        if finished:  # there is nothing to resume, but maybe a folder to be removed
+            code, said = Child("resume", str(self.path), "-q").wait()
+        else:
+            code, said = self.go_on().wait()
+        if code != (exits.DATA if finished else 0):
             return f"WRONG: not continued, {code} {said}"
-        return "continued, bit-identical" if self.is_whole() else "WRONG: differs"
+        what = "finished" if finished else "continued"
+        return f"{what}, bit-identical" if self.is_whole() else "WRONG: differs"
 
 
 def run_here(

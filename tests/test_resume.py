@@ -237,13 +237,14 @@ def test_a_run_that_was_to_replace_a_file_is_resumed_beside_it(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "a.toml", "new"]
 
 
-def test_what_a_process_left_that_died_after_its_last_rename_is_removed(tmp_path):
-    program = """
+@pytest.mark.parametrize("name", ["segment-000000", "segment-000001", "lock"])
+def test_what_a_process_left_that_died_after_its_last_rename_is_removed(tmp_path, name):
+    program = f"""
 import os
 from neurolp.cli import app
 real = os.unlink
 def kill(path, *rest):
-    if "segment-000000" in str(path):
+    if "{name}" in str(path):
         os.kill(os.getpid(), 9)
     return real(path, *rest)
 os.unlink = kill

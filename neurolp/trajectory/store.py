@@ -123,7 +123,10 @@ class RunStore:
             If there is none, or it is damaged.
         """
         target = segments.file_of(Path(path))
-        if not segments.n_segments(segments.folder_of(target)):
+        folder = segments.folder_of(target)
+        if not segments.n_segments(folder):
+            if folder.is_dir():  # a process died while it removed it
+                cls(target, overwrite=False).discard()
             if target.is_file():
                 raise FormatError(f"{target}: is finished, there is nothing to resume")
             raise FormatError(f"{target}: there is no unfinished run of it")
