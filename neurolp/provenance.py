@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -77,6 +78,7 @@ def _digest(path: Path) -> str:
     return total.hexdigest()
 
 
+@functools.cache
 def version_of(package: str) -> str:
     """Version of an installed package."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from neurolp.stream_brain import StreamBrain
 from neurolp.stream_recording import StreamRecorder
-from neurolp.stream_simulation import NotFiniteError
+from neurolp.stream_simulation import NotFiniteError, When
 from neurolp.trajectory.format import Contents
 from neurolp.trajectory.store import RunStore
 
@@ -42,8 +42,11 @@ class Checkpoints:
         """Seconds that the run took, in all processes."""
         return self._before + time.monotonic() - self._began
 
-    def save(self, now: bool) -> None:
-        """Save if it is time to, or if it must be ``now``.
+    def save(self, when: When) -> None:
+        """Save if it is time to, or must be now; the brain is looked at in the end at the latest.
+
+        A run that took less than a checkpoint's time is not saved in the end: that costs more than
+        it could lose.
 
         Raises
         ------
@@ -54,11 +57,13 @@ class Checkpoints:
         """
         began = time.monotonic()
         due = began - self._last >= self._seconds or self._store.waiting_bytes >= _MOST_WAITING
-        if not (now or due):
+        if not (due or when in ("now", "end")):
             return
         fault = self.brain.fault()
         if fault is not None:
             raise NotFiniteError(fault)
+        if not (due or when == "now"):
+            return
         out = Contents()
         self.brain.pack(out)
         self.recorder.pack(out)

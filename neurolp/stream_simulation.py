@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -60,6 +60,9 @@ class Pace:
             self.n_steps = int(min(max(wanted, 1), 2 * n_steps, _MAX_ROWS))
 
 
+When = Literal["due", "now", "end"]
+
+
 @dataclass(frozen=True)
 class StreamProgress:
     """What an observer is told: steps seen of how many, and the mean surprise of the last window.
@@ -100,14 +103,14 @@ def simulate_stream(
     end: int | None = None,
     pace: Pace | None = None,
     observe: Callable[[StreamProgress], None] = lambda progress: None,
-    save: Callable[[bool], None] = lambda now: None,
+    save: Callable[[When], None] = lambda when: None,
 ) -> StreamOutcome:
     """Let ``brain`` see ``stream`` once, to its last step, and learn at every step.
 
     It goes on from where ``recorder`` is, to before step ``end`` where that is given. From time
     ``learn_until`` on it only watches. After each piece ``save`` is called, which may keep what is
-    needed to go on from here, and must when the argument is true: at the end, and before Ctrl-C
-    stops. A surprise that is not finite, or a number in the brain that ``save`` finds to be none,
+    needed to go on from here, and must ``"now"``, before Ctrl-C stops; ``"end"`` is the last time.
+    A surprise that is not finite, or a number in the brain that ``save`` finds to be none,
     also stops: what came since the last time it was saved is then to be looked through.
     """
     began = time.monotonic()
@@ -153,7 +156,7 @@ def simulate_stream(
                 n_steps = t if stream.n_steps is None else stream.n_steps
                 observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
                 try:
-                    save(stop())
+                    save("now" if stop() else "due")
                 except NotFiniteError as error:
                     return outcome("diverged", str(error))
                 if stop():
@@ -162,10 +165,12 @@ def simulate_stream(
                     first, compiled = t, time.monotonic()
         stop.at_once = False
         try:
-            save(True)
+            save("end")
+            # What came while it was saved for the last time still counts.
+            if stop():
+                save("now")
         except NotFiniteError as error:
             return outcome("diverged", str(error))
-        # What came while it was saved for the last time still counts.
         if stop():
             return outcome("interrupted", signal=stop.signal)
     return outcome("complete")
