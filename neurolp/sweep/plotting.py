@@ -114,7 +114,7 @@ def plot_heat_map(table: Table, result: str, keys: tuple[str, str], ax: Axes) ->
         middle = (np.nanmin(mean) + np.nanmax(mean)) / 2
         for i, j in np.argwhere(np.isfinite(mean)):
             colour = "white" if mean[i, j] < middle else "black"
-            text = f"{mean[i, j]:.4g}"
+            text = f"{mean[i, j]:#.4g}"
             ax.text(j, i, text, ha="center", va="center", color=colour, fontsize="small")
     return ax
 
