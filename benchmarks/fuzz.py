@@ -22,6 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests import hostile  # noqa: E402  (found where it is looked for above)
 
+_PATIENCE = 20  # seconds of the processor until a run must have begun
+
 
 def main() -> None:
     """Count outcomes, print what is wrong."""
@@ -45,7 +47,7 @@ def main() -> None:
         if len(seen) >= options.count or (key := text + repr(given_settings).encode()) in seen:
             return
         try:
-            code, line = hostile.outcome(folder, text, given_settings)
+            code, line = hostile.outcome(folder, text, given_settings, patience=_PATIENCE)
             wrong = hostile.fault(code, line)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):

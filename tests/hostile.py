@@ -289,26 +289,29 @@ def _stop(progress):
 
 @contextlib.contextmanager
 def _patience(seconds):
-    """Learning that takes long has begun, even where nothing is said of it; other work may not."""
+    """Learning that takes long has begun, even where nothing is said of it; other work may not.
+
+    Seconds of the processor: others may work on this machine, too.
+    """
 
     def ring(signum, frame):
         while frame is not None:
             # Compilers are left to finish, as are callbacks of libraries: they cannot be cut off.
             if frame.f_globals.get("__name__", "").split(".")[0] in ("numba", "llvmlite", "h5py"):
-                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                signal.setitimer(signal.ITIMER_PROF, 0.2)
                 return
             if frame.f_code.co_name in ("fit", "simulate_stream"):
                 raise Began
             frame = frame.f_back
         raise TooLongError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def outcome(folder, text, settings=(), patience=4):
