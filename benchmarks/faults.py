@@ -395,17 +395,26 @@ def cost(folder: Path) -> Counter[str]:
         (RunStore, "begin"), (RunStore, "seal"), (RunStore, "finish"),
     ]  # fmt: skip
     out: Counter[str] = Counter()
-    for name in ("oscillator", "lorenz", "text", "digits"):
-        path = folder / f"{name}.h5"
+    runs: list[tuple[str, tuple[str, ...]]] = [
+        ("digits", ()), ("text", ()), ("lorenz", ()), ("lorenz", ("stream.n_steps=300_000",)),
+    ]  # fmt: skip
+    for name, setting in (
+        ("digits", "brain.max_slices=1"),
+        ("text", "stream.n_steps=300"),
+        ("lorenz", "stream.n_steps=300"),
+    ):  # compiles
+        run_here(SIMULATIONS / f"{name}.toml", folder / f"first {name}.h5", (setting,))
+    for name, settings in runs:
+        path = folder / f"{name} {len(settings)}.h5"
         with _timed(*methods) as spent:
             began = time.monotonic()
-            run_here(SIMULATIONS / f"{name}.toml", path)
+            run_here(SIMULATIONS / f"{name}.toml", path, settings)
             seconds = time.monotonic() - began
         began = time.monotonic()
         neurolp.open_trajectory(path).close()
         opened = time.monotonic() - began
         out[
-            f"{name}: {seconds:.1f} s, recording {sum(spent):.2f} s "
+            f"{name} {' '.join(settings)}: {seconds:.1f} s, recording {sum(spent):.2f} s "
             f"({100 * sum(spent) / seconds:.1f} %); opening {path.stat().st_size / 1e6:.1f} MB "
             f"takes {1000 * opened:.0f} ms"
         ] += 1

@@ -200,12 +200,15 @@ class Bench:
 
 
 def run_here(
-    config: Path, path: Path, observe: Callable[[Any], None] = lambda progress: None
+    config: Path,
+    path: Path,
+    settings: tuple[str, ...] = (),
+    observe: Callable[[Any], None] = lambda progress: None,
 ) -> None:
     """Run a configuration in this process."""
     from neurolp.experiments import brain, stream
 
-    configuration = read_configuration(config)
+    configuration = read_configuration(config, settings)
     if isinstance(configuration, Configuration):
         brain.run(configuration, path, observe=observe)
     else:

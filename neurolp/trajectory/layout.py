@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,12 @@ from neurolp.trajectory.format import FORMAT_NAME, FORMAT_VERSION, Contents, Var
 
 Array = npt.NDArray[Any]
 
-# The checksum turns a flipped bit into a read error; it needs chunks, which need elements. No
-# shuffle filter: weights are half zeros (nodes of one group), and whole zeros compress better
-# than their shuffled bytes (digits: 17 MB against 21 MB, and faster).
+# The checksum turns a flipped bit into a read error; it needs chunks, which need elements.
 FILTERS = {"compression": "gzip", "compression_opts": 1, "fletcher32": True}
 # What is soon to be replaced by the next one: half the time.
 UNCOMPRESSED = {"fletcher32": True}
+_SAMPLE = 2**16  # bytes that are compressed to see what comes of it
+_WORTH = 1 / 3  # of the size: to save less takes more time than it is worth, as of weights
 
 
 def lay_out(file: Any, contents: Contents, filters: Mapping[str, Any] = FILTERS) -> None:
@@ -59,7 +60,18 @@ def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any
         encoded = np.char.encode(values, "utf-8")
         length = max(encoded.dtype.itemsize, 1)
         values = encoded.astype(h5py.string_dtype("utf-8", length))
-    options = {**filters, "chunks": True} if values.size else {}
+    options = {**_worthwhile(values, filters), "chunks": True} if values.size else {}
     dataset = file.create_dataset(name, data=values, **options)
     describe(dataset, variable.units, variable.description)
     return dataset
+
+
+def _worthwhile(values: Array, filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``filters``, without compression where a sample of large ``values`` hardly shrinks."""
+    if values.nbytes <= 4 * _SAMPLE:
+        return filters
+    n = _SAMPLE // values.itemsize
+    sample = np.ascontiguousarray(values.reshape(-1)[(values.size - n) // 2 :][:n])
+    if len(zlib.compress(sample.tobytes(), 1)) < _WORTH * sample.nbytes:
+        return filters
+    return {name: value for name, value in filters.items() if not name.startswith("compression")}
