@@ -16,7 +16,7 @@ import numpy as np
 
 import neurolp
 from neurolp import exits
-from neurolp.cli import app
+from neurolp.cli import main
 from neurolp.config import read_configuration
 from neurolp.errors import FormatError
 from neurolp.schema import Configuration
@@ -96,7 +96,8 @@ class Child:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 signal.signal(signal.SIGTERM, exits.interrupt)  # as the command does
                 prepare()
-                app(list(arguments), standalone_mode=True)
+                sys.argv[1:] = arguments
+                main()
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -268,7 +269,11 @@ def _sweep_pictures(folder: Path, result: str | None) -> dict[str, Figure]:
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
     signal.signal(signal.SIGTERM, exits.interrupt)
-    app()
+    try:
+        app()
+    except KeyboardInterrupt as interrupt:  # before a command began, or after it had ended
+        exits.say("neurolp: interrupted")
+        sys.exit(exits.code_of(interrupt))
 
 
 # --- runs -----------------------------------------------------------------------------------------

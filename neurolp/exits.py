@@ -49,8 +49,13 @@ def one_line_errors(interrupted: str = "interrupted, nothing was written") -> It
         raise typer.Exit(code) from None
     except KeyboardInterrupt as error:
         say(f"neurolp: {interrupted}")
-        signum = error.args[0] if error.args else signal.SIGINT
-        raise typer.Exit(SIGNAL + signum) from None
+        raise typer.Exit(code_of(error)) from None
+
+
+def code_of(interrupt: KeyboardInterrupt) -> int:
+    """The exit code after a signal; Python itself does not say which it was, as it is Ctrl-C."""
+    signum: int = interrupt.args[0] if interrupt.args else signal.SIGINT
+    return SIGNAL + signum
 
 
 def _one_line(text: str) -> str:

@@ -266,3 +266,17 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
     plot = neurolp("plot", "chain.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_a_command_has_begun_is_one_line_too(number, code, tmp_path):
+    program = f"""
+import os, signal
+from neurolp import cli
+cli.app = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "neurolp: interrupted\n")
