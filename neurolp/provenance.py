@@ -41,12 +41,12 @@ def data_digests(configuration: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of every data file that a configuration names, by key, e.g. ``"data.file"``.
 
     ``configuration`` holds plain values, as in the file. What cannot be read is left out: whoever
-    needs it will say so. The digest of a folder is that of the names and digests of its pictures.
+    needs it will say so.
     """
     digests = {}
     for key, path in data_files(configuration):
         try:
-            digests[key] = _digest(Path(path))
+            digests[key] = digest_of(Path(path))
         except OSError:
             continue
     return digests
@@ -64,11 +64,18 @@ def data_files(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((f"{key}.{k}", str(path)) for k, path in enumerate(value))
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """SHA-256 of a data file; of a folder that of the names and digests of its pictures.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
     total = hashlib.sha256()
     if path.is_dir():
         for member in sorted(p for p in path.iterdir() if p.suffix.lower() == ".png"):
-            total.update(f"{member.name}\0{_digest(member)}\n".encode())
+            total.update(f"{member.name}\0{digest_of(member)}\n".encode())
         return total.hexdigest()
     if not path.is_file():  # devices have no end
         raise FileNotFoundError(path)

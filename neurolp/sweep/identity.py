@@ -1,9 +1,8 @@
 """What a point is: the hash of its resolved configuration, in which data count by their content.
 
-Files that are read are replaced by the hash of their bytes (of a folder: names and bytes of all
-files in it). So a point stays itself when a data file moves to another place or machine, and is
-another one when the data change, wherever they are. The title is no part of it: it changes no
-number.
+Files that are read are replaced by their digests (:func:`neurolp.provenance.digest_of`). So a point
+stays itself when a data file moves to another place or machine, and is another one when the data
+change, wherever they are. The title is no part of it: it changes no number.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from neurolp.errors import DataError
+from neurolp.provenance import digest_of
 
 _LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion points meet
 
@@ -27,10 +27,10 @@ class Digests:
         self._known: dict[Path, str] = {}
 
     def __call__(self, path: Path) -> str:
-        """The hash of a file, or of everything in a folder."""
+        """The hash of a file, or of the pictures in a folder."""
         if path not in self._known:
             try:
-                self._known[path] = _digest(path)
+                self._known[path] = digest_of(path)
             except OSError as error:
                 raise DataError(f"{path}: cannot read the data, {error.strerror}") from error
         return self._known[path]
@@ -55,13 +55,3 @@ def _replace_paths(section: BaseModel, plain: dict[str, Any], digests: Digests) 
                 digests(v) if isinstance(v, Path) else p
                 for v, p in zip(value, plain[name], strict=True)
             ]
-
-
-def _digest(path: Path) -> str:
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    whole = hashlib.sha256()
-    for inner in sorted(p for p in path.iterdir() if p.is_file()):
-        whole.update(f"{inner.name}\0{_digest(inner)}\0".encode())
-    return whole.hexdigest()
