@@ -19,7 +19,7 @@ from neurolp import exits
 from neurolp.cli import main
 from neurolp.config import read_configuration
 from neurolp.errors import FormatError
-from neurolp.schema import Configuration
+from neurolp.experiments.dispatch import run_any
 from neurolp.trajectory import segments
 
 STREAM = """
@@ -207,13 +207,7 @@ def run_here(
     observe: Callable[[Any], None] = lambda progress: None,
 ) -> None:
     """Run a configuration in this process."""
-    from neurolp.experiments import brain, stream
-
-    configuration = read_configuration(config, settings)
-    if isinstance(configuration, Configuration):
-        brain.run(configuration, path, observe=observe)
-    else:
-        stream.run(configuration, path, observe=observe)
+    run_any(read_configuration(config, settings), path, observe=observe)
 
 
 def _surprise(path: Path) -> np.ndarray:

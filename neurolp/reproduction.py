@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from neurolp.config import AnyConfiguration, configuration_of
 from neurolp.errors import FormatError, NeurolpError
+from neurolp.experiments.dispatch import run_any
 from neurolp.experiments.running import check_data
 from neurolp.provenance import PACKAGES, provenance
-from neurolp.schema import Configuration
-from neurolp.stream_schema import StreamConfiguration
 from neurolp.trajectory.reader import LabelledArray, Trajectory, open_trajectory
 
 Array = npt.NDArray[Any]
@@ -128,19 +127,8 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> An
 def _run(
     configuration: AnyConfiguration, path: Path, status: str, observe: Callable[[Any], None]
 ) -> None:
-    from neurolp import experiments
-    from neurolp.experiments import brain, stream
-
     try:
-        if isinstance(configuration, Configuration):
-            result: Any = brain.run(configuration, path, observe=observe)
-            interrupted = result.interrupted
-        elif isinstance(configuration, StreamConfiguration):
-            result = stream.run(configuration, path, observe=observe)
-            interrupted = result.outcome.status == "interrupted"
-        else:
-            experiments.run(configuration, path, observe=observe)
-            interrupted = False
+        interrupted = run_any(configuration, path, observe=observe) is not None
     except NeurolpError:
         # What diverged is to diverge again; its file is there.
         if status != "diverged" or not path.exists():

@@ -14,11 +14,11 @@ from typing import get_args
 import numpy as np
 import typer
 
-from neurolp import exits, experiments
+from neurolp import exits
 from neurolp.config import configuration_of, read_configuration
 from neurolp.errors import ConfigurationError
 from neurolp.experiment_schema import EXPERIMENTS
-from neurolp.experiments import brain, stream
+from neurolp.experiments.dispatch import run_any
 from neurolp.schema import Configuration, Section
 from neurolp.stream_schema import StreamConfiguration
 
@@ -323,12 +323,7 @@ def outcome(folder, text, settings=(), patience=4):
     try:
         with contextlib.redirect_stderr(said), exits.one_line_errors(), _patience(patience):
             configuration = read_configuration(config, settings)
-            if isinstance(configuration, Configuration):
-                brain.run(configuration, output, observe=_stop)
-            elif isinstance(configuration, StreamConfiguration):
-                stream.run(configuration, output, observe=_stop)
-            else:
-                experiments.run(configuration, output, observe=_stop)
+            run_any(configuration, output, observe=_stop)
     except typer.Exit as stop:
         code = stop.exit_code
     except Began:

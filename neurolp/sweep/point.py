@@ -22,8 +22,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import errors
 from neurolp.config import AnyConfiguration, configuration_of
 from neurolp.experiments import resuming
-from neurolp.schema import Configuration
-from neurolp.stream_schema import StreamConfiguration
+from neurolp.experiments.dispatch import run_any
 from neurolp.sweep.results import summary
 from neurolp.sweep.state import (
     DIVERGED,
@@ -98,18 +97,7 @@ def execute(configuration: AnyConfiguration, path: Path) -> None:
             if n_segments(folder_of(path)):
                 resuming.resume(path)
                 return
-        if isinstance(configuration, Configuration):
-            from neurolp.experiments import brain
-
-            brain.run(configuration, path, overwrite=True)
-        elif isinstance(configuration, StreamConfiguration):
-            from neurolp.experiments import stream
-
-            stream.run(configuration, path, overwrite=True)
-        else:
-            from neurolp import experiments
-
-            experiments.run(configuration, path, overwrite=True)
+        run_any(configuration, path, overwrite=True)
 
 
 def _finished(path: Path) -> dict[str, float | None] | None:
