@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurolp import ConditionalClassifier, ConditionalDensity
-from neurolp.problems_conditional import bimodal_log_density, sample_bimodal
+from neurolp.data.problems_conditional import bimodal_log_density, sample_bimodal
 
 Array = np.ndarray[Any, Any]
 # Training rows, their targets, test rows, their targets, seed -> log p of the test targets.

@@ -21,9 +21,9 @@ from rich.table import Table
 from sklearn.neighbors import KernelDensity
 
 from neurolp import BrainDensity, TriangularDensity
-from neurolp.baselines import gaussian, gaussian_mixture
-from neurolp.data import DATA_NAMES, DataSplit, load_data
-from neurolp.problems import problem_log_density
+from neurolp.data.problems_2d import problem_log_density
+from neurolp.data.tables import DATA_NAMES, DataSplit, load_data
+from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 
 Fit = Callable[[DataSplit], float]
 

@@ -32,8 +32,8 @@ import numpy as np
 from watched import KINDS, SECONDS, STUCK, Bench, Child, everything
 
 from neurolp.errors import FormatError
-from neurolp.trajectory import segments
-from neurolp.trajectory.store import RunStore
+from neurolp.storage import segments
+from neurolp.storage.store import RunStore
 
 CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate")
 SIMULATIONS = Path(__file__).parent.parent / "simulations"

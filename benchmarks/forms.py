@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from neurolp import BoundedBrain, BrainDensity, LinearBrain, audit
-from neurolp.baselines import gaussian
 from neurolp.brain import wiring
-from neurolp.data import load_data
-from neurolp.principle import gaussian_log_prob
-from neurolp.problems import problem_log_density
+from neurolp.data.problems_2d import problem_log_density
+from neurolp.data.tables import load_data
+from neurolp.evaluation.baselines import gaussian
+from neurolp.evaluation.metrics import gaussian_log_prob
 
 FORMS: dict[str, Callable[[], Any]] = {
     "exact": lambda: BrainDensity(random_state=0),

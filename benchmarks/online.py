@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from neurolp import OnlineBrain
-from neurolp.data import TABLE_NAMES, load_data
+from neurolp.data.tables import TABLE_NAMES, load_data
 
 SIGNALS = (
     ("local", {"signal": "local"}),

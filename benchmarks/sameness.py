@@ -25,7 +25,7 @@ import numpy as np
 from watched import everything, run_here
 
 import neurolp
-from neurolp.trajectory.store import RunStore
+from neurolp.storage.store import RunStore
 
 SIMULATIONS = Path(__file__).parent.parent / "simulations"
 
@@ -141,10 +141,10 @@ def _timed(*methods: tuple[type, str]) -> Iterator[list[float]]:
 
 def cost(folder: Path) -> Counter[str]:
     """Share of a run, at default settings, that recording and saving take; opening its file."""
-    from neurolp.experiments.brain_store import BrainKeeper
-    from neurolp.stream_checkpoints import Checkpoints
-    from neurolp.stream_recording import StreamRecorder
-    from neurolp.trajectory.recorder import Recorder
+    from neurolp.runs.density_checkpoint import BrainKeeper
+    from neurolp.runs.stream_checkpoint import Checkpoints
+    from neurolp.simulation.recorder import Recorder
+    from neurolp.simulation.stream_recorder import StreamRecorder
 
     methods = [
         (StreamRecorder, "look"), (StreamRecorder, "add"), (StreamRecorder, "finish"),

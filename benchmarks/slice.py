@@ -15,7 +15,7 @@ import numpy as np
 from neurolp import BrainDensity
 from neurolp.brain.evolution import evolve_slice, rewind
 from neurolp.brain.network import Network, Slice
-from neurolp.brain.parallel import Workers, available_threads
+from neurolp.brain.workers import Workers, available_threads
 
 
 def random_slice(n_nodes: int, dtype: str) -> Network:

@@ -30,9 +30,9 @@ from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
 from neurolp import ContinuousSensor, StreamBrain
-from neurolp.brain.stream_run import Notes
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
+from neurolp.stream.run import Notes
 
 Array = np.ndarray[Any, Any]
 Contender = Callable[[], None]  # does all steps

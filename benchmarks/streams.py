@@ -24,7 +24,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPRegressor
 
 from neurolp import StreamBrain
-from neurolp.streams import Stream, generator
+from neurolp.data.streams import Stream, generator
 
 Array = Any
 

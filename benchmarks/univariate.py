@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KernelDensity
 
 from neurolp import MonotoneDensity
-from neurolp.problems_1d import PROBLEMS
+from neurolp.data.problems_1d import PROBLEMS
 
 Array = Any
 Fit = Callable[[Array], Callable[[Array], Array]]  # rows (n,) -> log-density of points

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 import neurolp
-from neurolp import exits
-from neurolp.cli import main
-from neurolp.config import read_configuration
+from neurolp.cli import exit_codes as exits
+from neurolp.cli.app import main
+from neurolp.config.load import read_configuration
 from neurolp.errors import FormatError
-from neurolp.experiments.dispatch import run_any
-from neurolp.trajectory import segments
+from neurolp.runs.dispatch import run_any
+from neurolp.storage import segments
 
 STREAM = """
 seed = 3

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from neurolp import NeurolpError
-from neurolp.trajectory.format import Contents
-from neurolp.trajectory.store import RunStore
+from neurolp.storage.format import Contents
+from neurolp.storage.store import RunStore
 
 FUNCTIONS = ("open", "write", "fsync", "replace", "close", "unlink", "ftruncate", "mkdir")
 N_SEALS = 4

@@ -14,13 +14,13 @@ from typing import get_args
 import numpy as np
 import typer
 
-from neurolp import exits
-from neurolp.config import configuration_of, read_configuration
+from neurolp.cli import exit_codes as exits
+from neurolp.config.experiment_sections import EXPERIMENTS
+from neurolp.config.load import configuration_of, read_configuration
+from neurolp.config.sections import Configuration, Section
+from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.errors import ConfigurationError
-from neurolp.experiment_schema import EXPERIMENTS
-from neurolp.experiments.dispatch import run_any
-from neurolp.schema import Configuration, Section
-from neurolp.stream_schema import StreamConfiguration
+from neurolp.runs.dispatch import run_any
 
 CODES = (65, 73, 78)
 

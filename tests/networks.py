@@ -4,11 +4,11 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.groups import ordered_partition, random_rotation
 from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.online import copy_network
+from neurolp.brain.rules.local import copy_network
+from neurolp.brain.update_order import ordered_partition, random_rotation
 
 
 def random_network(

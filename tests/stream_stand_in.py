@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from neurolp import NeurolpError
-from neurolp.brain.sensors import CategoricalSensor, check_rows, check_sensors
+from neurolp.stream.sensors import CategoricalSensor, check_rows, check_sensors
 
 
 @dataclass

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neurolp.config import read_configuration
-from neurolp.experiments.stream import run
+from neurolp.config.load import read_configuration
+from neurolp.runs.stream import run
+from neurolp.storage.reader import open_trajectory
 from neurolp.sweep.collecting import Table, collect
 from neurolp.sweep.state import RUNNING, read_folder
-from neurolp.trajectory.reader import open_trajectory
 
 ROOT = Path(__file__).parent.parent
 BASE = """

@@ -1,4 +1,4 @@
-"""Imports point downwards only."""
+"""The house: its rooms, imports that point downwards only, no circles, short modules."""
 
 import ast
 from pathlib import Path
@@ -7,119 +7,133 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "neurolp"
 
-# A module may import from layers below its own, and from its own layer.
-LAYERS = [
-    {"neurolp.__main__"},
-    {
-        "neurolp.cli",
-        "neurolp.exits",
-        "neurolp.terminal",
-        "neurolp",
-    },  # the package itself only names the public
-    {"neurolp.sweep"},
-    {"neurolp.experiments", "neurolp.reproduction"},
-    {
-        "neurolp.config",
-        "neurolp.schema",
-        "neurolp.experiment_schema",
-        "neurolp.plotting",
-        "neurolp.experiment_plotting",
-        "neurolp.stream_plotting",
-        "neurolp.stream_schema",
-        "neurolp.stream_scores",
-    },
-    {
-        "neurolp.stream_checkpoints",
-        "neurolp.stream_divergence",
-        "neurolp.stream_simulation",
-        "neurolp.stream_recording",
-        "neurolp.stream_contents",
-        "neurolp.stream_windows",
-        "neurolp.stream_schedule",
-    },
-    {
-        "neurolp.estimators",
-        "neurolp.stream_brain",
-        "neurolp.streams",
-        "neurolp.data",
-        "neurolp.baselines",
-    },
-    {
-        "neurolp.archive",
-        "neurolp.conditional",
-        "neurolp.simulation",
-        "neurolp.parameters",
-        "neurolp.auditing",
-        "neurolp.pupils",
-        "neurolp.training",
-    },
-    {
-        "neurolp.packing",
-        "neurolp.form_packing",
-        "neurolp.density_packing",
-        "neurolp.stream_packing",
-    },
-    {"neurolp.brain", "neurolp.differentiation", "neurolp.trajectory"},
-    {
-        "neurolp.kernels",
-        "neurolp.principle",
-        "neurolp.losses",
-        "neurolp.provenance",
-        "neurolp.quadrature",
-        "neurolp.problems",
-        "neurolp.problems_1d",
-        "neurolp.problems_conditional",
-        "neurolp.errors",
-        "neurolp.keeping",
-        "neurolp.defects",
-    },
+# From the ground floor up: a room imports from itself and from rooms before it in this list.
+ROOMS = [
+    "errors",
+    "kernels",
+    "brain",
+    "stream",
+    "paper",
+    "differentiation",
+    "storage",
+    "data",
+    "evaluation",
+    "simulation",
+    "estimators",
+    "config",
+    "plotting",
+    "runs",
+    "sweep",
+    "cli",
+    "__main__",
 ]
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def name_of(path):
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def layer_of(module):
-    for k, layer in enumerate(LAYERS):
-        if module in layer or ".".join(module.split(".")[:2]) in layer - {"neurolp"}:
-            return k
-    raise AssertionError(f"{module} has no layer: add it to LAYERS")
-
-
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports_of(module):
+    """Modules of the package that ``module`` imports, wherever in the file: lazily too."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "neurolp":  # from neurolp import archive
-                yield from (f"neurolp.{alias.name}" for alias in node.names if alias.name.islower())
-            else:
-                yield node.module
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in MODULES else str(node.module))
+    return found & set(MODULES)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_downwards(path):
-    module = name_of(path)
-    for imported in imports_of(path):
-        if imported.split(".")[0] == "neurolp":
-            assert layer_of(imported) >= layer_of(module), f"{module} imports {imported}"
+def external_imports_of(module):
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_kernels_import_numpy_and_numba_only_and_files_know_no_models(path):
-    module, imported = name_of(path), set(imports_of(path))
-    if module.startswith("neurolp.kernels") and module != "neurolp.kernels._jit":
+def room_of(module):
+    return module.split(".")[1]
+
+
+def test_every_module_has_a_room():
+    rooms = {room_of(module) for module in MODULES if module != "neurolp"}
+    assert rooms == set(ROOMS)
+    assert len(list(PACKAGE.glob("*.py"))) <= 10
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"neurolp"}))
+def test_imports_point_downwards(module):
+    for imported in imports_of(module):
+        assert imported != "neurolp", f"{module} imports the public names, which are above all"
+        assert ROOMS.index(room_of(imported)) <= ROOMS.index(room_of(module)), (
+            f"{module} imports {imported}"
+        )
+
+
+def circles():
+    """Sets of modules that import each other, by Tarjan's algorithm."""
+    graph = {module: imports_of(module) - {module} for module in MODULES}
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(module):
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in sorted(graph[module]):
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            at = stack.index(module)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for module in sorted(graph):
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_no_circles():
+    assert circles() == KNOWN_CIRCLES
+
+
+# To be opened: each is a list of modules that import each other.
+KNOWN_CIRCLES = [
+    ["neurolp.storage.reader", "neurolp.storage.xarray_backend"],
+    [
+        "neurolp.sweep.design",
+        "neurolp.sweep.point",
+        "neurolp.sweep.running",
+        "neurolp.sweep.search",
+        "neurolp.sweep.state",
+    ],
+]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("neurolp.kernels.")])
+def test_kernels_import_numpy_and_numba_only(module):
+    if module != "neurolp.kernels._jit":
         allowed = {"__future__", "collections.abc", "math", "typing", "numpy", "numpy.typing",
                    "numba", "neurolp.kernels._jit"}  # fmt: skip
+        imported = external_imports_of(module)
         shared = {name for name in imported if name.startswith("neurolp.kernels.stream_")}
         assert imported - shared <= allowed
-    if module.startswith("neurolp.trajectory"):
-        assert not any(name.startswith("neurolp.brain") for name in imported)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_modules_are_short(path):
-    assert len(path.read_text().splitlines()) <= 400
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("neurolp.storage")])
+def test_storage_knows_arrays_and_no_models(module):
+    assert {room_of(m) for m in imports_of(module)} <= {"storage", "errors"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_short(module):
+    assert len(MODULES[module].read_text().splitlines()) <= 400

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
-from neurolp.brain.parallel import Block, Workers, column_blocks
+from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.coupling import couple, csr_product, propagate, transfer, uncouple
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
 

@@ -12,9 +12,9 @@ from scipy import sparse
 
 from neurolp.brain.evolution import evolve, evolve_slice, rewind
 from neurolp.brain.form import Form, check_states
+from neurolp.brain.heads.head import Readout, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
-from neurolp.brain.parallel import Workers
-from neurolp.brain.readout import Readout, dream, log_prob
+from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
 

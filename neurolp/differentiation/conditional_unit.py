@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.differentiation.committee import Committee, Plan, assign, gather
+from neurolp.differentiation.ensemble import Committee, Plan, assign, gather
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
 from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.scaling import Scaling
@@ -92,7 +92,7 @@ def learn_conditional(
     """Learn p(t | x) from ``inputs`` (n, n_inputs) and ``target`` (n,), which must vary.
 
     The last ``n_validation`` rows only say when to stop and what to mix; with 0 of them the members
-    take turns (see ``neurolp.differentiation.committee``). Without inputs it is a density of t.
+    take turns (see ``neurolp.differentiation.ensemble``). Without inputs it is a density of t.
     """
     n_train = len(target) - n_validation
     mean, scale = float(target[:n_train].mean()), float(target[:n_train].std())

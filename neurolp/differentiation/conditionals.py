@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp
 
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.energy import MixtureEnergy
-from neurolp.brain.tree_energy import TreeEnergy
+from neurolp.brain.heads.mixture import MixtureEnergy
+from neurolp.brain.heads.tree import TreeEnergy
 
 Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from neurolp.differentiation.committee import Committee, Plan, assign, gather
+from neurolp.differentiation.ensemble import Committee, Plan, assign, gather
 from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.scaling import Scaling
 
@@ -65,7 +65,7 @@ def learn_labels(
     """Learn p(label | x) from ``inputs`` (n, n_inputs) and ``label`` (n,) in 0 ... n_classes - 1.
 
     The last ``n_validation`` rows only say when to stop and what to mix; with 0 of them the members
-    take turns (see ``neurolp.differentiation.committee``).
+    take turns (see ``neurolp.differentiation.ensemble``).
     """
     n_train = len(label) - n_validation
     scaling = Scaling.of(inputs[:n_train])

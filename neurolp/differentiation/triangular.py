@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, ndtri, ndtri_exp
 
+from neurolp.brain.heads.head import Readout
 from neurolp.brain.network import Network
-from neurolp.brain.parallel import single_threaded_blas
-from neurolp.brain.readout import Readout
+from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
 from neurolp.differentiation.layers import Layers
 

@@ -12,7 +12,7 @@ from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.textbook import BoundedBrain, LinearBrain
 from neurolp.estimators.triangular import TriangularDensity
-from neurolp.trajectory.reader import open_trajectory
+from neurolp.storage.reader import open_trajectory
 
 BRAINS: dict[str, type[Brain]] = {
     brain.model: brain for brain in (BrainDensity, LinearBrain, BoundedBrain, OnlineBrain)

@@ -12,23 +12,23 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp import archive
 from neurolp.brain.base_density import base_density
-from neurolp.brain.bounded_form import BoundedForm
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
-from neurolp.brain.linear_form import LinearForm
+from neurolp.brain.heads.head import Readout
+from neurolp.brain.imputation import sample_missing
+from neurolp.brain.marginal import Receptors
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.readout import Readout
-from neurolp.brain.receptors import Receptors
-from neurolp.conditional import sample_missing
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.tables import finite_rows, mean_and_scale, validation_split
-from neurolp.keeping import Keeper
-from neurolp.parameters import resolve_seed
-from neurolp.simulation import Population, Progress
-from neurolp.trajectory.recorder import Recorder
+from neurolp.estimators.validation import resolve_seed
+from neurolp.paper.bounded import BoundedForm
+from neurolp.paper.linear import LinearForm
+from neurolp.simulation.archive import brain as archive
+from neurolp.simulation.checkpoint import Keeper
+from neurolp.simulation.greedy import Population, Progress
+from neurolp.simulation.recorder import Recorder
 
 Array = npt.NDArray[Any]
 
@@ -137,8 +137,8 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
 
         Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
         are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
-        ``neurolp.conditional``, also for their length. The draws are exact in the limit of long
-        chains.
+        ``neurolp.brain.imputation``, also for their length. The draws are exact in the limit of
+        long chains.
 
         Parameters
         ----------

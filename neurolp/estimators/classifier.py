@@ -14,13 +14,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
-from neurolp.data import grid_step
+from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
-from neurolp.estimators.committees import check_committee, same_length, validation_rows
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.ensembles import check_committee, same_length, validation_rows
 from neurolp.estimators.tables import column_name, finite_rows
-from neurolp.parameters import resolve_seed
+from neurolp.estimators.validation import resolve_seed
 
 Array = npt.NDArray[Any]
 

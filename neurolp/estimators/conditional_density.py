@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.mixture_unit import Mixtures
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.committees import (
+from neurolp.estimators.ensembles import (
     check_committee,
     finite_targets,
     same_length,
     validation_rows,
 )
 from neurolp.estimators.tables import finite_rows
-from neurolp.parameters import resolve_seed
+from neurolp.estimators.validation import resolve_seed
 
 Array = npt.NDArray[Any]
 

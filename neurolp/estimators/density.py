@@ -8,20 +8,20 @@ from typing import Any, Self, final
 
 import numpy.typing as npt
 
-from neurolp.brain.groups import Groups
-from neurolp.brain.learning import GreedyRule
+from neurolp.brain.heads.marginal_learning import learn_receptors
+from neurolp.brain.heads.selection import learn_readouts
 from neurolp.brain.network import DEFAULT_THRESHOLDS
-from neurolp.brain.online import Learner, OnlineRule
-from neurolp.brain.readout_learning import learn_readouts
-from neurolp.brain.receptor_learning import learn_receptors
+from neurolp.brain.rules.greedy import GreedyRule
+from neurolp.brain.rules.local import Learner, OnlineRule
+from neurolp.brain.update_order import Groups
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
-from neurolp.keeping import Keeper
-from neurolp.parameters import check_parameters, resolve_seed
-from neurolp.pupils import NetworkPupil
-from neurolp.simulation import Population, Progress, Schedule, simulate
-from neurolp.training import Lessons, train
-from neurolp.trajectory.recorder import Recorder
+from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.simulation.checkpoint import Keeper
+from neurolp.simulation.epochs import Lessons, train
+from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
+from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.trainers import NetworkPupil
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ class BrainDensity(Brain):
         Phi(x) = sum_r w_r exp(-E_r(u(t_r))) |det du(t_r)/dx|,    sum_r w_r = 1,
 
     exactly normalised for any parameters. Each slice is learned greedily by local rules (see
-    ``neurolp.brain.learning``); number of slices, energies and weights are chosen on validation
+    ``neurolp.brain.rules.greedy``); number of slices, energies and weights are chosen on validation
     data.
 
     Parameters
@@ -68,10 +68,10 @@ class BrainDensity(Brain):
         connectivity.
     receptors : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
-        before time begins (see ``neurolp.brain.receptors``).
+        before time begins (see ``neurolp.brain.marginal``).
     energy : {"auto", "mixture", "base"}
         What reads the density from the potentials: an average of Gaussian mixtures at a few times
-        (see ``neurolp.brain.readout_learning``), or the base density at the end. "auto" is
+        (see ``neurolp.brain.heads.selection``), or the base density at the end. "auto" is
         "mixture" for full connectivity and up to 256 features.
     rotation : "auto" or bool
         Whether every slice begins with a random rotation, which needs full connectivity. "auto" is

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.parameters import resolve_seed
+from neurolp.estimators.validation import resolve_seed
 
 Array = npt.NDArray[Any]
 

@@ -11,19 +11,19 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.exact_form import form_of
-from neurolp.brain.groups import Groups, ordered_partition
 from neurolp.brain.hidden import log_bound, seed_hidden
-from neurolp.brain.online import Learner, OnlineRule, Signal, resting_slices
-from neurolp.brain.parallel import Workers
+from neurolp.brain.rules.local import Learner, OnlineRule, Signal, resting_slices
+from neurolp.brain.update_order import Groups, ordered_partition
+from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
-from neurolp.keeping import Keeper
-from neurolp.parameters import check_parameters, resolve_seed
-from neurolp.pupils import NetworkPupil, mean_surprise
-from neurolp.simulation import Progress
-from neurolp.training import Lessons, train
-from neurolp.trajectory.recorder import Recorder
+from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.simulation.checkpoint import Keeper
+from neurolp.simulation.epochs import Lessons, train
+from neurolp.simulation.greedy import Progress
+from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.trainers import NetworkPupil, mean_surprise
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +45,7 @@ class OnlineBrain(Brain):
     signal : {"final", "local", "replay"}
         What teaches the nodes: the base density at the end of time, in the last period ("final",
         local); the base density in every slice ("local"); the exact or truncated gradient found by
-        running time backwards ("replay"). See ``neurolp.brain.online``.
+        running time backwards ("replay"). See ``neurolp.brain.rules.local``.
     horizon : None or int
         Length of a replay in slices; None is all of them.
     n_slices, period : int

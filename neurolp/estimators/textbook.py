@@ -13,20 +13,20 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.bounded_form import BARRIER_MIN, BoundedForm
-from neurolp.brain.form_learning import Adam, learn_bounded, learn_linear
-from neurolp.brain.linear_form import STEPPING_NAMES, LinearForm
-from neurolp.brain.node_energy import NodeEnergies
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.tables import finite_rows
-from neurolp.keeping import Keeper
-from neurolp.parameters import resolve_seed
-from neurolp.pupils import FormPupil
-from neurolp.simulation import Progress
-from neurolp.training import Lessons, train
-from neurolp.trajectory.recorder import Recorder
+from neurolp.estimators.validation import resolve_seed
+from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
+from neurolp.paper.learning import Adam, learn_bounded, learn_linear
+from neurolp.paper.linear import STEPPING_NAMES, LinearForm
+from neurolp.paper.node_energy import NodeEnergies
+from neurolp.simulation.checkpoint import Keeper
+from neurolp.simulation.epochs import Lessons, train
+from neurolp.simulation.greedy import Progress
+from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.trainers import FormPupil
 
 Array = npt.NDArray[Any]
 Step = Callable[[Any, Array, float], tuple[Any, Array]]

@@ -13,19 +13,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.learning import GreedyRule
+from neurolp.brain.heads.head import Readout, dream, log_prob
+from neurolp.brain.heads.marginal_learning import learn_receptors
+from neurolp.brain.heads.selection import learn_readouts
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.readout import Readout, dream, log_prob
-from neurolp.brain.readout_learning import learn_readouts
-from neurolp.brain.receptor_learning import learn_receptors
+from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.tables import column_name, finite_rows, mean_and_scale, validation_split
-from neurolp.parameters import check_parameters, resolve_seed
-from neurolp.simulation import Outcome, Population, Schedule, simulate
-from neurolp.trajectory.recorder import Recorder
+from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.simulation.greedy import Outcome, Population, Schedule, simulate
+from neurolp.simulation.recorder import Recorder
 
 Array = npt.NDArray[Any]
 
@@ -43,11 +43,11 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     in an order of the columns. The map is a composition of closed-form monotone steps:
 
-    1. columns with steps or spikes are equalised (``neurolp.brain.receptors``);
+    1. columns with steps or spikes are equalised (``neurolp.brain.marginal``);
     2. layers: column i is scaled and shifted by functions of the earlier ones, then bent by a
        monotone spline, c_i,t+1 = g_it(exp(G_it(c_<i)) c_i + I_it(c_<i)). Each layer is learned
        greedily from the local terms -log dc_i,t+1/dc_i,t of the loss, no gradient travels between
-       layers (``neurolp.brain.learning``);
+       layers (``neurolp.brain.rules.greedy``);
     3. the conditional distribution functions of an average of Gaussian mixtures, read in a few
        layers: units whose gates and means are functions of the earlier columns
        (``neurolp.differentiation.triangular``). For few columns a tree of histograms votes too.

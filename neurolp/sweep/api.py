@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from neurolp.config import read_toml
+from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.collecting import Table, collect
 from neurolp.sweep.design import Design, Point, design_of

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import ConfigurationError, OutputError
+from neurolp.storage.format import Contents
+from neurolp.storage.writer import write_trajectory
 from neurolp.sweep.results import HEADLINES
 from neurolp.sweep.state import DONE, PointState, read_folder, write_text
-from neurolp.trajectory.format import Contents
-from neurolp.trajectory.writer import write_trajectory
 
 Array = npt.NDArray[Any]
 

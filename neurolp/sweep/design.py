@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from neurolp.config import AnyConfiguration, configuration_of, first_fault, read_toml
+from neurolp.config.load import AnyConfiguration, configuration_of, first_fault, read_toml
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.identity import Digests, identity
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection

@@ -1,8 +1,8 @@
 """What a point is: the hash of its resolved configuration, in which data count by their content.
 
-Files that are read are replaced by their digests (:func:`neurolp.provenance.digest_of`). So a point
-stays itself when a data file moves to another place or machine, and is another one when the data
-change, wherever they are. The title is no part of it: it changes no number.
+Files that are read are replaced by their digests (:func:`neurolp.storage.provenance.digest_of`).
+So a point stays itself when a data file moves to another place or machine, and is another one when
+the data change, wherever they are. The title is no part of it: it changes no number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from neurolp.errors import DataError
-from neurolp.provenance import digest_of
+from neurolp.storage.provenance import digest_of
 
 _LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion points meet
 

@@ -19,13 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from neurolp.config import AnyConfiguration
-from neurolp.data import load_data
+from neurolp.config.experiment_sections import PrincipleConfiguration
+from neurolp.config.load import AnyConfiguration
+from neurolp.config.sections import Configuration, DensitySection, FullSection, OnlineSection
+from neurolp.config.stream_sections import (
+    FileStreamSection,
+    NoConnectivitySection,
+    StreamConfiguration,
+)
+from neurolp.data.streams import generator, open_stream
+from neurolp.data.tables import load_data
 from neurolp.errors import NeurolpError
-from neurolp.experiment_schema import PrincipleConfiguration
-from neurolp.schema import Configuration, DensitySection, FullSection, OnlineSection
-from neurolp.stream_schema import FileStreamSection, NoConnectivitySection, StreamConfiguration
-from neurolp.streams import generator, open_stream
 
 Shape = tuple[int, int]
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from neurolp.errors import ConfigurationError
-from neurolp.experiment_plotting.shared import BLACK, BLUE, GREY, cycle
+from neurolp.plotting.style import BLACK, BLUE, GREY, cycle
 from neurolp.sweep.collecting import Table
 
 Array = npt.NDArray[Any]

@@ -20,9 +20,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from neurolp import errors
-from neurolp.config import AnyConfiguration, configuration_of
-from neurolp.experiments import resuming
-from neurolp.experiments.dispatch import run_any
+from neurolp.config.load import AnyConfiguration, configuration_of
+from neurolp.runs import resume as resuming
+from neurolp.runs.dispatch import run_any
+from neurolp.storage.lock import HeldError, Lock
+from neurolp.storage.reader import open_trajectory
+from neurolp.storage.segments import folder_of, n_segments
 from neurolp.sweep.results import summary
 from neurolp.sweep.state import (
     DIVERGED,
@@ -36,9 +39,6 @@ from neurolp.sweep.state import (
     read_state,
     write_state,
 )
-from neurolp.trajectory.lock import HeldError, Lock
-from neurolp.trajectory.reader import open_trajectory
-from neurolp.trajectory.segments import folder_of, n_segments
 
 HELD = "held"  # not a state on disk: another process is at it
 

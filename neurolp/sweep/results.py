@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurolp.stream_scores import scores
-from neurolp.trajectory.reader import LabelledArray, Trajectory
+from neurolp.evaluation.stream_scores import scores
+from neurolp.storage.reader import LabelledArray, Trajectory
 
 _FEW = 64  # values of a variable that an experiment's row of the table takes
 

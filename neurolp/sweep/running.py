@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from neurolp.errors import OutputError
+from neurolp.storage.lock import HeldError, Lock
 from neurolp.sweep.design import Design, Point
 from neurolp.sweep.point import HELD
 from neurolp.sweep.state import (
@@ -37,7 +38,6 @@ from neurolp.sweep.state import (
     write_folder,
     write_state,
 )
-from neurolp.trajectory.lock import HeldError, Lock
 
 TRIES = 3  # of a point in one go, where what stopped it may pass
 _LOOK_EVERY = 0.1  # seconds between looks at Ctrl-C and the clock

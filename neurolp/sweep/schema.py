@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from neurolp.schema import Section, Seed, Text
+from neurolp.config.sections import Section, Seed, Text
 
 Values = Annotated[list[Any], Field(min_length=1)]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurolp.errors import DataError, FormatError, OutputError
-from neurolp.trajectory.atomic import write_whole
+from neurolp.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from neurolp.sweep.design import Design

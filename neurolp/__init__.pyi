@@ -1,0 +1,33 @@
+from .errors import ConfigurationError as ConfigurationError
+from .errors import DataError as DataError
+from .errors import FormatError as FormatError
+from .errors import NetworkError as NetworkError
+from .errors import NeurolpError as NeurolpError
+from .errors import OutputError as OutputError
+from .errors import RecordingError as RecordingError
+from .estimators import BoundedBrain as BoundedBrain
+from .estimators import BrainDensity as BrainDensity
+from .estimators import ConditionalClassifier as ConditionalClassifier
+from .estimators import ConditionalDensity as ConditionalDensity
+from .estimators import LinearBrain as LinearBrain
+from .estimators import MonotoneDensity as MonotoneDensity
+from .estimators import OnlineBrain as OnlineBrain
+from .estimators import TriangularDensity as TriangularDensity
+from .estimators import load_brain as load_brain
+from .estimators.stream import StreamBrain as StreamBrain
+from .evaluation.audit import AuditReport as AuditReport
+from .evaluation.audit import audit as audit
+from .paper.defects import TextbookDefects as TextbookDefects
+from .paper.defects import textbook_defects as textbook_defects
+from .runs.reproduce import Reproduction as Reproduction
+from .runs.reproduce import reproduce as reproduce
+from .runs.resume import resume as resume
+from .simulation.recorder import Recorder as Recorder
+from .storage.reader import LabelledArray as LabelledArray
+from .storage.reader import Trajectory as Trajectory
+from .storage.reader import open_trajectory as open_trajectory
+from .stream.sensors import CategoricalSensor as CategoricalSensor
+from .stream.sensors import ContinuousSensor as ContinuousSensor
+from .sweep.api import Sweep as Sweep
+
+__version__: str

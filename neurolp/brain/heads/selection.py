@@ -1,0 +1,196 @@
+"""Learning the readouts: mixture energies at a few times, averaged by what validation data say.
+
+The search is economical. One mixture is fitted at each of a few times; from the time where it
+describes the validation data best, it walks uphill in the number of components and in the strength
+of the prior, and the best of both is tried at the next best times. For few nodes a Chow-Liu tree
+is fitted too. What one step of the search fits, it fits on threads. Everything that was fitted on
+the way then votes: the weights of the average are the maximum-likelihood ones on validation data
+(stacking; Smyth and Wolpert, Machine Learning 36, 1999).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.brain.evolution import evolve
+from neurolp.brain.heads.head import Energy, Readout
+from neurolp.brain.heads.mixture import fit_mixture
+from neurolp.brain.heads.tree import fit_tree
+from neurolp.brain.network import Network
+from neurolp.brain.workers import Workers
+
+Array = npt.NDArray[Any]
+State = tuple[Array, Array, Array]  # train, validation and its log-determinant
+Fit = Callable[[Array], Energy | None]  # of an energy to potentials
+
+_TIMES = (0, 10, 20, 40, 80, 160, 320)
+_COMPONENTS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
+_PRIOR_ROWS = (0.03, 0.1, 0.3, 1.0, 3.0)  # per node
+_FIRST_COMPONENTS, _FIRST_COMPONENTS_FEW_NODES, _FEW_NODES = 8, 24, 3
+_FIRST_PRIOR = 3
+_MAX_ROWS = 10_000  # of either population
+_FURTHER_TIMES = 4
+_MOST_NODES_OF_TREES = 8
+_MIN_WEIGHT = 0.02
+_STACKING_STEPS = 200
+
+
+def learn_readouts(
+    network: Network,
+    best_time: int,
+    train: Array,
+    validation: Array,
+    seed: int,
+    n_threads: int | None = None,
+    *,
+    ordered: bool = False,
+) -> tuple[Readout, ...]:
+    """Learn readouts of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
+
+    With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
+    single Gaussians at time 0 take part.
+
+    The product of the bases at ``best_time`` is one of the candidates: before the light ones are
+    left out, the average is on validation data at least as good as without a learned energy.
+    """
+    rng = np.random.default_rng([seed, 1])
+    train, validation = (_at_most(_MAX_ROWS, rows, rng) for rows in (train, validation))
+    plain = Readout(best_time, 1.0)
+    if train.shape[1] < 3 * _COMPONENTS[0]:
+        return (plain,)
+    times = [t for t in _TIMES if t < best_time] + [best_time]
+    most = len([k for k in _COMPONENTS if k <= train.shape[1] / 3]) - 1
+    few = network.n_nodes <= _FEW_NODES
+    first = _COMPONENTS.index(_FIRST_COMPONENTS_FEW_NODES if few else _FIRST_COMPONENTS)
+    start = (min(first, most), _FIRST_PRIOR)
+    states = _states(network, train, validation, times, n_threads)
+    with Workers(n_threads) as workers:
+        search = _Search(network, states, seed, workers)
+        search.add([(best_time, lambda potential: None)])
+        if ordered:
+            search.add([(0, search.mixture(1, rows)) for rows in _PRIOR_ROWS])
+        score = search.visit([(t, *start) for t in times])
+        ranked = [times[i] for i in np.argsort(-score, kind="stable")]
+        best = search.climb(ranked[0], *start, most)
+        search.visit([(t, *best) for t in ranked[1:_FURTHER_TIMES]])
+        if 1 < network.n_nodes <= _MOST_NODES_OF_TREES:
+            search.add([(t, search.tree(ordered)) for t in sorted({0, ranked[0]})])
+        return search.stacked()
+
+
+class _Search:
+    """Candidates fitted so far, with their log-densities of the validation rows."""
+
+    def __init__(
+        self, network: Network, states: dict[int, State], seed: int, workers: Workers
+    ) -> None:
+        self.network, self.states, self.seed, self.workers = network, states, seed, workers
+        self.readouts: list[Readout] = []
+        self.log_prob: list[Array] = []
+        self.score: dict[tuple[int, int, int], float] = {}
+
+    def add(self, candidates: Sequence[tuple[int, Fit]]) -> list[float]:
+        """Fit candidates, each at its time; their mean log-densities of the validation rows."""
+
+        def fitted(candidate: tuple[int, Fit]) -> tuple[Readout, Array]:
+            time, fit = candidate
+            train, validation, log_det = self.states[time]
+            readout = Readout(time, 1.0, fit(train))
+            return readout, readout.log_prob(self.network, validation) + log_det
+
+        new = self.workers.map(fitted, candidates)
+        self.readouts += [readout for readout, _ in new]
+        self.log_prob += [log_prob for _, log_prob in new]
+        return [float(log_prob.mean()) for _, log_prob in new]
+
+    def visit(self, places: Sequence[tuple[int, int, int]]) -> Array:
+        """Scores of mixtures (time, components, prior), fitted when first asked for."""
+        new = [place for place in places if place not in self.score]
+        fits = [(t, self.mixture(_COMPONENTS[k], _PRIOR_ROWS[p])) for t, k, p in new]
+        self.score.update(zip(new, self.add(fits), strict=True))
+        return np.array([self.score[place] for place in places])
+
+    def climb(self, time: int, components: int, prior: int, most: int) -> tuple[int, int]:
+        """Walk uphill in the number of components and, where that ends, in the prior's strength."""
+        here = (components, prior)
+        while True:
+            k, p = here
+            for both in ([(k - 1, p), (k + 1, p)], [(k, p - 1), (k, p + 1)]):
+                near = [(k, p) for k, p in both if 0 <= k <= most and 0 <= p < len(_PRIOR_ROWS)]
+                score = self.visit([(time, *place) for place in (here, *near)])
+                if score.argmax() > 0:
+                    here = near[score.argmax() - 1]
+                    break
+            else:
+                return here
+
+    def mixture(self, n_components: int, prior_rows: float) -> Fit:
+        """How to fit a mixture; ``prior_rows`` per node."""
+        return lambda potential: fit_mixture(
+            potential,
+            n_components,
+            prior_rows * self.network.n_nodes,
+            self.seed % 2**32,
+            scale=self.network.base_density.std,
+        )
+
+    def tree(self, ordered: bool) -> Fit:
+        """How to fit a Chow-Liu tree."""
+        base = self.network.base_density
+        return lambda potential: fit_tree(base, potential.astype(np.float64), ordered=ordered)
+
+    def stacked(self) -> tuple[Readout, ...]:
+        """The candidates with their maximum-likelihood weights, light ones left out."""
+        log_prob = np.array(self.log_prob)
+        chosen = np.arange(len(log_prob))
+        weights = _stacking_weights(log_prob)
+        while weights.min() < _MIN_WEIGHT and len(chosen) > 1:
+            keep = weights >= min(_MIN_WEIGHT, weights.max())
+            chosen = chosen[keep]
+            weights = _stacking_weights(log_prob[chosen])
+        return tuple(
+            Readout(self.readouts[i].time, float(w), self.readouts[i].energy)
+            for i, w in zip(chosen, weights, strict=True)
+        )
+
+
+def _at_most(n: int, potential: Array, rng: np.random.Generator) -> Array:
+    """``n`` of the trajectories at random, or all where there are no more."""
+    if potential.shape[1] <= n:
+        return potential
+    return potential[:, rng.choice(potential.shape[1], n, replace=False)]
+
+
+def _states(
+    network: Network, train: Array, validation: Array, times: list[int], n_threads: int | None
+) -> dict[int, State]:
+    """Both populations, and the log-determinant of the second, at some increasing times."""
+    states, now, log_det = {}, 0, np.zeros(validation.shape[1])
+    for time in times:
+        train, _ = evolve(network, train, first=now, n_slices=time, n_threads=n_threads)
+        validation, change = evolve(
+            network, validation, first=now, n_slices=time, n_threads=n_threads
+        )
+        now, log_det = time, log_det + change
+        states[now] = (train, validation, log_det)
+    return states
+
+
+def _stacking_weights(log_prob: Array) -> Array:
+    """argmax_w of mean_n log sum_r w_r exp(log_prob[r, n]), by expectation-maximisation.
+
+    It starts at exp(-z), z how many standard errors a candidate stays behind the best: many steps
+    would lead to the same maximum from anywhere, but along a nearly flat way.
+    """
+    behind = log_prob[np.argmax(log_prob.mean(axis=1))] - log_prob
+    error = np.maximum(behind.std(axis=1) / np.sqrt(behind.shape[1]), np.finfo(np.float64).tiny)
+    weights = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
+    weights /= weights.sum()
+    ratio = np.exp(log_prob - log_prob.max(axis=0))
+    for _ in range(_STACKING_STEPS):
+        weights *= ratio @ (1 / (weights @ ratio)) / ratio.shape[1]
+    return np.asarray(weights / weights.sum())

@@ -1,0 +1,1 @@
+"""Learning rules: what the nodes of a group learn from what they see."""

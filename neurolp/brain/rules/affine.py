@@ -1,0 +1,240 @@
+"""What a group learns about the others: shrunken ridge steps for shift and gain.
+
+With f the features of the sources and a last 1, both are Newton steps from "do nothing" with the
+curvature E[c f f^T] taken as E[c] E[f f^T], so that all nodes share one regression:
+
+* shift: minimise E[E(u + w f)], w = -rate (E[f f^T] + ridge)^-1 E[psi f] / E[psi'];
+* gain: minimise E[E(e^(w f) u) - w f], f bounded, with psi u - 1 and psi' u^2 + psi u instead.
+
+Full connectivity solves one system for the group. A node that is a source itself (in a sequential
+group) leaves its own features out, by the inverse of a partitioned matrix. With partial
+connectivity each node solves its own system on its presynaptic nodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg, sparse
+
+from neurolp.brain.evolution import write_features
+from neurolp.brain.interneurons import Interneurons
+from neurolp.brain.network import Network
+from neurolp.brain.workers import Block, Workers
+from neurolp.errors import ConfigurationError
+from neurolp.kernels.regression import presynaptic_ridge
+
+Array = npt.NDArray[Any]
+
+_TINY = np.finfo(np.float64).tiny
+_NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is looked at
+_TILE = 64  # sparse: trajectories whose features are held at once; must be divisible by eight
+
+
+def coupling_step(
+    network: Network,
+    targets: Array,
+    sources: Array,
+    potential: Array,
+    blocks: list[Block],
+    workers: Workers,
+    *,
+    rate: float,
+    ridge: float,
+    interneurons: Interneurons | None = None,
+) -> tuple[Any, Array, Any, Array]:
+    """Weights, bias, gain weights and gain bias of one group, as ``Network.update`` takes them.
+
+    ``ridge`` is in units of n_features / n_rows; biases are not penalised.
+
+    Raises
+    ------
+    NeurolpError
+        If the presynaptic potentials are linearly dependent and the ridge does not help.
+    """
+    if network.connectivity.kind == "sparse":
+        return _sparse_step(network, targets, sources, potential, workers, rate, ridge)
+    n_rows = potential.shape[1]
+    m, s, t = network.synapse.n_transfer, len(sources), len(targets)
+    h = 0 if interneurons is None else len(interneurons)
+
+    def sums(block: Block) -> tuple[Array, Array]:
+        # What the group hears, and a last row of ones.
+        f = np.empty((m * s + h + 1, block[1]), dtype=potential.dtype)
+        write_features(network, sources, interneurons, potential, block, f)
+        f[-1] = 1.0
+        return regression_sums(network.base_density, f, potential[targets, _columns(block)])
+
+    parts = workers.map(sums, blocks)
+    products = sum(p for p, _ in parts) / n_rows
+    curvatures = np.maximum(sum(c for _, c in parts) / n_rows, _TINY)
+    k = m * s + h + 1
+    gram, right = products[:, :k], products[:, k:].reshape(k, 2, t)
+    weights, gain_weights = np.zeros((t, m * s + h)), np.zeros((t, (m - 1) * s + h))
+    bias, gain_bias = np.zeros(t), np.zeros(t)
+    # Shift from all transfer functions, gain from the bounded ones.
+    solved = [(m, weights, bias), (m - 1, gain_weights, gain_bias)][: 1 + network.gain]
+    for q, (n_transfer, coefficients, constant) in enumerate(solved):
+        first = (m - n_transfer) * s
+        g, r = gram[first:, first:], right[first:, q]
+        scale = -rate / curvatures[q]
+        if network.connectivity.kind == "full":
+            own = _own_features(targets, sources, n_transfer)
+            if own is None:
+                x = _ridge_solution(g, r, ridge, n_rows)
+            else:
+                x = _without_oneself(g, r, own, ridge, n_rows)
+            coefficients[:], constant[:] = (scale * x[:-1]).T, scale * x[-1]
+        else:
+            for i, target in enumerate(targets):
+                near = network.connectivity.presynaptic(int(target), sources)
+                keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
+                x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
+                coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]
+    return weights, bias, gain_weights, gain_bias
+
+
+def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
+    """Sums f [f, psi, psi u - 1]^T and the two curvatures of each node, summed over a block."""
+    psi, curvature = base.psi(u), base.curvature(u)
+    products = f @ np.concatenate([f, psi, psi * u - 1.0]).T
+    both = np.stack([curvature, curvature * u * u + psi * u])
+    return products.astype(np.float64), both.sum(axis=2, dtype=np.float64)
+
+
+# --- dense ----------------------------------------------------------------------------------------
+
+
+def _columns(block: Block) -> slice:
+    return slice(block[0], sum(block))
+
+
+def _feature_rows(positions: Array, n_transfer: int, n_sources: int) -> Array:
+    """Rows of the feature matrix that belong to the sources at ``positions``."""
+    return (np.arange(n_transfer)[:, None] * n_sources + positions).ravel()
+
+
+def _own_features(targets: Array, sources: Array, n_transfer: int) -> Array | None:
+    """Rows of every target's own features, (n_targets, n_transfer); None outside the sources."""
+    if not np.isin(targets, sources).any():
+        return None
+    place = np.searchsorted(sources, targets)
+    return place[:, None] + np.arange(n_transfer) * len(sources)
+
+
+def _factor(gram: Array, penalty: float) -> Any:
+    k = len(gram)
+    penalised = gram.copy()
+    penalised[np.arange(k - 1), np.arange(k - 1)] += penalty
+    try:
+        return linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError as error:
+        raise _dependent() from error
+
+
+def _dependent() -> ConfigurationError:
+    return ConfigurationError(
+        "the presynaptic potentials are linearly dependent: coupling_ridge must be larger"
+    )
+
+
+def _ridge_solution(gram: Array, right: Array, ridge: float, n_rows: int) -> Array:
+    factor = _factor(gram, ridge * len(gram) / n_rows)
+    return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
+
+
+def _without_oneself(gram: Array, right: Array, own: Array, ridge: float, n_rows: int) -> Array:
+    """Ridge solution of every target without the features in its row of ``own``, which get 0.
+
+    With P the inverse of the whole matrix, S a node's own features and A all others,
+    G_AA^-1 = P_AA - P_AS P_SS^-1 P_SA: one inverse serves all nodes.
+    """
+    k, t = right.shape
+    factor = _factor(gram, ridge * (k - own.shape[1]) / n_rows)
+    inverse = linalg.cho_solve(factor, np.eye(k), check_finite=False)
+    node = np.arange(t)[:, None]
+    others = right.copy()
+    others[own, node] = 0.0
+    x = inverse @ others
+    inner = np.linalg.solve(inverse[own[:, :, None], own[:, None, :]], x[own, node][:, :, None])
+    x -= np.einsum("ktm,tm->kt", inverse[:, own], inner[:, :, 0])
+    x[own, node] = 0.0
+    return np.asarray(x)
+
+
+# --- sparse ---------------------------------------------------------------------------------------
+
+
+def _sparse_step(
+    network: Network,
+    targets: Array,
+    sources: Array,
+    potential: Array,
+    workers: Workers,
+    rate: float,
+    ridge: float,
+) -> tuple[Any, Array, Any, Array]:
+    """The same, node by node from its own presynaptic nodes only: memory linear in the edges."""
+    m, s, t = network.synapse.n_transfer, len(sources), len(targets)
+    n_rows = potential.shape[1]
+    base, synapse = network.base_density, network.synapse
+    starts, near = network.connectivity.presynaptic_rows(targets, sources)
+    shift = np.zeros(m * len(near) + t)
+    log_gain = np.zeros((m - 1) * len(near) + t)
+    curvatures, status = np.ones((2, t)), np.zeros(t, dtype=np.int8)
+    listened_to = sources[near]
+
+    def learn(nodes: Block) -> None:
+        some = _columns(nodes)
+        u = potential[targets[some]]
+        psi, curvature = base.psi(u), base.curvature(u)
+        right = np.stack([psi, psi * u - 1.0][: 1 + network.gain])
+        for q, values in enumerate([curvature, curvature * u * u + psi * u]):
+            curvatures[q, some] = values.sum(axis=1, dtype=np.float64) / n_rows
+        first, edges = starts[nodes[0]], starts[nodes[0] : sum(nodes) + 1]
+        k = m * int(np.diff(edges).max()) + 1
+        presynaptic_ridge(
+            potential,
+            listened_to[first : edges[-1]],
+            edges - first,
+            right,
+            synapse.slope,
+            np.array(synapse.thresholds),
+            ridge,
+            np.empty((_TILE, k)),
+            np.empty((k, k)),
+            np.empty((k, k)),
+            status[some],
+            shift[m * first + nodes[0] : m * edges[-1] + sum(nodes)],
+            log_gain[(m - 1) * first + nodes[0] : (m - 1) * edges[-1] + sum(nodes)],
+        )
+
+    tasks = range(0, t, _NODES_TOGETHER)
+    workers.map(learn, [(k, min(_NODES_TOGETHER, t - k)) for k in tasks])
+    if status.any():
+        raise _dependent()
+    scale = -rate / np.maximum(curvatures, _TINY)
+    weights, bias = _rows(shift, scale[0], starts, near, m, s)
+    gain_weights, gain_bias = _rows(log_gain, scale[1], starts, near, m - 1, s)
+    return weights, bias, gain_weights, gain_bias
+
+
+def _rows(
+    packed: Array, scale: Array, starts: Array, near: Array, n_transfer: int, n_sources: int
+) -> tuple[Any, Array]:
+    """CSR rows and constants from the packed coefficients of the nodes, each row times its scale.
+
+    Node i has n_transfer times its sources, function by function, and then its constant.
+    """
+    t, degree = len(scale), np.diff(starts)
+    length = n_transfer * degree
+    constants = n_transfer * starts[1:] + np.arange(t)
+    indptr = n_transfer * starts
+    node = np.repeat(np.arange(t), length)
+    function, source = np.divmod(np.arange(indptr[-1]) - indptr[node], degree[node])
+    columns = near[starts[node] + source] + function * n_sources
+    data = np.delete(packed, constants) * scale[node]
+    matrix = sparse.csr_array((data, columns, indptr), (t, n_transfer * n_sources))
+    return matrix, packed[constants] * scale

@@ -1,0 +1,211 @@
+"""The greedy local rule: each group of each slice is fitted where it stands, then left alone.
+
+A node minimises its own local loss, l_i = E(u_i') - E(u_i) - G_i - log g_i'(v_i), from what it sees
+itself: its own potential and the transfer functions of its presynaptic nodes. Three convex (or
+locally quadratic) problems in a row, each started at "do nothing" and each taken by a fraction of
+its Newton step, the shrinkage that lets many small slices generalise, as in boosting:
+
+* shift: minimise E[E(u + w f)], Newton step w = -(H + ridge)^-1 E[psi f], H = E[psi'] E[f f^T]
+  (for the normal base exactly the ridge regression of u on the features f: predictive coding);
+* gain: minimise E[E(e^G u) - G], G = w f, whose quadratic model at 0 has gradient
+  E[(psi u - 1) f] and curvature E[psi' u^2 + psi u] E[f f^T];
+* node map: minimise E[E(g(v)) - log g'(v)], convex in the spline coefficients of g; one Newton
+  step, shortened further where a slope coefficient would leave its bounds.
+
+No gradient travels from one slice or one node to another: there is no back-propagation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
+from neurolp.brain.interneurons import Interneurons
+from neurolp.brain.network import GroupUpdate, Network, Slice
+from neurolp.brain.rules.affine import coupling_step
+from neurolp.brain.rules.node_map import node_map_moments, node_map_step
+from neurolp.brain.update_order import one_after_another
+from neurolp.brain.workers import Block, Workers, column_blocks
+from neurolp.kernels.coupling import couple
+from neurolp.kernels.node_map import apply_node_maps
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GreedyRule:
+    """Rates (fractions of a Newton step) and ridges (in units of n_parameters / n_rows)."""
+
+    coupling_rate: float = 0.03
+    node_rate: float = 0.5
+    coupling_ridge: float = 20.0
+    node_ridge: float = 8.0
+
+
+def learn_slice(
+    network: Network,
+    rule: GreedyRule,
+    groups: list[Array],
+    rotation: Array | None,
+    interneurons: list[Interneurons | None],
+    potential: Array,
+    log_det: Array,
+    workers: Workers,
+) -> tuple[Slice, Array]:
+    """Learn one slice on the training trajectories while they move through it.
+
+    Parameters
+    ----------
+    groups : list of arrays
+        Ordered partition of the nodes. Groups of one node each, unless the connectivity is sparse
+        or there are interneurons, become one sequential group: all its nodes learn from the
+        potentials before it moves.
+    rotation : array of shape (n_nodes, n_nodes), optional
+        Rotation of the potentials before the groups.
+    interneurons : list of Interneurons or None
+        Those of every group; they read all nodes outside it.
+    potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
+        The training trajectories before the slice; moved through it in place.
+
+    Returns
+    -------
+    slice_ : tuple of GroupUpdate
+        The learned parameters.
+    local_loss : array of shape (n_nodes,)
+        Mean local loss of each node in nats; its sum is the change of the mean surprise. The
+        change of a node's energy by the rotation is counted as its own.
+    """
+    updates = []
+    local_loss = np.zeros(network.n_nodes)
+    if rotation is not None:
+        everyone = np.arange(network.n_nodes)
+        blocks = column_blocks(potential.shape[1], 2 * network.n_nodes)
+        local_loss -= _energy(network, everyone, potential, blocks, workers)
+        workers.map(lambda block: rotate(rotation, potential, block), blocks)
+        local_loss += _energy(network, everyone, potential, blocks, workers)
+    sequential = one_after_another(network.connectivity, groups) and not any(interneurons)
+    together: list[tuple[Array, Interneurons | None]] = [(np.concatenate(groups), None)]
+    if not sequential:
+        together = list(zip(groups, interneurons, strict=True))
+    for targets, between in together:
+        outside = np.ones(network.n_nodes, dtype=np.bool_)
+        outside[targets] = sequential
+        sources = network.connectivity.sources_of(targets, outside)
+        update, loss = _learn_group(
+            network, rule, targets, sources, sequential, between, potential, log_det, workers
+        )
+        local_loss[targets] += loss
+        updates.append(update)
+    return Slice(tuple(updates), rotation), local_loss
+
+
+def _learn_group(
+    network: Network,
+    rule: GreedyRule,
+    targets: Array,
+    sources: Array,
+    sequential: bool,
+    interneurons: Interneurons | None,
+    potential: Array,
+    log_det: Array,
+    workers: Workers,
+) -> tuple[GroupUpdate, Array]:
+    n_rows = potential.shape[1]
+    blocks = column_blocks(n_rows, network.synapse.n_transfer * len(sources) + len(targets))
+
+    # 1. Coupling: listen to the others, move by a small part of what they predict.
+    before = _energy(network, targets, potential, blocks, workers)
+    draft = network.update(
+        targets,
+        sources,
+        *coupling_step(
+            network,
+            targets,
+            sources,
+            potential,
+            blocks,
+            workers,
+            rate=rule.coupling_rate,
+            ridge=rule.coupling_ridge,
+            interneurons=interneurons,
+        ),
+        node_map=network.grid.identity(len(targets)),
+        sequential=sequential,
+        interneurons=interneurons,
+    )
+
+    # A sequential group moves only when its node maps are known: they are learned from where all
+    # of its nodes would be if they moved at once, on a copy.
+    def move(block: Block) -> tuple[Array, Array]:
+        shift, log_gain = synaptic_input(network, draft, potential, block)
+        columns = slice(block[0], sum(block))
+        u = potential[targets, columns]
+        change = np.zeros(block[1])
+        everyone = np.arange(len(targets))
+        couple(u, everyone, 0, shift, draft.bias, log_gain, draft.gain_bias, change)
+        moments = node_map_moments(network, u)
+        if sequential:
+            return np.zeros(len(targets)), moments
+        potential[targets, columns] = u
+        log_det[columns] += change
+        gains = log_gain.sum(axis=1, dtype=np.float64) + block[1] * draft.gain_bias
+        return gains if network.gain else np.zeros(len(targets)), moments
+
+    moved = workers.map(move, blocks)
+    gain = np.sum([g for g, _ in moved], axis=0)
+
+    # 2. Node maps: reshape one's own marginal.
+    node_map = node_map_step(
+        network, sum(m for _, m in moved), n_rows, rate=rule.node_rate, ridge=rule.node_ridge
+    )
+    update = network.update(
+        targets,
+        sources,
+        draft.weights,
+        draft.bias,
+        draft.gain_weights,
+        draft.gain_bias,
+        node_map,
+        sequential=sequential,
+        interneurons=interneurons,
+    )
+
+    def reshape(block: Block) -> tuple[Array, Array]:
+        gains, log_slope = np.zeros(len(targets)), np.empty(len(targets))
+        if sequential:
+            evolve_sequential(network, update, potential, log_det, block, gains, log_slope)
+            return gains, log_slope
+        apply_node_maps(
+            potential,
+            targets,
+            block[0],
+            network.grid.low,
+            network.grid.spacing,
+            update.table,
+            np.empty(block[1], dtype=potential.dtype),
+            log_det,
+            log_slope,
+        )
+        return gains, log_slope
+
+    reshaped = workers.map(reshape, blocks)
+    gain += np.sum([g for g, _ in reshaped], axis=0)
+    log_slope = sum(s for _, s in reshaped)
+    after = _energy(network, targets, potential, blocks, workers)
+    return update, after - before - (gain + log_slope) / n_rows
+
+
+def _energy(
+    network: Network, nodes: Array, potential: Array, blocks: list[Block], workers: Workers
+) -> Array:
+    """Mean energy E(u) of each of the nodes, nats."""
+
+    def energy(block: Block) -> Array:
+        u = potential[nodes, block[0] : sum(block)]
+        return np.asarray(network.base_density.energy(u).sum(axis=1, dtype=np.float64))
+
+    return np.asarray(sum(workers.map(energy, blocks)) / potential.shape[1])

@@ -1,0 +1,339 @@
+"""Online learning: parameters that change while the input is presented, shared in time or not.
+
+Three signals, one optimiser. For a group update of ``network.GroupUpdate`` all use the same
+three-factor gradients, pre x post x signal (``replay`` has the equations); they differ in the
+adjoint lambda' = dL/du' that the group is given, and in when:
+
+* ``"local"``: lambda' = psi(u') at the node's own update, in every slice, and the parameters change
+  at once, before the next group is updated. Nothing but the present is used.
+* ``"final"``: the same, but in the last cycle of time only (the last slice of an autonomous brain).
+  *The end of time is the teacher*: in the fixed point the Stein condition E[phi' - psi phi] = 0
+  holds where u is meant to have the density rho, and there alone. In every slice it would ask
+  each repetition of the same parameters to finish the work alone. For a linear brain the fixed
+  point is the whitening solution, reached like the set point of an integral controller.
+* ``"replay"``: lambda' by running time backwards, exact or over a horizon; the parameters change
+  after the presentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain.evolution import evolve_block, product, rotate, source_features
+from neurolp.brain.network import GroupUpdate, Network, Slice, distinct_slices
+from neurolp.brain.rules.replay import GroupGradient, mean_gradient, parameter_sums, replay
+from neurolp.brain.workers import Block, Workers, column_blocks
+from neurolp.kernels.adam import adam_step
+from neurolp.kernels.adjoint import node_map_adjoint
+from neurolp.kernels.coupling import couple
+from neurolp.kernels.node_map import apply_node_maps
+
+Array = npt.NDArray[Any]
+
+Signal = Literal["local", "final", "replay"]
+SIGNALS: tuple[str, ...] = ("local", "final", "replay")
+
+# Slopes stay in [1/10, 10], well inside the bounds that prove the node maps monotone.
+_LOG_SLOPE_MAX = float(np.log(10.0))
+_NO_LIMIT = np.inf
+_FULL_TRUST = 100  # rows
+
+
+@dataclass(frozen=True)
+class OnlineRule:
+    """What a presentation teaches, and how fast.
+
+    ``rate`` is the step of Adam for the weights of shift and gain, ``node_rate`` that for biases,
+    offsets and logarithms of slopes (a multiplicative step, so slopes stay positive); ``decay`` is
+    the fraction of every parameter, slopes towards 1, forgotten at a step; ``average`` that of the
+    running mean kept at a step. All four are meant for presentations of 100 rows or more; a
+    presentation of r rows is noisier and counts sqrt(r / 100) as much. ``horizon`` is
+    the length of a replay in slices, None for all.
+    """
+
+    signal: Signal = "final"
+    horizon: int | None = None
+    rate: float = 0.002
+    node_rate: float = 0.02
+    decay: float = 0.02
+    average: float = 0.99
+
+
+class Learner:
+    """A network that learns from what it is presented with.
+
+    ``network`` is the brain that learns, ``averaged`` the running mean of its parameters, which
+    generalises better and changes less from one input to the next. Both are copies of the network
+    given, and are changed in place by :meth:`present`. Memory is that of the distinct slices.
+
+    Parameters
+    ----------
+    network : Network
+        Where to begin; a slice that is repeated in time is one set of parameters.
+    rule : OnlineRule
+        How to learn.
+    n_steps : int
+        Steps taken before, by the learner this one continues.
+    """
+
+    def __init__(self, network: Network, rule: OnlineRule, n_steps: int = 0) -> None:
+        self.rule, self.n_steps = rule, n_steps
+        self.network, self.averaged = copy_network(network), copy_network(network)
+        slices, self._which = distinct_slices(self.network)
+        averaged, _ = distinct_slices(self.averaged)
+        self._memories = [
+            [_GroupMemory(g, a) for g, a in zip(s.groups, b.groups, strict=True)]
+            for s, b in zip(slices, averaged, strict=True)
+        ]
+
+    def present(self, potential: Array, workers: Workers, *, pace: float = 1.0) -> None:
+        """Learn from trajectories that start at ``potential`` (n_nodes, n_trajectories).
+
+        ``pace`` scales the rates and the decay of this step.
+        """
+        self.n_steps += 1
+        trust = min(1.0, math.sqrt(potential.shape[1] / _FULL_TRUST))
+        pace *= trust
+        if self.rule.signal == "replay":
+            gradient = replay(self.network, potential, self.rule.horizon, workers)
+            for memories, groups in zip(self._memories, gradient.groups, strict=True):
+                for memory, found in zip(memories, groups, strict=True):
+                    memory.learn(found, self.rule, pace, trust, self.n_steps)
+        else:
+            self._present_locally(potential, workers, pace, trust)
+
+    def pack(self) -> Array:
+        """All that the next step depends on, beside the number of steps: one row of numbers."""
+        parts = [part.ravel() for part in self._parts()]
+        return np.concatenate([np.empty(0), *parts])
+
+    def unpack(self, packed: Array, n_steps: int) -> None:
+        """Go on from what :meth:`pack` gave after so many steps."""
+        start = 0
+        for part in self._parts():
+            part[...] = packed[start : start + part.size].reshape(part.shape)
+            start += part.size
+        for memories in self._memories:
+            for memory in memories:
+                memory.update_maps()
+        self.n_steps = n_steps
+
+    def sums(self) -> dict[str, Array]:
+        """Sums over the parameters of a node, (n_nodes,), by name: one that is not finite shows."""
+        slices, _ = distinct_slices(self.network)
+        names = ("weights", "gain_weights", "bias", "gain_bias", "node_map")
+        out = {}
+        for name in names:
+            worst = np.zeros(self.network.n_nodes)
+            for group in (g for s in slices for g in s.groups):
+                values = getattr(group, name)
+                if values is None or not values.shape[0]:
+                    continue
+                dense = values.toarray() if sparse.issparse(values) else values
+                worst[group.targets] += dense.reshape(len(group.targets), -1).sum(axis=1)
+            out[name] = worst
+        return out
+
+    def _parts(self) -> list[Array]:
+        return [
+            part for memories in self._memories for memory in memories for part in memory.parts()
+        ]
+
+    def _present_locally(
+        self, potential: Array, workers: Workers, pace: float, trust: float
+    ) -> None:
+        network = self.network
+        n_slices, period = len(network.slices), len(self._memories)
+        first = 0 if self.rule.signal == "local" else n_slices - period
+        u = np.array(potential, dtype=network.dtype, order="C", copy=True)
+        widest = max((g.n_features for s in network.slices for g in s.groups), default=1)
+        blocks = column_blocks(u.shape[1], 4 * widest)
+
+        def wait(block: Block) -> None:
+            mine, nothing = np.ascontiguousarray(u[:, block[0] : sum(block)]), np.zeros(block[1])
+            for slice_ in network.slices[:first]:
+                evolve_block(network, slice_, mine, nothing, (0, block[1]))
+            u[:, block[0] : sum(block)] = mine
+
+        workers.map(wait, blocks)
+        for t in range(first, n_slices):
+            slice_, memories = network.slices[t], self._memories[self._which[t]]
+            if slice_.rotation is not None:
+                workers.map(partial(rotate, slice_.rotation, u), blocks)
+            for group, memory in zip(slice_.groups, memories, strict=True):
+                parts = workers.map(partial(local_gradient, network, group, u), blocks)
+                found = mean_gradient(parts, u.shape[1])
+                memory.learn(found, self.rule, pace, trust, self.n_steps)
+
+
+def local_gradient(
+    network: Network, group: GroupUpdate, potential: Array, block: Block
+) -> GroupGradient:
+    """Move a block through one group update, in place; return the sums of its local gradients.
+
+    The local loss of node i is l_i = E(u_i') - G_i - log g_i'(v_i), up to what its parameters
+    cannot change.
+    """
+    grid, (start, width) = network.grid, block
+    columns = slice(start, start + width)
+    features = source_features(network, group, potential, block)
+    shift = product(group.weights, features)
+    log_gain = np.empty((0, 0), dtype=potential.dtype)
+    nothing = np.zeros(start + width)
+    if network.gain:
+        log_gain = product(group.gain_weights, features[len(group.sources) :])
+    couple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias, nothing)
+    v = np.ascontiguousarray(potential[group.targets, columns])
+    apply_node_maps(
+        potential,
+        group.targets,
+        start,
+        grid.low,
+        grid.spacing,
+        group.table,
+        np.empty(width, dtype=potential.dtype),
+        nothing,
+        np.empty(0),
+    )
+    own = np.arange(len(group.targets))
+    psi = np.ascontiguousarray(network.base_density.psi(potential[group.targets, columns]))
+    delta = np.empty((len(own), 1, width), dtype=potential.dtype)
+    moments = np.empty((len(own), grid.n_intervals + 2, 7))
+    node_map_adjoint(v, own, grid.low, grid.spacing, group.table, psi[:, None], 0, delta, moments)
+    eta = np.empty((0, width), dtype=potential.dtype)
+    if network.gain:
+        eta = delta[:, 0] * (v - shift - group.bias[:, None]) - 1
+    return parameter_sums(network, group, features, delta[:, 0], eta, moments)
+
+
+class _GroupMemory:
+    """Parameters of one group update with the moments of Adam; changes them in place."""
+
+    def __init__(self, group: GroupUpdate, averaged: GroupUpdate) -> None:
+        self.group, self.averaged = group, averaged
+        # The node maps are learned as offsets and logarithms of slopes.
+        self._maps = _logarithms(group.node_map)
+        self._average_maps = _logarithms(averaged.node_map)
+        self._pairs = list(zip(_flat(group), _flat(averaged), strict=True))
+        self._pairs.append((self._maps.ravel(), self._average_maps.ravel()))
+        self._moments = [(np.zeros_like(p), np.zeros_like(p)) for p, _ in self._pairs]
+
+    def learn(
+        self, found: GroupGradient, rule: OnlineRule, pace: float, trust: float, count: int
+    ) -> None:
+        gradients = _flat(found)
+        node_map = found.node_map.copy()
+        node_map[:, 1:] *= self.group.node_map[:, 1:]  # dL/d log c = c dL/dc
+        gradients.append(node_map.ravel())
+        keep = min(1.0 - trust * (1.0 - rule.average), count / (count + 10))
+        for k, (gradient, (parameter, average), (m, s)) in enumerate(
+            zip(gradients, self._pairs, self._moments, strict=True)
+        ):
+            rate = pace * (rule.rate if k < 2 else rule.node_rate)
+            limit = _LOG_SLOPE_MAX if k == len(gradients) - 1 else _NO_LIMIT
+            adam_step(
+                gradient, rate, pace * rule.decay, count, keep, limit, m, s, average, parameter
+            )
+        self.update_maps()
+
+    def parts(self) -> list[Array]:
+        """Parameters, their running mean, and the moments of Adam; views."""
+        return [a for pair in (*self._pairs, *self._moments) for a in pair]
+
+    def update_maps(self) -> None:
+        """Node maps from what is learned of them: offsets and logarithms of slopes."""
+        for group, maps in ((self.group, self._maps), (self.averaged, self._average_maps)):
+            group.node_map[:, 0] = maps[:, 0]
+            np.exp(maps[:, 1:], out=group.node_map[:, 1:])
+            group.forget_table()
+
+
+def _flat(parameters: GroupUpdate | GroupGradient) -> list[Array]:
+    """Weights, gain weights, bias, gain bias as flat views."""
+    both = (parameters.weights, parameters.gain_weights)
+    flat = [np.empty(0) if w is None else w.data if sparse.issparse(w) else w.ravel() for w in both]
+    return [*flat, parameters.bias, parameters.gain_bias]
+
+
+def _logarithms(node_map: Array) -> Array:
+    maps = node_map.copy()
+    maps[:, 1:] = np.log(maps[:, 1:])
+    return maps
+
+
+def copy_network(network: Network) -> Network:
+    """A network with arrays of its own; what is repeated stays repeated.
+
+    Sequential groups become groups of one node each, the same map, which replay can undo.
+    """
+    slices, which = distinct_slices(network)
+
+    def copied(group: GroupUpdate) -> GroupUpdate:
+        return dataclasses.replace(
+            group,
+            weights=_own(group.weights),
+            bias=group.bias.copy(),
+            gain_weights=None if group.gain_weights is None else _own(group.gain_weights),
+            gain_bias=group.gain_bias.copy(),
+            node_map=group.node_map.copy(),
+        )
+
+    new = [
+        Slice(tuple(copied(one) for g in s.groups for one in g.one_by_one()), s.rotation)
+        for s in slices
+    ]
+    return dataclasses.replace(network, slices=[new[k] for k in which])
+
+
+def _own(weights: Any) -> Any:
+    """A copy of the numbers; sparse matrices go on sharing who is connected to whom."""
+    if not sparse.issparse(weights):
+        return weights.copy()
+    return sparse.csr_array((weights.data.copy(), weights.indices, weights.indptr), weights.shape)
+
+
+def resting_slices(network: Network, partitions: list[list[Array]], n_slices: int) -> list[Slice]:
+    """``n_slices`` slices that do nothing yet: one set of parameters per partition, in turn.
+
+    One partition makes an autonomous brain, ``n_slices`` of them parameters per slice. For sparse
+    connectivity a zero is stored on every edge between the groups of a partition.
+    """
+    distinct = [
+        Slice(tuple(_resting_group(network, targets) for targets in partition))
+        for partition in partitions
+    ]
+    return [distinct[t % len(distinct)] for t in range(n_slices)]
+
+
+def _resting_group(network: Network, targets: Array) -> GroupUpdate:
+    outside = np.ones(network.n_nodes, dtype=np.bool_)
+    outside[targets] = False
+    sources = network.connectivity.sources_of(targets, outside)
+    m, t = network.synapse.n_transfer, len(targets)
+
+    def zeros(n_transfer: int) -> Any:
+        if network.connectivity.kind != "sparse":
+            return np.zeros((t, n_transfer * len(sources)))
+        edges = network.connectivity.matrix[targets][:, sources].tocoo()
+        column = np.concatenate([edges.col + k * len(sources) for k in range(n_transfer)] or [[]])
+        row = np.tile(edges.row, n_transfer)
+        shape = (t, n_transfer * len(sources))
+        return sparse.csr_array((np.zeros(len(row)), (row, column.astype(np.intp))), shape)
+
+    return network.update(
+        targets,
+        sources,
+        zeros(m),
+        np.zeros(t),
+        zeros(m - 1) if network.gain else None,
+        np.zeros(t if network.gain else 0),
+        network.grid.identity(t),
+    )

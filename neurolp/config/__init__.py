@@ -1,0 +1,1 @@
+"""Configuration files: every section, its keys and their ranges; reading TOML."""

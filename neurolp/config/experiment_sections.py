@@ -1,0 +1,106 @@
+"""What an experiment may be asked for: one strict set of keys each, with defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from neurolp.config.sections import FilePath, Section, Seed, Text
+from neurolp.data.problems_1d import PROBLEMS
+from neurolp.data.tables import DATA_NAMES
+
+
+class ExperimentConfiguration(Section):
+    """What all experiments are asked: which, under what title, from which seed."""
+
+    experiment: str
+    title: Text = ""
+    seed: Seed | None = None
+
+
+class PrincipleConfiguration(ExperimentConfiguration):
+    """``experiment = "principle"``: learning the probabilities of symbols; losses as densities."""
+
+    experiment: Literal["principle"]
+    probabilities: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.4, 0.3, 0.15, 0.1, 0.05], min_length=2
+    )
+    n_steps: int = Field(default=10_000, ge=10)
+    n_runs: PositiveInt = 20
+    rate: PositiveFloat = 0.5
+    n_samples: int = Field(default=10_000, ge=10)
+    threshold: PositiveFloat = 1.345
+    level: float = Field(default=0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _a_distribution(self) -> Self:
+        if abs(math.fsum(self.probabilities) - 1) > 1e-9:
+            raise ValueError(
+                f"'probabilities' must sum to 1, but sum to {math.fsum(self.probabilities):.9g}"
+            )
+        return self
+
+
+GENERAL_DATA = (
+    "digits",
+    "wine",
+    "breast_cancer",
+    "iris",
+    "diabetes",
+    "two_moons",
+    "checkerboard",
+    "gamma",
+)
+
+
+class GeneralPurposeConfiguration(ExperimentConfiguration):
+    """``experiment = "general_purpose"``: one estimator with its defaults on many tables."""
+
+    experiment: Literal["general_purpose"]
+    estimator: Literal["brain", "triangular"] = "brain"
+    data: list[Literal[DATA_NAMES]] | None = None  # type: ignore[valid-type]  # as in schema.py
+    files: list[FilePath] = Field(default_factory=list)
+    split_seed: Seed = 0
+    max_rows: int = Field(default=2000, ge=10)
+
+
+class UnivariateConfiguration(ExperimentConfiguration):
+    """``experiment = "univariate"``: densities of one variable whose truth is known."""
+
+    experiment: Literal["univariate"]
+    problems: list[Literal[tuple(PROBLEMS)]] = Field(  # type: ignore[valid-type]  # as in schema.py
+        default=["trimodal", "uniform", "gamma"], min_length=1
+    )
+    sizes: list[Annotated[int, Field(ge=10)]] = Field(default=[50, 200, 1000], min_length=1)
+    n_seeds: PositiveInt = 3
+
+
+class TableSection(Section):
+    """``[table]``: a table of one's own; see ``neurolp.data.supervised``."""
+
+    file: FilePath
+    target: NonNegativeInt | str
+    dataset: str | None = None
+    columns: list[NonNegativeInt | str] | None = None
+    task: Literal["regression", "classification"] | None = None
+
+
+class SupervisedConfiguration(ExperimentConfiguration):
+    """``experiment = "supervised"``: p(target | conditions) by regression and classification."""
+
+    experiment: Literal["supervised"]
+    problems: list[Literal["bimodal", "diabetes", "digits"]] | None = None
+    table: TableSection | None = None
+    n_points: int = Field(default=1000, ge=50)
+    split_seed: Seed = 0
+    max_rows: int = Field(default=10_000, ge=20)
+
+
+EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {
+    "principle": PrincipleConfiguration,
+    "univariate": UnivariateConfiguration,
+    "supervised": SupervisedConfiguration,
+    "general_purpose": GeneralPurposeConfiguration,
+}

@@ -1,0 +1,1 @@
+"""Tables, problems with a known density, and streams."""

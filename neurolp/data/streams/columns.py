@@ -1,0 +1,225 @@
+"""Columns of a file -> sensors: which are used, what their symbols mean, whether a row is good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.data.streams.source import check_integer
+from neurolp.data.tables import column_positions, is_number
+from neurolp.errors import ConfigurationError, DataError
+from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor, check_sensors
+
+Array = npt.NDArray[Any]
+Symbols = Mapping[str | int, int] | Sequence[str | int]
+
+_MAX_SYMBOLS = 100_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of a file make which sensors.
+
+    ``positions`` are the columns of the file in the order of the rows of the stream, ``names``
+    their names; ``counts[j]`` is None for numbers, else the number of symbols, 0 where the file
+    decides.
+    """
+
+    positions: tuple[int, ...]
+    names: tuple[str, ...]
+    counts: tuple[int | None, ...]
+    sensors: tuple[Sensor, ...]
+
+    def coded(self, codings: Mapping[int, Coding | None]) -> Layout:
+        """The same with as many symbols as were found, by column of the rows."""
+        sensors, start = list(self.sensors), 0
+        for k, sensor in enumerate(self.sensors):
+            coding = codings.get(start)
+            if isinstance(sensor, CategoricalSensor) and self.counts[start] == 0 and coding:
+                sensors[k] = replace(sensor, n_symbols=len(coding.alphabet))
+            start += sensor.n_columns
+        return replace(self, sensors=tuple(sensors))
+
+    def alphabets(self, codings: Mapping[int, Coding | None]) -> dict[str, tuple[str, ...]] | None:
+        """Sensor name -> what its symbols stand for, where they stand for something else."""
+        out, start = {}, 0
+        for sensor in self.sensors:
+            coding = codings.get(start)
+            if coding is not None:
+                out[sensor.name] = coding.alphabet
+            start += sensor.n_columns
+        return out or None
+
+
+@dataclass(frozen=True)
+class Coding:
+    """``number[cell]`` is the symbol of a cell, ``alphabet[symbol]`` what it stands for."""
+
+    number: dict[Any, int]
+    alphabet: tuple[str, ...]
+
+
+def lay_out(
+    title: str,
+    names: tuple[str, ...],
+    columns: Sequence[str | int] | None,
+    symbols: Symbols,
+    vector: bool | str,
+    sensors: Sensor | Sequence[Sensor] | None,
+) -> Layout:
+    """Every column a sensor of its own, except that ``vector`` joins those of numbers in one.
+
+    The one sensor has the place of its first column. ``sensors`` says instead what the chosen
+    columns are, in their order.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        If a column does not exist, or the arguments contradict each other.
+    """
+    chosen = column_positions(names, range(len(names)) if columns is None else columns, title)
+    if sensors is not None:
+        if symbols or vector:
+            raise ConfigurationError(
+                "argument `sensors` must not be given together with `symbols` or `vector`"
+            )
+        given = check_sensors(sensors)
+        width = sum(s.n_columns for s in given)
+        if width != len(chosen):
+            raise ConfigurationError(
+                f"argument `sensors` must have {len(chosen)} columns in all, one for each column "
+                f"of {title}, but has {width}"
+            )
+        counts: list[int | None] = []
+        for s in given:
+            counts += [s.n_symbols] if isinstance(s, CategoricalSensor) else [None] * s.n_columns
+        return Layout(tuple(chosen), tuple(names[j] for j in chosen), tuple(counts), given)
+    declared = _declared(title, names, symbols)
+    if set(declared) - set(chosen):
+        raise ConfigurationError(
+            f"argument `symbols` must name columns that are used, "
+            f"but '{names[min(set(declared) - set(chosen))]}' is not"
+        )
+    numeric = [j for j in chosen if j not in declared]
+    if vector and not numeric:
+        raise ConfigurationError("argument `vector` needs columns of numbers, but there are none")
+    order: list[int] = []
+    found: list[Sensor] = []
+    for j in chosen:
+        if j in declared:
+            found.append(CategoricalSensor(max(declared[j], 2), names[j]))
+            order.append(j)
+        elif not vector:
+            found.append(ContinuousSensor(1, names[j]))
+            order.append(j)
+        elif j == numeric[0]:
+            name = vector if isinstance(vector, str) else "vector"
+            found.append(ContinuousSensor(len(numeric), name))
+            order += numeric
+    return Layout(
+        tuple(order),
+        tuple(names[j] for j in order),
+        tuple(declared.get(j) for j in order),
+        check_sensors(found),
+    )
+
+
+def _declared(title: str, names: tuple[str, ...], symbols: Symbols) -> dict[int, int]:
+    """Position -> number of symbols (0: the file decides)."""
+    if not symbols:
+        return {}
+    if isinstance(symbols, str):
+        raise ConfigurationError(
+            f"argument `symbols` must be a list of columns, or give the number of symbols of each, "
+            f"but is {symbols!r}"
+        )
+    positions = column_positions(names, list(symbols), title)
+    if not isinstance(symbols, Mapping):
+        return dict.fromkeys(positions, 0)
+    return {
+        j: check_integer(f"symbols[{column}]", n, 2)
+        for j, (column, n) in zip(positions, symbols.items(), strict=True)
+    }
+
+
+class Cells:
+    """The different cells of a column of symbols, gathered over a file, and what they become."""
+
+    def __init__(self, title: str, name: str, n_symbols: int) -> None:
+        self.title, self.name, self.n_symbols = title, name, n_symbols
+        self.seen: set[Any] = set()
+
+    def add(self, cells: set[Any]) -> None:
+        """Take in more cells, none of them missing."""
+        self.seen |= cells
+        if len(self.seen) > _MAX_SYMBOLS:
+            raise DataError(
+                f"{self.title}: column '{self.name}' has more than {_MAX_SYMBOLS} different "
+                f"symbols; is it one of numbers?"
+            )
+
+    def coding(self) -> Coding | None:
+        """How cells become symbols; None where numbers are the symbols already.
+
+        Numbers are in their order and equal ones (1 and 1.0) are the same symbol; else the order is
+        that of the text. Numbers in a column of a given number of symbols stand for themselves.
+        """
+        if all(is_number(str(cell)) for cell in self.seen):
+            if self.n_symbols:
+                return None
+            values = sorted({float(cell) for cell in self.seen})
+            rank = {value: k for k, value in enumerate(values)}
+            coding = Coding(
+                {cell: rank[float(cell)] for cell in self.seen},
+                tuple(str(int(v)) if v.is_integer() else str(v) for v in values),
+            )
+        else:
+            alphabet = tuple(sorted(self.seen))
+            coding = Coding({cell: k for k, cell in enumerate(alphabet)}, alphabet)
+        n = len(coding.alphabet)
+        if self.n_symbols and n > self.n_symbols:
+            raise DataError(
+                f"{self.title}: column '{self.name}' has {n} different symbols, "
+                f"but {self.n_symbols} were declared"
+            )
+        if n < 2:
+            what = f"only one symbol, {coding.alphabet[0]!r}" if n else "no symbols"
+            raise DataError(f"{self.title}: column '{self.name}' has {what}")
+        return coding
+
+
+def check_values(
+    title: str, layout: Layout, rows: Array, place: str, numbers: Sequence[int]
+) -> None:
+    """Raise ``DataError`` that names the column and the place unless the rows can be used.
+
+    Wanted are finite numbers or NaN, symbols that exist, and vectors missing as a whole or not at
+    all. Row i came from ``place`` (line, row) ``numbers[i]`` of the file.
+    """
+    start = 0
+    for sensor in layout.sensors:
+        part = rows[:, start : start + sensor.n_columns]
+        missing = np.isnan(part)
+        if isinstance(sensor, CategoricalSensor):
+            with np.errstate(invalid="ignore"):
+                inside = (part >= 0) & (part < sensor.n_symbols) & (part == np.floor(part))
+            good = missing | inside
+        else:
+            good = np.isfinite(part) | missing.all(axis=1, keepdims=True)
+        if not good.all():
+            i, j = np.argwhere(~good)[0]
+            value = part[i, j]
+            if isinstance(sensor, CategoricalSensor):
+                what = f"wanted a symbol 0 .. {sensor.n_symbols - 1}, but found {value:g}"
+            elif np.isnan(value):
+                what = f"value is missing, but not all of '{sensor.name}'"
+            else:
+                what = "value is infinite"
+            raise DataError(
+                f"{title}: column '{layout.names[start + j]}', {place} {numbers[i]}: {what}"
+            )
+        start += sensor.n_columns

@@ -1,0 +1,76 @@
+"""The generated streams by name, with their settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from neurolp.data.streams.causality import causality
+from neurolp.data.streams.dynamics import ar2, lorenz, mackey_glass
+from neurolp.data.streams.markov import markov3
+from neurolp.data.streams.retina import video
+from neurolp.data.streams.source import Stream, check_integer
+from neurolp.data.streams.text import text
+from neurolp.errors import ConfigurationError
+
+_MAKERS: dict[str, Callable[..., Stream]] = {
+    "markov3": markov3,
+    "ar2": ar2,
+    "mackey_glass": mackey_glass,
+    "lorenz": lorenz,
+    "video": video,
+    "causality": causality,
+    "text": text,
+}
+
+GENERATORS: tuple[str, ...] = tuple(_MAKERS)
+
+
+def generator(name: str, n_steps: int | None = None, seed: int = 0, **settings: Any) -> Stream:
+    """The stream ``name``, one of ``GENERATORS``: ``n_steps`` long, or endless where it can be.
+
+    ``seed`` 0 with the default ``settings`` is the reference sequence that published figures are
+    about; see the functions of the same names for the equations, and :func:`settings_of`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such generator or setting, or a value cannot be used.
+
+    Examples
+    --------
+    >>> stream = generator("ar2", n_steps=20_000)
+    >>> stream.read(3).ravel().round(3), round(stream.rate, 4)
+    (array([0.097, 2.113, 1.407]), 1.4189)
+    """
+    known = settings_of(name)
+    for setting in settings:
+        if setting not in known:
+            raise ConfigurationError(
+                f"generator '{name}' has no setting `{setting}`; it has {', '.join(known)}"
+            )
+    stream = _MAKERS[name](seed=check_integer("seed", seed, 0), **settings)
+    if n_steps is None:
+        return stream
+    check_integer("n_steps", n_steps, 1)
+    if stream.n_steps is not None and n_steps > stream.n_steps:
+        raise ConfigurationError(
+            f"argument `n_steps` must be at most {stream.n_steps} for generator '{name}', "
+            f"but is {n_steps}"
+        )
+    return stream.head(n_steps)
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Settings of a generator besides ``n_steps`` and ``seed``, and their defaults.
+
+    >>> settings_of("mackey_glass")
+    {'delay': 18, 'noise': 0.02}
+    """
+    if name not in _MAKERS:
+        raise ConfigurationError(
+            f"argument `name` must be one of {', '.join(GENERATORS)}, but is {name!r}"
+        )
+    parameters = inspect.signature(_MAKERS[name]).parameters
+    return {key: p.default for key, p in parameters.items() if key != "seed"}

@@ -1,0 +1,92 @@
+"""Video: handwritten digits that slide over a retina."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.data.streams.dynamics import normal_entropy
+from neurolp.data.streams.source import Chunk, Stream, check_integer, check_number, from_the_start
+from neurolp.errors import ConfigurationError
+from neurolp.stream.sensors import ContinuousSensor
+
+Array = npt.NDArray[Any]
+
+_SIDE = 8  # of a digit, pixels
+_DIRECTIONS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)])
+
+
+def video(
+    *,
+    seed: int = 0,
+    shape: Sequence[int] = (12, 12),
+    noise: float = 0.05,
+    hold: int = 50,
+    edges: str = "wrap",
+) -> Stream:
+    """A digit of 8 x 8 pixels in [0, 1] moves one pixel a step over a retina of ``shape``.
+
+    Every ``hold`` steps another one of scikit-learn's 1797 digits takes its place, and one of eight
+    directions. At the edges it wraps round or bounces. All pixels carry normal noise of standard
+    deviation ``noise``, without which a picture would have no density: its entropy bounds the rate
+    from below, in nats a frame. The choices bound it from above: they add at most
+    log(1797 x 8) / hold.
+    """
+    noise = check_number("noise", noise, 0.0)
+    hold = check_integer("hold", hold, 1)
+    if not isinstance(shape, list | tuple) or len(shape) != 2:
+        raise ConfigurationError(f"argument `shape` must be (rows, columns), but is {shape!r}")
+    size = np.array([check_integer("shape", side, _SIDE) for side in shape])
+    if edges not in ("wrap", "bounce"):
+        raise ConfigurationError(f"argument `edges` must be wrap or bounce, but is {edges!r}")
+
+    def make() -> Iterator[Chunk]:
+        digits = _digits()
+        choices, pixels = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+        place = choices.integers(0, size if edges == "wrap" else size - _SIDE + 1)
+        while True:
+            digit = digits[choices.integers(len(digits))]
+            direction = _DIRECTIONS[choices.integers(len(_DIRECTIONS))]
+            path = place + direction * np.arange(hold + 1)[:, None]
+            if edges == "bounce":
+                path = _reflected(path, size - _SIDE)
+            place = path[hold]
+            frames = noise * pixels.standard_normal((hold, *size))
+            _add(frames, digit, path[:hold] % size)
+            yield frames.reshape(hold, -1), None
+
+    n_pixels = int(size.prod())
+    return Stream(
+        name="video",
+        sensors=(ContinuousSensor(n_pixels, "retina"),),
+        chunks=from_the_start(make),
+        bound=n_pixels * normal_entropy(noise),
+        frame_shape=(int(size[0]), int(size[1])),
+        description=f"digits sliding over a retina of {size[0]} x {size[1]} pixels, another one "
+        f"every {hold} steps, noise {noise:g}",
+    )
+
+
+def _digits() -> Array:
+    from sklearn.datasets import load_digits
+
+    return np.asarray(load_digits().images, dtype=np.float64) / 16.0
+
+
+def _reflected(path: Array, last: Array) -> Array:
+    """Places (n, 2) folded into 0 .. ``last``, as a ball bounces between two walls."""
+    period = np.maximum(2 * last, 1)  # a retina no larger than the digit leaves it no way to go
+    folded = path % period
+    return np.asarray(np.where(last == 0, 0, np.where(folded > last, period - folded, folded)))
+
+
+def _add(frames: Array, digit: Array, places: Array) -> None:
+    """Add the digit to frame t with its upper left corner at ``places[t]``, round the edges."""
+    n, height, width = frames.shape
+    side = np.arange(_SIDE)
+    rows = (places[:, :1] + side) % height
+    columns = (places[:, 1:] + side) % width
+    frames[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] += digit

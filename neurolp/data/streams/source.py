@@ -1,0 +1,169 @@
+"""A stream: rows of its sensors, step after step, made or read only when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.errors import ConfigurationError
+from neurolp.stream.sensors import Sensor
+
+Array = npt.NDArray[Any]
+Chunk = tuple[Array, Array | None]  # rows (n, n_columns), and their true surprise (n,) if known
+Chunks = Callable[[int], Iterator[Chunk]]
+
+CHUNK = 8192  # steps that a source of few columns makes at once
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows of sensors, the same at every reading, of any length in constant memory.
+
+    Attributes
+    ----------
+    name, description : str
+        What it is, and how it is made.
+    sensors : tuple
+        In the order of the columns.
+    chunks : callable
+        ``chunks(start)`` iterates over (rows, true surprise or None) from step ``start`` on. How it
+        cuts them is its own affair; :meth:`blocks` cuts them anew.
+    n_steps : int or None
+        Length; None is endless.
+    rate : float or None
+        Entropy rate, nats a step: what a perfect observer's surprise comes to, if known.
+    bound : float or None
+        A lower bound of the entropy rate, nats a step, where the rate itself is not known.
+    rates : tuple of float or None
+        The parts of ``rate``, one for each sensor.
+    has_truth : bool
+        Whether :meth:`blocks_with_truth` is available.
+    frame_shape : (int, int) or None
+        Rows and columns of the picture that a vector sensor holds.
+    alphabets : dict or None
+        Sensor name -> what its symbols 0, 1, .. stand for.
+    """
+
+    name: str
+    sensors: tuple[Sensor, ...]
+    chunks: Chunks
+    n_steps: int | None = None
+    rate: float | None = None
+    description: str = ""
+    bound: float | None = None
+    rates: tuple[float, ...] | None = None
+    has_truth: bool = False
+    frame_shape: tuple[int, int] | None = None
+    alphabets: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of the rows."""
+        return sum(sensor.n_columns for sensor in self.sensors)
+
+    @property
+    def alphabet(self) -> tuple[str, ...] | None:
+        """What the symbols of the first sensor that has an alphabet stand for."""
+        return next(iter(self.alphabets.values())) if self.alphabets else None
+
+    def head(self, n_steps: int) -> Stream:
+        """The first ``n_steps`` steps of it; fewer where it is shorter."""
+        n = check_integer("n_steps", n_steps, 1)
+        return replace(self, n_steps=n if self.n_steps is None else min(n, self.n_steps))
+
+    def read(self, n_steps: int, start: int = 0) -> Array:
+        """Rows (n_steps, n_columns) from step ``start`` on; fewer where the stream ends."""
+        blocks = self.blocks(check_integer("n_steps", n_steps, 1), start)
+        return next(blocks, np.empty((0, self.n_columns)))
+
+    def blocks(self, size: int, start: int = 0) -> Iterator[Array]:
+        """Iterate over rows (size, n_columns) from step ``start`` on; the last may be shorter.
+
+        float64, NaN is missing. The rows do not depend on ``size``.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``size`` or ``start`` cannot be used.
+        DataError
+            If a file turns out to be unusable.
+        """
+        check_integer("size", size, 1)
+        check_integer("start", start, 0)
+        return (rows for rows, _ in self._cut(size, start))
+
+    def blocks_with_truth(self, size: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Iterate over (rows, -log p(row | all rows before)) in nats, summed over the sensors.
+
+        What came before includes what the source ran in with, before step 0. See :meth:`blocks`.
+        """
+        if not self.has_truth:
+            raise ConfigurationError(f"stream '{self.name}' has no known truth")
+        check_integer("size", size, 1)
+        check_integer("start", start, 0)
+        return self._cut(size, start)
+
+    def _cut(self, size: int, start: int) -> Iterator[tuple[Array, Array]]:
+        left = None if self.n_steps is None else max(self.n_steps - start, 0)
+        source = self.chunks(start) if left != 0 else iter(())
+        rows, truth = np.empty((0, self.n_columns)), np.empty(0)
+        filled = 0
+        for given, surprise in source:
+            used = 0
+            while used < len(given) and left != 0:
+                if filled == 0:
+                    n = size if left is None else min(size, left)
+                    rows, truth = np.empty((n, self.n_columns)), np.empty(n)
+                n = min(len(given) - used, len(rows) - filled)
+                rows[filled : filled + n] = given[used : used + n]
+                if surprise is not None:
+                    truth[filled : filled + n] = surprise[used : used + n]
+                used, filled = used + n, filled + n
+                if filled == len(rows):
+                    left = None if left is None else left - filled
+                    filled = 0
+                    yield rows, truth
+            if left == 0:
+                return
+        if filled:
+            yield rows[:filled], truth[:filled]
+
+
+def from_the_start(make: Callable[[], Iterator[Chunk]]) -> Chunks:
+    """``chunks`` of a source that can only run from step 0: what comes before ``start`` is lost."""
+
+    def chunks(start: int) -> Iterator[Chunk]:
+        skip = start
+        for rows, truth in make():
+            if skip < len(rows):
+                yield rows[skip:], None if truth is None else truth[skip:]
+            skip = max(skip - len(rows), 0)
+
+    return chunks
+
+
+def check_integer(name: str, value: object, low: int) -> int:
+    """``value`` as an int of at least ``low``; ``ConfigurationError`` if it is none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < low:
+        raise ConfigurationError(f"argument `{name}` must be an integer >= {low}, but is {value!r}")
+    return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """``value`` as a bool; ``ConfigurationError`` if it is none."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"argument `{name}` must be true or false, but is {value!r}")
+    return value
+
+
+def check_number(name: str, value: object, low: float, high: float = np.inf) -> float:
+    """``value`` as a float with ``low`` < value < ``high``; ``ConfigurationError`` if it is not."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not low < float(value) < high:
+        wanted = f"> {low:g}" + ("" if high == np.inf else f" and < {high:g}")
+        raise ConfigurationError(f"argument `{name}` must be {wanted}, but is {value!r}")
+    return float(value)

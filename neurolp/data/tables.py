@@ -1,0 +1,379 @@
+"""Named data sets and user files -> arrays, checked, dequantised and split."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.data.problems_1d import PROBLEMS
+from neurolp.data.problems_2d import PROBLEM_NAMES, sample_problem
+from neurolp.errors import DataError
+
+Array = npt.NDArray[Any]
+
+TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
+LINE_NAMES = tuple(PROBLEMS)
+DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES + LINE_NAMES
+
+_DEQUANTISATION_SEED = 12345
+_MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
+
+
+@dataclass(frozen=True)
+class DataSplit:
+    """A data set ready for use: rows are samples, columns are nodes.
+
+    ``steps`` has, per column, the width of the uniform noise that was added (0: none): the grid of
+    a discrete column. ``image_shape`` is set where a row is a picture.
+    """
+
+    title: str
+    train: Array
+    validation: Array
+    test: Array
+    columns: tuple[str, ...]
+    steps: Array
+    image_shape: tuple[int, int] | None = None
+
+
+def load_data(
+    name: str | None = None,
+    file: str | Path | None = None,
+    *,
+    dataset: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    dequantise: bool = True,
+    split_seed: int = 0,
+) -> DataSplit:
+    """Load, check, dequantise and split a data set.
+
+    Rows are permuted by ``default_rng(split_seed)`` and cut 60 / 20 / 20. Before that, discrete
+    columns get uniform noise from ``default_rng(12345)``: digits k + U(0, 1), other columns
+    plus U(-s/2, s/2) with s the coarsest power of ten on whose grid the whole column lies (none if
+    finer than 1e-6). Problems of known density are drawn by ``default_rng(split_seed)``: 10,000
+    training, 2,000 validation and 10,000 test points.
+
+    Parameters
+    ----------
+    name : str, optional
+        One of ``DATA_NAMES``. Exactly one of ``name`` and ``file`` is given.
+    file : path, optional
+        CSV (with or without a header), NPY, NPZ or HDF5 file of a table, rows are samples.
+    dataset : str, optional
+        Which array of an NPZ or HDF5 file; needed where there are several.
+    columns : sequence of str or int, optional
+        Columns to use, by name (CSV with header) or position; all by default.
+    dequantise : bool
+        Whether to add the noise; without it a density of discrete data has no meaning.
+    split_seed : int
+        Seed of the split.
+
+    Raises
+    ------
+    DataError
+        One line that says what is wrong, where.
+    """
+    if (name is None) == (file is None):
+        raise DataError("data must be given by exactly one of `name` and `file`")
+    if name is not None and name in PROBLEM_NAMES + LINE_NAMES:
+        rng = np.random.default_rng(split_seed)
+        if name in LINE_NAMES:
+            points = PROBLEMS[name].sample(22_000, rng)[:, None]
+        else:
+            points = sample_problem(name, 22_000, rng)
+        d = points.shape[1]
+        names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
+        points, names = select_columns(points, names, columns, name)
+        parts = np.split(points, [10_000, 12_000])
+        return DataSplit(name, parts[0], parts[1], parts[2], names, np.zeros(len(names)))
+    if name is not None:
+        table, names = _named_table(name)
+        title: str = name
+        image = (8, 8) if name == "digits" and columns is None else None
+    else:
+        path = Path(str(file))
+        table, names = read_table(path, dataset, columns)
+        title, image = str(path), None
+    table, names = select_columns(table, names, columns, title)
+    check_table(table, names, title)
+    if name != "digits":  # blank pixels become U(0, 1)
+        _check_constant(table, names, title)
+    steps = np.zeros(len(names))
+    if dequantise:
+        table, steps = dequantised(table, from_zero=name == "digits")
+    order = np.random.default_rng(split_seed).permutation(len(table))
+    a, b = int(0.6 * len(table)), int(0.8 * len(table))
+    parts = [table[order[:a]], table[order[a:b]], table[order[b:]]]
+    _check_constant(parts[0], names, f"{title}, training part")
+    return DataSplit(title, parts[0], parts[1], parts[2], names, steps, image)
+
+
+def dequantised(table: Array, *, from_zero: bool = False) -> tuple[Array, Array]:
+    """Add uniform noise to the discrete columns of ``table`` (n, d); see :func:`load_data`.
+
+    Returns the new table and the width of the noise per column (0 where continuous). ``from_zero``
+    treats all columns as counts k and adds U(0, 1) rather than centred noise.
+    """
+    rng = np.random.default_rng(_DEQUANTISATION_SEED)
+    if from_zero:
+        return table + rng.random(table.shape), np.ones(table.shape[1])
+    out, steps = table.copy(), np.zeros(table.shape[1])
+    for j in range(table.shape[1]):
+        steps[j] = grid_step(table[:, j])
+        if steps[j]:
+            out[:, j] += steps[j] * (rng.random(len(table)) - 0.5)
+    return out, steps
+
+
+def grid_step(column: Array) -> float:
+    """Return the coarsest power of ten on whose grid all values lie; 0 if finer than 1e-6.
+
+    A grid wider than the whole column is none. Decimal numbers are not exact in binary, so values
+    may miss the grid by a rounding error of the largest one.
+
+    >>> grid_step(np.array([1.2, 3.45])), grid_step(np.array([10.0, 250.0]))
+    (0.01, 10.0)
+    """
+    tolerance, spread = 1e-13 * np.max(np.abs(column)), np.ptp(column)
+    for exponent in range(6, -7, -1):
+        step = 10.0**exponent
+        distance = np.abs(np.round(column / step) * step - column)
+        if step <= spread and np.all(distance <= tolerance):
+            return step
+    return 0.0
+
+
+def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
+    from sklearn import datasets
+
+    loaders = {
+        "digits": datasets.load_digits,
+        "wine": datasets.load_wine,
+        "breast_cancer": datasets.load_breast_cancer,
+        "iris": datasets.load_iris,
+        "diabetes": partial(datasets.load_diabetes, scaled=False),
+    }
+    if name not in loaders:
+        raise DataError(f"unknown data set {name!r}; known are {', '.join(DATA_NAMES)}")
+    bunch = loaders[name]()
+    return np.asarray(bunch.data, dtype=np.float64), tuple(str(n) for n in bunch.feature_names)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def read_table(
+    path: Path, dataset: str | None = None, columns: Sequence[str | int] | None = None
+) -> tuple[Array, tuple[str, ...]]:
+    """Read a table of numbers: its values (n, d), and the names of its columns.
+
+    Of a CSV file only the chosen ``columns`` are read; the others are NaN.
+
+    Raises
+    ------
+    DataError
+        One line that says what is wrong, where.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv", ".txt"):
+        return _read_csv(path, columns)
+    if suffix not in readers:
+        raise DataError(f"{path}: unknown kind of file; wanted .csv, .npy, .npz, .h5 or .hdf5")
+    try:
+        table = readers[suffix](path, dataset)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read, damaged or not a {suffix} file") from error
+    if table.dtype.kind not in "fiub":
+        raise DataError(f"{path}: wanted numbers, but the array has dtype {table.dtype}")
+    if table.ndim == 1:
+        table = table[:, None]
+    if table.ndim != 2:
+        raise DataError(
+            f"{path}: wanted a table of shape (rows, columns), but it has {table.shape}"
+        )
+    return table.astype(np.float64), tuple(f"column {j}" for j in range(table.shape[1]))
+
+
+def _read_numpy(path: Path, dataset: str | None) -> Array:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return np.asarray(loaded[choose_array(path, list(loaded.files), dataset)])
+
+
+def _read_hdf5(path: Path, dataset: str | None) -> Array:
+    found: list[str] = []
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        return np.asarray(file[choose_array(path, found, dataset)][()])
+
+
+def choose_array(path: Path, available: list[str], dataset: str | None) -> str:
+    """Name of the array to use of those ``available``: ``dataset``, or else the only one."""
+    if dataset is None and len(available) == 1:
+        return available[0]
+    if dataset is None or dataset.strip("/") not in available:
+        asked = "`dataset` must name one of" if dataset is None else f"no array {dataset!r} among"
+        raise DataError(f"{path}: {asked} {', '.join(sorted(available)) or 'no arrays at all'}")
+    return dataset.strip("/")
+
+
+def csv_header(path: Path, header: bool | None = None) -> tuple[tuple[str, ...], str, bool]:
+    """Names of the columns of a CSV file, its delimiter, and whether it has a header.
+
+    ``header`` says so where the first line does not show it: a header holds no numbers.
+
+    Raises
+    ------
+    DataError
+        If it is not text, is empty, or two columns have the same name.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            first = stream.readline()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read, {error.strerror}") from error
+    if not first.strip():
+        raise DataError(f"{path}: is empty")
+    delimiter = max(",;\t", key=first.count)
+    fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
+    # A header has no numbers; a first row with one missing value has.
+    has_header = not any(is_number(field) for field in fields) if header is None else header
+    names = tuple(fields) if has_header else tuple(f"column {j}" for j in range(len(fields)))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: two columns are named {twice!r}")
+    return names, delimiter, has_header
+
+
+def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, tuple[str, ...]]:
+    """Read all columns, or only the chosen ones: text elsewhere in the file does no harm."""
+    names, delimiter, has_header = csv_header(path)
+    # Without a choice of columns, loadtxt itself insists on rows of one length.
+    use = None if columns is None else column_positions(names, columns, str(path))
+    try:
+        table = np.loadtxt(
+            path,
+            delimiter=delimiter,
+            skiprows=int(has_header),
+            usecols=use,
+            ndmin=2,
+            comments=None,
+            quotechar='"',
+            encoding="utf-8-sig",
+        )
+    except ValueError as error:
+        checked = range(len(names)) if use is None else use
+        raise DataError(_csv_fault(path, delimiter, names, checked, has_header)) from error
+    if use is None and table.size and table.shape[1] != len(names):
+        raise DataError(_csv_fault(path, delimiter, names, range(len(names)), has_header))
+    out = np.full((len(table), len(names)), np.nan)
+    out[:, slice(None) if use is None else use] = table
+    return out, names
+
+
+def _csv_fault(
+    path: Path, delimiter: str, names: tuple[str, ...], use: Sequence[int], has_header: bool
+) -> str:
+    """Find the cell that could not be read, and say so in a line."""
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        reader = csv.reader(stream, delimiter=delimiter)
+        for row in reader:
+            if not row or (has_header and reader.line_num == 1):
+                continue
+            if len(row) != len(names):
+                return wrong_width(path, reader.line_num, len(row), len(names))
+            for j in use:
+                if not row[j].strip():
+                    return f"{path}: column '{names[j]}', line {reader.line_num}: value is missing"
+                if not is_number(row[j]):
+                    return (
+                        f"{path}: column '{names[j]}', line {reader.line_num}: "
+                        f"wanted a number, but found {row[j]!r}"
+                    )
+    return f"{path}: cannot be read as a table of numbers"
+
+
+def wrong_width(path: Path, line: int, n_fields: int, n_columns: int) -> str:
+    """The text of the error that a line of a table is too short or too long."""
+    return f"{path}: line {line} has {n_fields} fields, but the first line has {n_columns}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell of a table can be read as a number, NaN among them."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def column_positions(names: tuple[str, ...], columns: Sequence[str | int], title: str) -> list[int]:
+    """Positions of ``columns``, each a name or a position, among ``names``."""
+    out = []
+    for column in columns:
+        if isinstance(column, str) and column in names:
+            out.append(names.index(column))
+        elif isinstance(column, int) and 0 <= column < len(names):
+            out.append(column)
+        else:
+            raise DataError(f"{title}: no column {column!r} among {', '.join(names)}")
+    if len(set(out)) != len(out) or not out:
+        raise DataError(f"{title}: `columns` must name at least one column, and none twice")
+    return out
+
+
+def select_columns(
+    table: Array, names: tuple[str, ...], columns: Sequence[str | int] | None, title: str
+) -> tuple[Array, tuple[str, ...]]:
+    """The chosen ``columns`` of a table, by name or position, and their names."""
+    if columns is None:
+        return table, names
+    use = column_positions(names, columns, title)
+    return table[:, use], tuple(names[j] for j in use)
+
+
+def check_table(table: Array, names: tuple[str, ...], title: str) -> None:
+    """Raise ``DataError`` unless the table has ten rows, a column, and finite values only."""
+    if len(table) < _MIN_ROWS:
+        raise DataError(f"{title}: wanted at least {_MIN_ROWS} rows, but it has {len(table)}")
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        row, j = bad[0]
+        what = "NaN" if np.isnan(table[row, j]) else "infinite"
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise DataError(f"{title}: column '{names[j]}', row {row}: value is {what}{more}")
+    if table.shape[1] == 0:
+        raise DataError(f"{title}: wanted at least one column, but it has none")
+
+
+def _check_constant(table: Array, names: tuple[str, ...], title: str) -> None:
+    constant = np.flatnonzero(np.ptp(table, axis=0) == 0)
+    if len(constant):
+        j = int(constant[0])
+        raise DataError(
+            f"{title}: column '{names[j]}' is constant ({table[0, j]:g}), it has no density"
+        )

@@ -1,0 +1,1 @@
+"""Metrics, losses as densities, the audit of claims, and baselines."""

@@ -1,0 +1,1 @@
+"""The paper's linear and bounded forms, their learning rules and their defects."""

@@ -1,0 +1,139 @@
+"""The linear form: a zero-diagonal linear flow that ends in a Boltzmann distribution.
+
+    du/dt = W u + b,  w_ii = 0        det du(T)/du(0) = exp(T tr W) = 1
+    Phi(u(0)) = prod_i exp(-E_i(u_i(T))) / Z_i
+
+The flow itself is exact by the matrix exponential. With synchronous (Euler) steps,
+u <- u + dt (W u + b) for all nodes at once, the form still claims a determinant of 1; the true one
+is det(I + dt W)^n_steps = exp(-T dt tr(W^2) / 2 + O(dt^2)).
+
+Source: T. Katayose, arXiv:2311.13341 (2023); the learned energies are those of ``node_energy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import repeat
+from typing import Any, Literal, Self, final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import expm
+
+from neurolp.brain.form import (
+    LearnedForm,
+    check_coupling,
+    check_states,
+    dream_from_end,
+    log_prob_at_end,
+)
+from neurolp.errors import NetworkError
+from neurolp.paper.node_energy import NodeEnergies
+
+Array = npt.NDArray[Any]
+Stepping = Literal["exact", "synchronous"]
+STEPPING_NAMES: tuple[str, ...] = ("exact", "synchronous")
+
+
+@final
+@dataclass(frozen=True)
+class LinearForm(LearnedForm):
+    """Parameters of the linear form, shared by all times.
+
+    ``weights`` (n, n) per unit of time, target by source, zero diagonal; ``bias`` (n,);
+    ``duration`` T; ``n_steps`` time steps of dt = T / n_steps, which the exact flow does not depend
+    on; ``stepping`` is "exact" or "synchronous".
+    """
+
+    weights: Array
+    bias: Array
+    energies: NodeEnergies
+    duration: float = 1.0
+    n_steps: int = 10
+    stepping: str = "exact"
+
+    def __post_init__(self) -> None:
+        check_coupling(self.weights, self.duration, self.n_steps)
+        n = len(self.weights)
+        if self.bias.shape != (n,) or len(self.energies.slopes) != n:
+            raise NetworkError(
+                f"argument `bias` must have shape ({n},) and `energies` {n} nodes, "
+                f"but have {self.bias.shape} and {len(self.energies.slopes)}"
+            )
+        if self.stepping not in STEPPING_NAMES:
+            raise NetworkError(
+                f"argument `stepping` must be one of {STEPPING_NAMES}, but is {self.stepping!r}"
+            )
+
+    def parameters(self) -> dict[str, Array]:
+        """What is learned, by name; the first dimension counts nodes."""
+        return {"weights": self.weights, "bias": self.bias, "slopes": self.energies.slopes}
+
+    def with_parameters(self, arrays: dict[str, Array]) -> Self:
+        """The same form with what :meth:`parameters` gave of another one."""
+        energies = replace(self.energies, slopes=arrays["slopes"])
+        return replace(self, weights=arrays["weights"], bias=arrays["bias"], energies=energies)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.weights)
+
+    @property
+    def n_times(self) -> int:
+        """Number of time steps."""
+        return self.n_steps
+
+    @property
+    def name(self) -> str:
+        """What this is, in words."""
+        return f"linear form, {self.stepping} steps"
+
+    @cached_property
+    def _step(self) -> tuple[Array, Array]:
+        """Matrix A and shift c of one time step, u <- A u + c."""
+        n, dt = self.n_nodes, self.duration / self.n_steps
+        if self.stepping == "synchronous":
+            return np.eye(n) + dt * self.weights, dt * self.bias
+        generator = np.zeros((n + 1, n + 1))
+        generator[:n, :n], generator[:n, n] = self.weights, self.bias
+        flow = expm(dt * generator)
+        return np.ascontiguousarray(flow[:n, :n]), np.ascontiguousarray(flow[:n, n])
+
+    def evolve(self, potential: Array) -> tuple[Array, Array]:
+        """u(0) -> (u(T), 0): the claimed log-determinant is T tr W = 0."""
+        u = check_states(potential, self.n_nodes)
+        a, c = self._step
+        for _ in range(self.n_steps):
+            u = a @ u + c[:, None]
+        return u, np.zeros(u.shape[1])
+
+    def rewind(self, potential: Array) -> Array:
+        """u(T) -> u(0): each step is a linear system."""
+        u = check_states(potential, self.n_nodes)
+        a, c = self._step
+        for _ in range(self.n_steps):
+            u = np.linalg.solve(a, u - c[:, None])
+        return u
+
+    def energy(self, potential: Array) -> Array:
+        """Return sum_i E_i(u_i), normalised, nats, shape (n_trajectories,)."""
+        return np.asarray(self.energies.energy(potential).sum(axis=0))
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n end states from the Boltzmann distribution, shape (n_nodes, n)."""
+        return self.energies.draw(n, rng)
+
+    def log_prob(self, potential: Array) -> Array:
+        """Return log Phi(u(0)) as claimed, nats, shape (n_trajectories,)."""
+        return log_prob_at_end(self, potential)
+
+    def dream(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n states u(0), shape (n_nodes, n); NaN where an end state has no past."""
+        return dream_from_end(self, n, rng)
+
+    def step_jacobians(self, potential: Array) -> Iterator[Array]:
+        """The matrix of every time step."""
+        return repeat(self._step[0], self.n_steps)

@@ -1,0 +1,324 @@
+"""Pictures of a trajectory: Axes in, Axes out. Colours from colour-blind-safe palettes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from neurolp.brain.base_density import base_density
+from neurolp.brain.connectivity import Connectivity
+from neurolp.estimators import Brain, load_brain
+from neurolp.simulation.archive.network import unpack_connectivity
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+_COLOURS = {"train": "#999999", "validation": "#E69F00", "test": "#0072B2"}
+
+
+def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Mean surprise of every population against time, with the compared models as lines."""
+    surprise = trajectory["surprise"]
+    time = surprise.coords["time"]
+    for population in surprise.coords["population"]:
+        curve = surprise.sel(population=population).values
+        ax.plot(time, curve, color=_COLOURS.get(str(population)), label=str(population), lw=1.8)
+    models = trajectory.result.get("model", [])
+    levels = trajectory.result.get("model_test_log_prob", [])
+    styles = iter(["--", ":", "-."])
+    for name, log_prob in list(zip(models, levels, strict=True))[1:]:
+        ax.axhline(
+            -log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name.decode()}, test"
+        )
+    if "readout_time" in trajectory and len(levels):
+        ax.axhline(
+            -levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="readouts, test"
+        )
+    best = trajectory.brain.get("n_slices")
+    unit = trajectory.brain.get("time_unit", "slice")
+    if best is not None and unit == _unit(trajectory):  # an online brain counts both
+        ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
+    what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
+    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Surprise falls")
+    ax.margins(x=0)
+    # Opaque, because the lines of the compared models run through it.
+    ax.legend(fontsize="small", framealpha=1, edgecolor="none")
+    return ax
+
+
+def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None) -> Array:
+    """Marginals of the recorded potentials at a few times, melting to the base density.
+
+    ``axes`` is a row of Axes, one a time, from the start to the last recorded slice in use. The
+    histogram pools all recorded nodes, or shows the one at position ``node``.
+    """
+    potential = trajectory["potential"]
+    times = potential.coords["frame"]
+    usable = np.flatnonzero(times <= max(trajectory.brain.get("n_slices", times[-1]), times[0]))
+    # Most of the melting happens early, so the times are spaced like a geometric series.
+    fractions = np.linspace(0, 1, len(axes)) ** 2
+    frames = usable[np.round(fractions * (len(usable) - 1)).astype(int)]
+    base = base_density(trajectory.brain["base"])
+    grid = np.linspace(-4 * base.std, 4 * base.std, 200)
+    for ax, frame in zip(axes, frames, strict=True):
+        at = potential[int(frame)].values
+        u = (at if node is None else at[node]).ravel()
+        bins = np.linspace(grid[0], grid[-1], 61)
+        ax.hist(u, bins=list(bins), density=True, color="#56B4E9", label="potentials")
+        ax.plot(grid, np.exp(-base.energy(grid)), color="#D55E00", lw=1.5, label="base density")
+        ax.set(
+            title=f"{_unit(trajectory)} {times[frame]}",
+            xlabel="potential u",
+            xlim=(grid[0], grid[-1]),
+        )
+    axes[0].set_ylabel("probability density")
+    axes[-1].legend(frameon=False, fontsize="small")
+    return axes
+
+
+def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Root-mean-square shift weight of every edge over slices and transfer functions in use.
+
+    The weights themselves, where all times share them.
+    """
+    if "coupling" in trajectory:
+        coupling = trajectory["coupling"].values
+        reach = np.abs(coupling).max() or 1.0
+        image = ax.imshow(coupling, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+        ax.figure.colorbar(image, ax=ax, label="weight (per unit of time)", shrink=0.8)
+        ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+        return ax
+    last = max(int(trajectory.brain["n_slices"]), 1)
+    weights = trajectory["weights"][:last]
+    strength = np.sqrt(np.mean(weights.values**2, axis=(0, 1)))
+    if weights.dims[-1] == "edge":
+        n = len(trajectory["mean"])
+        matrix = np.full((n, n), np.nan)
+        matrix[trajectory["edge_target"].values, trajectory["edge_source"].values] = strength
+    else:
+        matrix = strength
+    image = ax.imshow(matrix, cmap="viridis", interpolation="nearest")
+    ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
+    ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+    return ax
+
+
+def plot_connectivity(connectivity: Connectivity, positions: Array | None = None) -> Figure:
+    """Who may listen to whom: the edges, the in-degrees, and the layout where there are positions.
+
+    Edges are drawn one by one up to 400 nodes and counted in bins beyond. The layout shows the
+    first two of the ``positions`` (those of the connectivity by default), at most 2000 edges; in
+    one dimension, where lines would hide one another, source against target.
+    """
+    n = connectivity.n_nodes
+    where = connectivity.positions if positions is None else positions
+    target, source = connectivity.edges()
+    n_panels = 2 if where is None else 3
+    figure = Figure(figsize=(4.4 * n_panels, 4.2), layout="constrained")
+    axes = figure.subplots(1, n_panels)
+
+    bins = min(n, 400) if n <= 400 else 200
+    ends = [np.linspace(-0.5, n - 0.5, bins + 1)] * 2
+    counts, _, _ = np.histogram2d(target, source, bins=ends)
+    image = axes[0].imshow(
+        np.where(counts > 0, counts, np.nan),
+        cmap="viridis_r" if bins < n else ListedColormap([_COLOURS["test"]]),
+        extent=(-0.5, n - 0.5, n - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    if bins < n:
+        figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
+
+    degree = np.bincount(target, minlength=n)
+    steps = max(int(np.ptp(degree)) // 30, 1)
+    edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
+    axes[1].hist(degree, bins=list(edges), color="#56B4E9", edgecolor="white", lw=0.5)
+    axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    if where is None:
+        return figure
+
+    ax = axes[2]
+    shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
+    target, source = target[shown], source[shown]
+    if where.shape[1] == 1:
+        ax.scatter(where[source, 0], where[target, 0], s=3, color=_COLOURS["test"], lw=0)
+        ax.set(xlabel="position of the source", ylabel="position of the target", aspect="equal")
+    else:
+        flat = where[:, :2]
+        lines = np.stack([flat[source], flat[target]], axis=1)
+        ax.add_collection(LineCollection(list(lines), colors="#999999", linewidths=0.4, alpha=0.5))
+        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=_COLOURS["test"])
+        ax.set(xlabel="x", ylabel="y", aspect="equal")
+    ax.set(
+        title="in space"
+        if len(shown) == connectivity.n_edges
+        else f"{len(shown):,} of them in space"
+    )
+    return figure
+
+
+def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
+    """Slope coefficients of the first slices, averaged over nodes: above 1 the map stretches."""
+    from neurolp.brain.node_map import SplineGrid
+
+    about = trajectory.brain
+    grid = SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
+    centres = grid.low + (np.arange(grid.n_intervals) + 0.5) * grid.spacing
+    maps = trajectory["node_map"][:n_slices].values
+    for t, slopes in enumerate(maps[:, :, 1:].mean(axis=1)):
+        ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
+    ax.axhline(1, color="#222222", lw=0.8, ls=":")
+    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="What node maps do")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
+    """Learned density of two columns of data, with the data over it."""
+    low, high = data.min(axis=0), data.max(axis=0)
+    pad = 0.12 * (high - low)
+    x = np.linspace(low[0] - pad[0], high[0] + pad[0], resolution)
+    y = np.linspace(low[1] - pad[1], high[1] + pad[1], resolution)
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    density = np.exp(brain.score_samples(points)).reshape(resolution, resolution)
+    image = ax.imshow(
+        density, origin="lower", extent=(x[0], x[-1], y[0], y[-1]), cmap="magma", aspect="auto"
+    )
+    ax.figure.colorbar(image, ax=ax, label="probability density", shrink=0.8)
+    ax.scatter(data[:500, 0], data[:500, 1], s=2, color="#56B4E9", alpha=0.5, lw=0)
+    ax.set(xlabel="x", ylabel="y", title="Learned density, and data")
+    return ax
+
+
+def plot_images(
+    rows: Array, shape: tuple[int, int], ax: Axes, *, title: str, columns: int = 10
+) -> Axes:
+    """Rows of data as pictures, side by side on one Axes."""
+    h, w = shape
+    n = len(rows) // columns * columns
+    tiles = rows[:n].reshape(-1, columns, h, w)
+    sheet = np.full((len(tiles) * (h + 1) + 1, columns * (w + 1) + 1), np.nan)
+    for i, line in enumerate(tiles):
+        for j, tile in enumerate(line):
+            sheet[i * (h + 1) + 1 : (i + 1) * (h + 1), j * (w + 1) + 1 : (j + 1) * (w + 1)] = tile
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=17, interpolation="nearest")
+    ax.set(title=title)
+    ax.set_axis_off()
+    return ax
+
+
+def plot_dream(
+    brain: Brain, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
+) -> Array:
+    """Real rows on the first Axes, dreamed ones on the second."""
+    plot_images(real, shape, axes[0], title="real")
+    plot_images(brain.sample(len(real), random_state=seed), shape, axes[1], title="dreamed")
+    return axes
+
+
+def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> Array:
+    """Histograms of columns of the data beside those of as many dreamed rows."""
+    dreamed = brain.sample(max(len(data), 2000), random_state=0)
+    for j, ax in enumerate(axes):
+        low, high = data[:, j].min(), data[:, j].max()
+        pad = 0.1 * (high - low)
+        bins = list(np.linspace(low - pad, high + pad, 31))
+        ax.hist(data[:, j], bins=bins, density=True, color="#56B4E9", label="data")
+        ax.hist(
+            dreamed[:, j],
+            bins=bins,
+            density=True,
+            histtype="step",
+            color="#D55E00",
+            lw=1.5,
+            label="dreamed",
+        )
+        ax.set(title=names[j], yticks=[])
+    axes[0].legend(frameon=False, fontsize="small")
+    return axes
+
+
+def recorded_rows(trajectory: Trajectory) -> Array | None:
+    """Return recorded validation rows in the units of the data, or None if a node is missing.
+
+    The potentials at time 0 are the standardised data, so the file needs no other source.
+    """
+    if "potential" not in trajectory:
+        return None
+    start = trajectory["potential"][0]
+    if start.shape[0] != len(trajectory["mean"]) or start.shape[1] == 0:
+        return None
+    std = base_density(trajectory.brain["base"]).std
+    scale, mean = trajectory["scale"].values, trajectory["mean"].values
+    n_columns = len(mean) - int(trajectory.brain.get("n_hidden", 0))
+    return np.asarray(start.values.T * (scale / std) + mean)[:, :n_columns]
+
+
+def pictures(trajectory: Trajectory) -> dict[str, Figure]:
+    """All pictures that the contents of a trajectory file allow, by name."""
+    out: dict[str, Figure] = {}
+
+    def figure(name: str, width: float, height: float) -> Figure:
+        out[name] = Figure(figsize=(width, height), layout="constrained")
+        out[name].suptitle(trajectory.title)
+        return out[name]
+
+    plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
+    if "potential" in trajectory and trajectory["potential"].shape[2]:
+        plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
+    shared = "coupling" in trajectory
+    if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
+        return out
+    if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
+        plot_weights(trajectory, figure("weights", 6, 5).subplots())
+    if not shared:
+        plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+    if trajectory.brain.get("connectivity", "full") != "full":
+        out["connectivity"] = plot_connectivity(unpack_connectivity(trajectory))
+        out["connectivity"].suptitle(trajectory.title)
+    rows = recorded_rows(trajectory)
+    if rows is None:
+        return out
+    brain = load_brain(trajectory.path)
+    names = [str(name) for name in trajectory["node_name"].values]
+    image_shape = trajectory.result.get("image_shape")
+    if image_shape is not None:
+        axes = figure("dream", 9, 5).subplots(1, 2)
+        plot_dream(brain, rows[:100], (int(image_shape[0]), int(image_shape[1])), axes)
+    elif rows.shape[1] == 2 and not brain.n_hidden:  # else its density is known by a bound only
+        ax = plot_density_2d(brain, rows, figure("density", 6.5, 5).subplots())
+        ax.set(xlabel=names[0], ylabel=names[1])
+    else:
+        shown = min(rows.shape[1], 8)
+        n_columns = min(shown, 4)
+        n_rows = -(-shown // n_columns)
+        grid = figure("marginals", 3 * n_columns, 2.5 * n_rows).subplots(
+            n_rows, n_columns, squeeze=False
+        )
+        plot_marginals(brain, rows, names, grid.ravel()[:shown])
+        for ax in grid.ravel()[shown:]:
+            ax.set_axis_off()
+    return out
+
+
+def _unit(trajectory: Trajectory) -> str:
+    """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
+    return "epoch" if "form" in trajectory.brain else "slice"
+
+
+def _shade(k: int, n: int) -> str:
+    """Return a grey, darker for earlier slices."""
+    return str(round(0.05 + 0.7 * k / max(n - 1, 1), 3))

@@ -1,0 +1,55 @@
+"""Pictures of the experiment ``general_purpose``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from neurolp.plotting.style import BLACK, NewFigure, draw_bars
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def plot_gains(file: Trajectory, ax: Axes) -> Axes:
+    """Gain of every model over the Gaussian by table, nats per column so that tables compare."""
+    score = file["log_prob"]
+    names = list(map(str, score.coords["model"]))
+    plain = names.index("Gaussian")
+    gain = (score.values - score.values[:, [plain]]) / file["n_columns"].values[:, None]
+    shown = [j for j in range(len(names)) if j != plain]
+    tables = [str(name).replace("_", " ") for name in score.coords["data"]]
+    draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], "")
+    ax.axvline(0, color=BLACK, lw=1)
+    ax.set(xlabel="gain over a Gaussian (nats per column)", title="One estimator, defaults only")
+    return ax
+
+
+def plot_maps(file: Trajectory, axes: Array) -> Array:
+    """Learned densities of the tables with two columns, one on each Axes."""
+    density = file["map_density"]
+    for k, ax in enumerate(axes):
+        (left, low), (right, high) = file["map_end"].values[k]
+        ax.imshow(
+            density.values[k],
+            origin="lower",
+            extent=(left, right, low, high),
+            cmap="magma",
+            aspect="equal",
+        )
+        ax.set(title=str(density.coords["map"][k]).replace("_", " "))
+    return axes
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All pictures."""
+    n_tables = len(file["log_prob"])
+    plot_gains(file, figure("gains", 7, 1.5 + 0.5 * n_tables).subplots())
+    if "map_density" in file:
+        n_maps = len(file["map_density"])
+        panel = figure("maps", 4 * n_maps, 4.1)
+        panel.suptitle("Learned densities of two columns")
+        axes = panel.subplots(1, n_maps, squeeze=False)
+        plot_maps(file, axes[0])

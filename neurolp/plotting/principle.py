@@ -1,0 +1,102 @@
+"""Pictures of the experiment ``principle``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from neurolp.plotting.style import BLACK, SERIES, NewFigure, cycle, draw_bars
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
+    """Mean surprise against the symbols seen: every learner, mean (thick) and the first runs."""
+    surprise = file["surprise"]
+    floor = float(file.result["entropy"])
+    time = surprise.coords["time"]
+    for name, colour in zip(surprise.coords["learner"], SERIES, strict=False):
+        runs = surprise.sel(learner=name).values
+        ax.plot(time, runs[:10].T, color=colour, lw=0.5, alpha=0.2)
+        ax.plot(time, runs.mean(axis=0), color=colour, lw=2, label=str(name))
+    ax.axhline(floor, color=BLACK, ls="--", lw=1.2, label="entropy of the source")
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set(xlabel="symbols seen", ylabel="mean surprise (nats)", title="Surprise falls to entropy")
+    ax.set_xlim(0, time[-1])
+    top = surprise.values.mean(axis=1)[:, 0].max() - floor
+    ax.set_ylim(floor - 0.1 * top, floor + 1.4 * top)
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_cost_of_ignorance(file: Trajectory, ax: Axes) -> Axes:
+    """KL(P || Phi), mean over runs, against the symbols seen; theory: (symbols - 1) / (2 seen)."""
+    surprise = file["surprise"]
+    floor = float(file.result["entropy"])
+    time = surprise.coords["time"]
+    later = time > 0
+    for name, colour in zip(surprise.coords["learner"], SERIES, strict=False):
+        mean = surprise.sel(learner=name).values.mean(axis=0) - floor
+        ax.plot(time[later], mean[later], color=colour, lw=2, label=str(name))
+    n_symbols = len(file["true_probability"])
+    least = (n_symbols - 1) / (2 * time[later])
+    ax.plot(time[later], least, color=BLACK, ls=":", lw=1.2, label=r"$(K-1)\,/\,2t$")
+    ax.set(xscale="log", yscale="log", xlabel="symbols seen", ylabel=r"KL$(P\,\|\,\Phi)$ (nats)")
+    ax.set(title="What is not known yet costs")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gradient") -> Axes:
+    """Probabilities while they are learned, and the true ones as dashed lines."""
+    learned = file["probability"].sel(learner=learner)
+    time, truth = learned.coords["time"], file["true_probability"].values
+    for j, (p, colour) in enumerate(zip(truth, cycle(len(truth)), strict=True)):
+        ax.axhline(p, color=colour, ls="--", lw=1)
+        ax.plot(time, learned.values[:, j], color=colour, lw=1.8, label=f"symbol {j}")
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set(xlabel="symbols seen", ylabel=r"probability $\Phi_k$", ylim=(0, None))
+    ax.set(title="Frequencies are found (dashed: true)")
+    ax.set_xlim(0, time[-1])
+    if len(truth) <= 8:
+        ax.legend(frameon=False, fontsize="small", ncols=2)
+    return ax
+
+
+def plot_losses(file: Trajectory, axes: Array) -> Array:
+    """Losses on the first Axes, the densities they stand for on the second."""
+    residual = file["loss_value"].coords["residual"]
+    names = file["loss_value"].coords["loss"]
+    for name, colour, style in zip(names, SERIES, ("-", "-", "--", "-"), strict=False):
+        settings = {"color": colour, "ls": style, "lw": 1.8, "label": str(name)}
+        axes[0].plot(residual, file["loss_value"].sel(loss=name).values, **settings)
+        axes[1].plot(residual, file["loss_density"].sel(loss=name).values, **settings)
+    axes[0].set(ylim=(0, 5), title="Losses $l(r)$", ylabel="loss (nats)")
+    axes[1].set(ylim=(0, None), title=r"Their densities $e^{-l(r)}/Z$", ylabel="density")
+    for ax in axes:
+        ax.set(xlabel="residual $r$ (scales)", xlim=(residual[0], residual[-1]))
+    axes[1].legend(frameon=False, fontsize="small")
+    return axes
+
+
+def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
+    """What each loss costs on each noise above its entropy: comparable, because all are nats."""
+    cost = file["loss_kl"]
+    noises, losses = (list(map(str, cost.coords[d])) for d in ("noise", "loss"))
+    draw_bars(ax, noises, losses, cost.values, "cost above the entropy (nats)")
+    ax.set(title="The loss that fits the noise costs least")
+    return ax
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All pictures."""
+    axes = figure("learning", 13, 4.2).subplots(1, 3)
+    plot_surprise_of_symbols(file, axes[0])
+    plot_cost_of_ignorance(file, axes[1])
+    plot_frequencies(file, axes[2])
+    axes = figure("losses", 13, 4.2).subplots(1, 3)
+    plot_losses(file, axes[:2])
+    plot_cost_of_losses(file, axes[2])

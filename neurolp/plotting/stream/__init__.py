@@ -1,0 +1,140 @@
+"""Pictures of a brain that learned from a stream: Axes in, Axes out."""
+
+from __future__ import annotations
+
+from neurolp.plotting.stream.predictions import (
+    is_text,
+    plot_dreamt_symbols,
+    plot_dreamt_values,
+    plot_symbols,
+    plot_values,
+)
+from neurolp.plotting.stream.surprise import (
+    detailed_steps,
+    plot_excess,
+    plot_pit,
+    plot_sensors,
+    plot_step_surprise,
+    plot_surprise,
+)
+from neurolp.plotting.stream.video import plot_frames, plot_projective_fields, plot_receptive_fields
+from neurolp.plotting.stream.weights import (
+    arrows,
+    input_weights,
+    plot_activity,
+    plot_arrows,
+    plot_graph,
+    plot_readout,
+    plot_recurrent,
+)
+from neurolp.plotting.style import NewFigure
+from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
+from neurolp.storage.reader import Trajectory
+
+__all__ = [
+    "arrows",
+    "draw",
+    "input_weights",
+    "plot_activity",
+    "plot_arrows",
+    "plot_dreamt_symbols",
+    "plot_dreamt_values",
+    "plot_excess",
+    "plot_frames",
+    "plot_graph",
+    "plot_pit",
+    "plot_projective_fields",
+    "plot_readout",
+    "plot_receptive_fields",
+    "plot_recurrent",
+    "plot_sensors",
+    "plot_step_surprise",
+    "plot_surprise",
+    "plot_symbols",
+    "plot_values",
+]
+
+_N_PANELS = 4
+_N_DELAYS = 6
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All pictures that the contents of a file allow."""
+    sensors = stored_sensors(file)
+    symbols = [s for s in sensors if s.n_symbols]
+    values = [s for s in sensors if not s.n_symbols]
+    video = "frame_shape" in file.result
+
+    if len(file["mean_surprise"]):  # else the run has only begun
+        _draw_surprise(file, len(sensors), bool(values), figure)
+
+    # What was expected, and what came.
+    if len(detailed_steps(file)[0]):
+        if video:
+            axes = figure("frames", 13, 6.5).subplots(4, 1, height_ratios=[1, 1, 1, 1.1])
+            plot_frames(file, axes[:3])
+            plot_step_surprise(file, axes[3])
+        else:
+            _draw_predictions(file, values[:_N_PANELS], symbols, figure)
+    if "dream" in file and "last_rows" in file and not video:
+        n = len(values[:_N_PANELS]) + bool(symbols)
+        tall = 4.0 if symbols and is_text(symbols) else 3.2
+        axes = figure("dream", 12, tall * n + 0.3).subplots(n, 2, squeeze=False)
+        for sensor, pair in zip(values[:_N_PANELS], axes, strict=False):
+            plot_dreamt_values(file, sensor, pair)
+        if symbols:
+            plot_dreamt_symbols(file, symbols, axes[-1])
+
+    # What was learned.
+    if "readout" in file:
+        _draw_readout(file, len(sensors), video, figure)
+    if "recurrent" in file:
+        plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
+    if "activity" in file:
+        plot_activity(file, figure("activity", 9, 4.6).subplots())
+
+
+def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigure) -> None:
+    if video and input_weights(file).shape[1]:
+        n = min(3, input_weights(file).shape[1])
+        plot_receptive_fields(file, figure("receptive_fields", 11, 0.9 + 1.75 * n).subplots())
+    elif input_weights(file).shape[1]:
+        plot_readout(file, figure("readout", 9, 4.5).subplots())
+    if video and "hidden" in str(file["readout"].coords["feature"][-1]):
+        plot_projective_fields(file, figure("projective_fields", 11, 2.6).subplots())
+    if n_sensors > 1 and input_weights(file).shape[1]:
+        n = min(_N_DELAYS, input_weights(file).shape[1])
+        plot_arrows(file, figure("arrows", 2.3 * n + 2, 3.6).subplots(1, n, squeeze=False)[0])
+        plot_graph(file, figure("graph", 5.5, 5.2).subplots())
+
+
+def _draw_surprise(file: Trajectory, n_sensors: int, values: bool, figure: NewFigure) -> None:
+    known = "mean_true_surprise" in file
+    panels = 1 + known + (n_sensors > 1)
+    axes = figure("surprise", 6.2 * panels, 4.2).subplots(1, panels, squeeze=False)[0]
+    plot_surprise(file, axes[0])
+    if known:
+        plot_excess(file, axes[1])
+    if n_sensors > 1:
+        plot_sensors(file, axes[-1])
+    if values and file["pit_counts"].values.any():
+        plot_pit(file, figure("calibration", 6.2, 4).subplots())
+
+
+def _draw_predictions(
+    file: Trajectory, values: list[StoredSensor], symbols: list[StoredSensor], figure: NewFigure
+) -> None:
+    """One below the other; a single value a second time, less what was expected."""
+    alone = len(values) == 1 and not symbols
+    heights = [3.0] * (2 if alone else len(values))
+    if symbols:
+        heights.append(min(1.5 + 0.22 * sum(s.n_symbols for s in symbols), 8))
+    axes = figure("predictions", 11, sum(heights) + 0.5).subplots(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    )[:, 0]
+    for sensor, ax in zip(values, axes, strict=False):
+        plot_values(file, sensor, ax)
+    if alone:
+        plot_values(file, values[0], axes[1], relative=True)
+    if symbols:
+        plot_symbols(file, symbols, axes[-1])

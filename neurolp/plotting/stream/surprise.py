@@ -1,0 +1,162 @@
+"""Pictures of surprise: how it falls, how far it stays above what is possible, calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from scipy import stats
+
+from neurolp.evaluation.stream_scores import independent_surprise, last_windows
+from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
+    """Mean surprise of every window, and smoothed; the entropy rate, and knowing nothing, as lines.
+
+    All sensors together.
+    """
+    time = file["mean_surprise"].coords["window"]
+    total = total_surprise(file)
+    ax.plot(time, total, color=BLUE, lw=0.6, alpha=0.35)
+    ax.plot(time, smoothed(total), color=BLUE, lw=2, label="brain")
+    plain = _together(file, independent_surprise(file))[last_windows(file)]
+    if np.isfinite(plain).all():
+        ax.axhline(plain.mean(), color=GREY, ls=":", lw=1.6, label="knowing nothing of the past")
+    low, name = file.result.get("rate"), "entropy rate"
+    if low is None:
+        low, name = file.result.get("bound"), "lower bound of the entropy rate"
+    if low is not None:
+        ax.axhline(low, color=BLACK, ls="--", lw=1.4, label=name)
+    ax.set(xlabel="step", ylabel="mean surprise (nats)", title="Surprise falls while it learns")
+    ax.set_xlim(0, time[-1])
+    lines = [x for x in (low, plain.mean() if np.isfinite(plain).all() else None) if x is not None]
+    ax.set_ylim(*_limits(total, lines))
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_excess(file: Trajectory, ax: Axes) -> Axes:
+    """Surprise above that of one who knows the source, on the same steps: what is not yet learned.
+
+    Means over stretches that double, from the windows in the file.
+    """
+    time = file["mean_surprise"].coords["window"].astype(np.float64)
+    steps = file["window_steps"].values
+    excess = total_surprise(file) - file["mean_true_surprise"].values
+    edges = np.unique(np.geomspace(1, len(time), 16).round().astype(int))
+    parts = [slice(a, b) for a, b in zip([0, *edges[:-1]], edges, strict=True)]
+    mean = np.array([np.average(excess[p], weights=steps[p]) for p in parts])
+    error = np.array([_error(excess[p]) for p in parts])
+    middle = np.array([(time[p][0] - steps[p][0] + time[p][-1]) / 2 for p in parts])
+    ax.errorbar(middle, mean, error, color=BLUE, lw=1.8, marker="o", ms=4, capsize=2)
+    ax.axhline(0, color=BLACK, ls="--", lw=1.4)
+    ax.set(xscale="log", xlabel="step", ylabel="surprise above the truth (nats)")
+    ax.set(title="What is not yet known costs")
+    if (mean > 0).all():  # an error bar may reach to 0 and below: it is cut off
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(mean.min() / 2, mean.max() * 2)
+    return ax
+
+
+def plot_sensors(file: Trajectory, ax: Axes) -> Axes:
+    """Smoothed mean surprise of every sensor, and its entropy rate dashed in the same colour."""
+    surprise = file["mean_surprise"]
+    time, rates = surprise.coords["window"], file["sensor_rate"].values
+    shown = list(range(len(rates)))[: len(SERIES)]
+    for j, colour in zip(shown, SERIES, strict=False):
+        name = str(surprise.coords["sensor"][j])
+        ax.plot(time, smoothed(surprise.values[:, j]), color=colour, lw=1.6, label=name)
+        if not np.isnan(rates[j]):
+            ax.axhline(rates[j], color=colour, ls="--", lw=1)
+    ax.set(xlabel="step", ylabel="mean surprise (nats)", xlim=(0, time[-1]))
+    ax.set(title="Every sensor (dashed: entropy rate)")
+    ax.legend(frameon=False, fontsize="small", ncols=2)
+    return ax
+
+
+def plot_pit(file: Trajectory, ax: Axes) -> Axes:
+    """Histogram of F(x_t | past) in the last fifth: flat, within the band, where it is calibrated.
+
+    Up to six values each have a line; more of them, as the pixels of a picture, are put together.
+    """
+    counts = file["pit_counts"].values[last_windows(file)].sum(axis=0)
+    names = [str(name) for name in file["pit_counts"].coords["value"]]
+    if len(names) > len(SERIES):
+        counts, names = counts.sum(axis=0, keepdims=True), [f"{len(names)} values together"]
+    n_bins = counts.shape[1]
+    edges = np.linspace(0, 1, n_bins + 1)
+    fewest = int(counts.sum(axis=1).min())
+    if fewest:
+        low, high = stats.binom(fewest, 1 / n_bins).ppf([0.025, 0.975]) * n_bins / fewest
+        ax.axhspan(low, high, color="#dddddd", lw=0, label="95 % of a calibrated brain")
+    for row, name, colour in zip(counts, names, SERIES, strict=False):
+        if row.sum():
+            ax.stairs(row * n_bins / row.sum(), edges, color=colour, lw=1.8, label=name)
+    ax.set(xlabel=r"$F(x_t\,|\,\mathrm{past})$", ylabel="density", xlim=(0, 1))
+    ax.set(title="Calibration of the last fifth: flat is right")
+    ax.set_ylim(0, 1.35 * max(ax.get_ylim()[1], 1.2))
+    ax.legend(frameon=False, fontsize="small", loc="upper center", ncols=2)
+    return ax
+
+
+def plot_step_surprise(file: Trajectory, ax: Axes) -> Axes:
+    """Surprise of every step predicted in detail at the end of the stream."""
+    steps, _ = detailed_steps(file)
+    if "surprise" in file and len(steps):
+        surprise = file["surprise"][int(steps[0]) : int(steps[-1]) + 1].values
+        ax.plot(steps, np.nansum(surprise, axis=1), color=VERMILION, lw=1.4)
+    ax.set(xlabel="step", ylabel="surprise (nats)", title="Surprise of every step")
+    ax.margins(x=0.01)
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    return ax
+
+
+def total_surprise(file: Trajectory) -> Array:
+    """Mean surprise of each window, all sensors together (n_windows,)."""
+    return _together(file, file["mean_surprise"].values)
+
+
+def smoothed(values: Array) -> Array:
+    """Running mean over about a twentieth of all values; shorter at the ends."""
+    width = max(1, len(values) // 20)
+    known = np.isfinite(values)
+    kernel = np.ones(width)
+    total = np.convolve(np.where(known, values, 0.0), kernel, "same")
+    n = np.convolve(known.astype(np.float64), kernel, "same")
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / n)
+
+
+def detailed_steps(file: Trajectory) -> tuple[Array, slice]:
+    """The last run of consecutive predicted steps, and its place among the predictions."""
+    if "predicted" not in file:
+        return np.empty(0, dtype=np.int64), slice(0, 0)
+    steps = file["predicted"].coords["predicted_step"]
+    breaks = np.flatnonzero(np.diff(steps) != 1)
+    start = int(breaks[-1]) + 1 if len(breaks) else 0
+    return steps[start:], slice(start, len(steps))
+
+
+def _together(file: Trajectory, by_sensor: Array) -> Array:
+    n = file["window_observed"].values
+    weighted = np.where(n > 0, by_sensor * n, 0.0)
+    return np.asarray(weighted.sum(axis=1) / file["window_steps"].values)
+
+
+def _error(values: Array) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+
+
+def _limits(values: Array, lines: list[float]) -> tuple[float, float]:
+    """Room for the curve after its first steps, which may be far above everything else."""
+    later = values[len(values) // 50 :]
+    low = min([*lines, float(np.nanmin(later))])
+    high = max([*lines, float(np.nanquantile(later, 0.995))])
+    room = 0.08 * (high - low or 1.0)
+    return low - room, high + 3 * room

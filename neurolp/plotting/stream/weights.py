@@ -1,0 +1,214 @@
+"""Pictures of what was learned: weights from the past to what is expected, activity, arrows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from neurolp.plotting.stream.predictions import visible
+from neurolp.plotting.style import BLUE, GREY, SERIES, VERMILION
+from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+_N_COLUMNS = 400  # of the picture of a readout: more cannot be told apart
+_N_NODES = 100  # of a raster
+_N_MATRIX = 200  # of a matrix
+_N_POINTS = 5000
+
+
+def input_weights(file: Trajectory) -> Array:
+    """Weights (n_outputs, n_delays, n_inputs) of what came at each delay; those of last time."""
+    readout = file["readout"][-1].values
+    n_outputs = len(readout)
+    n_hidden = file["activity"].shape[1] if "activity" in file else _n_hidden(file)
+    n_delays = (readout.shape[1] - 1 - n_hidden) // n_outputs
+    return readout[:, 1 : 1 + n_delays * n_outputs].reshape(n_outputs, n_delays, n_outputs)
+
+
+def plot_readout(file: Trajectory, ax: Axes) -> Axes:
+    """Weights from what came to what is expected; each block of columns is one delay.
+
+    Of a few values the weights are lines over the delays.
+    """
+    weights = input_weights(file)
+    n_outputs, n_delays = weights.shape[:2]
+    sensors = stored_sensors(file)
+    labels = output_labels(sensors)
+    delays = np.arange(1, n_delays + 1)
+    if n_outputs <= 2 and not any(s.n_symbols for s in sensors):
+        pairs = [(i, j) for i in range(n_outputs) for j in range(n_outputs)]
+        for (i, j), colour in zip(pairs, SERIES, strict=False):
+            name = labels[i] if n_outputs == 1 else f"{labels[j]} to {labels[i]}"
+            ax.plot(delays, weights[i, :, j], color=colour, lw=1.6, marker="o", ms=4, label=name)
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.set(xlabel="delay (steps)", ylabel="weight (standard deviations)")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(pairs) > 1:
+            ax.legend(frameon=False, fontsize="small")
+    else:
+        shown = max(1, min(n_delays, _N_COLUMNS // n_outputs))
+        flat = weights[:, :shown].reshape(n_outputs, -1)
+        top = np.abs(flat).max() or 1.0
+        image = ax.imshow(
+            flat, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", interpolation="nearest"
+        )
+        for d in range(1, shown):
+            ax.axvline(d * n_outputs - 0.5, color=GREY, lw=0.7)
+        middles = (np.arange(shown) + 0.5) * n_outputs - 0.5
+        ax.set_xticks(middles, [str(d) for d in delays[:shown]], fontsize="small")
+        if n_outputs <= 50:
+            ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
+        ax.set(xlabel="what came (all outputs in turn) at a delay of .. steps", ylabel="expected")
+        ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01)
+    ax.set(title="Readout: from what came to what is expected")
+    return ax
+
+
+def plot_recurrent(file: Trajectory, axes: Array) -> Array:
+    """Weights between the first hidden nodes at the end; and all of them, before and after."""
+    recurrent = file["recurrent"]
+    times, last = recurrent.coords["weights_time"], recurrent[-1].values
+    n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
+    if last.ndim == 2:
+        matrix = last[:shown, :shown]
+    else:
+        matrix = np.full((n, n), np.nan)
+        matrix[file["recurrent_target"].values, file["recurrent_source"].values] = last
+        matrix = matrix[:shown, :shown]
+    top = float(np.quantile(np.abs(last), 0.99)) or 1.0
+    image = axes[0].imshow(matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest")
+    axes[0].set_facecolor("#eeeeee")
+    which = "" if shown == n else f" of the first {shown} nodes"
+    axes[0].set(xlabel="from hidden node", ylabel="to hidden node")
+    axes[0].set(title=f"Recurrent weights{which}")
+    axes[0].figure.colorbar(image, ax=axes[0], label="weight", pad=0.01)
+
+    first, flat = recurrent[0].values.ravel(), last.ravel()
+    every = slice(None, None, max(1, len(flat) // _N_POINTS))
+    axes[1].plot([-2 * top, 2 * top], [-2 * top, 2 * top], color=GREY, lw=1)
+    axes[1].scatter(first[every], flat[every], s=4, color=BLUE, lw=0, alpha=0.5)
+    axes[1].set(xlim=(-1.6 * top, 1.6 * top), ylim=(-1.6 * top, 1.6 * top), aspect="equal")
+    axes[1].set(xlabel=f"weight after {times[0]:,} steps", ylabel=f"after {times[-1]:,} steps")
+    axes[1].set(title="What learning changed")
+    return axes
+
+
+def plot_activity(file: Trajectory, ax: Axes) -> Axes:
+    """Activity of hidden nodes in the last steps; those that vary most, up to a hundred."""
+    activity = file["activity"]
+    time, values = activity.coords["activity_time"], activity.values
+    breaks = np.flatnonzero(np.diff(time) != 1)
+    start = int(breaks[-1]) + 1 if len(breaks) else 0
+    time, values = time[start:], values[start:]
+    chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:_N_NODES])
+    image = ax.imshow(
+        values[:, chosen].T,
+        cmap="RdBu_r",
+        vmin=-1,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(time[0] - 0.5, time[-1] + 0.5, len(chosen) - 0.5, -0.5),
+    )
+    ax.set(xlabel="steps seen", ylabel="hidden node", title="Activity of the hidden nodes")
+    ax.set_yticks([])
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    ax.figure.colorbar(image, ax=ax, label="activity", pad=0.01)
+    return ax
+
+
+def arrows(file: Trajectory) -> Array:
+    """How much each sensor, at each delay, tells about each: (n_from, n_to, n_delays).
+
+    Between sensors of two symbols, the change of the log-odds when the one occurs; else the size of
+    the block of weights (Frobenius), those of symbols centred over the symbols.
+    """
+    sensors, weights = stored_sensors(file), input_weights(file)
+    out = np.empty((len(sensors), len(sensors), weights.shape[1]))
+    for j, to in enumerate(sensors):
+        for i, source in enumerate(sensors):
+            block = weights[to.outputs, :, source.outputs]
+            if to.n_symbols:
+                block = block - block.mean(axis=0, keepdims=True)
+            if source.n_symbols:
+                block = block - block.mean(axis=2, keepdims=True)
+            if to.n_symbols == source.n_symbols == 2:
+                # Nodes see a symbol in units of n_symbols ** -0.5.
+                out[i, j] = (block[1, :, 1] - block[1, :, 0] - block[0, :, 1] + block[0, :, 0]) * (
+                    2**0.5
+                )
+            else:
+                out[i, j] = np.sqrt((block**2).sum(axis=(0, 2)))
+    return out
+
+
+def plot_arrows(file: Trajectory, axes: Array) -> Array:
+    """What each sensor tells about each, one matrix for each of the first delays."""
+    strength = arrows(file)
+    names = [sensor.name for sensor in stored_sensors(file)]
+    top = float(np.abs(strength).max()) or 1.0
+    image = None
+    for d, ax in enumerate(axes):
+        image = ax.imshow(strength[:, :, d], cmap="RdBu_r", vmin=-top, vmax=top)
+        ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
+        ax.set_yticks(range(len(names)), names if d == 0 else [], fontsize="x-small")
+        ax.set(title=f"delay {d + 1}", xlabel="to")
+    axes[0].set_ylabel("from")
+    unit = "change of log-odds" if all(s.n_symbols == 2 for s in stored_sensors(file)) else "size"
+    axes[-1].figure.colorbar(image, ax=list(axes), label=unit, pad=0.01)
+    return axes
+
+
+def plot_graph(file: Trajectory, ax: Axes) -> Axes:
+    """Sensors in a circle; an arrow for the strongest delays between two, as wide as it is strong.
+
+    Arrows weaker than a quarter of the strongest are left out.
+    """
+    strength = np.abs(arrows(file))
+    names = [sensor.name for sensor in stored_sensors(file)]
+    angle = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
+    place = np.column_stack([np.cos(angle), np.sin(angle)])
+    off = ~np.eye(len(names), dtype=bool)
+    top = float(strength[off].max()) or 1.0
+    for i, j in np.argwhere(off):
+        d = int(np.argmax(strength[i, j]))
+        size = strength[i, j, d] / top
+        if size < 0.25:
+            continue
+        style = {
+            "arrowstyle": "-|>", "lw": 1 + 3 * size, "color": VERMILION, "shrinkA": 28,
+            "shrinkB": 28, "connectionstyle": "arc3,rad=0.15", "mutation_scale": 18,
+        }  # fmt: skip
+        ax.annotate("", place[j], place[i], arrowprops=style)
+        middle = 0.5 * (place[i] + place[j])
+        across = np.array([place[j, 1] - place[i, 1], place[i, 0] - place[j, 0]])
+        x, y = middle + 0.22 * across
+        ax.text(x, y, f"delay {d + 1}", fontsize="small", color=VERMILION, ha="center", va="center")
+    for (x, y), name in zip(place, names, strict=True):
+        ax.scatter([x], [y], s=2200, color="white", edgecolor=BLUE, lw=1.5, zorder=3)
+        ax.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=4)
+    ax.set(xlim=(-1.5, 1.5), ylim=(-1.4, 1.4), aspect="equal", title="Who tells about whom")
+    ax.set_axis_off()
+    return ax
+
+
+def output_labels(sensors: tuple[StoredSensor, ...]) -> list[str]:
+    """Short names of all outputs."""
+    if len(sensors) == 1:
+        return [visible(label) for label in sensors[0].labels]
+    return [
+        f"{s.name} {visible(label)}" if s.n_symbols else label
+        for s in sensors
+        for label in s.labels
+    ]
+
+
+def _n_hidden(file: Trajectory) -> int:
+    names = file["readout"].coords["feature"]
+    return int(np.char.startswith(names, "hidden ").sum())

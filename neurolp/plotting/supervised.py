@@ -1,0 +1,167 @@
+"""Pictures of the experiment ``supervised``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from scipy import stats
+
+from neurolp.plotting.style import BLACK, SERIES, NewFigure
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
+    """p(y | x) against one condition x: the truth where it is known, then both models."""
+    density = file["map_density"].sel(map=problem)
+    x = file["map_condition"].sel(map=problem).values
+    y = file["map_target"].sel(map=problem).values
+    names = [str(name) for name in density.coords["map_model"]]
+    known = not np.isnan(density.values[-1]).any()
+    order = [len(names) - 1, *range(len(names) - 1)] if known else list(range(len(names) - 1))
+    top = np.nanquantile(density.values[order[0]], 0.995)
+    for ax, k in zip(axes, order, strict=False):
+        ax.imshow(
+            density.values[k],
+            origin="lower",
+            extent=(x[0], x[-1], y[0], y[-1]),
+            vmin=0,
+            vmax=top,
+            cmap="magma",
+            aspect="auto",
+        )
+        ax.set(title=names[k], xlabel="condition $x$")
+    axes[0].set_ylabel("target $y$")
+    return axes
+
+
+def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
+    """50 and 90 % intervals of test rows, in the order of their medians, and the targets."""
+    quantile = file["regression_quantile"].sel(regression=problem)
+    target = file["regression_target"].sel(regression=problem).values
+    for ax, model, colour in zip(axes, quantile.coords["regression_model"], SERIES, strict=False):
+        q = quantile.sel(regression_model=model).values
+        seen = np.flatnonzero(~np.isnan(target))
+        order = seen[np.argsort(q[seen, 2], kind="stable")]
+        place = np.arange(len(order))
+        ax.fill_between(
+            place, q[order, 0], q[order, 4], color=colour, alpha=0.2, lw=0, label="90 %"
+        )
+        ax.fill_between(
+            place, q[order, 1], q[order, 3], color=colour, alpha=0.4, lw=0, label="50 %"
+        )
+        ax.plot(place, q[order, 2], color=colour, lw=1.2, label="median")
+        ax.scatter(place, target[order], s=7, color=BLACK, lw=0, zorder=3, label="target")
+        covered = file["regression_coverage"].sel(regression=problem).sel(regression_model=model)
+        ax.set(
+            title=f"{model}: 90 % covers {float(covered.values):.1%}", xlabel="test row, by median"
+        )
+        ax.margins(x=0.01)
+    limits = np.array([ax.get_ylim() for ax in axes])
+    for ax in axes:  # one scale, whoever made the Axes
+        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+    axes[0].set_ylabel("target")
+    axes[0].legend(frameon=False, fontsize="small", loc="upper left")
+    return axes
+
+
+def plot_pit(file: Trajectory, problem: str, ax: Axes) -> Axes:
+    """Histogram of F(y | x) of test rows: flat, within the band, where the model is calibrated."""
+    counts = file["pit_counts"].sel(regression=problem)
+    middle = counts.coords["pit_bin"]
+    n_bins, total = len(middle), int(counts.values[0].sum())
+    low, high = stats.binom(total, 1 / n_bins).ppf([0.025, 0.975]) * n_bins / total
+    ax.axhspan(low, high, color="#dddddd", lw=0, label="95 % of a calibrated model")
+    edges = np.linspace(0, 1, n_bins + 1)
+    for model, colour in zip(counts.coords["regression_model"], SERIES, strict=False):
+        density = counts.sel(regression_model=model).values * n_bins / total
+        p = file["regression_calibration_p"].sel(regression=problem).sel(regression_model=model)
+        label = f"{model} (p = {float(p.values):.2g})"
+        ax.stairs(density, edges, color=colour, lw=1.8, label=label)
+    ax.set(xlabel="$F(y\\,|\\,x)$", ylabel="density", xlim=(0, 1))
+    ax.set(title="Calibration: flat is right")
+    ax.set_ylim(0, 1.45 * max(ax.get_ylim()[1] / 1.05, high))
+    ax.legend(frameon=False, fontsize="small", loc="upper center")
+    return ax
+
+
+def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
+    """How often the most probable label is right, against the probability it was given."""
+    confidence = file["bin_confidence"].sel(classification=problem)
+    frequency = file["bin_frequency"].sel(classification=problem)
+    counts = file["bin_counts"].sel(classification=problem)
+    ax.plot([0, 1], [0, 1], color=BLACK, ls=":", lw=1)
+    for model, colour in zip(confidence.coords["classifier"], SERIES, strict=False):
+        c, f, n = (v.sel(classifier=model).values for v in (confidence, frequency, counts))
+        c, f, n = (v[n > 0] for v in (c, f, n))
+        loss = file["log_loss"].sel(classification=problem).sel(classifier=model)
+        right = file["accuracy"].sel(classification=problem).sel(classifier=model)
+        label = f"{model}: log-loss {float(loss.values):.3f}, {float(right.values):.1%} right"
+        # Wilson's interval at one standard error, which stays between 0 and 1.
+        middle, reach = (f + 0.5 / n) / (1 + 1 / n), np.sqrt(f * (1 - f) / n + 0.25 / n**2)
+        ax.vlines(c, middle - reach / (1 + 1 / n), middle + reach / (1 + 1 / n), color=colour, lw=1)
+        ax.scatter(c, f, s=14 + 120 * n / n.sum(), color=colour, zorder=3, alpha=0.8)
+        ax.scatter([], [], s=30, color=colour, label=label)  # in the legend all are of one size
+    ax.set(xlabel="probability of the label that is given", ylabel="share that is right")
+    ax.set(title="Calibration: the diagonal is right", xlim=(0, 1.03), ylim=(-0.03, 1.33))
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    return ax
+
+
+def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
+    """What each score says of test rows and of inputs never seen, one score on each Axes."""
+    scores = file["input_score"].sel(classification=problem)
+    auroc = file["auroc"].sel(classification=problem)
+    for ax, score in zip(axes, scores.coords["score"], strict=True):
+        values = scores.sel(score=score).values
+        finite = values[np.isfinite(values)]
+        # A few inputs of no probability at all must not flatten the rest.
+        low = max(finite.min(), np.quantile(finite, 0.02) - 0.1 * np.ptp(finite))
+        bins = np.linspace(low, finite.max(), 41)
+        for source, row, colour in zip(scores.coords["source"], values, SERIES, strict=False):
+            found = np.clip(row[~np.isnan(row)], low, None)
+            where = np.flatnonzero(auroc.coords["strange_source"] == source)
+            told = f" (AUROC {auroc.sel(score=score).values[where[0]]:.4f})" if len(where) else ""
+            ax.hist(
+                found,
+                bins=list(bins),
+                weights=np.full(len(found), 1 / len(found)),
+                color=colour,
+                alpha=0.55,
+                label=f"{source}{told}",
+            )
+        ax.set(xlabel=str(score), title="Is it like anything seen?", ylabel="share of inputs")
+        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
+    return axes
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All pictures."""
+    maps = _names(file, "map_density", "map")
+    for problem in _names(file, "regression_log_prob", "regression"):
+        if problem in maps:
+            known = not np.isnan(file["map_density"].sel(map=problem).values).any()
+            n = 3 if known else 2
+            axes = figure(f"{problem}_densities", 3.7 * (n + 1), 3.6).subplots(1, n + 1)
+            plot_conditions(file, problem, axes[:n])
+            for ax in axes[1:n]:
+                ax.tick_params(labelleft=False)
+            plot_pit(file, problem, axes[n])
+        else:
+            axes = figure(f"{problem}_intervals", 13, 4.2).subplots(1, 3)
+            plot_intervals(file, problem, axes[:2])
+            plot_pit(file, problem, axes[2])
+    for problem in _names(file, "log_loss", "classification"):
+        axes = figure(f"{problem}_labels", 14, 4.4).subplots(1, 3)
+        plot_reliability(file, problem, axes[0])
+        plot_input_scores(file, problem, axes[1:])
+
+
+def _names(file: Trajectory, variable: str, dim: str) -> list[str]:
+    return [str(name) for name in file[variable].coords[dim]] if variable in file else []

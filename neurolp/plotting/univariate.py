@@ -1,0 +1,111 @@
+"""Pictures of the experiment ``univariate``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from neurolp.plotting.style import BLACK, SERIES, NewFigure
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+def plot_densities(file: Trajectory, axes: Array) -> Array:
+    """The true density and those learned: a row of Axes per problem, a column per sample size."""
+    density, kl = file["density"], file["kl"]
+    for i, problem in enumerate(density.coords["problem"]):
+        x, truth = file["grid"].values[i], file["true_density"].values[i]
+        for j, size in enumerate(density.coords["size"]):
+            ax = axes[i, j]
+            ax.fill_between(x, truth, color="#dddddd", lw=0, label="true density")
+            for e, (name, colour, style) in enumerate(
+                zip(density.coords["estimator"], SERIES, ("-", "--"), strict=False)
+            ):
+                # The first line is drawn last, over the others.
+                ax.plot(
+                    x,
+                    density.values[i, j, e],
+                    color=colour,
+                    ls=style,
+                    lw=1.6,
+                    label=str(name),
+                    zorder=3 - 0.1 * e,
+                )
+                cost = kl.values[i, j, 0, e]
+                ax.text(
+                    0.98,
+                    0.96 - 0.09 * e,
+                    f"KL {cost:.3f}",
+                    color=colour,
+                    ha="right",
+                    va="top",
+                    transform=ax.transAxes,
+                    fontsize="small",
+                )
+            values = file["sample"].values[i, :size]
+            ax.plot(
+                values[:200],
+                np.full(min(size, 200), -0.03 * truth.max()),
+                "|",
+                color=BLACK,
+                ms=4,
+                mew=0.4,
+            )
+            ax.set(xlim=(x[0], x[-1]), ylim=(-0.07 * truth.max(), 1.9 * truth.max()), yticks=[])
+            if i == 0:
+                ax.set_title(f"n = {size:,}")
+        axes[i, 0].set_ylabel(str(problem))
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="upper left")
+    return axes
+
+
+def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
+    """y(x), which runs from 0 to 1, over the empirical distribution of the largest sample."""
+    y = file["distribution"].sel(problem=problem)
+    i = int(np.flatnonzero(file["grid"].coords["problem"] == problem)[0])
+    x, values = file["grid"].values[i], np.sort(file["sample"].values[i])
+    ax.step(
+        values,
+        np.arange(1, len(values) + 1) / len(values),
+        where="post",
+        color="#bbbbbb",
+        lw=3,
+        label=f"{len(values):,} values",
+    )
+    for size, colour in zip(y.coords["size"], SERIES, strict=False):
+        ax.plot(x, y.sel(size=size).values, color=colour, lw=1.4, label=f"y(x), n = {size:,}")
+    ax.set(xlabel="x", ylabel="probability below x", title=problem, xlim=(x[0], x[-1]))
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
+    """KL(truth || estimate) against the size of the sample: every seed, and the mean."""
+    kl = file["kl"].sel(problem=problem)
+    size = kl.coords["size"]
+    for name, colour in zip(kl.coords["estimator"], SERIES, strict=False):
+        values = kl.sel(estimator=name).values
+        ax.plot(size, values, "o", color=colour, ms=3, alpha=0.5)
+        ax.plot(size, values.mean(axis=1), color=colour, lw=1.8, label=str(name))
+    ax.set(xscale="log", yscale="log", xlabel="n", ylabel="KL (nats)", title=problem)
+    ax.set_xticks(size, [f"{n:,}" for n in size])
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All pictures."""
+    problems = [str(name) for name in file["density"].coords["problem"]]
+    n_rows, n_columns = file["density"].shape[:2]
+    axes = figure("densities", 4 * n_columns, 2.6 * n_rows)
+    plot_densities(file, axes.subplots(n_rows, n_columns, squeeze=False))
+    below = figure("distributions", 4 * n_rows, 3.6).subplots(1, n_rows, squeeze=False)[0]
+    cost = figure("divergence", 4 * n_rows, 3.6).subplots(1, n_rows, squeeze=False)[0]
+    for k, problem in enumerate(problems):
+        plot_distribution(file, problem, below[k])
+        plot_divergence(file, problem, cost[k])

@@ -1,0 +1,241 @@
+"""One brain simulation from its configuration to its file: data, brain, comparison, result."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neurolp.brain.network import Network
+from neurolp.config.load import configuration_of
+from neurolp.config.sections import Configuration
+from neurolp.data.tables import DataSplit, load_data
+from neurolp.errors import FormatError, NeurolpError, RecordingError
+from neurolp.estimators import BRAINS, Brain
+from neurolp.evaluation.baselines import gaussian, gaussian_mixture
+from neurolp.evaluation.metrics import bits_per_dim
+from neurolp.runs.connectivity import build_connectivity
+from neurolp.runs.density_checkpoint import BrainKeeper
+from neurolp.runs.experiment import check_data
+from neurolp.runs.memory import check_brain
+from neurolp.simulation.archive import brain as archive
+from neurolp.simulation.checkpoint import DivergedError
+from neurolp.simulation.greedy import Progress
+from neurolp.simulation.recorder import Recorder
+from neurolp.storage.format import Contents
+from neurolp.storage.provenance import data_digests
+from neurolp.storage.store import RunStore
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the closing table: nats per sample on test data."""
+
+    model: str
+    log_prob: float
+    standardised: float
+    bits_per_dim: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run produced.
+
+    ``path`` is the file, or what it is to become: after an interruption by ``signal`` there is no
+    file yet, and no ``rows``, and :func:`resume` continues from what was saved.
+    """
+
+    path: Path
+    brain: Brain
+    data: DataSplit
+    rows: list[Row]
+    signal: int | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the run early."""
+        return self.signal is not None
+
+
+def run(
+    configuration: Configuration,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    observe: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Run one simulation and write its trajectory to ``output``.
+
+    What is learned is saved as it goes on. After Ctrl-C, SIGTERM, a full disk or the end of the
+    process :func:`resume` continues, and the file is the same in the end.
+
+    Raises
+    ------
+    DataError, ConfigurationError, OutputError
+        One line each. Whether ``output`` can be written is asked before the work starts.
+    RecordingError
+        If the disk is full or fails meanwhile.
+    DivergedError
+        If a number is no longer finite; the file, with the status ``"diverged"``, holds the last
+        good state and the one after it.
+    KeyboardInterrupt
+        If there was nothing to be saved yet; nothing is left then.
+    """
+    store = RunStore.claim(output, overwrite=overwrite)
+    try:
+        seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
+        resolved = configuration.model_copy(update={"seed": seed})
+        plain = resolved.model_dump(mode="json")
+        digests = data_digests(plain)
+        simulation = _Simulation(store, resolved, observe)
+        title = configuration.title or simulation.data.title
+        store.begin(archive.header(seed, title, plain, digests))
+        try:
+            return simulation.go_on()
+        except (KeyboardInterrupt, NeurolpError) as error:
+            nothing = simulation.keeper.kept_time is None and store.folder.exists()
+            if nothing and not isinstance(error, RecordingError):
+                store.discard()  # before the first slice: there is nothing to keep
+            raise
+    finally:
+        store.close()
+
+
+def resume(
+    path: str | os.PathLike[str],
+    settings: Sequence[str] = (),
+    *,
+    observe: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Continue a run that was broken off from where it was last saved.
+
+    ``settings`` are keys to override on which no result depends: ``"brain.n_threads=1"``.
+    Raises as :func:`run`, and
+
+    Raises
+    ------
+    FormatError
+        If there is no unfinished run, or it is damaged.
+    DataError
+        If a data file is no longer what it was.
+    """
+    store = RunStore.reopen(path)
+    try:
+        with store.header() as header:
+            configuration = configuration_of(header.configuration, str(path), settings)
+            check_data(header, configuration)
+        if not isinstance(configuration, Configuration):
+            raise FormatError(f"{path}: is not the simulation of a brain")
+        return _Simulation(store, configuration, observe).go_on()
+    finally:
+        store.close()
+
+
+class _Simulation:
+    """A run, from its first slice or from where it was saved, to its file."""
+
+    def __init__(
+        self, store: RunStore, configuration: Configuration, observe: Callable[[Progress], None]
+    ) -> None:
+        self.store, self.configuration, self.observe = store, configuration, observe
+        self.seed = configuration.seed or 0
+        self.data = data = load_data(**configuration.data.model_dump())
+        n_rows = len(data.train) + len(data.validation) + len(data.test)
+        check_brain(configuration, n_rows, len(data.columns))
+        settings = configuration.brain.model_dump(exclude={"model"})
+        connectivity = build_connectivity(configuration.connectivity, len(data.columns))
+        if connectivity is not None:
+            settings["connectivity"] = connectivity
+        self.brain = BRAINS[configuration.brain.model](**settings, random_state=self.seed)
+        seconds = configuration.record.checkpoint_seconds
+        self.keeper = BrainKeeper(store, self.brain, data.columns, seconds)
+
+    def go_on(self) -> Result:
+        """Learn, compare, write the file.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If a signal came before anything was saved.
+        """
+        began = time.monotonic()
+        data, brain = self.data, self.brain
+        record = self.configuration.record.model_dump(exclude={"checkpoint_seconds"})
+        try:
+            brain.fit(
+                data.train,
+                X_validation=data.validation,
+                X_test=data.test,
+                recorder=Recorder(**record),
+                observe=self.observe,
+                keeper=self.keeper,
+            )
+            rows = self._rows(time.monotonic() - began)
+        except KeyboardInterrupt as interrupt:
+            self.keeper.rescue()
+            if self.keeper.kept_time is None:
+                raise KeyboardInterrupt(_signal_of(interrupt, self.keeper)) from interrupt
+            return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.keeper))
+        except DivergedError as error:
+            raise DivergedError(
+                f"{error}; the last good state and the one after it are in {self.store.path}"
+            ) from error
+        result = {
+            "test_log_prob": rows[0].log_prob,
+            "test_log_prob_standardised": rows[0].standardised,
+            "test_bits_per_dim": rows[0].bits_per_dim,
+            "seconds": time.monotonic() - began,
+            "model": np.array([r.model for r in rows], dtype="S"),
+            "model_test_log_prob": np.array([r.log_prob for r in rows]),
+            "image_shape": data.image_shape,
+        }
+        out = Contents()
+        out.attributes[""] = {"status": "complete"}
+        out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
+        archive.pack_brain(out, brain.stored(), data.columns)
+        self.store.finish(out)
+        return Result(self.store.path, brain, data, rows)
+
+    def _rows(self, seconds: float) -> list[Row]:
+        """The brain on test data, and what it is to be compared with."""
+        data, stored = self.data, self.brain.stored()
+        log_scale = float(np.log(self.brain.scale_).sum())
+
+        def row(model: str, log_prob: float, seconds: float) -> Row:
+            bits = bits_per_dim(log_prob, data.steps)
+            return Row(model, log_prob, log_prob + log_scale, bits, seconds)
+
+        unit = "slice" if isinstance(stored.network, Network) else "epoch"
+        bound = ", a lower bound" if stored.n_hidden else ""
+        name = f"brain ({stored.n_slices} {unit}s){bound}"
+        rows = [row(name, self.brain.score(data.test), seconds)]
+        if self.configuration.compare:
+            last = len(self.brain.recorder_.surprise["train"]) - 1
+            what = "fitting what to compare with"
+            self.observe(Progress(last, {}, stored.n_slices, seconds, what))
+            rows += _compare(data, self.seed, row)
+        return rows
+
+
+def _signal_of(interrupt: KeyboardInterrupt, keeper: BrainKeeper) -> int:
+    said = interrupt.args[0] if interrupt.args else None
+    return keeper.signal or (said if isinstance(said, int) else signal.SIGINT)
+
+
+def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]) -> list[Row]:
+    rows = []
+    began = time.monotonic()
+    plain = gaussian(data.train, data.test)
+    if plain is not None:
+        rows.append(row(plain.name, plain.test_log_prob, time.monotonic() - began))
+    began = time.monotonic()
+    mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
+    rows.append(row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
+    return rows

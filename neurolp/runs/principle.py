@@ -1,0 +1,166 @@
+"""``experiment = "principle"``: surprise falls to the entropy, and every loss is a density.
+
+A source draws symbols k with probability P_k; the model Phi = softmax(theta) takes one step down
+the gradient of -log Phi at each symbol,
+
+    theta <- theta - rate_t (Phi - onehot(k)),      rate_t = rate / sqrt(1 + t / 10),
+
+and the average of theta over time is the estimate in use (Polyak's averaging). Counting, with one
+count given to each symbol (Laplace), stands beside it. Then four losses, each as the density it
+stands for, learn four kinds of noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from neurolp.evaluation.losses import LOSSES, density_of_loss
+from neurolp.evaluation.metrics import entropy, kl_by_quadrature, total_probability
+from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.storage.format import Contents
+from neurolp.storage.reader import Trajectory
+
+if TYPE_CHECKING:
+    from neurolp.config.experiment_sections import PrincipleConfiguration
+
+Array = npt.NDArray[Any]
+
+LEARNERS = ("gradient", "averaged gradient", "counting")
+_N_TIMES = 120
+
+
+def run(configuration: PrincipleConfiguration, observe: Observer) -> Contents:
+    """Learn the symbols in all runs at once, then the noise with each loss."""
+    out = Contents()
+    for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
+        part(configuration, out)
+    return out
+
+
+def tables(file: Trajectory) -> list[ClosingTable]:
+    """Surprise of the learners at the beginning, in between and at the end; losses by noise."""
+    surprise, floor = file["surprise"], float(file.result["entropy"])
+    times = surprise.coords["time"]
+    shown = np.unique(np.searchsorted(times, [0, times[-1] // 100, times[-1] // 10, times[-1]]))
+    rows = [
+        (str(name), *(f"{at:.5f}" for at in surprise.sel(learner=name).values.mean(axis=0)[shown]))
+        for name in surprise.coords["learner"]
+    ]
+    rows.append(("entropy of the source", *[f"{floor:.5f}"] * len(shown)))
+    symbols = ClosingTable(
+        f"Mean surprise after so many symbols, nats, mean of {surprise.shape[1]} runs",
+        ("learner", *(f"{times[k]:,}" for k in shown)),
+        rows,
+    )
+    cost = file["loss_kl"]
+    names = tuple(str(name) for name in cost.coords["loss"])
+    losses = ClosingTable(
+        "What the density of each loss costs above the entropy of the noise, nats",
+        ("noise", *names),
+        [
+            (str(noise), *(f"{value:.4f}" for value in row))
+            for noise, row in zip(cost.coords["noise"], cost.values, strict=True)
+        ],
+    )
+    return [symbols, losses]
+
+
+def _symbols(configuration: PrincipleConfiguration, out: Contents) -> None:
+    p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
+    n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
+    rng = np.random.default_rng([configuration.seed or 0, 0])
+    block, symbols = 10_000, np.empty((0, n_runs), dtype=np.int64)  # drawn so many at a time
+    times = np.unique(
+        np.concatenate([[0], np.geomspace(1, n_steps, _N_TIMES).round().astype(np.int64)])
+    )
+
+    theta, average, counts = np.zeros((n_runs, k)), np.zeros((n_runs, k)), np.ones((n_runs, k))
+    learned = np.empty((len(LEARNERS), n_runs, len(times), k))
+    runs, at = np.arange(n_runs), 0
+    for t in range(n_steps + 1):
+        if t == times[at]:
+            learned[:, :, at] = (
+                _softmax(theta),
+                _softmax(average),
+                counts / counts.sum(axis=1, keepdims=True),
+            )
+            at += 1
+        if t == n_steps:
+            break
+        if t % block == 0:
+            symbols = rng.choice(k, size=(block, n_runs), p=p)
+        seen = symbols[t % block]
+        step = _softmax(theta)
+        step[runs, seen] -= 1  # gradient of -log Phi at the symbol
+        theta -= configuration.rate / np.sqrt(1 + t / 10) * step
+        average += (theta - average) / (t + 1)
+        counts[runs, seen] += 1
+
+    floor = entropy(p)
+    divergence = np.sum(p * (np.log(p) - np.log(learned)), axis=-1)
+    names = [f"symbol {j}" for j in range(k)]
+    out.add_coordinate("learner", np.array(LEARNERS), "1", "how Phi is learned")
+    out.add_coordinate("run", runs, "1", "independent sequence of symbols")
+    out.add_coordinate("time", times, "symbol", "symbols seen")
+    out.add_coordinate("symbol", np.array(names), "1", "what the source draws")
+    out.add("true_probability", ("symbol",), p, "1", "P of the source")
+    out.attributes["result"] = {"entropy": floor}  # H(P), nats
+    dims = ("learner", "run", "time")
+    out.add("surprise", dims, floor + divergence, "nat", "E_P[-log Phi], exact")
+    what = "Phi while it is learned, in the first run"
+    out.add("probability", ("learner", "time", "symbol"), learned[:, 0], "1", what)
+
+
+def _softmax(theta: Array) -> Array:
+    z = np.exp(theta - theta.max(axis=-1, keepdims=True))
+    return np.asarray(z / z.sum(axis=-1, keepdims=True))
+
+
+def _losses(configuration: PrincipleConfiguration, out: Contents) -> None:
+    settings = {"threshold": configuration.threshold, "level": configuration.level}
+    residual = np.linspace(-6, 6, 601)
+    densities = [density_of_loss(name, **settings) for name in LOSSES]
+    out.add_coordinate("loss", np.array(LOSSES), "1", "loss of a residual")
+    out.add_coordinate("residual", residual, "scale", "target minus prediction")
+    dims = ("loss", "residual")
+    out.add("loss_value", dims, [d.loss(residual) for d in densities], "nat", "l(r)")
+    out.add("loss_density", dims, [d.prob(residual) for d in densities], "1/scale", "exp(-l) / Z")
+    normaliser = [d.log_normaliser for d in densities]
+    out.add("loss_log_normaliser", ("loss",), normaliser, "nat", "log Z at scale 1, closed form")
+    total = [total_probability(d.log_prob, points=[*d.kinks, 0.0]).value for d in densities]
+    out.add("loss_total", ("loss",), total, "1", "integral of exp(-l) / Z by quadrature")
+
+    noises = _noises(configuration.level)
+    rng = np.random.default_rng([configuration.seed or 0, 1])
+    cost = np.empty((len(noises), len(LOSSES)))
+    location, scale = np.empty_like(cost), np.empty_like(cost)
+    for i, source in enumerate(noises.values()):
+        x = source.rvs(configuration.n_samples, random_state=rng)
+        for j, density in enumerate(densities):
+            best = density.fit(x)
+            points = [*best.kinks, *source.ppf([0.01, 0.25, 0.5, 0.75, 0.99]), 0.0]
+            cost[i, j] = kl_by_quadrature(source.logpdf, best.log_prob, points=points).value
+            location[i, j], scale[i, j] = best.location, best.scale
+    out.add_coordinate("noise", np.array(list(noises)), "1", "density of the residuals")
+    out.add(
+        "loss_kl",
+        ("noise", "loss"),
+        cost,
+        "nat",
+        "KL from the noise to the density of the loss, location and scale of least mean surprise",
+    )
+    out.add("loss_location", ("noise", "loss"), location, "1", "location learned")
+    out.add("loss_scale", ("noise", "loss"), scale, "1", "scale learned")
+
+
+def _noises(level: float) -> dict[str, Any]:
+    return {
+        "normal": stats.norm(),
+        "Laplace": stats.laplace(),
+        "Student's t, 4 degrees": stats.t(4),
+        "asymmetric Laplace": stats.laplace_asymmetric(np.sqrt(level / (1 - level))),
+    }

@@ -1,0 +1,68 @@
+"""``experiment = "supervised"``: supervised learning as conditional probability.
+
+Regression learns all of p(y | x), of which least squares is the special case of a normal density
+of one width; classification learns p(label | x), directly and through a density per class, which
+also says how probable the input itself is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from neurolp.data.supervised import (
+    SUPERVISED_NAMES,
+    SupervisedSplit,
+    load_supervised,
+    load_supervised_table,
+)
+from neurolp.errors import DataError
+from neurolp.runs import supervised_classification, supervised_regression
+from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.storage.format import Contents
+from neurolp.storage.reader import Trajectory
+
+if TYPE_CHECKING:
+    from neurolp.config.experiment_sections import SupervisedConfiguration
+
+
+def run(configuration: SupervisedConfiguration, observe: Observer) -> Contents:
+    """Learn all problems; a table of one's own comes last."""
+    regressions, classifications = [], []
+    for data in watched(_load(configuration), observe, lambda data: data.title):
+        seed = (configuration.seed or 0) % 2**32
+        try:
+            if data.classification:
+                classifications.append(supervised_classification.measure(data, seed))
+            else:
+                regressions.append(supervised_regression.measure(data, seed))
+        except DataError as error:
+            raise DataError(f"{data.title}: {error}") from error
+    out = Contents()
+    if regressions:
+        supervised_regression.add(out, regressions)
+    if classifications:
+        supervised_classification.add(out, classifications)
+    return out
+
+
+def tables(file: Trajectory) -> list[ClosingTable]:
+    """Tables of regression and of classification, whichever there are."""
+    return [*supervised_regression.tables(file), *supervised_classification.tables(file)]
+
+
+def _load(configuration: SupervisedConfiguration) -> list[SupervisedSplit]:
+    names: Sequence[str]
+    if configuration.problems is not None:
+        names = configuration.problems
+    else:
+        names = SUPERVISED_NAMES if configuration.table is None else ()
+    split_seed = configuration.split_seed
+    data = [
+        load_supervised(name, n_points=configuration.n_points, split_seed=split_seed)
+        for name in names
+    ]
+    if configuration.table is not None:
+        table = configuration.table.model_dump()
+        data.append(load_supervised_table(**table, split_seed=split_seed))
+    return [split.limited(configuration.max_rows) for split in data]

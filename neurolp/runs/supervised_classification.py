@@ -1,0 +1,201 @@
+"""Classification in the experiment ``supervised``: p(label | x) by two routes, and p(x)."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from neurolp.brain.workers import single_threaded_blas
+from neurolp.data.supervised import SupervisedSplit
+from neurolp.estimators import ConditionalClassifier
+from neurolp.evaluation.metrics import reliability
+from neurolp.runs.experiment import ClosingTable
+from neurolp.storage.format import Contents
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+MODELS = ("softmax", "Bayes", "logistic regression")
+SOURCES = ("test rows", "shuffled", "noise")
+SCORES = ("log p(x), Bayes", "largest p(label | x), softmax")
+_BINS = 10
+_MOST_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What was measured on the test rows of one problem; first axis: models, or sources."""
+
+    title: str
+    log_loss: Array
+    log_loss_error: Array
+    accuracy: Array
+    calibration_error: Array
+    confidence: Array
+    frequency: Array
+    counts: Array
+    seconds: Array
+    auroc: Array
+    input_score: Array
+
+
+def measure(data: SupervisedSplit, seed: int) -> Classification:
+    """Fit the models, measure them on test rows, and show them what they have never seen."""
+    X, y = data.learned
+    labels = np.unique(y)
+    models: list[Any] = []
+    seconds = []
+    for route in ("softmax", "bayes"):
+        began = time.monotonic()
+        model = ConditionalClassifier(route=route, random_state=seed)
+        models.append(model.fit(X, y))
+        seconds.append(time.monotonic() - began)
+    began = time.monotonic()
+    models.append(_logistic(X, y))
+    seconds.append(time.monotonic() - began)
+
+    at = np.searchsorted(labels, data.y_test)
+    rows = np.arange(len(at))
+    surprise, right, bins = [], [], []
+    for model in models:
+        log_p = model.predict_log_proba(data.X_test)
+        surprise.append(-log_p[rows, at])
+        p = np.minimum(np.exp(log_p), 1.0)
+        right.append(p.argmax(axis=1) == at)
+        bins.append(reliability(p.max(axis=1), right[-1], _BINS))
+    strange = _never_seen(data, seed)
+    inputs = [data.X_test, *strange]
+    softmax, bayes = models[:2]
+    scores = np.full((len(SCORES), len(SOURCES), _MOST_ROWS), np.nan)
+    for k, given in enumerate(inputs):
+        n = min(len(given), _MOST_ROWS)
+        scores[0, k, :n] = bayes.score_samples(given)[:n]
+        scores[1, k, :n] = softmax.predict_proba(given).max(axis=1)[:n]
+    return Classification(
+        title=data.title,
+        log_loss=np.mean(surprise, axis=1),
+        log_loss_error=np.std(surprise, axis=1, ddof=1) / np.sqrt(len(at)),
+        accuracy=np.mean(right, axis=1),
+        calibration_error=np.array([b.error for b in bins]),
+        confidence=np.stack([b.confidence for b in bins]),
+        frequency=np.stack([b.frequency for b in bins]),
+        counts=np.stack([b.counts for b in bins]),
+        seconds=np.array(seconds),
+        auroc=np.array([[_auroc(s[0], s[k]) for k in (1, 2)] for s in scores]),
+        input_score=scores,
+    )
+
+
+def _logistic(X: Array, y: Array) -> Any:
+    """Logistic regression on standardised columns, its ridge chosen by cross-validation."""
+    model = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=8, max_iter=2000))
+    with single_threaded_blas(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", (ConvergenceWarning, FutureWarning))
+        return model.fit(X, y)
+
+
+def _never_seen(data: SupervisedSplit, seed: int) -> tuple[Array, Array]:
+    """Inputs of no class, as many as test rows.
+
+    Shuffled: the values of each test row in another order where all columns have one unit
+    (digits), else those of each column in another order of rows. Noise: every column uniform over
+    its range, whole numbers where the column is.
+    """
+    rng = np.random.default_rng([seed, 7])
+    X = data.X_test
+    shuffled = rng.permuted(X, axis=1 if data.title == "digits" else 0)
+    low, high = data.X_train.min(axis=0), data.X_train.max(axis=0)
+    if data.title == "digits":
+        low, high = np.zeros_like(low), np.full_like(high, 16.0)
+    noise = rng.uniform(low, high, X.shape)
+    whole = np.all(data.X_train == np.round(data.X_train), axis=0)
+    return shuffled, np.where(whole, np.round(noise), noise)
+
+
+def _auroc(known: Array, strange: Array) -> float:
+    known, strange = known[~np.isnan(known)], strange[~np.isnan(strange)]
+    scores = np.concatenate([known, strange])
+    scores = np.maximum(scores, np.finfo(np.float64).min)  # a log-density may be -inf
+    is_known = np.arange(len(scores)) < len(known)
+    return float(roc_auc_score(is_known, scores))
+
+
+def add(out: Contents, found: list[Classification]) -> None:
+    """Label what was measured."""
+    out.add_coordinate("classification", np.array([f.title for f in found]), "1", "problem")
+    out.add_coordinate("classifier", np.array(MODELS), "1", "model of p(label | x)")
+    dims = ("classification", "classifier")
+    for name, units, what in (
+        ("log_loss", "nat", "mean of -log p(label | x) over test rows"),
+        ("log_loss_error", "nat", "its standard error"),
+        ("accuracy", "1", "share of test rows whose most probable label is right"),
+        ("calibration_error", "1", "mean |confidence - frequency|, weighted by rows"),
+        ("seconds", "s", "time of fitting"),
+    ):
+        out.add(name, dims, np.stack([getattr(f, name) for f in found]), units, what)
+    out.add_coordinate("confidence_bin", np.arange(_BINS), "1", "bins of equal width from 0 to 1")
+    for name, units, what in (
+        ("confidence", "1", "mean probability of the most probable label in the bin"),
+        ("frequency", "1", "how often that label is right"),
+        ("counts", "1", "test rows in the bin"),
+    ):
+        values = np.stack([getattr(f, name) for f in found])
+        out.add(f"bin_{name}", (*dims, "confidence_bin"), values, units, what)
+    out.add_coordinate("score", np.array(SCORES), "1", "what tells known inputs from others")
+    out.add_coordinate("source", np.array(SOURCES), "1", "where inputs come from")
+    out.add_coordinate("strange_source", np.array(SOURCES[1:]), "1", "inputs of no class")
+    out.add_coordinate("input_row", np.arange(_MOST_ROWS), "1", "input, the first so many")
+    values = np.stack([f.auroc for f in found])
+    what = "chance that a test row scores higher than such an input (area under the ROC curve)"
+    out.add("auroc", ("classification", "score", "strange_source"), values, "1", what)
+    values = np.stack([f.input_score for f in found])
+    per_input = ("classification", "score", "source", "input_row")
+    out.add(
+        "input_score", per_input, values, "nat or 1", "score of inputs; NaN beyond their number"
+    )
+
+
+def tables(file: Trajectory) -> list[ClosingTable]:
+    """Log-loss, accuracy and calibration; how well strange inputs are told apart."""
+    if "log_loss" not in file:
+        return []
+    loss = file["log_loss"]
+    rows, strange = [], []
+    for k, problem in enumerate(loss.coords["classification"]):
+        for j, model in enumerate(loss.coords["classifier"]):
+            error = file["log_loss_error"].values[k, j]
+            rows.append(
+                (
+                    str(problem),
+                    str(model),
+                    f"{loss.values[k, j]:.4f} +- {error:.4f}",
+                    f"{file['accuracy'].values[k, j]:.2%}",
+                    f"{file['calibration_error'].values[k, j]:.3f}",
+                    f"{file['seconds'].values[k, j]:.1f}",
+                )
+            )
+        for j, score in enumerate(file["auroc"].coords["score"]):
+            values = file["auroc"].values[k, j]
+            strange.append((str(problem), str(score), *(f"{value:.4f}" for value in values)))
+    return [
+        ClosingTable(
+            "Classification, test rows: log-loss in nats (lower is better)",
+            ("problem", "model", "log-loss", "accuracy", "calibration error", "s"),
+            rows,
+        ),
+        ClosingTable(
+            "Told from inputs never seen (area under the ROC curve; 0.5 is guessing)",
+            ("problem", "by", *map(str, file["auroc"].coords["strange_source"])),
+            strange,
+        ),
+    ]

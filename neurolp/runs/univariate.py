@@ -1,0 +1,132 @@
+"""``experiment = "univariate"``: densities of one variable from few and from many values.
+
+The monotone network y(x), whose derivative is the density, against the truth: shapes with several
+modes, with edges, skewed. A kernel density, its bandwidth chosen by leaving one value out, stands
+beside it. The values of a smaller sample are the first ones of a larger one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.data.problems_1d import PROBLEMS, Problem
+from neurolp.estimators import MonotoneDensity
+from neurolp.evaluation.baselines import kernel_density
+from neurolp.evaluation.metrics import total_probability
+from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.storage.format import Contents
+from neurolp.storage.reader import Trajectory
+
+if TYPE_CHECKING:
+    from neurolp.config.experiment_sections import UnivariateConfiguration
+
+Array = npt.NDArray[Any]
+
+ESTIMATORS = ("MonotoneDensity", "kernel density")
+_N_POINTS = 601
+
+
+def run(configuration: UnivariateConfiguration, observe: Observer) -> Contents:
+    """Learn every problem from samples of every size, once for each seed."""
+    problems, sizes = configuration.problems, sorted(set(configuration.sizes))
+    seeds = np.arange(configuration.n_seeds) + (configuration.seed or 0) % 2**32
+    cells = (len(problems), len(sizes), len(seeds))
+    kl, seconds = np.empty((*cells, 2)), np.empty((*cells, 2))
+    total, ends = np.empty(cells), np.empty((*cells, 2))
+    grid = np.stack([_grid(PROBLEMS[name]) for name in problems])
+    density = np.empty((*cells[:2], 2, _N_POINTS))
+    distribution = np.empty((*cells[:2], _N_POINTS))
+    sample = np.empty((len(problems), sizes[-1]))
+    steps = [(i, j) for i in range(len(problems)) for j in range(len(sizes))]
+
+    def describe(step: tuple[int, int]) -> str:
+        return f"{problems[step[0]]}, n = {sizes[step[1]]}"
+
+    for i, j in watched(steps, observe, describe):
+        problem = PROBLEMS[problems[i]]
+        for s, seed in enumerate(seeds):
+            values = problem.sample(sizes[-1], np.random.default_rng(seed))
+            x = values[: sizes[j]]
+            began = time.monotonic()
+            monotone = MonotoneDensity(random_state=int(seed)).fit(x)
+            middle = time.monotonic()
+            kernels = kernel_density(x)
+            seconds[i, j, s] = middle - began, time.monotonic() - middle
+            logs: tuple[Callable[[Array], Array], ...] = (monotone.logpdf, kernels)
+            kl[i, j, s] = [problem.kl(log) for log in logs]
+            where = np.quantile(x, np.linspace(0, 1, 21))
+            total[i, j, s] = total_probability(
+                monotone.logpdf, monotone.support_, points=where
+            ).value
+            ends[i, j, s] = monotone.ends_
+            if s == 0:
+                sample[i] = values
+                density[i, j] = [np.exp(log(grid[i])) for log in logs]
+                distribution[i, j] = monotone.cdf(grid[i])
+
+    out = Contents()
+    out.add_coordinate("problem", np.array(problems), "1", "true density")
+    out.add_coordinate("size", np.array(sizes), "1", "values learned from")
+    out.add_coordinate("seed", seeds, "1", "seed of the sample")
+    out.add_coordinate("estimator", np.array(ESTIMATORS), "1", "density estimator, defaults")
+    out.add_coordinate("point", np.arange(_N_POINTS), "1", "position on the grid")
+    out.add_coordinate("end", np.array(["low", "high"]), "1", "end of the support")
+    out.add_coordinate("draw", np.arange(sizes[-1]), "1", "value, in the order drawn")
+    of_sample = ("problem", "size", "seed")
+    out.add("kl", (*of_sample, "estimator"), kl, "nat", "KL(truth || estimate) by quadrature")
+    out.add("seconds", (*of_sample, "estimator"), seconds, "s", "time of fitting")
+    out.add("total", of_sample, total, "1", "integral of the MonotoneDensity by quadrature")
+    out.add(
+        "end_inferred", (*of_sample, "end"), ends, "x", "end that was inferred; infinite if none"
+    )
+    out.add("grid", ("problem", "point"), grid, "x", "where the densities below are evaluated")
+    truth = [np.exp(PROBLEMS[name].log_density(x)) for name, x in zip(problems, grid, strict=True)]
+    out.add("true_density", ("problem", "point"), truth, "1/x", "density of the source")
+    of_problem = ("problem", "size")
+    out.add(
+        "density",
+        (*of_problem, "estimator", "point"),
+        density,
+        "1/x",
+        "densities learned, first seed",
+    )
+    out.add(
+        "distribution",
+        (*of_problem, "point"),
+        distribution,
+        "1",
+        "y(x) of the MonotoneDensity, first seed",
+    )
+    out.add("sample", ("problem", "draw"), sample, "x", "values of the first seed")
+    return out
+
+
+def tables(file: Trajectory) -> list[ClosingTable]:
+    """KL, mean and standard error over seeds."""
+    kl = file["kl"]
+    n_seeds = len(kl.coords["seed"])
+    rows = []
+    for i, problem in enumerate(kl.coords["problem"]):
+        for e, estimator in enumerate(kl.coords["estimator"]):
+            cells = []
+            for j in range(len(kl.coords["size"])):
+                values = kl.values[i, j, :, e]
+                error = f" +- {values.std(ddof=1) / n_seeds**0.5:.4f}" if n_seeds > 1 else ""
+                cells.append(f"{values.mean():.4f}{error}")
+            rows.append((str(problem), str(estimator), *cells))
+    title = f"KL(truth || estimate), nats, mean of {n_seeds} samples (lower is better)"
+    sizes = (f"n = {size}" for size in kl.coords["size"])
+    return [ClosingTable(title, ("problem", "estimator", *sizes), rows)]
+
+
+def _grid(problem: Problem) -> Array:
+    """From a little below to a little above where the problem has 99.8 % of its probability."""
+    values = problem.sample(100_000, np.random.default_rng(0))
+    low, high = np.quantile(values, [0.001, 0.999])
+    pad = 0.12 * (high - low)
+    return np.linspace(low - pad, high + pad, _N_POINTS)

@@ -1,0 +1,1 @@
+"""The main loop and what hangs on it: processes, monitors, checkpoints."""

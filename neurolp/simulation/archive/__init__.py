@@ -1,0 +1,1 @@
+"""Fitted models as named arrays of a file, and back."""

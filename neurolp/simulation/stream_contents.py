@@ -1,0 +1,129 @@
+"""What a file says of the sensors of a stream and of the names of what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.data.streams.source import Stream
+from neurolp.simulation.schedule import Place, places
+from neurolp.simulation.stream_recorder import QUANTILES
+from neurolp.simulation.windows import N_PIT_BINS
+from neurolp.storage.format import Contents
+from neurolp.storage.reader import Trajectory
+
+Array = npt.NDArray[Any]
+
+
+class Nameable(Protocol):
+    """What is stored of a brain once: the names of what it weighs and what it expects."""
+
+    output_names: Sequence[str]
+    feature_names: Sequence[str]
+    activity: Array
+    weights: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredSensor:
+    """A sensor as a file knows it: where it is, and what its outputs stand for.
+
+    ``n_symbols`` is 0 for values; ``columns``, ``outputs`` and ``values`` are its places among
+    those of all sensors.
+    """
+
+    name: str
+    n_symbols: int
+    columns: slice
+    outputs: slice
+    values: slice
+    labels: tuple[str, ...]
+
+
+def pack_sensors(out: Contents, stream: Stream) -> None:
+    """Add the sensors: names, sizes, what their symbols stand for, known entropy rates."""
+    where = places(stream.sensors)
+    names = [p.sensor.name for p in where]
+    out.add_coordinate("sensor", np.array(names), "1", "sensor")
+    columns = [name for p in where for name in _numbered(p, p.sensor.n_columns)]
+    out.add_coordinate("column", np.array(columns), "1", "column of the rows")
+    if any(not p.symbols for p in where):
+        values = [n for p in where if not p.symbols for n in _numbered(p, p.sensor.n_columns)]
+        out.add_coordinate("value", np.array(values), "1", "column of a sensor of values")
+        middle = (np.arange(N_PIT_BINS) + 0.5) / N_PIT_BINS
+        out.add_coordinate("pit_bin", middle, "1", "middle of a bin of F(x_t | past)")
+        out.add_coordinate("probability", np.array(QUANTILES), "1", "of a quantile")
+    n_symbols = [p.sensor.n_outputs if p.symbols else 0 for p in where]
+    out.add("n_symbols", ("sensor",), n_symbols, "1", "number of symbols; 0 for values")
+    n_columns = [p.sensor.n_columns for p in where]
+    out.add("n_columns", ("sensor",), n_columns, "1", "number of columns")
+    labels = [label for p in where for label in _labels(p, stream)]
+    out.add("label", ("output",), np.array(labels), "1", "what a symbol stands for, or a value")
+    rates = stream.rates
+    if rates is None and len(where) == 1 and stream.rate is not None:
+        rates = (stream.rate,)
+    known = np.full(len(where), np.nan) if rates is None else np.array(rates)
+    out.add("sensor_rate", ("sensor",), known, "nat", "entropy rate; NaN where it is not known")
+
+
+def pack_names(out: Contents, brain: Nameable) -> None:
+    """Add what the dimensions of the weights are."""
+    out.add_coordinate("output", np.array(brain.output_names), "1", "what is expected")
+    out.add_coordinate("feature", np.array(brain.feature_names), "1", "what it is expected from")
+    n_hidden = len(brain.activity)
+    if not n_hidden:
+        return
+    out.add_coordinate("hidden", np.arange(n_hidden), "1", "hidden node")
+    out.add_coordinate("hidden_source", np.arange(n_hidden), "1", "hidden node that is heard")
+    for name, weights in brain.weights.items():
+        if not sparse.issparse(weights):
+            continue
+        rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+        edge = f"{name}_edge"
+        out.add_coordinate(edge, np.arange(weights.nnz), "1", "edge, sorted by target and source")
+        out.add(f"{name}_target", (edge,), rows, "1", "hidden node that it goes to")
+        out.add(f"{name}_source", (edge,), weights.indices, "1", "node that it comes from")
+
+
+def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
+    """The sensors in a file."""
+    labels = [str(label) for label in file["label"].values]
+    out, column, output, value = [], 0, 0, 0
+    n_symbols, n_columns = file["n_symbols"].values, file["n_columns"].values
+    for j, name in enumerate(file["n_symbols"].coords["sensor"]):
+        n_values = 0 if n_symbols[j] else int(n_columns[j])
+        ends = (
+            column + int(n_columns[j]),
+            output + (int(n_symbols[j]) or n_values),
+            value + n_values,
+        )
+        outputs = slice(output, ends[1])
+        out.append(
+            StoredSensor(
+                str(name),
+                int(n_symbols[j]),
+                slice(column, ends[0]),
+                outputs,
+                slice(value, ends[2]),
+                tuple(labels[outputs]),
+            )
+        )
+        column, output, value = ends
+    return tuple(out)
+
+
+def _numbered(place: Place, n: int) -> list[str]:
+    name = place.sensor.name
+    return [name] if n == 1 else [f"{name} {j}" for j in range(n)]
+
+
+def _labels(place: Place, stream: Stream) -> Sequence[str]:
+    if not place.symbols:
+        return _numbered(place, place.sensor.n_columns)
+    alphabet = (stream.alphabets or {}).get(place.sensor.name)
+    return alphabet or [str(k) for k in range(place.sensor.n_outputs)]

@@ -1,0 +1,116 @@
+"""Variables whose first dimension grows: what they are, and the rows that wait to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.storage.layout import FILTERS, describe
+
+Array = npt.NDArray[Any]
+
+_CHUNK_BYTES = 2**16
+_MAX_CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A variable along ``dims``, of which the first grows; ``shape`` is that of the others.
+
+    The coordinate of a growing dimension has the name of the dimension.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    units: str
+    description: str
+
+    @property
+    def is_coordinate(self) -> bool:
+        """Whether it is the coordinate of a growing dimension."""
+        return self.name == self.dims[0]
+
+    @property
+    def where(self) -> str:
+        """Its place in a file."""
+        return f"coordinates/{self.name}" if self.is_coordinate else self.name
+
+    def create(self, file: Any, *, most: int | None = None) -> Any:
+        """Create its empty data set in an open HDF5 file; no more than ``most`` rows are to come.
+
+        Without scales along the other dimensions, which may be described elsewhere.
+        """
+        dtype = np.dtype(self.dtype)
+        rows, *rest = _chunks(self.shape, dtype.itemsize)
+        dataset = file.create_dataset(
+            self.where,
+            shape=(0, *self.shape),
+            maxshape=(None, *self.shape),
+            dtype=dtype,
+            chunks=(rows if most is None else max(1, min(rows, most)), *rest),
+            shuffle=dtype.kind in "iu",  # counts and times: all but one byte are alike
+            **FILTERS,
+        )
+        describe(dataset, self.units, self.description)
+        if self.is_coordinate:
+            dataset.make_scale(self.name)
+        for k, dim in enumerate(self.dims):
+            dataset.dims[k].label = dim
+        return dataset
+
+
+@dataclass
+class Waiting:
+    """Rows that wait, in the order in which they came."""
+
+    rows: list[Array] = field(default_factory=list)
+    n: int = 0
+
+    def add(self, values: Array) -> None:
+        """Add rows (n, ...)."""
+        self.rows.append(values)
+        self.n += len(values)
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.rows, self.n = [], 0
+
+    def write(self, dataset: Any, *, whole_chunks: bool = False) -> None:
+        """Append them to a data set; those that do not fill a chunk may go on waiting."""
+        n = self.n - self.n % dataset.chunks[0] if whole_chunks else self.n
+        if not n:
+            return
+        rows, start = np.concatenate(self.rows), len(dataset)
+        dataset.resize(start + n, axis=0)
+        dataset[start:] = rows[:n]
+        self.clear()
+        if n < len(rows):
+            self.add(rows[n:].copy())
+
+
+def check_lengths(rows: Iterable[tuple[Declared, int]]) -> None:
+    """Raise ValueError unless all variables along a growing dimension have as many rows."""
+    lengths: dict[str, tuple[str, int]] = {}
+    for declared, n in rows:
+        first, wanted = lengths.setdefault(declared.dims[0], (declared.name, n))
+        if n != wanted:
+            raise ValueError(
+                f"{declared.name} has {n} rows along {declared.dims[0]}, but {first} has {wanted}"
+            )
+
+
+def _chunks(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
+    """Many rows to a chunk where they are small, parts of a row where they are huge."""
+    trailing = [max(n, 1) for n in shape]
+    row = item * int(np.prod(trailing, dtype=np.int64))
+    while row > _MAX_CHUNK_BYTES:
+        widest = int(np.argmax(trailing))
+        row = row // trailing[widest] * -(-trailing[widest] // 2)
+        trailing[widest] = -(-trailing[widest] // 2)
+    return (max(1, min(_CHUNK_BYTES // row, 8192)), *trailing)

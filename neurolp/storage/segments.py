@@ -1,0 +1,116 @@
+"""The folder of a run that goes on, or was killed: ``FILE.run`` with a header, segments, a state.
+
+Segment 0 is the header: what does not grow, and an empty data set for each variable that was
+declared. Every other one has the rows that came since the last. ``state-000003.h5`` is the
+checkpoint that ``segment-000003.h5`` commits: without the segment it does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from neurolp.errors import FormatError
+from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
+from neurolp.storage.growing import Declared, Waiting, check_lengths
+from neurolp.storage.layout import lay_out_attributes
+from neurolp.storage.provenance import version_of
+
+SUFFIX = ".run"
+LOCK, FINISHED = "lock", "finished.partial"
+_SEGMENT = re.compile(r"segment-(\d{6,})\.h5")
+
+
+def folder_of(path: Path) -> Path:
+    """Where a run keeps what it has, until ``path`` is finished."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def file_of(path: Path) -> Path:
+    """The file that a run is to become, given it or its folder."""
+    return path.with_name(path.name.removesuffix(SUFFIX)) if path.name != SUFFIX else path
+
+
+def segment_name(n: int) -> str:
+    """Name of a segment; 0 is the header."""
+    return f"segment-{n:06d}.h5"
+
+
+def state_name(n: int) -> str:
+    """Name of the checkpoint that segment ``n`` commits."""
+    return f"state-{n:06d}.h5"
+
+
+def n_segments(folder: Path) -> int:
+    """How many segments there are; 0 without a header, or without a folder.
+
+    Raises
+    ------
+    FormatError
+        If one is missing.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    numbers = {int(match[1]) for name in names if (match := _SEGMENT.fullmatch(name))}
+    if 0 not in numbers:
+        return 0
+    missing = set(range(max(numbers))) - numbers
+    if missing:
+        raise FormatError(f"{folder / segment_name(min(missing))}: no such file, a part is lost")
+    return len(numbers)
+
+
+def segment_image(
+    rows: dict[str, tuple[Declared, Waiting]], attributes: dict[str, dict[str, Any]]
+) -> bytes:
+    """The bytes of a segment with all rows that wait; variables without any are left out."""
+    check_lengths((declared, waiting.n) for declared, waiting in rows.values())
+    full = [(declared, waiting) for declared, waiting in rows.values() if waiting.n]
+    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
+        lay_out_attributes(file, attributes)
+        for declared, waiting in full:
+            dataset = declared.create(file, most=waiting.n)
+            Waiting(waiting.rows, waiting.n).write(dataset)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def declared_in(dataset: Any, name: str) -> Declared | None:
+    """What a data set was declared to be; None for one that does not grow."""
+    if not dataset.maxshape or dataset.maxshape[0] is not None:
+        return None
+    dims = tuple(d.label for d in dataset.dims)
+    return Declared(
+        name, dims, dataset.shape[1:], dataset.dtype.str, dataset.attrs["units"],
+        dataset.attrs["description"],
+    )  # fmt: skip
+
+
+def open_checked(path: Path, file: Any) -> None:
+    """Raise :class:`FormatError` unless an open HDF5 file is one of ours, of a version we read."""
+    name, version = file.attrs.get("format"), file.attrs.get("format_version")
+    if name != FORMAT_NAME:
+        raise FormatError(f"{path}: an HDF5 file, but not a {FORMAT_NAME}")
+    if not hasattr(version, "__index__"):
+        raise FormatError(f"{path}: damaged, it has no format version")
+    if not OLDEST_VERSION <= version <= FORMAT_VERSION:
+        about = file["provenance"].attrs if "provenance" in file else {}
+        writer = str(about.get("version_neurolp", "unknown"))
+        raise FormatError(f"{path}: {_unreadable(int(version), writer)}")
+
+
+def _unreadable(version: int, writer: str) -> str:
+    newer = "too new" if version > FORMAT_VERSION else "too old"
+    read = str(OLDEST_VERSION)
+    if FORMAT_VERSION > OLDEST_VERSION:
+        read += f" to {FORMAT_VERSION}"
+    return (
+        f"format version {version} is {newer}, written by neurolp {writer}; "
+        f"this release, {version_of('neurolp')}, reads version {read}"
+    )

@@ -1,0 +1,356 @@
+"""A run that survives: what was sealed stays, however its process ends, and can be continued.
+
+While a run of ``FILE`` goes on there is a folder ``FILE.run`` (see
+:mod:`neurolp.storage.segments`). HDF5 builds each part in memory, as it crashes on a full disk;
+plain writes, fsync and a rename then make it exist whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.errors import FormatError, OutputError, RecordingError
+from neurolp.storage import segments
+from neurolp.storage.atomic import (
+    check_writable,
+    discard,
+    publish,
+    sync_folder,
+    undisturbed,
+    write_whole,
+)
+from neurolp.storage.checksum import trailer
+from neurolp.storage.disk import write_hdf5
+from neurolp.storage.format import Contents
+from neurolp.storage.growing import Declared, Waiting
+from neurolp.storage.layout import UNCOMPRESSED, lay_out
+from neurolp.storage.lock import HeldError, Lock
+from neurolp.storage.merging import merge
+from neurolp.storage.reader import Trajectory
+from neurolp.storage.source import FileSource, RunSource
+from neurolp.storage.writer import image_of
+
+Array = npt.NDArray[Any]
+
+_OVERHEAD = 200  # bytes of an array beside its values
+_IN_MEMORY = 2**26  # bytes of a checkpoint that is put together in memory, where that is quicker
+
+
+class RunStore:
+    """What a run records, from its first step to its file.
+
+    :meth:`create` for a new run or :meth:`reopen` for one that was broken off; :meth:`append` rows
+    to variables that were declared, :meth:`seal` them with a checkpoint now and then, and in the
+    end :meth:`finish`. :meth:`close` leaves everything for later.
+
+    Where the header needs work that another writer should not begin, :meth:`claim` and
+    :meth:`begin` are the halves of :meth:`create`.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        """Take the lock of ``path``; see the constructors :meth:`claim` and :meth:`reopen`."""
+        self.path, self.folder, self._overwrite = path, segments.folder_of(path), overwrite
+        self._declared: dict[str, Declared] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._run_id = uuid.uuid4().hex
+        self._n_segments = self._state = 0
+        self.waiting_bytes = 0  # what was appended since the last seal takes about so much memory
+        self._usable = True
+        self._lock = self._locked()
+
+    # --- beginning --------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], header: Contents, *, overwrite: bool = False
+    ) -> RunStore:
+        """Begin a run that is to become the file ``path``; ``header`` is what does not grow.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, another process is writing it, or, unless ``overwrite``, it
+            exists or there is an unfinished run of it.
+        """
+        store = cls.claim(path, overwrite=overwrite)
+        store.begin(header)
+        return store
+
+    @classmethod
+    def claim(cls, path: str | os.PathLike[str], *, overwrite: bool = False) -> RunStore:
+        """Take the lock for a new run; nothing that is there is changed before :meth:`begin`."""
+        target = check_writable(path, overwrite=overwrite)
+        store = cls(target, overwrite=overwrite)
+        if not overwrite and store._unfinished():
+            store.close()
+            raise OutputError(
+                f"{target}: there is an unfinished run of it, which `neurolp resume {target}` "
+                f"continues and --force replaces"
+            )
+        return store
+
+    def begin(self, header: Contents) -> None:
+        """Write ``header``; variables that are declared already appear in it, empty."""
+        root = {"run_id": self._run_id, "overwrite": self._overwrite}
+        attributes = header.attributes | {"": header.attributes.get("", {}) | root}
+        contents = Contents(header.variables, header.coordinates, attributes)
+        image = image_of(contents, growing=self._declared.values())
+        try:
+            self._clear(keep_lock=True)
+            write_whole(self.folder / segments.segment_name(0), image, trailer(image))
+            sync_folder(self.path.parent)
+        except OSError as error:
+            self.discard()
+            raise OutputError(f"{self.path}: cannot write the result, {error.strerror}") from error
+        self._n_segments = 1
+
+    @classmethod
+    def reopen(cls, path: str | os.PathLike[str]) -> RunStore:
+        """Take over a run that was broken off, as it was at its last checkpoint.
+
+        Raises
+        ------
+        OutputError
+            If another process is writing it.
+        FormatError
+            If there is none, or it is damaged.
+        """
+        target = segments.file_of(Path(path))
+        folder = segments.folder_of(target)
+        if not segments.n_segments(folder):
+            if folder.is_dir():  # a process died while it removed it
+                cls(target, overwrite=False).discard()
+            if target.is_file():
+                raise FormatError(f"{target}: is finished, there is nothing to resume")
+            raise FormatError(f"{target}: there is no unfinished run of it")
+        store = cls(target, overwrite=False)
+        try:
+            store._take_over()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    # --- recording --------------------------------------------------------------------------------
+
+    def declare_dimension(self, name: str, dtype: str, units: str, description: str) -> None:
+        """Declare a dimension that grows; its coordinate is appended to under the same name."""
+        self._declare(Declared(name, (name,), (), dtype, units, description))
+
+    def declare(
+        self,
+        name: str,
+        dims: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+        units: str,
+        description: str,
+    ) -> None:
+        """Declare a variable along ``dims``; the first grows, ``shape`` is that of the others."""
+        self._declare(Declared(name, dims, shape, dtype, units, description))
+
+    def has(self, name: str) -> bool:
+        """Whether a growing variable or dimension was declared."""
+        return name in self._declared
+
+    def append(self, name: str, values: npt.ArrayLike) -> None:
+        """Add rows (n, ...) to a variable, or to the coordinate of a growing dimension."""
+        declared = self._declared[name]
+        rows = np.array(values, dtype=declared.dtype)  # a copy: callers reuse their buffers
+        if rows.shape[1:] != declared.shape:
+            raise ValueError(f"{name} has rows of {declared.shape}, but got {rows.shape[1:]}")
+        self._waiting[name].add(rows)
+        self.waiting_bytes += rows.nbytes + _OVERHEAD
+
+    def forget(self) -> None:
+        """Drop what was appended since the last seal."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        self.waiting_bytes = 0
+
+    def seal(
+        self, checkpoint: Contents | None, attributes: dict[str, dict[str, Any]] | None = None
+    ) -> None:
+        """Commit everything appended since the last seal, and ``checkpoint``, by one rename.
+
+        ``attributes`` are what readers are to find beside those of the header, until the next one.
+        What is sealed without a checkpoint is read, but a run that is resumed goes back to the last
+        checkpoint.
+
+        Raises
+        ------
+        RecordingError
+            If the disk is full or fails. What was sealed before stays; only :meth:`close` is left.
+        """
+        self._check_usable()
+        n = self._n_segments
+        root = {"run_id": self._run_id, "checkpoint": checkpoint is not None}
+        groups = dict(attributes or {})
+        groups[""] = groups.get("", {}) | root
+        growing = {name: (self._declared[name], w) for name, w in self._waiting.items()}
+        with undisturbed():
+            image = segments.segment_image(growing, groups)
+            try:
+                if checkpoint is not None:
+                    self._write_state(self.folder / segments.state_name(n), checkpoint)
+                write_whole(self.folder / segments.segment_name(n), image, trailer(image))
+            except OSError as error:
+                raise self._failed(error) from error
+        self._n_segments = n + 1
+        self.forget()
+        if checkpoint is not None:
+            if self._state:
+                discard(self.folder / segments.state_name(self._state))
+            self._state = n
+
+    def checkpoint(self) -> Trajectory | None:
+        """The last checkpoint, open for reading; None before the first."""
+        if not self._state:
+            return None
+        return Trajectory(self.folder / segments.state_name(self._state))
+
+    def header(self) -> Trajectory:
+        """The header, open for reading."""
+        return Trajectory(self.folder / segments.segment_name(0))
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def finish(self, contents: Contents) -> Path:
+        """Write one file of all that was appended and ``contents``; the folder goes.
+
+        Raises
+        ------
+        RecordingError
+            If the disk is full or fails: what was sealed stays and can be resumed.
+        OutputError
+            If there is a file of this name meanwhile.
+        """
+        self._check_usable()
+        complete = self.folder / segments.FINISHED
+        parts = [self.folder / segments.segment_name(n) for n in range(self._n_segments)]
+        with undisturbed():
+            try:
+                merge(complete, parts, self._declared, self._waiting, contents)
+                check_writable(self.path, overwrite=self._overwrite)
+                publish(complete, self.path)
+            except OutputError:
+                raise
+            except OSError as error:
+                raise self._failed(error) from error
+            self._clear(keep_lock=False)
+        return self.path
+
+    def close(self) -> None:
+        """Release the lock and leave what was sealed; harmless if repeated."""
+        if not self._lock.held:
+            return
+        self._usable = False
+        if not (self.folder / segments.segment_name(0)).exists():
+            self._clear(keep_lock=False)
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove everything of the run."""
+        self._clear(keep_lock=False)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _locked(self) -> Lock:
+        try:
+            self.folder.mkdir(exist_ok=True)
+            return Lock(self.folder / segments.LOCK)
+        except HeldError as error:
+            raise OutputError(f"{self.path}: is being written by {error}") from error
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot write the result, {error.strerror}") from error
+
+    def _unfinished(self) -> bool:
+        """Whether the folder holds a run that is not the file itself, whose folder only stayed."""
+        header = self.folder / segments.segment_name(0)
+        return header.exists() and not self._is_finished(header)
+
+    def _is_finished(self, header: Path) -> bool:
+        """Whether a process died after giving the file its name, before it removed the folder."""
+        if not self.path.is_file():
+            return False
+        ids = []
+        for path in (header, self.path):
+            try:
+                source = FileSource(path)
+            except FormatError:
+                return False
+            ids.append(source.attributes("").get("run_id"))
+            source.close()
+        return ids[0] is not None and ids[0] == ids[1]
+
+    def _take_over(self) -> None:
+        if self._is_finished(self.folder / segments.segment_name(0)):
+            self._clear(keep_lock=False)
+            raise FormatError(f"{self.path}: is finished, there is nothing to resume")
+        run = RunSource(self.path)
+        root = run.header.attributes("")
+        run.close()
+        self._run_id, self._overwrite = root["run_id"], bool(root["overwrite"])
+        self._state = run.checkpoint
+        # Rows after the last checkpoint will come again; a checkpoint without a segment, or a part
+        # that has no name yet, was never committed. The last segment goes first.
+        self._n_segments = run.checkpoint + 1
+        kept = {segments.LOCK, segments.state_name(self._state)}
+        kept |= {segments.segment_name(n) for n in range(self._n_segments)}
+        for name in sorted(set(os.listdir(self.folder)) - kept, reverse=True):
+            discard(self.folder / name)
+        if self._n_segments < run.n_segments:
+            run = RunSource(self.path)
+            run.close()
+        for declared in run.declared.values():
+            self._declare(declared)
+
+    def _write_state(self, target: Path, checkpoint: Contents) -> None:
+        size = sum(variable.values.nbytes for variable in checkpoint.variables.values())
+        if size <= _IN_MEMORY:
+            image = image_of(checkpoint, filters=UNCOMPRESSED)
+            write_whole(target, image, trailer(image))
+            return
+        partial = target.with_suffix(".partial")
+        write_hdf5(partial, lambda file, check: lay_out(file, checkpoint, UNCOMPRESSED))
+        try:
+            publish(partial, target)
+        except OSError:
+            discard(partial)
+            raise
+
+    def _declare(self, declared: Declared) -> None:
+        known = self._declared.setdefault(declared.name, declared)
+        if known.shape != declared.shape or known.dims != declared.dims:
+            raise ValueError(f"{declared.name} was declared with {known.dims} and {known.shape}")
+        self._waiting.setdefault(declared.name, Waiting())
+
+    def _failed(self, error: OSError) -> RecordingError:
+        self._usable = False
+        return RecordingError(
+            f"{self.path}: cannot record the run, {error.strerror}; "
+            f"`neurolp resume {self.path}` continues from what was saved"
+        )
+
+    def _check_usable(self) -> None:
+        if not self._usable or not self._n_segments:
+            raise ValueError(f"the run of {self.path} is not open for recording")
+
+    def _clear(self, *, keep_lock: bool) -> None:
+        """Remove what is in the folder, the header first: without it there is no run."""
+        names = set(os.listdir(self.folder)) - {segments.LOCK}
+        for name in sorted(names, key=lambda name: (name != segments.segment_name(0), name)):
+            (discard if not keep_lock else os.unlink)(self.folder / name)
+        if not keep_lock:
+            discard(self.folder / segments.LOCK)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+            self._usable = False
+            self._lock.release()

@@ -1,0 +1,53 @@
+"""Write a trajectory file: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import h5py
+
+from neurolp.errors import OutputError
+from neurolp.storage.atomic import check_writable, undisturbed, write_whole
+from neurolp.storage.checksum import trailer
+from neurolp.storage.format import Contents
+from neurolp.storage.growing import Declared
+from neurolp.storage.layout import FILTERS, lay_out
+
+__all__ = ["check_writable", "image_of", "write_trajectory"]
+
+
+def write_trajectory(
+    path: str | os.PathLike[str], contents: Contents, *, overwrite: bool = False
+) -> None:
+    """Write ``contents`` to ``path``, atomically.
+
+    HDF5 builds the file in memory (on a full disk it would crash the process); the image then goes
+    by plain writes to a temporary name in the same folder, is synced, and renamed.
+    A reader therefore sees the old file, or none, or the whole new one.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false.
+    """
+    target = check_writable(path, overwrite=overwrite)
+    with undisturbed():
+        image = image_of(contents)
+        try:
+            write_whole(target, image, trailer(image))
+        except OSError as error:
+            raise OutputError(f"{target}: cannot write the result, {error.strerror}") from error
+
+
+def image_of(
+    contents: Contents, *, growing: Iterable[Declared] = (), filters: Mapping[str, Any] = FILTERS
+) -> bytes:
+    """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        for declared in growing:
+            declared.create(file)
+        lay_out(file, contents, filters)
+        file.flush()
+        return bytes(file.id.get_file_image())

@@ -1,0 +1,1 @@
+"""The recurrent predictor of streams: sensors, hidden nodes, readouts, predictions."""

@@ -1,0 +1,96 @@
+"""Numbers of a brain for streams that are no longer finite: which, and whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurolp.stream.network import StreamState
+from neurolp.stream.sensors import Sensor
+from neurolp.stream.weights import feature_names, output_names
+
+Array = npt.NDArray[Any]
+
+# In the order in which a step changes them: what is it, and whose is its first index.
+_PARTS = (
+    ("senses", "location", "location", "output"),
+    ("senses", "scale", "scale", "output"),
+    ("cells", "counts", "counts of cells", "sensor"),
+    ("cells", "mixing", "mixing weights", "sensor"),
+    ("cells", "slopes", "slopes of mixing weights", "sensor"),
+    ("readout", "factor", "factor of the residuals", "output"),
+    ("readout", "moments", "moments of the residuals", "output"),
+    ("readout", "shape", "shape of the residuals", "output"),
+    ("readout", "weights", "readout weights", "output"),
+    ("readout", "covariance_symbols", "covariance of the memory", "feature"),
+    ("readout", "covariance_values", "covariance of the memory", "feature"),
+    ("readout", "gain", "gain of the readout", "kind"),
+    ("readout", "pending", "pending gain of the readout", "kind"),
+    ("readout", "left", "pending step of the readout", "kind"),
+    ("memory", "post", "teaching signal", "node"),
+    ("memory", "afferent_weight", "afferent weights", "afferent"),
+    ("memory", "weights", "recurrent weights", "node"),
+    ("memory", "weight", "recurrent weights", "edge"),
+    ("memory", "bias", "threshold", "node"),
+    ("memory", "trace", "trace", "node"),
+    ("memory", "squashed", "tanh(u)", "node"),
+    ("memory", "activity", "activity", "node"),
+    ("memory", "features", "memory", "feature"),
+)
+
+
+def is_finite(state: StreamState) -> bool:
+    """Whether all numbers are finite; as fast as they are read."""
+    return all(_finite(values) for values, *_ in _arrays(state))
+
+
+def first_fault(
+    state: StreamState, sensors: Sequence[Sensor], n_delays: int, n_hidden: int
+) -> str | None:
+    """What is not finite any more, such as ``"readout weights of output 'a' became nan"``."""
+    for values, what, whose in _arrays(state):
+        if _finite(values):
+            continue
+        at = np.unravel_index(int(np.argmin(np.isfinite(values))), values.shape)
+        owner = _owner(state, whose, [int(k) for k in at], sensors, n_delays, n_hidden)
+        return f"the {what} of {owner} became {values[at]}"
+    return None
+
+
+def _arrays(state: StreamState) -> Iterator[tuple[Array, str, str]]:
+    for group, name, what, whose in _PARTS:
+        values = getattr(getattr(state, group), name)
+        if values.size:
+            yield values, what, whose
+
+
+def _finite(values: Array) -> bool:
+    with np.errstate(all="ignore"):
+        total = values.sum()
+    return bool(np.isfinite(total) or np.isfinite(values).all())
+
+
+def _owner(
+    state: StreamState,
+    whose: str,
+    at: list[int],
+    sensors: Sequence[Sensor],
+    n_delays: int,
+    n_hidden: int,
+) -> str:
+    memory = state.memory
+    if whose == "output":
+        return f"output '{output_names(sensors)[at[0]]}'"
+    if whose == "sensor":
+        return f"sensor '{sensors[at[0]].name}'"
+    if whose in ("node", "edge", "afferent"):
+        first = {"edge": memory.first, "afferent": memory.afferent_first}.get(whose)
+        node = at[0] if first is None else int(np.searchsorted(first, at[0], side="right")) - 1
+        return f"hidden node {node}"
+    names = feature_names(sensors, n_delays, n_hidden)
+    n_padded, n_inputs = len(memory.activity), len(names) - n_hidden
+    k = at[-1] - (len(memory.features) - n_padded)
+    return f"hidden node {k}" if k >= 0 else f"feature '{names[min(at[-1], n_inputs - 1)]}'"

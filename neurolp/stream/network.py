@@ -1,0 +1,311 @@
+"""Drawing a brain for streams: who hears what, and where everything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurolp.brain import wiring
+from neurolp.brain.connectivity import Connectivity
+from neurolp.errors import ConfigurationError
+from neurolp.kernels.stream_state import (
+    DIAGONAL,
+    NATURAL,
+    PLAIN,
+    SYMBOLS,
+    VALUES,
+    Cells,
+    Memory,
+    Rates,
+    Readout,
+    Senses,
+    empty,
+)
+from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
+from neurolp.stream.sensors import CategoricalSensor, Sensor
+
+Array = npt.NDArray[Any]
+Rule = Literal["natural", "diagonal", "plain"]
+
+RULES: dict[str, int] = {"plain": PLAIN, "diagonal": DIAGONAL, "natural": NATURAL}
+DEFAULT_IN_DEGREE = 10
+LARGEST_STATE = 8e9  # bytes that a brain may ask for
+
+_REGISTER = 8  # numbers in a vector register: rows of matrices begin at its multiples
+# Variance of a weight before anything is known, in units of the noise (values) or of a logit over
+# the curvature of softmax (symbols).
+_PRIOR_SYMBOLS, _PRIOR_VALUES = 0.015, 3.0
+# The residuals' shape to begin with: nearly normal. Weight, mean, standard deviation of each part.
+_SHAPE = np.array([[0.7, 0.0, 1.0], [0.14, -0.7, 0.8], [0.14, 0.7, 0.8], [0.02, 0.0, 2.5]])
+_MIXING = 0.3  # weight of each order of cells, and of the readout, to begin with
+
+
+@dataclass(frozen=True)
+class StreamDesign:
+    """What a brain for streams is drawn from; see :class:`neurolp.StreamBrain`."""
+
+    sensors: tuple[Sensor, ...]
+    connectivity: Any
+    hidden: int
+    delays: int
+    afferents: int
+    rule: Rule
+    rate: float
+    drift: float
+    recurrent_rate: float
+    homeostasis: float
+    strength: float
+    recurrent_strength: float
+    time_constants: tuple[float, float]
+    orders: int
+    cells: int
+    mixing_rate: float
+    calibration: int
+    dtype: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Plain values: all but sensors and connectivity."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("sensors", "connectivity")
+        }
+
+    @property
+    def rates(self) -> Rates:
+        """How fast a brain learns, as kernels take it."""
+        return Rates(
+            RULES[self.rule],
+            float(self.rate),
+            float(self.drift),
+            float(self.recurrent_rate),
+            float(self.homeostasis),
+            float(self.mixing_rate),
+            _PRIOR_SYMBOLS,
+            _PRIOR_VALUES,
+        )
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """Everything of a brain that changes, as arrays."""
+
+    senses: Senses
+    memory: Memory
+    readout: Readout
+    cells: Cells
+
+
+def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
+    """Draw a brain that has seen nothing."""
+    senses = _senses(design.sensors)
+    n_outputs = len(senses.location)
+    n = _padded(design.hidden)
+    n_features = _padded(1 + design.delays * n_outputs) + n
+    connectivity = _connectivity(design, rng)
+    _check_size(design, n, n_features, n_outputs)
+    return StreamState(
+        senses,
+        _memory(design, senses, n, n_features, connectivity, rng),
+        _readout(design, n_outputs, n_features),
+        _cells(design),
+    )
+
+
+def input_feature(delay: int, output: int, n_outputs: int) -> int:
+    """Feature that is ``output`` as it was ``delay`` steps ago (1 is the last step)."""
+    return 1 + (delay - 1) * n_outputs + output
+
+
+def _padded(n: int) -> int:
+    return -(-n // _REGISTER) * _REGISTER
+
+
+def _senses(sensors: Sequence[Sensor]) -> Senses:
+    sizes = np.array([s.n_outputs for s in sensors])
+    columns = np.array([s.n_columns for s in sensors])
+    location, scale = [], []
+    for s in sensors:
+        if isinstance(s, CategoricalSensor):
+            location.append(np.full(s.n_symbols, 1 / s.n_symbols))
+            scale.append(np.full(s.n_symbols, s.n_symbols**-0.5))
+        else:
+            location.append(np.broadcast_to(0.0 if s.location is None else s.location, s.n_values))
+            scale.append(np.broadcast_to(1.0 if s.scale is None else s.scale, s.n_values))
+    return Senses(
+        kind=np.array([SYMBOLS if isinstance(s, CategoricalSensor) else VALUES for s in sensors]),
+        column=np.cumsum(columns) - columns,
+        output=np.cumsum(sizes) - sizes,
+        size=sizes,
+        location=np.concatenate(location).astype(np.float64),
+        scale=np.concatenate(scale).astype(np.float64),
+        seen=np.zeros(len(sensors), np.int64),
+    )
+
+
+def _connectivity(design: StreamDesign, rng: np.random.Generator) -> Connectivity | None:
+    given, n = design.connectivity, design.hidden
+    seed = int(rng.integers(2**62))
+    if n == 0 or (isinstance(given, str) and given == "none"):
+        return None
+    if given is None:
+        return wiring.random(n, in_degree=min(DEFAULT_IN_DEGREE, n - 1), seed=seed)
+    if isinstance(given, str):
+        if given != "full":
+            raise ConfigurationError(
+                "argument `connectivity` must be None, 'none', 'full' or edges between the hidden "
+                f"nodes, but is {given!r}"
+            )
+        return Connectivity.full(n)
+    return Connectivity.from_array(given, n)
+
+
+def _memory(
+    design: StreamDesign,
+    senses: Senses,
+    n: int,
+    n_features: int,
+    connectivity: Connectivity | None,
+    rng: np.random.Generator,
+) -> Memory:
+    dtype = np.dtype(design.dtype)
+    features = empty(n_features)
+    features[0] = 1.0
+    first, source, weight, bias = _afferents(design, senses, n, rng)
+    shortest, longest = np.log(design.time_constants)
+    leak = np.zeros(n)
+    leak[: design.hidden] = np.exp(-rng.uniform(shortest, longest, design.hidden))
+    weights, rows = empty(0, 0, dtype=dtype), np.zeros(0, np.uint32)
+    columns, values = np.zeros(0, np.uint32), np.zeros(0, dtype)
+    if connectivity is not None and connectivity.kind == "full":
+        weights = empty(n, n, dtype=dtype)
+        for i in range(design.hidden):  # row by row: no second matrix
+            weights[i, : design.hidden] = rng.standard_normal(design.hidden)
+        weights *= design.recurrent_strength / np.sqrt(design.hidden)
+        np.fill_diagonal(weights, 0.0)
+    elif connectivity is not None:
+        edges = sparse.csr_array(connectivity.matrix)
+        degree = np.diff(edges.indptr)
+        rows = np.concatenate([edges.indptr, np.full(n - design.hidden, edges.indptr[-1])])
+        rows, columns = rows.astype(np.uint32), edges.indices.astype(np.uint32)
+        size = design.recurrent_strength / np.sqrt(np.maximum(degree, 1))
+        values = rng.standard_normal(len(columns)) * np.repeat(size, degree)
+    nodes = [empty(n, dtype=dtype) for _ in range(6)]
+    nodes[3][:], nodes[4][:] = leak, bias
+    activity, trace, squashed, leak_, bias_, post = nodes
+    return Memory(
+        features, activity, trace, squashed, leak_, bias_, post, first, source, weight,
+        weights, rows, columns, values.astype(dtype), design.delays,
+    )  # fmt: skip
+
+
+def _afferents(
+    design: StreamDesign, senses: Senses, n: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array, Array]:
+    """Each hidden node hears one sensor at a few delays, within a span of its own.
+
+    Spans are drawn log-uniformly, so that short memories are as common as long ones. Of values it
+    hears up to ``afferents`` delays, one value each; of symbols always so many where it can, each
+    symbol by a weight of its own.
+    """
+    n_outputs = len(senses.location)
+    first, source, weight, bias = np.zeros(n + 1, np.uint32), [], [], np.zeros(n)
+    for i in range(design.hidden if design.delays else 0):
+        s = int(rng.integers(len(senses.kind)))
+        span = int(np.ceil(design.delays ** rng.uniform()))
+        span = min(max(span, 2), design.delays)
+        heard = min(design.afferents, span)
+        if senses.kind[s] == VALUES:
+            heard = min(int(rng.integers(1, design.afferents + 1)), span)
+        outputs = senses.output[s] + np.arange(senses.size[s])
+        delays = 1 + rng.choice(span, heard, replace=False)
+        if senses.kind[s] == VALUES:
+            of_each = [rng.choice(outputs, 1) for _ in delays]
+        else:
+            of_each = [outputs] * heard
+        here = [1 + (k - 1) * n_outputs + o for k, o in zip(delays, of_each, strict=True)]
+        source.append(np.concatenate(here))
+        strength = rng.standard_normal(len(source[-1]))
+        weight.append(design.strength * strength / np.linalg.norm(strength))
+        bias[i] = design.strength * rng.uniform(-1, 1)
+        first[i + 1] = len(source[-1])
+    joined = np.concatenate([np.zeros(0, np.uint32), *source]).astype(np.uint32)
+    return (
+        np.cumsum(first).astype(np.uint32), joined, np.concatenate([np.zeros(0), *weight]), bias
+    )  # fmt: skip
+
+
+def _readout(design: StreamDesign, n_outputs: int, n_features: int) -> Readout:
+    kinds = {isinstance(s, CategoricalSensor) for s in design.sensors}
+    shape = np.broadcast_to(_SHAPE, (n_outputs, *_SHAPE.shape)).copy()
+    w, m, s = shape[..., 0], shape[..., 1], shape[..., 2]
+    return Readout(
+        weights=empty(n_outputs, n_features),
+        covariance_symbols=_covariance(design.rule, n_features if True in kinds else 0, True),
+        covariance_values=_covariance(design.rule, n_features if False in kinds else 0, False),
+        gain=empty(2, n_features),
+        pending=empty(2, n_features),
+        left=empty(2, n_features),
+        factor=np.eye(n_outputs),
+        shape=shape,
+        moments=np.stack([w, w * m, w * (m * m + s * s)], axis=-1),
+    )
+
+
+def _covariance(rule: Rule, n_features: int, symbols: bool) -> Array:
+    prior = _PRIOR_SYMBOLS if symbols else _PRIOR_VALUES
+    if rule == "plain" or n_features == 0:
+        return empty(0, 0)
+    out = empty(n_features if rule == "natural" else 1, n_features)
+    if rule == "natural":
+        np.fill_diagonal(out, prior)
+    else:
+        out[:] = prior
+    return out
+
+
+def _cells(design: StreamDesign) -> Cells:
+    symbols = [s.n_symbols for s in design.sensors if isinstance(s, CategoricalSensor)]
+    n, orders = len(design.sensors), design.orders
+    if not symbols or design.cells == 0:
+        return Cells(
+            np.zeros((n, 0, 0), np.uint64),
+            np.zeros((n, 0, 0, 0), np.float32),
+            np.zeros((n, 0), np.int64),
+            np.zeros(n, np.int64),
+            np.zeros((n, 0, 0)),
+            np.zeros((n, 0, 0)),
+        )
+    slots = SLOTS_TRIED * -(-design.cells // SLOTS_TRIED)
+    mixing = np.zeros((n, orders + 2, MIXING_BUCKETS))
+    mixing[:, : orders + 1, 2:] = _MIXING  # from the second time on that a cell fires
+    mixing[:, 0] = mixing[:, orders + 1, 0] = _MIXING
+    return Cells(
+        key=np.zeros((n, orders, slots), np.uint64),
+        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1), np.float32),
+        history=np.zeros((n, orders), np.int64),
+        known=np.zeros(n, np.int64),
+        mixing=mixing,
+        slopes=np.ones_like(mixing),
+    )
+
+
+def _check_size(design: StreamDesign, n: int, n_features: int, n_outputs: int) -> None:
+    """Refuse what would not fit before anything is allocated."""
+    full = isinstance(design.connectivity, str) and design.connectivity == "full"
+    size = 8 * n_outputs * n_features + 8 * n_outputs**2
+    size += n * n * np.dtype(design.dtype).itemsize if full else 0
+    size += 16 * n_features**2 if design.rule == "natural" else 0
+    symbols = [s.n_symbols + 3 for s in design.sensors if isinstance(s, CategoricalSensor)]
+    size += 4 * len(symbols) * (design.orders + 1) * design.cells * max(symbols, default=0)
+    if size > LARGEST_STATE:
+        raise ConfigurationError(
+            f"arguments `hidden`, `delays` and `cells` ask for {size / 1e9:.0f} GB with rule "
+            f"{design.rule!r}, more than {LARGEST_STATE / 1e9:.0f}: try rule 'plain' or fewer"
+        )

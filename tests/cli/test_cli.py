@@ -1,0 +1,282 @@
+"""The real command, as a process: results, exit codes, one line for a user's mistake, Ctrl-C."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy import sparse
+
+from neurolp import BrainDensity, open_trajectory
+from neurolp.data.tables import load_data
+
+COMMAND = [sys.executable, "-m", "neurolp"]
+SMALL = 'seed = 4\n[data]\nname = "wine"\n[brain]\nmax_slices = 8\n'
+
+
+def neurolp(*arguments, cwd):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_run_info_and_plot(config, tmp_path):
+    done = neurolp("run", config, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("slice ") for line in lines) == 8
+    assert "Gaussian mixture" in done.stdout
+    assert "brain (8 slices)" in done.stdout
+    assert lines[-1].endswith("trajectory: small.h5")
+
+    # The table tells the truth: the file's brain scores the same on the same test rows.
+    data = load_data("wine")
+    with open_trajectory(tmp_path / "small.h5") as trajectory:
+        recorded = trajectory.result["test_log_prob"]
+        assert list(trajectory["node_name"].values) == list(data.columns)
+    brain = BrainDensity.load(tmp_path / "small.h5")
+    assert brain.score(data.test) == pytest.approx(recorded, rel=1e-12)
+    assert f"{recorded:.2f}" in done.stdout
+
+    info = neurolp("info", tmp_path / "small.h5", cwd=tmp_path)
+    assert info.returncode == 0
+    assert "seed: 4" in info.stdout
+    assert "<surprise (population: 3, time: 9) [nat]" in info.stdout
+
+    plot = neurolp("plot", "small.h5", cwd=tmp_path)
+    assert plot.returncode == 0, plot.stderr
+    drawn = {Path(line).stem for line in plot.stdout.split()}
+    assert drawn == {"surprise", "melting", "weights", "node_maps", "marginals"}
+    for line in plot.stdout.split():
+        assert (tmp_path / line).stat().st_size > 10_000
+
+
+def test_runs_are_reproducible_and_old_results_are_kept(config, tmp_path):
+    for _ in range(2):
+        assert neurolp("run", config, "--quiet", cwd=tmp_path).returncode == 0
+    first, second = (BrainDensity.load(tmp_path / name) for name in ("small.h5", "small-2.h5"))
+    X = load_data("wine").test
+    assert np.array_equal(first.score_samples(X), second.score_samples(X))
+
+    refused = neurolp("run", config, "-o", "small.h5", cwd=tmp_path)
+    assert refused.returncode == 73
+    assert "exists already" in refused.stderr
+    assert neurolp("run", config, "-o", "small.h5", "--force", "-q", cwd=tmp_path).returncode == 0
+
+
+def test_quiet_prints_nothing_and_a_generated_seed_is_kept(tmp_path, config):
+    config.write_text(SMALL.replace("seed = 4\n", ""))
+    done = neurolp("run", config, "-q", "--set", "compare=false", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with open_trajectory(tmp_path / "small.h5") as trajectory:
+        seed = trajectory.provenance["seed"]
+        assert trajectory.configuration["seed"] == seed
+    again = neurolp("run", config, "-q", "--set", f"seed={seed}", "-o", "b.h5", cwd=tmp_path)
+    assert again.returncode == 0
+    with open_trajectory(tmp_path / "small.h5") as a, open_trajectory(tmp_path / "b.h5") as b:
+        assert np.array_equal(a["weights"].values, b["weights"].values)
+
+
+def test_a_terminal_gets_a_progress_bar(config, tmp_path):
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "run", str(config), "--set", "compare=false"],
+        cwd=tmp_path,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(leader, 4096)
+            except OSError:  # the other end closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+        assert process.wait() == 0
+    os.close(leader)
+    assert b"/8" in shown
+    assert b"slice 3:" not in shown
+    assert b"brain (8 slices)" in shown
+
+
+def test_validate(config, tmp_path):
+    good = neurolp("validate", config, cwd=tmp_path)
+    assert (good.returncode, good.stdout) == (0, f"{config}: valid\n")
+    bad = neurolp("validate", config, "--set", "brain.gian=true", cwd=tmp_path)
+    assert bad.returncode == 78
+    assert "nearest valid key is 'brain.gain'" in bad.stderr
+
+
+def bad_table(folder, name):
+    """A user's file with one thing wrong."""
+    table = np.random.default_rng(0).standard_normal((30, 2))
+    text = ["a,b"] + [f"{x},{y}" for x, y in table]
+    cells = {"nan": "nan", "infinite": "inf", "text": "red", "missing": ""}
+    if name in cells:
+        text[5] = f"1.0,{cells[name]}"
+    elif name == "constant":
+        text[1:] = [f"{x},3.5" for x, _ in table]
+    elif name == "few":
+        text = text[:6]
+    elif name == "one row":
+        text = text[:2]
+    path = folder / "table.csv"
+    if name != "absent":
+        path.write_text("\n".join(text) + "\n")
+    config = folder / "bad.toml"
+    config.write_text('[data]\nfile = "table.csv"\n')
+    return config
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nan", "column 'b', row 4: value is NaN"),
+        ("infinite", "column 'b', row 4: value is infinite"),
+        ("text", "column 'b', line 6: wanted a number, but found 'red'"),
+        ("missing", "column 'b', line 6: value is missing"),
+        ("constant", "column 'b' is constant (3.5)"),
+        ("few", "wanted at least 10 rows, but it has 5"),
+        ("one row", "wanted at least 10 rows, but it has 1"),
+        ("absent", "table.csv: no such file"),
+    ],
+)
+def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
+    done = neurolp("run", bad_table(tmp_path, name), cwd=tmp_path)
+    assert_one_line(done, 65, message)
+    assert not list(tmp_path.glob("*.h5*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[data]\nname = "wine"\ncolour = 1\n', "unknown key 'data.colour', the nearest valid key is 'data.columns'"),
+        ('[data]\nname = "whine"\n', "key 'data.name'"),
+        ('[data]\nname = "wine"\n[brain]\npatience = 0\n', "key 'brain.patience'"),
+        ("[data\n", "not valid TOML"),
+        ('[data]\nname = "wine"\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted a boolean NPY, a SciPy sparse NPZ matrix or an HDF5 edge"),
+        ('[data]\nname = "wine"\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
+        ('[data]\nname = "wine"\n[brain]\ngroups = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),
+        ('[data]\nname = "wine"\n[brain]\nsynapse_thresholds = [99.0]\n', "synapse thresholds"),
+    ],
+)  # fmt: skip
+def test_bad_configurations_exit_78_with_one_line(tmp_path, text, message):
+    np.save(tmp_path / "small.npy", ~np.eye(2, dtype=bool))
+    np.save(tmp_path / "ring.npy", np.roll(np.eye(13, dtype=bool), 1, axis=0))
+    (tmp_path / "bad.npz").write_text("nonsense")
+    config = tmp_path / "bad.toml"
+    config.write_text(text)
+    assert_one_line(neurolp("run", config, cwd=tmp_path), 78, message)
+
+
+def test_wrong_use_exits_2(tmp_path, config):
+    assert_one_line(neurolp("run", "absent.toml", cwd=tmp_path), 2, "no such configuration file")
+    assert neurolp("fly", cwd=tmp_path).returncode == 2
+    assert neurolp("run", cwd=tmp_path).returncode == 2
+    assert neurolp("run", config, "--speed", cwd=tmp_path).returncode == 2
+
+
+def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    for verb in ("info", "plot"):
+        assert_one_line(neurolp(verb, "absent.h5", cwd=tmp_path), 65, "no such file")
+        assert_one_line(neurolp(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory")
+        assert_one_line(neurolp(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
+    done = neurolp("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
+    assert_one_line(done, 73, "its folder does not exist")
+
+
+def assert_one_line(done, code, message):
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_stops_within_a_second_and_leaves_what_can_be_read_and_resumed(tmp_path):
+    table = np.random.default_rng(0).standard_normal((60_000, 24))
+    np.save(tmp_path / "big.npy", table)
+    config = tmp_path / "big.toml"
+    config.write_text('seed = 0\n[data]\nfile = "big.npy"\n[brain]\npatience = 400\n')
+    with subprocess.Popen(
+        [*COMMAND, "run", str(config)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("slice 2:"):
+                break
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest, stderr = process.communicate(timeout=60)
+        took = time.monotonic() - began
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "interrupted after" in stderr
+    assert rest.count("\nslice ") <= 3
+    assert took < 30  # stopping itself is timed by hand, machines in CI may stall
+    assert not (tmp_path / "big.h5").exists()
+    with open_trajectory(tmp_path / "big.h5") as trajectory:
+        assert trajectory.status == "unfinished"
+        n_slices = len(trajectory["weights"])
+        assert trajectory["surprise"].shape == (3, n_slices + 1)
+    brain = BrainDensity.load(tmp_path / "big.h5")
+    assert np.isfinite(brain.score(table[:100]))
+
+
+def test_a_sparse_network_from_a_configuration(tmp_path):
+    edges = np.eye(13, k=1, dtype=bool) | np.eye(13, k=-1, dtype=bool)
+    sparse.save_npz(tmp_path / "chain.npz", sparse.csr_array(edges))
+    config = tmp_path / "chain.toml"
+    config.write_text(SMALL + '[connectivity]\nkind = "file"\nfile = "chain.npz"\n')
+    assert neurolp("run", config, "-q", cwd=tmp_path).returncode == 0
+    with open_trajectory(tmp_path / "chain.h5") as trajectory:
+        assert trajectory["weights"].dims == ("slice", "transfer", "edge")
+        assert len(trajectory["edge_target"]) == 24
+    plot = neurolp("plot", "chain.h5", cwd=tmp_path)
+    assert plot.returncode == 0, plot.stderr
+    assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_a_command_has_begun_is_one_line_too(number, code, tmp_path):
+    program = f"""
+import os, signal
+from neurolp import cli
+cli.app = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "neurolp: interrupted\n")

@@ -1,0 +1,112 @@
+"""Hostile configurations: a run, or one line and the right exit code; never a traceback."""
+
+import ast
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import hostile
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return hostile.folder_for(tmp_path_factory.mktemp("hostile"))
+
+
+@settings(
+    max_examples=250, deadline=None, database=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(st.integers(0, 2**64 - 1))
+def test_a_run_or_one_line(folder, number):
+    generator = random.Random(number)
+    text, given_settings = hostile.configuration(generator), hostile.settings_of(generator)
+    assert hostile.fault(*hostile.outcome(folder, text, given_settings)) == "", (
+        text,
+        given_settings,
+    )
+
+
+def test_the_real_command_says_the_same(folder):
+    tried = 0
+    for number in range(10**6, 10**6 + 1000):
+        text = hostile.configuration(random.Random(number))
+        code, line = hostile.outcome(folder, text)
+        if code == "run":
+            continue
+        (folder / "config.toml").write_bytes(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "neurolp", "run", str(folder / "config.toml"), "-o", str(folder / "out.h5")],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", line)
+        tried += 1
+        if tried == 6:
+            return
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[data]\nname = "iris"\n[brain]\ninterneurons = 1_000_000', "brain.interneurons"),
+        ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_slices = 1_000_000_000_000', "brain.n_slices"),
+        ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_hidden = 1_000_000', "brain.n_hidden"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000', "`hidden`"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\ndelays = 1_000_000', "`delays`"),
+        ('[stream]\nsource = "markov3"\nn_steps = 50\n[brain]\ncells = 1_000_000_000_000', "`cells`"),
+        ('[stream]\nsource = "ar2"\nn_steps = 1_000_000_000_000\n[record]\nweights_every = 1', "section record"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[record]\ndream = 1_000_000_000_000', "record.dream"),
+        ('[stream]\nsource = "mackey_glass"\nn_steps = 50\ndelay = 1_000_000_000_000', "stream.delay"),
+        ('[stream]\nsource = "video"\nn_steps = 50\nshape = [100_000, 1_000_000]', "stream.shape"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 100_000\nrewiring = 0.1', "section connectivity"),
+        ('experiment = "univariate"\nn_seeds = 1_000_000_000_000', "n_seeds"),
+        ('experiment = "principle"\nn_runs = 1_000_000_000_000', "n_runs"),
+    ],
+)  # fmt: skip
+def test_absurd_sizes_are_refused_with_the_estimate(folder, text, message):
+    code, line = hostile.outcome(folder, text.encode())
+    assert code == 78
+    assert message in line
+    assert " GB" in line
+    assert hostile.fault(code, line) == ""
+
+
+FORBIDDEN_MODULES = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "yaml",
+    "code",
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "neurolp").rglob("*.py")), ids=lambda p: p.stem)
+def test_nothing_in_the_sources_runs_what_a_file_says(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in FORBIDDEN_MODULES
+        elif isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            assert name not in FORBIDDEN_CALLS
+            if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in (
+                "np.load",
+                "numpy.load",
+            ):
+                allowed = [k.value for k in node.keywords if k.arg == "allow_pickle"]
+                assert [ast.unparse(value) for value in allowed] == ["False"]
+            assert not any(k.arg == "shell" for k in node.keywords)
+        assert not isinstance(node, ast.Assert)

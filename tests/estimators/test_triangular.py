@@ -1,0 +1,411 @@
+"""Triangular maps: exact conditional CDFs, their inverse, and the estimator around them."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest, multivariate_normal
+from sklearn.datasets import load_iris
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from neurolp import ConfigurationError, DataError, TriangularDensity
+from neurolp.brain.base_density import BASE_NAMES, base_density
+from neurolp.brain.evolution import rewind
+from neurolp.brain.heads.head import Readout, log_prob
+from neurolp.brain.heads.mixture import fit_mixture
+from neurolp.brain.heads.tree import TreeEnergy, fit_tree
+from neurolp.data.problems_2d import sample_problem
+from neurolp.differentiation import triangular
+from neurolp.differentiation.column_order import candidate_orders
+from neurolp.differentiation.conditionals import conditionals
+from neurolp.differentiation.triangular import TriangularMap
+from tests import naive
+from tests.networks import random_network
+
+
+def wild_rows(seed, d, n=400):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((d, n))
+    rows[1:] += np.abs(rows[:-1])
+    return rows
+
+
+def wild_map(seed, d, base="normal", groups="halves", gain=True, tree=True):
+    """A random triangular network, read at three times by three kinds of energies."""
+    network = random_network(
+        seed, d, n_slices=3, kind="triangular", base=base, groups=groups, gain=gain, strength=0.15
+    )
+    density = base_density(base)
+    rows = wild_rows(seed, d)
+    readouts = (
+        Readout(3, 0.3),
+        Readout(1, 0.5, fit_mixture(rows, 3, 1.0, 0, scale=density.std)),
+        Readout(0, 0.2, fit_tree(density, rows, ordered=True)),
+    )
+    return TriangularMap(network, readouts if tree else readouts[:2])
+
+
+# --- the map
+
+
+@pytest.mark.parametrize("base", BASE_NAMES)
+@pytest.mark.parametrize("groups", ["halves", "each"])
+def test_jacobian_is_triangular_and_its_determinant_the_density(base, groups):
+    map_ = wild_map(0, 4, base, groups)
+    u, h = wild_rows(1, 4, 30), 1e-6
+    log_slope, _ = map_.evaluate(u)
+    jacobian = np.empty((30, 4, 4))
+    for j in range(4):
+        step = h * np.eye(4)[:, j : j + 1]
+        up, down = map_.evaluate(u + step)[1], map_.evaluate(u - step)[1]
+        jacobian[:, :, j] = ((up - down) / (2 * h)).T
+    assert np.all(np.triu(jacobian, 1) == 0)
+    slope = np.diagonal(jacobian, axis1=1, axis2=2).T
+    assert np.allclose(slope, np.exp(log_slope), rtol=1e-4, atol=1e-8)
+    assert np.allclose(np.linalg.det(jacobian), np.exp(log_slope.sum(axis=0)), rtol=1e-4, atol=1e-9)
+    together = log_prob(map_.network, map_.readouts, u)
+    assert np.allclose(log_slope.sum(axis=0), together, atol=1e-11)
+
+
+def test_without_gain_modulation_and_without_layers():
+    u = wild_rows(2, 3)
+    for map_ in (
+        wild_map(1, 3, gain=False),
+        TriangularMap(wild_map(1, 3).network, (Readout(0, 1.0),)),
+    ):
+        log_slope, y = map_.evaluate(u)
+        together = log_prob(map_.network, map_.readouts, u)
+        assert np.allclose(log_slope.sum(axis=0), together, atol=1e-11)
+        assert np.allclose(map_.invert(y), u, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_inverse_comes_back_in_the_bulk_and_in_the_tails(seed):
+    map_ = wild_map(seed, 5)
+    y = np.random.default_rng(seed).uniform(size=(5, 200))
+    u = map_.invert(y)
+    assert np.abs(map_.evaluate(u)[1] - y).max() < 1e-12
+    assert np.abs(map_.invert(map_.evaluate(u)[1]) - u).max() < 1e-9
+    # Towards 0 every digit of y counts; towards 1 there are sixteen.
+    low = np.full((5, 1), 1e-200)
+    assert np.allclose(np.log(map_.evaluate(map_.invert(low))[1]), np.log(low), rtol=1e-9)
+    high = np.full((5, 1), 1 - 2.0**-53)
+    assert np.allclose(1 - map_.evaluate(map_.invert(high))[1], 2.0**-53, rtol=1e-6)
+
+
+def test_inverse_survives_newton_steps_that_go_round_in_circles():
+    def at(u, rows):  # log y of two narrow normals with a gap
+        z = np.stack([(u + 1) / 0.01, (u - 1) / 0.01])
+        unit = conditionals(base_density("normal"), None, len(u))
+        parts = np.array([unit.at(row, rows) for row in z]).transpose(1, 2, 0)
+        out = np.logaddexp(parts[:, :, 0], parts[:, :, 1]) - np.log(2)
+        return out[0] - np.log(0.01), out[1], out[2]
+
+    wanted = np.linspace(-6, 6, 101)
+    u = triangular._solve(at, wanted)
+    order = np.argsort(u)
+    assert np.array_equal(order, np.arange(101))
+    from scipy.stats import norm
+
+    y = 0.5 * norm.cdf((u + 1) / 0.01) + 0.5 * norm.cdf((u - 1) / 0.01)
+    assert np.allclose(y, norm.cdf(wanted), atol=1e-12)
+
+
+def test_every_column_is_normalised_given_those_before_it():
+    map_ = wild_map(3, 3, tree=False)
+    t = np.linspace(-5.5, 5.5, 12001)  # splines have kinks in their second derivatives
+    grid, weight = np.sinh(t), np.cosh(t) * (t[1] - t[0])
+    for start in wild_rows(4, 3, 5).T:
+        for i in range(3):
+            u = np.repeat(start[:, None], len(grid), axis=1)
+            u[i] = grid
+            log_slope, y = map_.evaluate(u)
+            density = np.exp(log_slope[i])
+            assert weight @ density == pytest.approx(1.0, abs=1e-8)
+            below = np.cumsum(weight * density) - 0.5 * weight * density
+            assert np.allclose(below, y[i], atol=1e-5)
+            assert np.all(np.diff(y[i]) >= 0)
+            assert y[i, 0] < 1e-12
+            assert y[i, -1] > 1 - 1e-12
+
+
+def test_rows_do_not_depend_on_their_neighbours(monkeypatch):
+    map_, u = wild_map(5, 4), wild_rows(6, 4, 50)
+    log_slope, y = map_.evaluate(u)
+    inverse = map_.invert(y)
+    monkeypatch.setattr(triangular, "_BLOCK_ELEMENTS", 7 * 3 * 4)
+    again = map_.evaluate(u)
+    assert np.allclose(again[0], log_slope, atol=1e-12)
+    assert np.allclose(again[1], y, atol=1e-13)
+    assert np.allclose(map_.invert(y), inverse, atol=1e-12)
+
+
+def test_mixture_units_are_the_naive_conditionals():
+    rows = wild_rows(7, 4)
+    energy = fit_mixture(rows, 3, 1.0, 0)
+    u = wild_rows(8, 4, 6)
+    unit = conditionals(base_density("normal"), energy, 6)
+    for i in range(4):
+        log_pdf, log_y, log_rest = unit.at(u[i], np.arange(6))
+        wanted = np.array([naive.mixture_conditional(energy, i, row) for row in u.T]).T
+        assert np.allclose(np.exp(log_pdf), wanted[0], rtol=1e-10)
+        assert np.allclose(np.exp(log_y), wanted[1], rtol=1e-10)
+        assert np.allclose(np.exp(log_rest), 1 - wanted[1], rtol=1e-8)
+        unit.know(u[i])
+
+
+def test_parents_come_first_in_an_ordered_tree():
+    rows = wild_rows(9, 5, 3000)
+    rows[0] = rows[4] ** 2 + 0.1 * rows[0]
+    free, ordered = (fit_tree(base_density("normal"), rows, ordered=o) for o in (False, True))
+    assert [gated.node for gated in ordered.nodes] == list(range(5))
+    assert all(gated.parent < gated.node for gated in ordered.nodes)
+    assert any(gated.parent > gated.node for gated in free.nodes)
+    assert any(gated.parent >= 0 for gated in ordered.nodes)
+
+
+def test_candidate_orders_are_permutations_and_a_chain_is_followed():
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.standard_normal((6, 4000)), axis=0)
+    shuffle = rng.permutation(6)
+    orders = candidate_orders(walk[shuffle])
+    assert len(orders) == 4
+    for order in orders:
+        assert sorted(order) == list(range(6))
+    followed = shuffle[orders[2]]
+    assert np.all(np.abs(np.diff(followed)) <= 5)
+    assert sum(abs(np.diff(followed)) == 1) >= 4
+    assert [list(o) for o in candidate_orders(walk[:1])] == [[0]]
+    assert [list(o) for o in candidate_orders(walk[:2])] == [[0, 1], [1, 0]]
+
+
+# --- the estimator
+
+
+@parametrize_with_checks([TriangularDensity(random_state=0, max_layers=20)])
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris().data + np.random.default_rng(0).uniform(-0.05, 0.05, (150, 4))
+
+
+@pytest.fixture(scope="module")
+def density(iris):
+    return TriangularDensity(random_state=0).fit(iris)
+
+
+def test_jacobian_of_the_cdf_is_the_density(density, iris):
+    h = 1e-6
+    rows = iris[:20]
+    jacobian = np.empty((20, 4, 4))
+    for j in range(4):
+        step = h * np.eye(4)[j]
+        jacobian[:, :, j] = (density.cdf(rows + step) - density.cdf(rows - step)) / (2 * h)
+    inside = jacobian[:, density.order_][:, :, density.order_]
+    assert np.all(np.triu(inside, 1) == 0)
+    log_det = np.linalg.slogdet(inside)
+    assert np.all(log_det.sign == 1)
+    assert np.allclose(log_det.logabsdet, density.score_samples(rows), atol=1e-3)
+    assert density.score(rows) == pytest.approx(density.score_samples(rows).mean())
+
+
+def test_quantile_is_the_inverse_of_the_cdf(density, iris):
+    y = density.cdf(iris)
+    assert np.all((y > 0) & (y < 1))
+    assert np.array_equal(y, density.pit(iris))
+    assert np.abs(density.quantile(y) - iris).max() < 1e-9
+    u = np.random.default_rng(0).uniform(size=(200, 4))
+    assert np.abs(density.cdf(density.quantile(u)) - u).max() < 1e-9
+    assert np.all(np.isfinite(density.quantile([[0.0, 1.0, 0.5, 0.0]])))
+
+
+def test_transforms_of_samples_are_uniform(density):
+    """Kolmogorov-Smirnov over 100 seeds: the p-values are uniform themselves."""
+    draws = np.array([density.sample(100, seed) for seed in range(100)])
+    y = density.pit(draws.reshape(-1, 4)).reshape(draws.shape)
+    p = np.array([[kstest(column, "uniform").pvalue for column in rows.T] for rows in y])
+    for column in p.T:
+        assert kstest(column, "uniform").pvalue > 1e-3
+    assert np.abs(np.corrcoef(y.reshape(-1, 4).T) - np.eye(4)).max() < 0.045
+    assert np.array_equal(density.sample(5, 1), density.sample(5, 1))
+
+
+@pytest.mark.parametrize("kind", ["clusters", "uniform", "heavy"])
+def test_one_column_is_normalised_in_its_own_units(kind):
+    rng = np.random.default_rng(1)
+    x = {
+        "clusters": np.concatenate([rng.normal(-1, 0.2, 300), rng.normal(1, 0.5, 300)]),
+        "uniform": rng.uniform(-1, 1, 600),
+        "heavy": rng.standard_t(3, 600),
+    }[kind]
+    X = 1e4 + 250 * x[:, None]
+    density = TriangularDensity(random_state=0).fit(X)
+    # Gauss-Legendre between the places where the density may jump.
+    jumps = [-1e60, 1e60]  # the tails of a receptor are those of a Student density
+    for readout in density.map_.readouts:
+        for gated in getattr(readout.energy, "nodes", ()):
+            edges = np.concatenate([receptor.edges for receptor in gated.receptors])[None]
+            start = rewind(density.map_.network, edges, n_slices=readout.time)
+            jumps += list(density._express(start)[:, 0])
+    if density.receptors_ is not None:
+        jumps += list(density.receptors_.nodes[0].edges * density.scale_[0] + density.mean_[0])
+    t = np.arcsinh((np.unique(jumps) - 1e4) / 250)
+    fine, coarse = np.linspace(-9, 9, 4000), np.linspace(t[0], t[-1], 300)
+    cuts = np.unique(np.concatenate([t, fine, coarse]))
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    half, middle = np.diff(cuts) / 2, (cuts[1:] + cuts[:-1]) / 2
+    s = (middle[:, None] + half[:, None] * nodes).ravel()
+    weight = (half[:, None] * weights).ravel() * 250 * np.cosh(s)
+    total = weight @ np.exp(density.score_samples(1e4 + 250 * np.sinh(s)[:, None]))
+    assert total == pytest.approx(1.0, abs=1e-8)
+    y = density.cdf(X)
+    # Where the density is small, the last bit of y is worth more than that.
+    rounding = np.finfo(np.float64).eps / np.exp(density.score_samples(X))[:, None]
+    assert np.all(np.abs(density.quantile(y) - X) < 1e-6 + rounding)
+    assert np.all(np.diff(density.cdf(np.sort(X, axis=0))[:, 0]) > 0)
+
+
+def test_two_columns_are_normalised_in_their_own_units():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((500, 2)) @ [[3.0, 2.0], [0.0, 0.2]] + [5.0, -1.0]
+    density = TriangularDensity(random_state=0, order="given", max_layers=30).fit(X)
+    assert not any(isinstance(r.energy, TreeEnergy) for r in density.map_.readouts)
+    s = np.linspace(-7, 7, 501)
+    x = 5 + 3 * np.sinh(s)
+    median, upper = (
+        density.quantile(np.stack([density.cdf(np.stack([x, x], axis=1))[:, 0], y + 0 * x], axis=1))
+        for y in (0.5, 0.84)
+    )
+    t = np.linspace(-7, 7, 401)
+    spread = (upper - median)[:, 1, None]
+    y = median[:, 1, None] + spread * np.sinh(t)
+    weight = 3 * np.cosh(s)[:, None] * (s[1] - s[0]) * (t[1] - t[0]) * spread * np.cosh(t)
+    rows = np.stack([np.repeat(x, len(t)), y.ravel()], axis=1)
+    total = weight.ravel() @ np.exp(density.score_samples(rows))
+    assert total == pytest.approx(1.0, abs=1e-6)
+
+
+def test_units_and_the_numbering_of_columns_change_nothing_else(iris):
+    plain = TriangularDensity(order=[2, 0, 3, 1], random_state=0).fit(iris)
+    scale = np.array([2.0, 0.5, 1024.0, 1.0])  # powers of two: exact in binary
+    scaled = TriangularDensity(order=[2, 0, 3, 1], random_state=0).fit(iris * scale)
+    expected = plain.score_samples(iris) - np.log(scale).sum()
+    assert np.allclose(scaled.score_samples(iris * scale), expected, rtol=1e-9)
+    assert np.allclose(scaled.cdf(iris * scale), plain.cdf(iris), atol=1e-9)
+    shuffle = np.array([3, 1, 0, 2])  # column k of the shuffled rows is column shuffle[k]
+    order = [int(np.flatnonzero(shuffle == j)[0]) for j in (2, 0, 3, 1)]
+    shuffled = TriangularDensity(order=order, random_state=0).fit(iris[:, shuffle])
+    assert np.allclose(
+        shuffled.score_samples(iris[:, shuffle]), plain.score_samples(iris), rtol=1e-9
+    )
+    assert np.allclose(shuffled.cdf(iris[:, shuffle]), plain.cdf(iris)[:, shuffle], atol=1e-9)
+    moved = TriangularDensity(order=[2, 0, 3, 1], random_state=0).fit(iris + 64.0)
+    assert np.allclose(moved.score_samples(iris + 64.0), plain.score_samples(iris), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [60, 2000])
+def test_gaussian_rows_are_described_as_a_gaussian_describes_them(n):
+    rng = np.random.default_rng(0)
+    factor = np.tril(rng.standard_normal((4, 4))) + 2 * np.eye(4)
+    truth = multivariate_normal(np.arange(4.0), factor @ factor.T)
+    train, test = truth.rvs(n, random_state=rng), truth.rvs(20_000, random_state=rng)
+    density = TriangularDensity(random_state=0).fit(train)
+    best = multivariate_normal(train.mean(axis=0), np.cov(train.T, bias=True))
+    gaussian = (truth.logpdf(test) - best.logpdf(test)).mean()
+    ours = (truth.logpdf(test) - density.score_samples(test)).mean()
+    assert 0 < ours < 1.5 * gaussian + 0.02
+
+
+def test_curved_rows_are_described_better_than_by_a_gaussian():
+    rng = np.random.default_rng(0)
+    train, test = (sample_problem("two_moons", n, rng) for n in (1000, 4000))
+    density = TriangularDensity(random_state=0).fit(train)
+    gaussian = multivariate_normal(train.mean(axis=0), np.cov(train.T)).logpdf(test).mean()
+    assert density.score(test) > gaussian + 0.7
+    # The first column in the order is described by its own distribution function.
+    first = density.order_[0]
+    empirical = (train[:, first] <= np.median(train[:, first])).mean()
+    row = np.median(train, axis=0)[None]
+    assert density.cdf(row)[0, first] == pytest.approx(empirical, abs=0.03)
+
+
+def test_the_order_that_is_chosen_is_a_permutation_and_threads_do_not_matter(density, iris):
+    assert sorted(density.order_) == [0, 1, 2, 3]
+    scores = [
+        TriangularDensity(random_state=0, n_threads=n, max_layers=20).fit(iris).score_samples(iris)
+        for n in (1, 2)
+    ]
+    assert np.array_equal(*scores)
+    given = TriangularDensity(order="given", random_state=0, max_layers=5).fit(iris)
+    assert list(given.order_) == [0, 1, 2, 3]
+
+
+def test_validation_rows_are_used_where_they_are_given(iris):
+    train, other = iris[::2], iris[1::2]
+    a = TriangularDensity(random_state=0, order="given").fit(train, X_validation=other)
+    assert np.allclose(a.mean_, train.mean(axis=0))
+    b = TriangularDensity(random_state=0, order="given").fit(train, X_validation=other + 0.5)
+    assert a.score(other) > b.score(other)
+
+
+def test_awkward_tables_are_survived(iris):
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((12, 30))
+    twins = np.repeat(rng.standard_normal((200, 2)), 2, axis=1)
+    spikes = np.stack([rng.integers(0, 3, 400) + rng.uniform(0, 1e-3, 400), rng.normal(size=400)])
+    outlier = np.vstack([rng.standard_normal((100, 2)), [[1e6, -1e6]]])
+    for rows in (wide, twins, spikes.T, outlier, iris[:3], iris.astype(np.float32)):
+        density = TriangularDensity(random_state=0, max_layers=40).fit(rows)
+        assert np.isfinite(density.score(rows))
+        y = density.cdf(rows)
+        assert np.all((y >= 0) & (y <= 1))
+        assert np.all(np.isfinite(density.quantile(y)))
+        assert density.sample(3, 0).shape == (3, rows.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda X: X.__setitem__((3, 1), np.nan), "contains NaN at row 3, column 1"),
+        (lambda X: X.__setitem__((3, 1), np.inf), "contains infinity at row 3, column 1"),
+        (lambda X: X.__setitem__((slice(None), 2), 1.0), "column 2 is constant"),
+    ],
+)
+def test_spoiled_rows_are_named_in_one_line(iris, spoil, text):
+    rows = iris.copy()
+    spoil(rows)
+    with pytest.raises(DataError, match=text) as caught:
+        TriangularDensity().fit(rows)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_arguments_are_named_in_one_line(density, iris):
+    with pytest.raises(DataError, match="at least 2 rows"):
+        TriangularDensity().fit(iris[:1])
+    with pytest.raises(DataError, match=r"is constant .* in the training rows"):
+        TriangularDensity(random_state=0).fit(iris[:2])
+    for order in ("best", [0, 1, 2], [0, 1, 2, 2], [[0, 1, 2, 3]], 3, [0.5, 1, 2, 3]):
+        with pytest.raises(ConfigurationError, match="`order` must"):
+            TriangularDensity(order=order).fit(iris)
+    for name, value in (
+        ("max_layers", -1),
+        ("patience", 0),
+        ("validation_fraction", 2.0),
+        ("n_threads", 0),
+        ("random_state", -1),
+    ):
+        with pytest.raises(ValueError, match=name):
+            TriangularDensity(**{name: value}).fit(iris)
+    for method in (density.score_samples, density.cdf, density.quantile):
+        with pytest.raises(ValueError, match="3 features"):
+            method(np.full((2, 3), 0.5))
+    with pytest.raises(
+        DataError, match=r"`U` must lie in \[0, 1\], but contains 1.5 at row 0, col"
+    ):
+        density.quantile([[0.5, 1.5, 0.5, 0.5]])
+    with pytest.raises(DataError, match="`X_validation` must be finite"):
+        TriangularDensity().fit(iris, X_validation=np.full((2, 4), np.nan))
+    for wrong in (0, 2.5, True):
+        with pytest.raises(ConfigurationError, match="`n_samples` must be an integer >= 1"):
+            density.sample(wrong)

@@ -1,0 +1,99 @@
+"""Files of every released format version are read by every later release, to the last bit."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import h5py
+import pytest
+
+from neurolp import FormatError, open_trajectory, reproduce
+from neurolp.storage.format import FORMAT_VERSION, OLDEST_VERSION
+
+DATA = Path(__file__).parent.parent / "golden"
+VERSIONS = sorted(int(p.stem.rpartition("-v")[2]) for p in DATA.glob("golden-v*.json"))
+KINDS = ("brain", "stream", "experiment")
+
+_spec = importlib.util.spec_from_file_location("make_golden", DATA / "make_golden.py")
+make_golden = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_golden)
+
+
+def recorded(version):
+    return json.loads((DATA / f"golden-v{version}.json").read_text())
+
+
+def test_every_readable_version_has_golden_files():
+    assert list(range(OLDEST_VERSION, FORMAT_VERSION + 1)) == VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_is_in_a_golden_file_is_read(version, kind):
+    found = json.loads(json.dumps(make_golden.contents(DATA / f"{kind}-v{version}.h5")))
+    assert found == recorded(version)[kind]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_brains_think_as_they_did(version):
+    found = make_golden.numbers(*(DATA / f"{kind}-v{version}.h5" for kind in ("brain", "stream")))
+    assert found == pytest.approx(recorded(version)["numbers"], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_golden_files_can_still_be_run_again(kind):
+    # To rounding errors: other processors, and other libraries, round otherwise.
+    found = reproduce(DATA / f"{kind}-v{FORMAT_VERSION}.h5")
+    missing = [str(d) for d in found.differences if "there" in d.what or "shape" in d.what]
+    assert missing == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (OLDEST_VERSION - 1, "is too old, written by neurolp 9.8"),
+        (FORMAT_VERSION + 1, "is too new, written by neurolp 9.8"),
+    ],
+)
+def test_too_old_and_too_new_are_named(tmp_path, kind, version, message):
+    path = tmp_path / "file.h5"
+    path.write_bytes((DATA / f"{kind}-v{FORMAT_VERSION}.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = version
+        file["provenance"].attrs["version_neurolp"] = "9.8"
+    with pytest.raises(FormatError) as caught:
+        open_trajectory(path)
+    line = str(caught.value)
+    assert f"format version {version} {message}; this release" in line
+    assert line.startswith(str(path))
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_users_of_h5py_find_units_names_and_scales(kind):
+    with h5py.File(DATA / f"{kind}-v{FORMAT_VERSION}.h5") as file:
+        assert file.attrs["format"] == "neurolp-trajectory"
+        assert {"configuration", "provenance", "coordinates"} <= set(file)
+        json.loads(file["configuration"].attrs["json"])
+        variables = [item for item in file.values() if isinstance(item, h5py.Dataset)]
+        for item in [*variables, *file["coordinates"].values()]:
+            assert item.attrs["units"]
+            assert item.attrs["description"]
+            assert item.size == 0 or item.ndim == 0 or item.fletcher32
+        for variable in variables:
+            for dim in variable.dims:
+                assert dim[0] == file["coordinates"][dim.label]
+        for scale in file["coordinates"].values():
+            assert scale.is_scale
+
+
+def test_every_variable_and_attribute_is_documented():
+    text = (Path(__file__).parent.parent.parent / "docs" / "format.md").read_text()
+    for kind in ("brain", "stream"):
+        with open_trajectory(DATA / f"{kind}-v{FORMAT_VERSION}.h5") as file:
+            names = [name for name in file if not name.startswith("state_")]
+            attributes = [*file.brain, *file.result, *file.experiment, *file.provenance]
+            patterns = ("version_", "synapse_", "spline_")
+            names += [a for a in attributes if not a.startswith(patterns)]
+        assert [name for name in names if f"`{name}`" not in text] == []

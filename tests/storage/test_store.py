@@ -1,0 +1,478 @@
+"""A run that survives: kills, failing disks, second writers, readers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from neurolp import FormatError, OutputError, RecordingError, open_trajectory
+from neurolp.storage.format import Contents
+from neurolp.storage.store import RunStore
+from tests import faulty
+from tests.faulty import N_SEALS, append, begun, go_on, rows, state
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def child(program, *arguments, **settings):
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings,
+    )  # fmt: skip
+
+
+def surprise(n):
+    return np.concatenate([rows(k)[1] for k in range(n)]) if n else np.empty((0, 2), "f4")
+
+
+def looked(path):
+    """The rows of a run or file, or in one line why there are none."""
+    try:
+        with open_trajectory(path) as file:
+            return file["surprise"].values, ""
+    except FormatError as error:
+        return None, str(error)
+
+
+def assert_sealed(path, sealed):
+    """All that was sealed can be read, and nothing else but whole seals."""
+    read, why = looked(path)
+    if read is None:
+        assert "no such file" in why
+        assert not sealed
+    else:
+        assert len(read) >= 50 * sealed
+        np.testing.assert_array_equal(read, surprise(len(read) // 50))
+
+
+def assert_whole(path):
+    with open_trajectory(path) as file:
+        assert file.status == "complete"
+        assert file.result["seals"] == N_SEALS
+        np.testing.assert_array_equal(file["surprise"].values, surprise(N_SEALS + 1))
+        np.testing.assert_array_equal(
+            file["surprise"].coords["step"], np.arange(50 * (N_SEALS + 1))
+        )
+        np.testing.assert_array_equal(file["weight"].values, [1, 2])
+    assert os.listdir(path.parent) == [path.name]
+
+
+def finish(path):
+    """Whatever is there, go on with it to the end."""
+    try:
+        store = RunStore.reopen(path)
+    except FormatError as error:
+        if "is finished" in str(error):
+            return
+        store = begun(path)
+    go_on(store)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_one_file_like_any_other(tmp_path):
+    path = tmp_path / "a.h5"
+    go_on(begun(path))
+    assert_whole(path)
+    with h5py.File(path) as raw:  # which does not see the checksum behind
+        assert raw["surprise"].fletcher32
+        assert raw["surprise"].maxshape == (None, 2)
+        assert raw["surprise"].dims[0]["step"].shape == (250,)
+        assert list(raw["surprise"].dims[1]["sensor"].asstr()) == ["a", "b"]
+        assert "overwrite" not in raw.attrs
+        units = raw["surprise"].attrs["units"], raw["coordinates/step"].attrs["description"]
+        assert units == ("nat", "rows")
+    with pytest.raises(FormatError, match="is finished, there is nothing to resume"):
+        RunStore.reopen(path)
+
+
+def test_rows_of_any_size_in_any_portions(tmp_path):
+    rng = np.random.default_rng(0)
+    small, huge = rng.random((20_000, 2)).astype("f4"), rng.random((3, 300_000))
+    store = RunStore.claim(tmp_path / "a.h5")
+    faulty.declare(store)
+    store.declare_dimension("frame", "i8", "step", "rows")
+    store.declare("huge", ("frame", "pixel"), (300_000,), "f8", "1", "rows larger than a chunk")
+    header = faulty.header()
+    header.add_coordinate("pixel", np.arange(300_000), "1", "pixel")
+    store.begin(header)
+    start = 0
+    for n in [0, 1, 8191, 2, 8192, 20_000 - 16_386]:
+        buffer = small[start : start + n].copy()
+        store.append("surprise", buffer)
+        buffer[:] = -1  # the caller may reuse it
+        store.append("step", np.arange(start, start + n))
+        start += n
+        if n != 2:
+            store.seal(state(0))
+    store.append("frame", [0, 1])
+    with pytest.raises(ValueError, match="rows along frame, but"):
+        store.seal(None)
+    store.append("huge", huge[:2])
+    store.seal(None)
+    with pytest.raises(ValueError, match=r"huge has rows of \(300000,\)"):
+        store.append("huge", np.zeros((1, 4)))
+    store.append("frame", [2])
+    store.append("huge", huge[2:])
+    with open_trajectory(tmp_path / "a.h5") as file:
+        assert file["huge"].shape == (2, 300_000)
+        for key in (slice(8190, 8196), slice(-3, None), slice(None, None, -777), 8192, -1, [3, 9]):
+            np.testing.assert_array_equal(file["surprise"][key].values, small[key])
+            np.testing.assert_array_equal(
+                file["surprise"][key, 1].values, small[key][..., 1], err_msg=str(key)
+            )
+        part = file["surprise"][5:20_000:5000]
+        np.testing.assert_array_equal(part.coords["step"], [5, 5005, 10_005, 15_005])
+        assert file["surprise"].sel(step=9000).values[0] == small[9000, 0]
+        with pytest.raises(IndexError):
+            file["surprise"][20_000]
+    store.finish(Contents())
+    with open_trajectory(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["surprise"].values, small)
+        np.testing.assert_array_equal(file["huge"].values, huge)
+
+
+def test_what_is_there_is_not_overwritten_unasked(tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists already"):
+        begun(path)
+    store = begun(path, overwrite=True)
+    store.seal(state(0))
+    assert path.read_bytes() == b"precious"
+    store.close()
+    go_on(RunStore.reopen(path))  # which remembers that it may
+    assert_whole(path)
+    path.unlink()
+    # One that appeared meanwhile is precious too.
+    store = begun(path)
+    append(store, 0)
+    store.seal(state(1))
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists already"):
+        store.finish(Contents())
+    store.close()
+    assert path.read_bytes() == b"precious"
+    path.unlink()
+    with open_trajectory(path) as file:
+        assert len(file["surprise"]) == 50
+    # An unfinished run is precious.
+    with pytest.raises(OutputError, match=r"unfinished run of it, which `neurolp resume .*a\.h5`"):
+        begun(path)
+    store = RunStore.claim(path, overwrite=True)
+    store.close()  # before it began: the old one stays
+    assert len(open_trajectory(path)["surprise"]) == 50
+    go_on(begun(path, overwrite=True))
+    assert_whole(path)
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    (tmp_path / "folder.h5").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "b.h5.run").write_text("in the way")
+    for path, message in (
+        (tmp_path / "no" / "a.h5", "its folder does not exist"),
+        (tmp_path / "folder.h5", "it is a folder"),
+        (tmp_path / "file" / "a.h5", "folder does not exist|Not a directory"),
+        (tmp_path / "b.h5", "File exists"),
+        (tmp_path / ("a" * 253), "name too long"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            begun(path)
+    assert sorted(os.listdir(tmp_path)) == ["b.h5.run", "file", "folder.h5"]
+    store = RunStore.claim(tmp_path / "a.h5")
+    store.close()
+    assert not (tmp_path / "a.h5.run").exists()
+
+
+# --- readers --------------------------------------------------------------------------------------
+
+
+def test_a_run_is_read_up_to_its_last_seal(tmp_path):
+    path = tmp_path / "a.h5"
+    store = begun(path)
+    with open_trajectory(path) as file:
+        assert (file.status, file.title) == ("running", "small")
+        assert file["surprise"].shape == (0, 2)
+        assert len(file["surprise"].coords["step"]) == 0
+    append(store, 0)
+    store.seal(state(1), {"result": {"n_steps": 50}})
+    append(store, 1)
+    with open_trajectory(path) as file:
+        np.testing.assert_array_equal(file["surprise"].values, surprise(1))
+        assert file.result == {"n_steps": 50}
+        assert file.brain == {"seals": 1}
+        assert (file["state_x"].values == 1).all()
+        store.seal(None, {"result": {"n_steps": 100}})
+        assert (file["state_x"].values == 1).all()
+        np.testing.assert_array_equal(file["surprise"].values, surprise(1))
+    store.close()
+    for name in (path, tmp_path / "a.h5.run"):
+        with open_trajectory(name) as file:
+            assert file.status == "unfinished"
+            assert file.result == {"n_steps": 100}
+            np.testing.assert_array_equal(file["surprise"].values, surprise(2))
+            assert sorted(file) == ["state_x", "surprise", "weight"]
+    store = RunStore.reopen(path)  # goes back to its last checkpoint
+    with open_trajectory(path) as file:
+        assert len(file["surprise"]) == 50
+    go_on(store)
+    assert_whole(path)
+
+
+def test_a_reader_beside_a_writer_sees_whole_rows_and_then_the_file(tmp_path):
+    program = """
+import sys, time
+from tests import faulty
+faulty.N_SEALS = 60
+print("ready", flush=True)
+faulty.go_on(faulty.begun(sys.argv[1]))
+"""
+    path, lengths = tmp_path / "a.h5", []
+    with child(program, path) as process:
+        process.stdout.readline()
+        while process.poll() is None:
+            values, why = looked(path)
+            if values is None:
+                assert "no such file" in why or "open it anew" in why, why
+                continue
+            n = len(values)
+            lengths.append(n)
+            assert n % 50 == 0
+            np.testing.assert_array_equal(values, surprise(n // 50))
+        assert process.returncode == 0, process.stderr.read()
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 5
+
+
+# --- kills ----------------------------------------------------------------------------------------
+
+SLOW = """
+import sys, time
+from tests import faulty
+faulty.go_on(faulty.begun(sys.argv[1]), said=lambda k: print(k, flush=True))
+"""
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_kill_9_loses_nothing_before_the_last_seal(tmp_path, k):
+    path = tmp_path / "a.h5"
+    with child(SLOW, path) as process:
+        if k % 2:
+            process.stdout.readline()
+        else:
+            while not (tmp_path / "a.h5.run").exists() and process.poll() is None:
+                time.sleep(0.001)
+        time.sleep(0.007 * k)
+        process.kill()
+        said = [int(line) for line in process.communicate()[0].split()]
+    sealed = max(said, default=0)
+    assert_sealed(path, sealed)
+    finish(path)
+    assert_whole(path)
+
+
+@pytest.mark.parametrize("moment", ["before the file has its name", "before the folder goes"])
+def test_kill_9_at_the_end(tmp_path, moment):
+    name = "replace" if "name" in moment else "unlink"
+    program = f"""
+import os, sys
+from tests import faulty
+store = faulty.begun(sys.argv[1])
+def kill(path, *rest):
+    if "finished" in str(path) or "segment-000000" in str(path):
+        os.kill(os.getpid(), 9)
+    return real(path, *rest)
+finish = store.finish
+def deadly(contents):
+    global real
+    real = os.{name}
+    os.{name} = kill
+    finish(contents)
+store.finish = deadly
+faulty.go_on(store)
+"""
+    path = tmp_path / "a.h5"
+    with child(program, path) as process:
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "a.h5.run").exists()
+    if name == "unlink":
+        with open_trajectory(path) as file:
+            assert file.status == "complete"
+        with pytest.raises(FormatError, match="is finished"):
+            RunStore.reopen(path)
+    else:
+        go_on(RunStore.reopen(path))
+    assert_whole(path)
+
+
+# --- a second writer ------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_refused_within_a_second_and_changes_nothing(tmp_path):
+    path = tmp_path / "a.h5"
+    program = """
+import sys
+from tests import faulty
+store = faulty.begun(sys.argv[1])
+faulty.append(store, 0)
+store.seal(faulty.state(1))
+print("sealed", flush=True)
+sys.stdin.read()
+"""
+    with child(program, path, stdin=subprocess.PIPE) as process:
+        process.stdout.readline()
+        before = {p.name: p.read_bytes() for p in (tmp_path / "a.h5.run").iterdir()}
+        for attempt in (
+            lambda: begun(path),
+            lambda: begun(path, overwrite=True),
+            lambda: RunStore.reopen(path),
+        ):
+            began = time.monotonic()
+            with pytest.raises(OutputError, match=f"is being written by process {process.pid} on"):
+                attempt()
+            assert time.monotonic() - began < 1
+        assert before == {p.name: p.read_bytes() for p in (tmp_path / "a.h5.run").iterdir()}
+        process.kill()
+        process.communicate()
+    go_on(RunStore.reopen(path))  # what the dead held is taken over
+    assert_whole(path)
+
+
+# --- failing disks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_calls_that_fail_leave_the_old_or_the_new_state(tmp_path, function, n):
+    check_failure(tmp_path, function, n)
+
+
+def check_failure(folder, function, n):
+    """One call fails; what was sealed is read, and the run can be continued. Whether it failed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faulty", str(folder), function, str(n)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    lines = done.stdout.splitlines()
+    sealed = sum(line.startswith("sealed") for line in lines)
+    failed = [line for line in lines if line.startswith(("error", "raw"))]
+    path = folder / "a.h5"
+    if failed:
+        assert failed[0].startswith(("error OutputError", "error RecordingError")), failed
+        assert f"{path}: " in failed[0]
+        assert "No space left on device" in failed[0]
+        assert "RecordingError" in failed[0] or not sealed
+    assert_sealed(path, sealed)
+    finish(path)
+    assert_whole(path)
+    return bool(failed)
+
+
+@pytest.mark.parametrize("room", [0, 2000, 20_000, 26_000])
+def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path, room):
+    program = f"""
+import resource, sys
+from neurolp import NeurolpError
+from tests import faulty
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+store = None
+try:
+    store = faulty.begun(sys.argv[1])
+    faulty.go_on(store)
+except NeurolpError as error:
+    print(type(error).__name__, error)
+"""
+    path = tmp_path / "a.h5"
+    with child(program, path) as process:
+        stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    kind = "OutputError" if room < 10_000 else "RecordingError"
+    assert stdout.startswith(f"{kind} {path}: ")
+    assert "File too large" in stdout
+    finish(path)
+    assert_whole(path)
+
+
+def test_after_a_failure_nothing_more_is_recorded(tmp_path, monkeypatch):
+    store = begun(tmp_path / "a.h5")
+    append(store, 0)
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(5, "broken")))
+    with pytest.raises(RecordingError, match="cannot record the run, broken; `neurolp resume"):
+        store.seal(state(1))
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="is not open for recording"):
+        store.seal(state(1))
+    store.close()
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def everything(path):
+    with open_trajectory(path) as file:
+        values = {name: file[name].values.tobytes() for name in file}
+        coords = {d: file[n].coords[d].tobytes() for n in file for d in file[n].dims}
+        return values, coords, file.status, file.title, file.result, file.experiment
+
+
+def everything_or_why(path):
+    try:
+        return everything(path), ""
+    except FormatError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_damage_is_noticed_wherever_it_is(tmp_path, finished):
+    path = tmp_path / "a.h5"
+    store = begun(path)
+    if finished:
+        go_on(store)
+        targets = [path]
+    else:
+        append(store, 0)
+        store.seal(state(1))
+        store.close()
+        targets = sorted((tmp_path / "a.h5.run").glob("*.h5"))
+        assert len(targets) == 3
+    good, rng = everything(path), np.random.default_rng(0)
+    noticed = 0
+    for _ in range(60):
+        target = targets[rng.integers(len(targets))]
+        image = target.read_bytes()
+        damaged = bytearray(image)
+        at = int(rng.integers(len(image)))
+        if rng.random() < 0.3:
+            damaged = damaged[:at]
+        else:
+            damaged[at] ^= 1 << int(rng.integers(8))
+        target.write_bytes(damaged)
+        found, why = everything_or_why(path)
+        target.write_bytes(image)
+        assert found == good or str(target) in why
+        assert "\n" not in why
+        noticed += found is None
+    assert noticed > 50
+
+
+def test_a_lost_segment_is_named(tmp_path):
+    store = begun(tmp_path / "a.h5")
+    for k in range(3):
+        append(store, k)
+        store.seal(state(k + 1))
+    store.close()
+    (tmp_path / "a.h5.run" / "segment-000002.h5").unlink()
+    for attempt in (RunStore.reopen, open_trajectory):
+        with pytest.raises(FormatError, match=r"segment-000002\.h5: no such file"):
+            attempt(tmp_path / "a.h5")
