@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import DataError, NeurolpError
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
+from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
@@ -85,7 +86,7 @@ class StreamBrain:
         prediction is broad and nothing else is learned.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Of everything that is drawn.
 
     Attributes
@@ -135,7 +136,7 @@ class StreamBrain:
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
             orders, cells, mixing_rate, calibration, dtype,
         )  # fmt: skip
-        check_parameters(self._design.parameters)
+        check_parameters(StreamParameters, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
@@ -233,7 +234,7 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        check_parameters({"n_steps": n_steps})
+        check_value("n_steps", n_steps, Count)
         if self._calibrating:
             raise DataError(
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
