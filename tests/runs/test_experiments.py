@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
 
 from neurolp import BrainDensity, DataError, FormatError, open_trajectory
 from neurolp.config.load import read_configuration
-from neurolp.evaluation.metrics import entropy
 from neurolp.plotting.experiments import pictures
 from neurolp.runs import closing_tables, run
 from tests.cli.test_cli import assert_one_line, neurolp
