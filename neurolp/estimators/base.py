@@ -22,7 +22,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.tables import finite_rows, mean_and_scale, validation_split
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import KnownAttributes, resolve_seed
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive import brain as archive
@@ -33,7 +33,7 @@ from neurolp.simulation.recorder import Recorder
 Array = npt.NDArray[Any]
 
 
-class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
+class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.

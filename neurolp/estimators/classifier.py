@@ -20,7 +20,7 @@ from neurolp.errors import DataError
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.ensembles import check_committee, same_length, validation_rows
 from neurolp.estimators.tables import column_name, finite_rows
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import KnownAttributes, resolve_seed
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +35,7 @@ def _by_bayes(model: Any) -> bool:
 
 
 @final
-class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients

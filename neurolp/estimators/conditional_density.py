@@ -21,7 +21,7 @@ from neurolp.estimators.ensembles import (
     validation_rows,
 )
 from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import KnownAttributes, resolve_seed
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +30,7 @@ _BLOCK_ROWS = 256  # bounds memory there
 
 
 @final
-class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Regression that learns p(y | x) as a whole: normalisation by differentiation.
 
     Each target has a unit that is monotone in it and runs from exactly 0 to exactly 1, the
