@@ -9,7 +9,6 @@ import neurolp
 ESTIMATORS = [
     neurolp.BrainDensity,
     neurolp.OnlineBrain,
-    neurolp.TextbookBrain,
     neurolp.TriangularDensity,
     neurolp.MonotoneDensity,
     neurolp.ConditionalDensity,
