@@ -192,21 +192,21 @@ class StreamRecordSection(Section):
 class StreamBrainSection(Section):
     """``[brain]``: parameters of :class:`neurolp.StreamBrain`."""
 
-    hidden: NonNegativeInt = 600
-    delays: NonNegativeInt = 20
-    afferents: PositiveInt = 5
-    rule: Literal["natural", "diagonal", "plain"] = "natural"
+    n_hidden: NonNegativeInt = 600
+    n_lags: NonNegativeInt = 20
+    fan_in: PositiveInt = 5
+    rule: Literal["rls", "diagonal_rls", "nlms"] = "rls"
     rate: Share = 0.3
-    drift: Share = 0.0
+    process_noise: Share = 0.0
     recurrent_rate: Share = 0.01
     homeostasis: Share = 0.0
     strength: Strength = 1.0
     recurrent_strength: Strength = 0.5
     time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
-    orders: NonNegativeInt = 6
-    cells: NonNegativeInt = 16384
+    max_order: NonNegativeInt = 6
+    n_contexts: NonNegativeInt = 16384
     mixing_rate: Share = 0.1
-    calibration: int = Field(default=100, ge=2)
+    warmup: int = Field(default=100, ge=2)
     dtype: Literal["float64", "float32"] = "float64"
 
 
@@ -243,7 +243,7 @@ class StreamConfiguration(Section):
 
     title: Text = ""
     seed: Seed | None = None
-    learn_until: NonNegativeInt | None = None
+    train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
     connectivity: Connectivity | None = None
