@@ -67,31 +67,35 @@ class NaiveStreamBrain:
         k = self.P[kind] @ z
         return k, z @ k, 1 / (1 + z @ k)
 
-    def learn_covariance(self, kind, z):
+    def learn_covariance(self, kind, z, observed):
         P = self.P[kind]
-        if self.design.rule == "rls":
+        if self.design.rule == "rls" and observed:
             self.P[kind] = P - np.outer(P @ z, P @ z) / (1 + z @ P @ z)
-        if self.design.rule == "diagonal_rls":
+        if self.design.rule == "rls":
+            regained = np.maximum(PRIOR[kind] - np.diag(P), 0)
+            self.P[kind] = self.P[kind] + self.design.process_noise * np.diag(regained)
+        if self.design.rule == "diagonal_rls" and observed:
             self.P[kind] = np.diag(1 / (1 / np.diag(P) + z**2))
 
     def step(self, row, learn=True):
         """Surprise of each sensor."""
         z, out, column, start = self.features(), [], 0, 0
         self.A_next = self.A.copy()
-        heard, error, kinds = np.zeros(self.q), np.zeros(self.q), set()
+        heard, error, observed = np.zeros(self.q), np.zeros(self.q), {}
         for s, sensor in enumerate(self.sensors):
             at = np.arange(start, start + sensor.n_outputs)
             x = row[column : column + sensor.n_columns]
             column, start = column + sensor.n_columns, start + sensor.n_outputs
             symbols = isinstance(sensor, CategoricalSensor)
-            kinds.add("symbols" if symbols else "values")
+            kind = "symbols" if symbols else "values"
+            observed[kind] = observed.get(kind, False) or not np.isnan(x[0])
             meet = self.symbol if symbols else self.values
             surprise, heard[at], error[at] = meet(s, sensor, at, x, z, learn)
             out.append(surprise)
             self.seen[s] += learn and not np.isnan(x[0])
         if learn:
-            for kind in kinds:
-                self.learn_covariance(kind, z)
+            for kind, seen in observed.items():
+                self.learn_covariance(kind, z, seen)
             self.teach(z, error)
         self.A = self.A_next
         self.remember(heard, learn)

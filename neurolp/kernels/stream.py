@@ -53,13 +53,9 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
     """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
     k = readout.gain[which]
     p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
-    prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
     n = z.shape[0]
     q = 0.0
     if rates.rule == RLS:
-        if rates.process_noise > 0.0:
-            for i in range(n):
-                p[i, i] += rates.process_noise * max(prior - p[i, i], 0.0)
         fused_pass(p, readout.pending[which], readout.left[which], z, k, turn)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
@@ -88,6 +84,15 @@ def _learn_readout(
         p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
         for i in range(z.shape[0]):
             p[0, i] /= 1.0 + p[0, i] * z[i] * z[i]
+
+
+@vector_kernel
+def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
+    """P_ii <- P_ii + process noise (prior - P_ii): the weights may have changed since."""
+    p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
+    prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
+    for i in range(p.shape[0]):
+        p[i, i] += rates.process_noise * max(prior - p[i, i], 0.0)
 
 
 @vector_kernel
@@ -191,7 +196,7 @@ def stream_block(
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used = scratch
+    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used, observed = scratch
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
@@ -211,8 +216,9 @@ def stream_block(
             copy(memory.activity, activity[t])
         if told.prediction.shape[0] > 0:
             tell_values(senses, readout, rates, q[VALUES], o, told.prediction[t], told.spread[t])
-        # What came, how surprising was it, what does the readout learn from it?
+        # How surprising is the row, and what are the readout's errors?
         good = True
+        observed[SYMBOLS] = observed[VALUES] = False
         for s in range(n_sensors):
             a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
             if senses.kind[s] == SYMBOLS:
@@ -238,6 +244,7 @@ def stream_block(
             told.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
             senses.seen[s] += 0 if missing or not learn else 1
+            observed[senses.kind[s]] |= not missing
         if told.pit.shape[0] > 0:
             copy(pit, told.pit[t])
         if not good:
@@ -246,7 +253,9 @@ def stream_block(
         if teach:
             _teach(memory, senses, readout, error, rates, power)
         for which in range(2):
-            if learn and used[which]:
+            if learn and observed[which]:
                 _learn_readout(senses, readout, which, rates, z, q[which], error)
+            if learn and used[which] and rates.rule == RLS and rates.process_noise > 0.0:
+                _add_process_noise(readout, which, rates)
         _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
     return n_steps

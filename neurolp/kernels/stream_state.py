@@ -70,7 +70,7 @@ class Contexts(NamedTuple):
     """Contexts for the last 0 .. R symbols of each of S sensors, and how they are mixed."""
 
     key: Array  # (S, R, slots) uint64, 0 for a free one
-    counts: Array  # (S, R + 1, slots, K), float32; order 0 has one slot
+    counts: Array  # (S, R + 1, slots, K + 1), the last their sum; order 0 has one slot
     history: Array  # (S, R) last symbols, latest first
     known: Array  # (S,) how many of them there are
     mixing: Array  # (S, R + 2, buckets); the last is the readout's
@@ -113,7 +113,8 @@ class Scratch(NamedTuple):
     power: Array  # (n,)
     pairs: Array  # (2 n,)
     uncertainty: Array  # (2,)
-    used: Array  # (2,)
+    used: Array  # (2,) whether there are sensors of a kind
+    observed: Array  # (2,) whether any of them was observed in this step
 
 
 def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch:
@@ -133,6 +134,7 @@ def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch
         pairs=empty(2 * n, dtype=dtype),
         uncertainty=np.zeros(2),
         used=np.zeros(2, np.bool_),
+        observed=np.zeros(2, np.bool_),
     )
 
 

@@ -79,16 +79,23 @@ def _log_density(e: float, shape: Array) -> float:
 
 @vector_kernel
 def _learn_shape(e: float, shape: Array, moments: Array, seen: int) -> None:
-    """Online expectation-maximisation of the residuals' mixture; its first part stays N(0, 1)."""
+    """Online expectation-maximisation of the residuals' mixture; its first part stays N(0, 1).
+
+    The component nearest to e has weight exp(0): responsibilities sum to 1 however far e lies.
+    """
     n = shape.shape[0]
+    top = -np.inf
+    for j in range(n):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        top = max(top, -0.5 * u * u)
     total = 0.0
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
-        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u)
+        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u - top)
     rate = 2.0 / (seen + 2.0 * SHAPE_PRIOR)
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
-        share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u) / max(total, _TINY)
+        share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u - top) / total
         moments[j, 0] += rate * (share - moments[j, 0])
         moments[j, 1] += rate * (share * e - moments[j, 1])
         moments[j, 2] += rate * (share * e * e - moments[j, 2])

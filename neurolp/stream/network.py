@@ -276,7 +276,7 @@ def _contexts(design: StreamDesign) -> Contexts:
     if not symbols or design.n_contexts == 0:
         return Contexts(
             np.zeros((n, 0, 0), np.uint64),
-            np.zeros((n, 0, 0, 0), np.float32),
+            np.zeros((n, 0, 0, 0)),
             np.zeros((n, 0), np.int64),
             np.zeros(n, np.int64),
             np.zeros((n, 0, 0)),
@@ -288,7 +288,7 @@ def _contexts(design: StreamDesign) -> Contexts:
     mixing[:, 0] = mixing[:, orders + 1, 0] = _MIXING
     return Contexts(
         key=np.zeros((n, orders, slots), np.uint64),
-        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1), np.float32),
+        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1)),
         history=np.zeros((n, orders), np.int64),
         known=np.zeros(n, np.int64),
         mixing=mixing,
@@ -303,7 +303,7 @@ def _check_size(design: StreamDesign, n: int, n_features: int, n_outputs: int) -
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
     size += 16 * n_features**2 if design.rule == "rls" else 0
     symbols = [s.n_symbols + 3 for s in design.sensors if isinstance(s, CategoricalSensor)]
-    size += 4 * len(symbols) * (design.max_order + 1) * design.n_contexts * max(symbols, default=0)
+    size += 8 * len(symbols) * (design.max_order + 1) * design.n_contexts * max(symbols, default=0)
     if size > LARGEST_STATE:
         raise ConfigurationError(
             f"arguments `n_hidden`, `n_lags` and `n_contexts` need {size / 1e9:.0f} GB with rule "

@@ -1,5 +1,6 @@
 """Laws of the brain in a stream: exact, normalised, local, the same however it is cut."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -86,10 +87,21 @@ def test_every_step_is_that_of_the_oracle(sensors, connectivity, rule):
     np.testing.assert_allclose(brain.activity, oracle.h[:12], rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("sensors", SENSORS.values(), ids=SENSORS)
+def test_process_noise_is_that_of_the_oracle(sensors):
+    brain = StreamBrain(sensors, **SMALL, process_noise=0.01, random_state=1)
+    oracle = NaiveStreamBrain(brain)
+    rows = rows_of(sensors, 60, missing=0.4)
+    expected = np.array([oracle.step(row, learn=t % 3 > 0) for t, row in enumerate(rows)])
+    surprise = [brain.run(row[None], learn=t % 3 > 0).surprise for t, row in enumerate(rows)]
+    np.testing.assert_allclose(np.vstack(surprise), expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
 @pytest.mark.parametrize("rule", ["rls", "diagonal_rls", "nlms"])
 @pytest.mark.parametrize("sensors", SENSORS.values(), ids=SENSORS)
-def test_surprise_is_what_was_predicted(sensors, rule):
-    brain = StreamBrain(sensors, **SMALL, rule=rule, random_state=1)
+def test_surprise_is_what_was_predicted(sensors, rule, noise):
+    brain = StreamBrain(sensors, **SMALL, rule=rule, process_noise=noise, random_state=1)
     column = np.cumsum([0, *(s.n_columns for s in sensors)])
     for row in rows_of(sensors, 40):
         expected = brain.predict()
@@ -127,6 +139,28 @@ def test_densities_integrate_to_one(n_steps):
         quad(prediction.pdf, 2 * mean - b, 2 * mean - a, epsabs=1e-13)[0] for a, b in pairwise(ends)
     )
     assert abs(left + right - 1) < 1e-9
+
+
+@pytest.mark.parametrize("outlier", [1e3, 1e6, 1e9])
+def test_densities_integrate_to_one_after_an_outlier(outlier):
+    brain = StreamBrain(VALUE, **SMALL, random_state=0)
+    x = rows_of((VALUE,), 300, missing=0)[:, 0]
+    brain.run([*x[:200], outlier, *x[200:], -outlier])
+    np.testing.assert_allclose(brain._state.readout.shape[..., 0].sum(axis=1), 1, rtol=1e-12)
+    prediction = brain.predict()["value"]
+    widths = (prediction.factor[0, 0] * prediction.shape[0, :, 2]).tolist()
+    centres = (prediction.location + prediction.factor[0, 0] * prediction.shape[0, :, 1]).tolist()
+    ends = sorted(m + k * s for m in centres for s in widths for k in (-40, -8, -2, 0, 2, 8, 40))
+    total = sum(quad(prediction.pdf, a, b, epsabs=1e-13)[0] for a, b in pairwise(ends))
+    assert abs(total - 1) < 1e-9
+
+
+def test_contexts_count_beyond_single_precision():
+    brain = StreamBrain(SYMBOLS, **SMALL, random_state=0)
+    brain.run([0, 1, 2])
+    brain._state.contexts.counts[0, 0, 0] = [2**24, 0, 0, 2**24]
+    brain.run([0])
+    assert brain._state.contexts.counts[0, 0, 0].tolist() == [2**24 + 1, 0, 0, 2**24 + 1]
 
 
 def test_quantiles_invert_distribution_functions():
@@ -191,6 +225,50 @@ def test_freezing_changes_no_weights_and_dreaming_nothing():
     assert set(dream[:, 1]) <= {0, 1, 2}
     other.run(rows[200:300], learn=False)
     np.testing.assert_array_equal(brain.run(rows[300:]).surprise, other.run(rows[300:]).surprise)
+
+
+def learned(brain):
+    """All arrays that learning changes, with what a step leaves to the next already done."""
+    brain = brain.copy()
+    brain.predict()
+    state = brain._state
+    names = ("afferent_weight", "weights", "weight", "bias")
+    arrays = {name: getattr(state.memory, name) for name in names}
+    arrays |= state.readout._asdict() | {"seen": state.senses.seen}
+    arrays |= {name: getattr(state.contexts, name) for name in ("counts", "mixing", "slopes")}
+    return {name: a.copy() for name, a in arrays.items() if name not in ("gain", "pending")}
+
+
+@pytest.mark.parametrize("rule", ["rls", "diagonal_rls", "nlms"])
+def test_only_learning_changes_what_is_learned(rule):
+    """Predictions and dreams change nothing, watching moves the memory on: bit for bit."""
+    sensors = (VALUE, SYMBOLS)
+    rows = rows_of(sensors, 300)
+    settings = SMALL | {"rule": rule, "process_noise": 0.01, "homeostasis": 0.01}
+    brain = StreamBrain(sensors, **settings, random_state=0)
+    brain.run(rows[:150])
+    asked = brain.copy()
+    for row in rows[150:200]:
+        asked.predict()
+        asked.dream(2, random_state=0)
+        asked.observe(row)
+    brain.run(rows[150:200])
+    before = learned(brain)
+    for name, values in learned(asked).items():
+        np.testing.assert_array_equal(values, before[name], err_msg=name)
+    brain.run(rows[200:250], learn=False)
+    for name, values in learned(brain).items():
+        np.testing.assert_array_equal(values, before[name], err_msg=name)
+    # Later steps learn as if nothing had been watched, from the same memory.
+    moving = ("features", "activity", "trace", "squashed", "post")
+    memory = {name: getattr(brain._state.memory, name) for name in moving}
+    contexts = {name: getattr(brain._state.contexts, name) for name in ("history", "known")}
+    asked._state = dataclasses.replace(
+        asked._state,
+        memory=asked._state.memory._replace(**{k: v.copy() for k, v in memory.items()}),
+        contexts=asked._state.contexts._replace(**{k: v.copy() for k, v in contexts.items()}),
+    )
+    np.testing.assert_array_equal(asked.run(rows[250:]).surprise, brain.run(rows[250:]).surprise)
 
 
 def test_missing_input_is_remembered_as_expected():
