@@ -13,12 +13,12 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import DataError, NeurolpError
 from neurolp.estimators.validation import check_parameters, resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
@@ -283,7 +283,7 @@ class StreamBrain:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def pack(self, out: Contents, *, arrays: str | None = None) -> None:
+    def pack(self, out: NamedArrays, *, arrays: str | None = None) -> None:
         """Add everything that the next step depends on, or the arrays under names of their own."""
         if arrays:
             return pack_state(out, self._state, arrays)
@@ -294,7 +294,7 @@ class StreamBrain:
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the brain to a trajectory file, whole or not at all."""
-        out = Contents(attributes={"": {"title": "", "status": "complete"}})
+        out = NamedArrays(attributes={"": {"title": "", "status": "complete"}})
         out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
         out.attributes["provenance"] = provenance(self.seed_)
         self.pack(out)
