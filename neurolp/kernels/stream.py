@@ -27,13 +27,13 @@ from neurolp.kernels.stream_passes import (
     squash,
 )
 from neurolp.kernels.stream_state import (
-    DIAGONAL,
-    NATURAL,
-    PLAIN,
+    DIAGONAL_RLS,
+    NLMS,
+    RLS,
     SYMBOLS,
     VALUES,
     Array,
-    Cells,
+    Contexts,
     Memory,
     Outcome,
     Rates,
@@ -56,15 +56,15 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
     prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
     n = z.shape[0]
     q = 0.0
-    if rates.rule == NATURAL:
-        if rates.drift > 0.0:
+    if rates.rule == RLS:
+        if rates.process_noise > 0.0:
             for i in range(n):
-                p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
+                p[i, i] += rates.process_noise * max(prior - p[i, i], 0.0)
         fused_pass(p, readout.pending[which], readout.left[which], z, k, turn)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
     for i in range(n):
-        k[i] = z[i] * p[0, i] if rates.rule == DIAGONAL else z[i]
+        k[i] = z[i] * p[0, i] if rates.rule == DIAGONAL_RLS else z[i]
         q += k[i] * z[i]
     return q
 
@@ -75,16 +75,16 @@ def _learn_readout(
 ) -> None:
     """A <- A + step error k, and what is to be taken from P before it is used again."""
     k = readout.gain[which]
-    step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
+    step = rates.readout / max(q, _TINY) if rates.rule == NLMS else 1.0 / (1.0 + q)
     for s in range(senses.kind.shape[0]):
         if senses.kind[s] == which:
             for i in range(senses.output[s], senses.output[s] + senses.size[s]):
                 add(readout.weights[i], step * error[i], k)
-    if rates.rule == NATURAL:
+    if rates.rule == RLS:
         for i in range(z.shape[0]):
             readout.pending[which, i] = k[i]
             readout.left[which, i] = -step * k[i]
-    elif rates.rule == DIAGONAL:
+    elif rates.rule == DIAGONAL_RLS:
         p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
         for i in range(z.shape[0]):
             p[0, i] /= 1.0 + p[0, i] * z[i] * z[i]
@@ -179,7 +179,7 @@ def _remember(
 
 @vector_kernel
 def stream_block(
-    rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, cells: Cells,
+    rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
     rates: Rates, told: Outcome, activity: Array, scratch: Scratch,
 ) -> int:  # fmt: skip
     """Present rows (T, n_columns), NaN where nothing came; the number of good steps is returned.
@@ -218,11 +218,11 @@ def stream_block(
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
                 surprise = meet_symbol(
-                    x, s, cells, rates, learn, o[a:b], error[a:b], slots, bucket, logs
+                    x, s, contexts, rates, learn, o[a:b], error[a:b], slots, bucket, logs
                 )  # fmt: skip
                 if told.prediction.shape[0] > 0:
                     copy(o[a:b], told.prediction[t, a:b])
-                hear_symbol(x, s, senses, cells, o[a:b], heard[a:b])
+                hear_symbol(x, s, senses, contexts, o[a:b], heard[a:b])
                 missing = np.isnan(x)
             else:
                 part = rows[t, column : column + senses.size[s]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill
-from neurolp.kernels.stream_state import PLAIN, VALUES, Array, Rates, Readout, Senses
+from neurolp.kernels.stream_state import NLMS, VALUES, Array, Rates, Readout, Senses
 
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
 
@@ -35,7 +35,7 @@ def meet_values(
         fill(error, 0.0)
         return np.nan
     factor, shape = readout.factor, readout.shape
-    spread = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    spread = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
     surprise: float = d * (log(spread) + 0.5 * _LOG_2PI)
     for i in range(d):
         a = first + i
@@ -128,7 +128,7 @@ def tell_values(
 ) -> None:
     """Means and standard deviations of the values predicted, in their own units."""
     shape, factor = readout.shape, readout.factor
-    wide = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    wide = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
     for s in range(senses.kind.shape[0]):
         first = senses.output[s]
         for a in range(first, first + (senses.size[s] if senses.kind[s] == VALUES else 0)):

@@ -20,7 +20,7 @@ from neurolp.plotting.stream import arrows, input_weights
 from neurolp.runs.stream import run
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, python, start
 
-SMALL = "[brain]\nhidden = 12\ndelays = 4\n"
+SMALL = "[brain]\nn_hidden = 12\nn_lags = 4\n"
 AR2 = f'seed = 1\n[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}'
 
 
@@ -62,10 +62,10 @@ def test_run_info_and_plot(tmp_path):
 
 
 def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_path):
-    path = ran(tmp_path, AR2, "record.weights_every=250", "learn_until=500")
+    path = ran(tmp_path, AR2, "record.weights_every=250", "train_steps=500")
     stream = generator("ar2", 700)
     rows = stream.read(700)
-    brain = StreamBrain(stream.sensors, hidden=12, delays=4, random_state=1)
+    brain = StreamBrain(stream.sensors, n_hidden=12, n_lags=4, random_state=1)
     early = brain.run(rows[:500])
     late = brain.run(rows[500:600], learn=False)
     with open_trajectory(path) as file:
@@ -122,17 +122,17 @@ TEXT = '[stream]\nsource = "text"\n'
         ('[stream]\nsource = "text"\nseed = 3\n', "argument `seed` must be 0 for generator 'text'"),
         (TEXT + '[data]\nname = "wine"\n', "key 'data' has no meaning beside 'stream'"),
         ('experiment = "principle"\n' + TEXT, "key 'experiment' has no meaning beside 'stream'"),
-        ("learn_untill = 3\n" + TEXT, "unknown key 'learn_untill', the nearest valid key is 'learn_until'"),
-        (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.hidden'"),
+        ("train_stepss = 3\n" + TEXT, "unknown key 'train_stepss', the nearest valid key is 'train_steps'"),
+        (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.n_hidden'"),
         (TEXT + '[brain]\nrule = "magic"\n', "key 'brain.rule': input should be 'natural', 'diagonal' or 'plain'"),
-        (TEXT + "[brain]\nhidden = -1\n", "key 'brain.hidden'"),
+        (TEXT + "[brain]\nn_hidden = -1\n", "key 'brain.n_hidden'"),
         (TEXT + "[brain]\ntime_constants = [0.5, 3.0]\n", "argument `time_constants` must be two numbers"),
         (TEXT + "[record]\nweights_evry = 5\n", "unknown key 'record.weights_evry', the nearest valid key is 'record.weights_every'"),
         (TEXT + "[record]\nevery = 0\n", "key 'record.every'"),
         (TEXT + "[record]\nweights_at = [9, -1]\n", "key 'record.weights_at.1'"),
         (TEXT + "[record]\nactivity_at = [999999]\n", "key 'record.activity_at' must be at most 142400, the steps of the stream, but contains 999999"),
         (TEXT + '[connectivity]\nkind = "ful"\n', "key 'connectivity.kind' must be one of ('none', 'full', "),
-        (TEXT + '[connectivity]\nkind = "random"\nseed = 1\nin_degree = 99\n[brain]\nhidden = 5\n', "`in_degree` must be an integer in [0, 4], but is 99"),
+        (TEXT + '[connectivity]\nkind = "random"\nseed = 1\nin_degree = 99\n[brain]\nn_hidden = 5\n', "`in_degree` must be an integer in [0, 4], but is 99"),
     ],
 )  # fmt: skip
 def test_faults_of_a_configuration_are_one_line(tmp_path, text, message):
@@ -297,7 +297,7 @@ for n in (20_000, 20_000, 80_000):
 # --- pictures -------------------------------------------------------------------------------------
 
 EVERYWHERE = {"surprise", "recurrent", "activity"}
-CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}orders = 0\n'
+CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}max_order = 0\n'
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_pictures_are_drawn_without_warnings(tmp_path, text, more):
 
 def test_pictures_of_little(tmp_path):
     text = f'[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}[record]\nlast = 0\ndream = 0\nper_step = false\n'
-    with open_trajectory(ran(tmp_path, text, "brain.hidden=0", "brain.delays=0")) as file:
+    with open_trajectory(ran(tmp_path, text, "brain.n_hidden=0", "brain.n_lags=0")) as file:
         assert set(pictures(file)) == {"surprise", "calibration"}
 
 

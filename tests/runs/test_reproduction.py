@@ -13,7 +13,7 @@ from neurolp.runs import run, stream
 from tests.processes import neurolp_command
 
 BRAIN = '[data]\nfile = "table.csv"\n[brain]\nmax_slices = 4\n[record]\nevery = 2\n'
-STREAM = '[stream]\nfile = "table.csv"\n[brain]\nhidden = 8\ndelays = 2\ncells = 64\n[record]\ndream = 5\n'
+STREAM = '[stream]\nfile = "table.csv"\n[brain]\nn_hidden = 8\nn_lags = 2\nn_contexts = 64\n[record]\ndream = 5\n'
 EXPERIMENT = 'experiment = "principle"\nn_steps = 50\nn_runs = 2\nn_samples = 60\n'
 KINDS = {"brain": BRAIN, "stream": STREAM, "experiment": EXPERIMENT}
 

@@ -19,7 +19,7 @@ from neurolp.runs.stream_divergence import find_divergence
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
 from tests.processes import COMMAND, INTERRUPTIBLE, neurolp_command, python, start
 
-BRAIN = "[brain]\nhidden = 24\ndelays = 4\ncells = 256\norders = 2\n"
+BRAIN = "[brain]\nn_hidden = 24\nn_lags = 4\nn_contexts = 256\nmax_order = 2\n"
 RECORD = """[record]
 checkpoint_seconds = 0.0
 every = 70
@@ -80,7 +80,7 @@ def broken_off(configuration, path, t, go_on=None):
 
 @pytest.mark.parametrize(
     ("text", "setting"),
-    [(VALUES, "learn_until=300"), (SYMBOLS, "brain.rule='plain'"), (FULL, "record.per_step=false")],
+    [(VALUES, "train_steps=300"), (SYMBOLS, "brain.rule='nlms'"), (FULL, "record.per_step=false")],
     ids=["values", "symbols", "full"],
 )
 def test_a_run_that_was_broken_off_ends_as_if_it_had_not(tmp_path, text, setting):
@@ -308,12 +308,12 @@ def mixed_stream(n=700):
         (("memory", "weight", 5), "recurrent weights of hidden node"),
         (("memory", "bias", 7), "threshold of hidden node 7 became nan"),
         (("memory", "afferent_weight", 0), "afferent weights of hidden node 0 became nan"),
-        (("cells", "counts", (1, 0, 0, 0)), "counts of cells of sensor 'kind' became nan"),
+        (("contexts", "counts", (1, 0, 0, 0)), "counts of contexts of sensor 'kind' became nan"),
         (("readout", "covariance_values", (2, 2)), "covariance of the memory of feature"),
     ],
 )
 def test_a_number_that_is_none_is_named_with_its_owner(where, message):
-    brain = StreamBrain(MIXED, hidden=12, delays=3, cells=64, random_state=0)
+    brain = StreamBrain(MIXED, n_hidden=12, n_lags=3, n_contexts=64, random_state=0)
     brain.run(mixed_stream().read(200))
     assert brain.fault() is None
     group, name, at = where
@@ -333,7 +333,7 @@ def test_the_step_in_which_a_number_stops_being_one_is_found(monkeypatch):
         return told
 
     monkeypatch.setattr(StreamBrain, "run", failing)
-    brain = StreamBrain(MIXED, hidden=12, delays=3, cells=64, random_state=0)
+    brain = StreamBrain(MIXED, n_hidden=12, n_lags=3, n_contexts=64, random_state=0)
     found = find_divergence(brain, stream, learn_until=None)
     assert found.step == 437
     assert found.message == "the threshold of hidden node 5 became inf in step 437"
@@ -341,7 +341,7 @@ def test_the_step_in_which_a_number_stops_being_one_is_found(monkeypatch):
     assert found.good.fault() is None
     assert found.bad.fault() is not None
     np.testing.assert_array_equal(found.row, stream.read(1, 437)[0])
-    brain = StreamBrain(MIXED, hidden=12, delays=3, cells=64, random_state=0)
+    brain = StreamBrain(MIXED, n_hidden=12, n_lags=3, n_contexts=64, random_state=0)
     assert find_divergence(brain, stream.head(400), learn_until=None) is None
 
 
