@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from neurolp.runs.stream import run
 from neurolp.storage.reader import open_trajectory
 from neurolp.sweep.collecting import Table, collect
 from neurolp.sweep.state import RUNNING, read_folder
+from tests import processes
+from tests.processes import COMMAND
 
-ROOT = Path(__file__).parent.parent
 BASE = """
 seed = 1
 [stream]
@@ -73,17 +73,8 @@ def write_sweep(folder, n_good, n_hidden, n_steps):
 
 def start(folder, *more):
     """The command, as from a terminal of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "neurolp", "sweep", "faults.toml", "-o", "out", *more]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = (*COMMAND, "sweep", "faults.toml", "-o", "out", *more)
+    return processes.start(*command, cwd=folder, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def states_of(folder):

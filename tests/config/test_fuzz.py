@@ -2,17 +2,13 @@
 
 import ast
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import hostile
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import ROOT, neurolp_command
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +38,7 @@ def test_the_real_command_says_the_same(folder):
         if code == "run":
             continue
         (folder / "config.toml").write_bytes(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "neurolp", "run", str(folder / "config.toml"), "-o", str(folder / "out.h5")],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = neurolp_command("run", folder / "config.toml", "-o", folder / "out.h5", cwd=ROOT)
         assert (done.returncode, done.stdout, done.stderr) == (code, "", line)
         tried += 1
         if tried == 6:
