@@ -110,7 +110,7 @@ def _bounded_below(curvatures: Array, rate: float) -> Array:
     A node whose potentials are nearly all 0 has almost no curvature there; the gain of a full
     Newton step would be exp(1 / E[2 u^2]), far beyond the minimum.
     """
-    return np.maximum(curvatures, np.array([[_TINY], [max(rate, float(_TINY))]]))
+    return np.asarray(np.maximum(curvatures, np.array([[_TINY], [max(rate, float(_TINY))]])))
 
 
 # --- dense ----------------------------------------------------------------------------------------
