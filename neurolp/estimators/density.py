@@ -63,10 +63,6 @@ class BrainDensity(Brain):
         Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
-    interneurons : int
-        Random, memoryless nodes between each group of a slice and its sources, which let a node
-        hear how its sources stand together (see ``neurolp.brain.interneurons``). They need full
-        connectivity.
     receptors : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
@@ -149,7 +145,6 @@ class BrainDensity(Brain):
         groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
-        interneurons: int = 0,
         receptors: bool = True,
         energy: str = "auto",
         rotation: bool | str = "auto",
@@ -173,7 +168,6 @@ class BrainDensity(Brain):
         self.groups = groups
         self.connectivity = connectivity
         self.gain = gain
-        self.interneurons = interneurons
         self.receptors = receptors
         self.energy = energy
         self.rotation = rotation
@@ -257,9 +251,7 @@ class BrainDensity(Brain):
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(
-            self.max_slices, self.patience, self.groups, bool(rotation), self.interneurons
-        )
+        schedule = Schedule(self.max_slices, self.patience, self.groups, bool(rotation))
         outcome = simulate(
             self.network_,
             rule,
@@ -332,10 +324,6 @@ class BrainDensity(Brain):
 
 
 def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations and interneurons are of all nodes: with given edges there can be none."""
-    for name in ("rotation", "interneurons"):
-        value = getattr(brain, name)
-        if value and value != "auto" and brain.connectivity is not None:
-            raise ConfigurationError(
-                f"argument `{name}` needs full connectivity, but edges are given"
-            )
+    """Rotations are of all nodes: with given edges there can be none."""
+    if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
+        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

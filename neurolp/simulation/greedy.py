@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
-from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network
 from neurolp.brain.rules.greedy import GreedyRule, learn_slice
 from neurolp.brain.update_order import Groups, ordered_partition, random_rotation
@@ -63,15 +62,13 @@ class Schedule:
     """When to stop, and what is drawn at random for each slice.
 
     At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
-    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one;
-    ``interneurons`` is their number in each group.
+    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
     """
 
     max_slices: int = 400
     patience: int = 25
     groups: Groups = "halves"
     rotation: bool = False
-    interneurons: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,29 +149,17 @@ def simulate(
             return Moment(t, best_time, brain, state | prefixed("record_", recorder.pack()))
 
         while t < schedule.max_slices and t - best_time < schedule.patience:
-            # Draw who is updated with whom in this slice, how to look at it, who mediates.
+            # Draw this slice's groups and rotation.
             rng = np.random.default_rng([seed, t + 1])
-            n, std = network.n_nodes, network.base_density.std
             groups = ordered_partition(schedule.groups, network.connectivity, rng)
-            rotation = random_rotation(n, rng) if schedule.rotation else None
-            between = [
-                draw_interneurons(schedule.interneurons, n - len(group), std, rng)
-                for group in groups
-            ]
+            rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
             # What the slice begins with: it may be cut off, or diverge.
             before = _state(populations, copy=True) if keeper.keeps else {}
             try:
                 # Learn the slice while the training trajectories move through it ...
                 slice_, local_loss = learn_slice(
-                    network,
-                    rule,
-                    groups,
-                    rotation,
-                    between,
-                    train.potential,
-                    train.log_det,
-                    workers,
+                    network, rule, groups, rotation, train.potential, train.log_det, workers
                 )
                 # ... and let everyone else follow.
                 for name, p in populations.items():

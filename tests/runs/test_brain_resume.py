@@ -68,7 +68,7 @@ KINDS = {
     "of a sparse ring": ({"max_slices": 5, "groups": "colours"}, {}, "ring.npz"),
     "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "energy": "base"}, {}, None),
     "one after another": ({"max_slices": 5, "groups": "each", "gain": False}, {}, None),
-    "interneurons": ({"max_slices": 5, "interneurons": 3, "base": "logistic"}, {}, None),
+    "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
     "activity alone": ({"max_slices": 5, "energy": "base"}, {"potential": False, "parameters": False}, None),
     "no frames": ({"max_slices": 5, "energy": "base"}, {"potential": False, "activity": False}, None),
