@@ -13,7 +13,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.errors import DataError, NeurolpError
+from neurolp.brain.seeds import generator
+from neurolp.errors import DataError, DivergedError
 from neurolp.estimators.validation import check_parameters, resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
@@ -138,7 +139,7 @@ class StreamBrain:
         check_parameters(self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
-        self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
+        self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
         self._first_rows = np.zeros((0, self.n_columns))
         self._calibrating = bool(self._uncalibrated())
 
@@ -166,7 +167,7 @@ class StreamBrain:
         ------
         DataError
             If the rows are not what the sensors bring.
-        NeurolpError
+        DivergedError
             If a surprise is no longer finite; the message names step and sensor.
         """
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
@@ -181,7 +182,7 @@ class StreamBrain:
                 rest[done][self._state.senses.column]
             )
             wrong = int(np.argmax(bad))
-            raise NeurolpError(
+            raise DivergedError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
                 f"{later.outcome.surprise[done, wrong]} in step {self.n_steps_}"
             )
@@ -239,7 +240,7 @@ class StreamBrain:
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
-        rng = np.random.default_rng([resolve_seed(random_state), 1])
+        rng = generator(resolve_seed(random_state), "stream dream")
         out = np.empty((n_steps, self.n_columns))
         with self._unmoved():
             for t in range(n_steps):

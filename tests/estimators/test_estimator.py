@@ -14,8 +14,10 @@ from neurolp import (
     BrainDensity,
     ConfigurationError,
     DataError,
+    LinearBrain,
     NetworkError,
     NeurolpError,
+    OnlineBrain,
     Recorder,
 )
 from neurolp.simulation.greedy import Progress
@@ -228,3 +230,12 @@ def test_a_wrong_horizon_of_fine_tuning_is_named(iris):
     for wrong in (0, "some", 1.5, True):
         with pytest.raises(ConfigurationError, match="`fine_tune` must be None, 'all' or"):
             BrainDensity(fine_tune=wrong).fit(iris)
+
+
+def test_fit_installs_no_signal_handlers_and_runs_beside_foreign_ones(iris, monkeypatch):
+    # A handler that was not installed from Python is reported as None.
+    monkeypatch.setattr(signal, "getsignal", lambda signum: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("a handler was installed"))
+    BrainDensity(random_state=0, max_slices=2).fit(iris)
+    OnlineBrain(random_state=0, max_epochs=2).fit(iris)
+    LinearBrain(random_state=0, max_epochs=2).fit(iris)
