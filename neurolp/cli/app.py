@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -271,6 +272,7 @@ def _sweep_pictures(folder: Path, result: str | None) -> dict[str, Figure]:
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
     signal.signal(signal.SIGTERM, exits.interrupt)
+    warnings.formatwarning = lambda message, *_, **__: f"neurolp: {message}\n"
     try:
         app()
     except KeyboardInterrupt as interrupt:  # before a command began, or after it had ended

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
 from neurolp.config.load import configuration_of
 from neurolp.config.sections import Configuration
@@ -28,7 +29,6 @@ from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
 from neurolp.simulation.signals import SignalStop
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import data_digests
 from neurolp.storage.store import RunStore
 
@@ -198,7 +198,7 @@ class _Simulation:
             "model_test_log_prob": np.array([r.log_prob for r in rows]),
             "image_shape": data.image_shape,
         }
-        out = Contents()
+        out = NamedArrays()
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
         archive.pack_brain(out, brain.stored(), data.columns)

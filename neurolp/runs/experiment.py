@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import DataError
 from neurolp.runs.memory import check_experiment
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import data_digests, data_files, provenance
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.writer import check_writable, write_trajectory
@@ -72,7 +72,7 @@ def run(
     plain = resolved.model_dump(mode="json")
     digests = data_digests(plain)
     began = time.monotonic()
-    out: Contents = _module(configuration.experiment).run(resolved, observe)
+    out: NamedArrays = _module(configuration.experiment).run(resolved, observe)
     out.attributes[""] = {"title": configuration.title, "status": "complete"}
     out.attributes["configuration"] = {"json": json.dumps(plain)}
     out.attributes["provenance"] = provenance(seed, digests)

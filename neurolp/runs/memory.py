@@ -7,7 +7,6 @@ passes may still need more; one that is refused could never have been.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from pathlib import Path
 
@@ -40,6 +39,7 @@ from neurolp.config.stream_sections import (
 )
 from neurolp.data.streams.source import Stream
 from neurolp.errors import ConfigurationError
+from neurolp.runs.resources import memory_limit
 
 _NUMBER = 8  # bytes
 _NODE = 1000  # bytes of a hidden node and its afferents, while it is drawn
@@ -48,11 +48,6 @@ _SENSOR = 1000  # bytes of a sensor and its name
 _COMPRESSED = 4  # times smaller is what numbers of an experiment may become in a file
 _SMALL = 1e9  # bytes of a file that nobody would call absurd
 _MOMENTS = 8  # Adam: parameters, their mean, two moments each and gradients
-
-
-def memory_of_machine() -> float:
-    """Bytes of memory that this machine has."""
-    return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
 
 
 def check_brain(configuration: Configuration, n_rows: int, n_columns: int) -> None:
@@ -193,7 +188,7 @@ def _degree(section: ConnectivitySection, n: int) -> float:
 
 
 def _refuse(what: str, size: float) -> None:
-    memory = memory_of_machine()
+    memory = memory_limit()
     if size > memory:
         verb = "ask" if what.startswith("keys") else "asks"
         raise ConfigurationError(

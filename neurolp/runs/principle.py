@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.evaluation.losses import LOSSES, density_of_loss
 from neurolp.evaluation.metrics import entropy, kl_by_quadrature, total_probability
 from neurolp.runs.experiment import ClosingTable, Observer, watched
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ LEARNERS = ("gradient", "averaged gradient", "counting")
 _N_TIMES = 120
 
 
-def run(configuration: PrincipleConfiguration, observe: Observer) -> Contents:
+def run(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
     """Learn the symbols in all runs at once, then the noise with each loss."""
-    out = Contents()
+    out = NamedArrays()
     for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
         part(configuration, out)
     return out
@@ -70,7 +70,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
     return [symbols, losses]
 
 
-def _symbols(configuration: PrincipleConfiguration, out: Contents) -> None:
+def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
     rng = generator(configuration.seed or 0, "principle: symbols")
@@ -121,7 +121,7 @@ def _softmax(theta: Array) -> Array:
     return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
 
-def _losses(configuration: PrincipleConfiguration, out: Contents) -> None:
+def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     settings = {"threshold": configuration.threshold, "level": configuration.level}
     residual = np.linspace(-6, 6, 601)
     densities = [density_of_loss(name, **settings) for name in LOSSES]

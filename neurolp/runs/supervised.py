@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from neurolp.arrays import NamedArrays
 from neurolp.data.supervised import (
     SUPERVISED_NAMES,
     SupervisedSplit,
@@ -19,14 +20,13 @@ from neurolp.data.supervised import (
 from neurolp.errors import DataError
 from neurolp.runs import supervised_classification, supervised_regression
 from neurolp.runs.experiment import ClosingTable, Observer, watched
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 if TYPE_CHECKING:
     from neurolp.config.experiment_sections import SupervisedConfiguration
 
 
-def run(configuration: SupervisedConfiguration, observe: Observer) -> Contents:
+def run(configuration: SupervisedConfiguration, observe: Observer) -> NamedArrays:
     """Learn all problems; a table of one's own comes last."""
     regressions, classifications = [], []
     for data in watched(_load(configuration), observe, lambda data: data.title):
@@ -38,7 +38,7 @@ def run(configuration: SupervisedConfiguration, observe: Observer) -> Contents:
                 regressions.append(supervised_regression.measure(data, seed))
         except DataError as error:
             raise DataError(f"{data.title}: {error}") from error
-    out = Contents()
+    out = NamedArrays()
     if regressions:
         supervised_regression.add(out, regressions)
     if classifications:

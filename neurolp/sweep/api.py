@@ -216,10 +216,11 @@ class Sweep:
         ConfigurationError
             If a point cannot fit into the memory that each would have.
         """
-        from neurolp.sweep.workers import available_processors, machine_memory
+        from neurolp.runs.resources import memory_limit
+        from neurolp.sweep.workers import available_processors
 
         open_points = self._open_points(path, retry_failed)
-        memory, (size, largest) = machine_memory(), self.largest(open_points)
+        memory, (size, largest) = memory_limit(), self.largest(open_points)
         n = min(workers or available_processors(), max(len(open_points), 1))
         if workers is None:
             n = max(1, min(n, int(memory / max(size, 1))))
