@@ -52,7 +52,7 @@ def test_two_dimensional_density_in_units_of_the_data():
     rng = np.random.default_rng(1)
     X = rng.standard_normal((500, 2)) @ [[3.0, 2.0], [0.0, 0.02]] + [5.0, -1.0]
     brain = BrainDensity(random_state=0, max_slices=20).fit(X)
-    corners = brain.rewind([[a, b] for a in (-6, 0, 6) for b in (-6, 0, 6)])
+    corners = brain.rewind([[a, b] for a in (-8, 0, 8) for b in (-8, 0, 8)])
     low, high = corners.min(axis=0) - 1e-2, corners.max(axis=0) + 1e-2
     x, y = (np.linspace(a, b, 2500) for a, b in zip(low, high, strict=True))
     total = sum(
