@@ -226,7 +226,7 @@ class StreamConfiguration(Section):
 
     title: Text = ""
     seed: Seed | None = None
-    learn_until: NonNegativeInt | None = None
+    train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
     connectivity: Connectivity | None = None

@@ -92,7 +92,7 @@ def check_brain(configuration: Configuration, n_rows: int, n_columns: int) -> No
 
 def check_stream_brain(brain: StreamBrainSection) -> None:
     """Refuse hidden nodes beyond all memory; the rest is looked at when they are drawn."""
-    _refuse("key brain.hidden", _NODE * float(brain.hidden))
+    _refuse("key brain.n_hidden", _NODE * float(brain.n_hidden))
 
 
 def check_edges(section: ConnectivitySection, n_nodes: int) -> None:
@@ -126,11 +126,11 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     def times(every: int | None, at: list[int], last: int = 0) -> float:
         return (n_steps // every if every else 0) + len(at) + min(last, n_steps)
 
-    features = 1.0 + brain.delays * n_outputs + brain.hidden
+    features = 1.0 + brain.n_lags * n_outputs + brain.n_hidden
     predictions = times(record.predictions_every, record.predictions_at, record.last)
     activity = times(record.activity_every, record.activity_at, record.last)
     weights = times(record.weights_every, record.weights_at)
-    numbers = 4.0 * predictions * n_outputs + activity * brain.hidden
+    numbers = 4.0 * predictions * n_outputs + activity * brain.n_hidden
     numbers += weights * n_outputs * features
     size = _NUMBER * numbers + (4.0 * n_steps if record.per_step else 0.0)
     free = float(shutil.disk_usage(folder).free)

@@ -28,7 +28,7 @@ class Sweep:
     base : path or dict
         The configuration that points start from: a TOML file, or its keys.
     grid : dict of str to list
-        For dotted keys such as ``"brain.hidden"`` the values to combine with all others.
+        For dotted keys such as ``"brain.n_hidden"`` the values to combine with all others.
     lists : dict of str to list
         Lists of equal length that go together.
     random : dict of str to dict
@@ -58,11 +58,11 @@ class Sweep:
     --------
     >>> from neurolp import Sweep
     >>> base = {"stream": {"source": "ar2", "n_steps": 1000}}
-    >>> sweep = Sweep(base, grid={"brain.hidden": [10, 100]}, replicates=3)
+    >>> sweep = Sweep(base, grid={"brain.n_hidden": [10, 100]}, replicates=3)
     >>> len(sweep)
     6
     >>> print(sweep.points[0])
-    brain.hidden = 10, seed = 0
+    brain.n_hidden = 10, seed = 0
     """
 
     def __init__(

@@ -94,15 +94,15 @@ class Estimator:
         n_outputs, n_symbols, n_categorical = self._sensors(configuration)
         brain = configuration.brain
         full = isinstance(configuration.connectivity, FullSection)
-        edges = brain.hidden * (brain.hidden if full else 100)
+        edges = brain.n_hidden * (brain.n_hidden if full else 100)
         if isinstance(configuration.connectivity, NoConnectivitySection):
             edges = 0
-        features = 1 + brain.delays * n_outputs + brain.hidden + 16
+        features = 1 + brain.n_lags * n_outputs + brain.n_hidden + 16
         size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * edges
-        size += 16.0 * features**2 if brain.rule == "natural" else 0
-        size += 4.0 * n_categorical * (brain.orders + 1) * brain.cells * (n_symbols + 3)
+        size += 16.0 * features**2 if brain.rule == "rls" else 0
+        size += 4.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
         record = configuration.record
-        rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + brain.hidden)
+        rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + brain.n_hidden)
         return 2 * size + 8.0 * rows + 50e6
 
     def _sensors(self, configuration: StreamConfiguration) -> tuple[int, int, int]:

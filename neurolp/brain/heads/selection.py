@@ -11,6 +11,7 @@ the way then votes: the weights of the average are the maximum-likelihood ones o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -173,10 +174,9 @@ def _states(
     """Both populations, and the log-determinant of the second, at some increasing times."""
     states, now, log_det = {}, 0, np.zeros(validation.shape[1])
     for time in times:
-        train, _ = evolve(network, train, first=now, n_slices=time, n_threads=n_threads)
-        validation, change = evolve(
-            network, validation, first=now, n_slices=time, n_threads=n_threads
-        )
+        on = partial(evolve, network, first=now, n_slices=time - now, n_threads=n_threads)
+        train, _ = on(train)
+        validation, change = on(validation)
         now, log_det = time, log_det + change
         states[now] = (train, validation, log_det)
     return states
