@@ -22,6 +22,7 @@ from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import NetworkPupil
 
 Array = npt.NDArray[Any]
@@ -197,6 +198,7 @@ class BrainDensity(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -216,6 +218,8 @@ class BrainDensity(Brain):
             Called with a ``Progress`` after every slice, and when tuning and readouts begin.
         keeper : Keeper, optional
             Keeps the simulation safe as it goes on, as ``neurolp run`` does.
+        stop : Stop, optional
+            Asked whether to stop; by default only Ctrl-C stops. No signal handler is installed.
 
         Raises
         ------
@@ -262,6 +266,7 @@ class BrainDensity(Brain):
             n_threads=self.n_threads,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.n_slices_ = outcome.best_time
@@ -276,7 +281,7 @@ class BrainDensity(Brain):
 
         if self.fine_tune is not None and self.n_slices_ > 0:
             announce("tuning all slices together")
-            self._tune(self._present(rows), self._present(validation))
+            self._tune(self._present(rows), self._present(validation), stop)
         if self._learns_energy():
             announce("learning the readouts")
             self._read_out(self._present(rows).potential, self._present(validation).potential)
@@ -300,7 +305,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, rows: Population, validation: Population) -> None:
+    def _tune(self, rows: Population, validation: Population, stop: Stop | None) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -316,6 +321,8 @@ class BrainDensity(Brain):
             Recorder(trajectories=0),
             seed=self.seed_,
             n_threads=self.n_threads,
+            stop=stop,
+            stream="tuning",
         )
         self.network_.slices = tuned.slices + slices[self.n_slices_ :]
         self.interrupted_ = outcome.interrupted

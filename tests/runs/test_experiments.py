@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
 
 from neurolp import BrainDensity, DataError, FormatError, open_trajectory
 from neurolp.config.load import read_configuration
-from neurolp.evaluation.metrics import entropy
 from neurolp.plotting.experiments import pictures
 from neurolp.runs import closing_tables, run
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
