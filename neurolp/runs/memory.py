@@ -64,11 +64,11 @@ def check_brain(configuration: Configuration, n_rows: int, n_columns: int) -> No
     state = 3 * _NUMBER * float(n_rows) * n_nodes
     if isinstance(brain, DensitySection):
         transfer = 1 + len(brain.synapse_thresholds)
-        features = transfer * degree + brain.interneurons
-        parameters = _NUMBER * float(n_nodes) * (2 * features + brain.interneurons)
+        features = transfer * degree
+        parameters = _NUMBER * float(n_nodes) * 2 * features
         kept = min(brain.max_slices, brain.patience + 1)
         size = state + 2 * _NUMBER * features**2 + kept * parameters
-        keys = "brain.interneurons, brain.synapse_thresholds, brain.patience"
+        keys = "brain.synapse_thresholds, brain.patience"
         n_parameters, n_times, n_frames = 0.0, kept, kept
     elif isinstance(brain, OnlineSection):
         transfer = 1 + len(brain.synapse_thresholds)
