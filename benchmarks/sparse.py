@@ -64,7 +64,7 @@ def main() -> None:
         n_slices=arguments.slices,
         period=1,
         synapse_thresholds=(0.0,) if arguments.gain else (),
-        gain=arguments.gain,
+        log_scale=arguments.gain,
         random_state=0,
     )
     common = rng.standard_normal((1, arguments.nodes))

@@ -28,7 +28,7 @@ _LONGEST = 200  # characters of a value in a message
 def read_configuration(
     path: str | os.PathLike[str], settings: Sequence[str] = ()
 ) -> AnyConfiguration:
-    """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
+    """Read and validate a TOML file, after applying ``settings`` like ``"brain.log_scale=false"``.
 
     The key ``experiment`` says what its other keys are; without it, it is the simulation of a brain
     that learns from a table, or with a section ``[stream]`` from a stream. Paths in the file are

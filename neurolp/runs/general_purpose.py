@@ -90,7 +90,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
             )
         )
     title = "Test log-likelihood per row, nats, standardised columns (higher is better)"
-    columns = ("data", "training", estimator, *others, "gain", "s")
+    columns = ("data", "training", estimator, *others, "log_scale", "s")
     return [ClosingTable(title, columns, rows)]
 
 
