@@ -265,7 +265,7 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
         assert len(trajectory["edge_target"]) == 24
     plot = neurolp("plot", "chain.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
-    assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000
+    assert (tmp_path / "chain-figures" / "connectivity.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -8,11 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from neurolp import BrainDensity, DataError, FormatError, open_trajectory
-from neurolp.config.load import read_configuration
+from neurolp import BrainDensity, DataError, FormatError
 from neurolp.evaluation.metrics import entropy
-from neurolp.plotting.experiments import pictures
-from neurolp.runs import closing_tables, run
+from neurolp.runs import figures, run, summary
 from tests.cli.test_cli import assert_one_line, neurolp
 
 
@@ -21,17 +19,13 @@ def done(tmp_path, text, *settings):
     path = tmp_path / "small.toml"
     path.write_text(f'title = "small"\nseed = 3\n{text}')
     steps = []
-    file = run(
-        read_configuration(path, settings),
-        tmp_path / "small.h5",
-        overwrite=True,
-        observe=steps.append,
+    opened = run(
+        path, tmp_path / "small.h5", settings=settings, overwrite=True, observe=steps.append
     )
-    assert [step.number for step in steps] == list(range(1, steps[0].total + 1))
-    opened = open_trajectory(file)
+    assert [step.time for step in steps] == list(range(1, steps[0].total + 1))
     assert opened.status == "complete"
     assert opened.provenance["seed"] == opened.configuration["seed"] == 3
-    return opened, closing_tables(opened), pictures(opened)
+    return opened, summary(opened), figures(opened)
 
 
 PRINCIPLE = 'experiment = "principle"\nprobabilities = [0.5, 0.25, 0.2, 0.05]\nn_runs = 8\n'
