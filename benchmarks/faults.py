@@ -51,7 +51,7 @@ def kills(bench: Bench, n: int) -> Counter[str]:
         killed = False
         for _ in range(1 + out["kills"] % 2):
             with tempfile.TemporaryFile() as told:
-                child = bench.go_on(lambda told=told: _tell_seals(told.fileno()))
+                child = bench.go_on(lambda told=told: _tell_commits(told.fileno()))
                 time.sleep(rng.uniform(0, bench.seconds))
                 os.kill(child.pid, signal.SIGKILL)
                 code, _ = child.wait()
@@ -63,7 +63,7 @@ def kills(bench: Bench, n: int) -> Counter[str]:
             out[_where(bench)] += 1
             kept = bench.path.exists() or bench.n_segments() >= told_segments
             wrong = "" if kept else f"WRONG: {bench.n_segments()} segments of {told_segments}"
-            out[wrong or bench.unreadable() or "nothing sealed was lost"] += 1
+            out[wrong or bench.unreadable() or "nothing committed was lost"] += 1
             if bench.path.exists():
                 break
         if killed:
@@ -81,15 +81,15 @@ def _where(bench: Bench) -> str:
     return "killed: between checkpoints"
 
 
-def _tell_seals(handle: int) -> None:
-    """Let a process tell how many segments there are, each time when it has sealed one."""
-    seal = RunStore.seal
+def _tell_commits(handle: int) -> None:
+    """Let a process tell how many segments there are, each time when it has committed one."""
+    commit = RunStore.commit
 
     def telling(store: RunStore, *arguments: Any) -> None:
-        seal(store, *arguments)
+        commit(store, *arguments)
         os.pwrite(handle, f"{segments.n_segments(store.folder):12d}".encode(), 0)
 
-    RunStore.seal = telling  # type: ignore[method-assign]
+    RunStore.commit = telling  # type: ignore[method-assign]
 
 
 def signals(bench: Bench, n: int) -> Counter[str]:
@@ -309,7 +309,7 @@ def main() -> None:
             for kind in options.kinds:
                 if name not in ("kills", "signals") and kind not in ("stream", "density"):
                     continue  # there all brains are alike
-                # Every call is made to fail once: a few seals have all of them.
+                # Every call is made to fail once: a few commits have all of them.
                 few = name in ("calls", "failpoints")
                 bench = Bench(Path(folder, f"{name} {kind}"), kind, *((400, 0.2) if few else ()))
                 began = time.monotonic()

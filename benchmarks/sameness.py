@@ -149,7 +149,7 @@ def cost(folder: Path) -> Counter[str]:
     methods = [
         (StreamRecorder, "look"), (StreamRecorder, "add"), (StreamRecorder, "finish"),
         (Checkpoints, "save"), (Recorder, "start"), (Recorder, "record"), (BrainKeeper, "keep"),
-        (RunStore, "begin"), (RunStore, "seal"), (RunStore, "finish"),
+        (RunStore, "begin"), (RunStore, "commit"), (RunStore, "finish"),
     ]  # fmt: skip
     out: Counter[str] = Counter()
     runs: list[tuple[str, tuple[str, ...]]] = [

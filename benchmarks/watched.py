@@ -180,7 +180,7 @@ class Bench:
         except FormatError as error:
             return "" if "no such file" in str(error) else f"WRONG: {error}"
         same = not len(found) or np.array_equal(found, self._surprise[: len(found)])
-        return "" if same else "WRONG: what was sealed is wrong"
+        return "" if same else "WRONG: what was committed is wrong"
 
     def is_whole(self) -> bool:
         """Whether the finished file is that of the undisturbed run, and nothing else is left."""

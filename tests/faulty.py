@@ -1,7 +1,7 @@
 """Runs whose operating system fails, in processes of their own: what tests and benchmarks share.
 
 ``python -m tests.faulty FOLDER FUNCTION N`` records a small run in FOLDER/a.h5 and lets the N-th
-call of os.FUNCTION fail; it prints what it has sealed.
+call of os.FUNCTION fail; it prints what it has committed.
 """
 
 import errno
@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from neurolp import NeurolpError
-from neurolp.storage.format import Contents
+from neurolp.arrays import NamedArrays
 from neurolp.storage.store import RunStore
 
 FUNCTIONS = ("open", "write", "fsync", "replace", "close", "unlink", "ftruncate", "mkdir")
-N_SEALS = 4
+N_COMMITS = 4
 
 
 def header():
-    out = Contents()
+    out = NamedArrays()
     out.attributes[""] = {"title": "small", "status": "complete"}
     out.attributes["experiment"] = {"name": "small"}
     out.add_coordinate("sensor", np.array(["a", "b"]), "1", "sensor")
@@ -34,14 +34,14 @@ def declare(store):
 
 
 def rows(k):
-    """What is appended before seal k."""
+    """What is appended before commit k."""
     rng = np.random.default_rng(k)
     return np.arange(50 * k, 50 * k + 50), rng.random((50, 2)).astype("f4")
 
 
 def state(k):
-    out = Contents()
-    out.attributes["brain"] = {"seals": k}
+    out = NamedArrays()
+    out.attributes["brain"] = {"commits": k}
     out.add_coordinate("index", np.arange(1000), "1", "index")
     out.add("state_x", ("index",), np.full(1000, k), "1", "state")
     return out
@@ -66,14 +66,14 @@ def go_on(store, *, said=lambda k: None):
     first = 0
     if with_state is not None:
         with with_state:
-            first = with_state.brain["seals"]
+            first = with_state.brain["commits"]
             assert (with_state["state_x"].values == first).all()
-    for k in range(first, N_SEALS):
+    for k in range(first, N_COMMITS):
         append(store, k)
-        store.seal(state(k + 1))
+        store.commit(state(k + 1))
         said(k + 1)
-    append(store, N_SEALS)
-    store.finish(Contents(attributes={"result": {"seals": N_SEALS}}))
+    append(store, N_COMMITS)
+    store.finish(NamedArrays(attributes={"result": {"commits": N_COMMITS}}))
 
 
 def fail_at(function, n):
@@ -98,7 +98,7 @@ def main(folder, function, n):
     try:
         store = begun(path)
         try:
-            go_on(store, said=lambda k: print("sealed", k, flush=True))
+            go_on(store, said=lambda k: print("committed", k, flush=True))
         finally:
             store.close()
     except NeurolpError as error:

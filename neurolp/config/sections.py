@@ -19,9 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.data.tables import DATA_NAMES
-from neurolp.paper.bounded import BARRIER_MIN
+from neurolp.estimators.parameters import (
+    BoundedParameters,
+    Count,
+    DensityParameters,
+    LinearParameters,
+    OnlineParameters,
+)
 
 # A seed is stored as a 64-bit integer; a NUL would end a string in the file.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -38,8 +43,6 @@ def _usable(path: Path) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(_usable)]
-
-Groups = Literal["halves", "each", "colours"] | list[list[NonNegativeInt]]
 
 
 class Section(BaseModel):
@@ -76,30 +79,10 @@ class DataSection(Section):
         return self
 
 
-class DensitySection(Section):
+class DensitySection(DensityParameters, Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
     model: Literal["density"] = "density"
-    base: Literal["normal", "logistic"] = "normal"
-    groups: Groups = "halves"
-    gain: bool = True
-    interneurons: NonNegativeInt = 0
-    receptors: bool = True
-    energy: Literal["auto", "mixture", "base"] = "auto"
-    rotation: bool | Literal["auto"] = "auto"
-    synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
-    synapse_slope: PositiveFloat = 2.0
-    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
-    spline_intervals: int | None = Field(default=None, ge=2, le=100)
-    max_slices: NonNegativeInt = 400
-    patience: PositiveInt = 25
-    coupling_rate: float = Field(default=0.03, ge=0, le=1)
-    node_rate: float = Field(default=0.5, ge=0, le=1)
-    coupling_ridge: NonNegativeFloat = 20.0
-    node_ridge: NonNegativeFloat = 8.0
-    fine_tune: PositiveInt | Literal["all"] | None = None
-    dtype: Literal["float64", "float32"] = "float64"
-    n_threads: PositiveInt | None = None
 
     @property
     def time_unit(self) -> str:
@@ -113,7 +96,7 @@ class DensitySection(Section):
 
 
 class _EpochSection(Section):
-    max_epochs: NonNegativeInt
+    max_epochs: Count
 
     @property
     def time_unit(self) -> str:
@@ -126,62 +109,22 @@ class _EpochSection(Section):
         return self.max_epochs
 
 
-class LinearSection(_EpochSection):
+class LinearSection(LinearParameters, _EpochSection):
     """``[brain]`` with ``model = "linear"``: parameters of :class:`neurolp.LinearBrain`."""
 
     model: Literal["linear"]
-    stepping: Literal["exact", "synchronous"] = "exact"
-    duration: PositiveFloat = 1.0
-    n_steps: PositiveInt = 10
-    spline_range: float = Field(default=4.0, ge=1e-3, le=1e3)
-    spline_intervals: int = Field(default=16, ge=2, le=100)
-    rate: float = Field(default=0.03, ge=0, le=1)
-    energy_rate: float = Field(default=0.1, ge=0, le=1)
-    energy_ridge: NonNegativeFloat = 1e-3
-    max_epochs: NonNegativeInt = 30
-    patience: PositiveInt = 10
-    batch_size: PositiveInt = 100
 
 
-class BoundedSection(_EpochSection):
+class BoundedSection(BoundedParameters, _EpochSection):
     """``[brain]`` with ``model = "bounded"``: parameters of :class:`neurolp.BoundedBrain`."""
 
     model: Literal["bounded"]
-    duration: PositiveFloat = 0.5
-    n_steps: PositiveInt = 5
-    shape_intervals: int = Field(default=10, ge=2, le=100)
-    barrier: float = Field(default=0.05, ge=BARRIER_MIN)
-    rate: float = Field(default=0.05, ge=0, le=1)
-    max_epochs: NonNegativeInt = 60
-    patience: PositiveInt = 10
-    batch_size: PositiveInt = 100
 
 
-class OnlineSection(_EpochSection):
+class OnlineSection(OnlineParameters, _EpochSection):
     """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
 
     model: Literal["online"]
-    signal: Literal["final", "local", "replay"] = "final"
-    horizon: PositiveInt | None = None
-    n_slices: PositiveInt = 12
-    period: PositiveInt = 4
-    n_hidden: NonNegativeInt = 0
-    base: Literal["normal", "logistic"] = "normal"
-    groups: Groups = "halves"
-    gain: bool = True
-    synapse_thresholds: list[float] = [0.0]
-    synapse_slope: PositiveFloat = 2.0
-    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
-    spline_intervals: int = Field(default=14, ge=2, le=100)
-    rate: float = Field(default=0.002, ge=0, le=1)
-    node_rate: float = Field(default=0.02, ge=0, le=1)
-    decay: float = Field(default=0.02, ge=0, le=1)
-    average: float = Field(default=0.99, ge=0, le=1)
-    batch_size: PositiveInt | None = None
-    max_epochs: NonNegativeInt = 60
-    patience: PositiveInt = 10
-    dtype: Literal["float64", "float32"] = "float64"
-    n_threads: PositiveInt | None = None
 
 
 def _with_model(section: Any) -> Any:

@@ -28,6 +28,7 @@ from neurolp.config.sections import (
     SmallWorldSection,
     Versions,
 )
+from neurolp.estimators.parameters import StreamParameters
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -40,7 +41,6 @@ def _of_single_precision(value: float) -> float:
 
 
 Noise = Annotated[float, Field(gt=0), AfterValidator(_of_single_precision)]
-Strength = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class StreamSection(Section):
@@ -189,25 +189,8 @@ class StreamRecordSection(Section):
     brain: bool = True
 
 
-class StreamBrainSection(Section):
+class StreamBrainSection(StreamParameters, Section):
     """``[brain]``: parameters of :class:`neurolp.StreamBrain`."""
-
-    hidden: NonNegativeInt = 600
-    delays: NonNegativeInt = 20
-    afferents: PositiveInt = 5
-    rule: Literal["natural", "diagonal", "plain"] = "natural"
-    rate: Share = 0.3
-    drift: Share = 0.0
-    recurrent_rate: Share = 0.01
-    homeostasis: Share = 0.0
-    strength: Strength = 1.0
-    recurrent_strength: Strength = 0.5
-    time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
-    orders: NonNegativeInt = 6
-    cells: NonNegativeInt = 16384
-    mixing_rate: Share = 0.1
-    calibration: int = Field(default=100, ge=2)
-    dtype: Literal["float64", "float32"] = "float64"
 
 
 class NoConnectivitySection(Section):

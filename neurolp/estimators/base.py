@@ -21,8 +21,12 @@ from neurolp.brain.marginal import Receptors
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import FormatError, NeurolpError
-from neurolp.estimators.tables import finite_rows, mean_and_scale, validation_split
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import (
+    finite_rows,
+    mean_and_scale,
+    resolve_seed,
+    validation_split,
+)
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive import brain as archive
@@ -146,7 +150,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
             Rows, NaN where a value is missing.
         n_samples : int
             Independent draws for each row.
-        random_state : None, int or RandomState
+        random_state : None, int, RandomState or Generator
             Seed.
 
         Returns

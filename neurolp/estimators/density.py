@@ -14,9 +14,10 @@ from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.update_order import Groups
+from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
-from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import DensityParameters, check_parameters
+from neurolp.estimators.validation import finite_rows, resolve_seed
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
@@ -97,7 +98,7 @@ class BrainDensity(Brain):
         Share of the rows that ``fit`` sets aside for validation when it is given none.
     dtype : {"float64", "float32"}
         Precision of the potentials and parameters; log-densities are always float64.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of the groups and the validation split; the one used is kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
@@ -232,7 +233,8 @@ class BrainDensity(Brain):
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(self.get_params())
+        check_parameters(DensityParameters, self.get_params())
+        _check_connectivity(self)
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
@@ -326,3 +328,13 @@ class BrainDensity(Brain):
         self.interrupted_ = outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
+
+
+def _check_connectivity(brain: BrainDensity) -> None:
+    """Rotations and interneurons are of all nodes: with given edges there can be none."""
+    for name in ("rotation", "interneurons"):
+        value = getattr(brain, name)
+        if value and value != "auto" and brain.connectivity is not None:
+            raise ConfigurationError(
+                f"argument `{name}` needs full connectivity, but edges are given"
+            )

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import fitted_or_not, resolve_seed
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +39,7 @@ class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         of which may be infinite. Known ends help, if they are true. "inferred" averages over
         networks with no end, one or two, whose ends are placed from the data; unbounded ones always
         take part, so no value is impossible, and ``ends_`` says what was inferred.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of the folds and of the weights of the average; the one used is kept in ``seed_``.
 
     Attributes
@@ -83,6 +83,7 @@ class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.support = support
         self.random_state = random_state
 
+    @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
         """Learn the density of the values ``X``.
 

@@ -17,8 +17,8 @@ from neurolp.brain.update_order import Groups, ordered_partition
 from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
-from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import OnlineParameters, check_parameters
+from neurolp.estimators.validation import finite_rows, resolve_seed
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Progress
@@ -174,7 +174,7 @@ class OnlineBrain(Brain):
         after every epoch, and ``recorder.parameters_every`` keeps the weights as they change.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(self.get_params())
+        check_parameters(OnlineParameters, self.get_params())
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
@@ -215,7 +215,7 @@ class OnlineBrain(Brain):
         first = not hasattr(self, "network_")
         X = finite_rows(self, X, "X", reset=first)
         if first:
-            check_parameters(self.get_params())
+            check_parameters(OnlineParameters, self.get_params())
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
             self._standardise(X)

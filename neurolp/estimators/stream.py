@@ -13,12 +13,13 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import DataError, NeurolpError
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
+from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
@@ -85,7 +86,7 @@ class StreamBrain:
         prediction is broad and nothing else is learned.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Of everything that is drawn.
 
     Attributes
@@ -135,7 +136,7 @@ class StreamBrain:
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
             orders, cells, mixing_rate, calibration, dtype,
         )  # fmt: skip
-        check_parameters(self._design.parameters)
+        check_parameters(StreamParameters, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
@@ -233,7 +234,7 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        check_parameters({"n_steps": n_steps})
+        check_value("n_steps", n_steps, Count)
         if self._calibrating:
             raise DataError(
                 f"argument `calibration` is {self._design.calibration}, but the brain has seen "
@@ -283,7 +284,7 @@ class StreamBrain:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def pack(self, out: Contents, *, arrays: str | None = None) -> None:
+    def pack(self, out: NamedArrays, *, arrays: str | None = None) -> None:
         """Add everything that the next step depends on, or the arrays under names of their own."""
         if arrays:
             return pack_state(out, self._state, arrays)
@@ -294,7 +295,7 @@ class StreamBrain:
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the brain to a trajectory file, whole or not at all."""
-        out = Contents(attributes={"": {"title": "", "status": "complete"}})
+        out = NamedArrays(attributes={"": {"title": "", "status": "complete"}})
         out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
         out.attributes["provenance"] = provenance(self.seed_)
         self.pack(out)

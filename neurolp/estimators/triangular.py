@@ -22,8 +22,15 @@ from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.tables import column_name, finite_rows, mean_and_scale, validation_split
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import TriangularParameters, check_parameters
+from neurolp.estimators.validation import (
+    column_name,
+    finite_rows,
+    fitted_or_not,
+    mean_and_scale,
+    resolve_seed,
+    validation_split,
+)
 from neurolp.simulation.greedy import Outcome, Population, Schedule, simulate
 from neurolp.simulation.recorder import Recorder
 
@@ -66,7 +73,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
         validation data.
     validation_fraction : float
         Share of the rows that ``fit`` sets aside for validation when it is given none.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of the layers' groups and the validation split; kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
@@ -122,6 +129,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -144,7 +152,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
             After Ctrl-C; the estimator is not fitted then.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(self.get_params())
+        check_parameters(TriangularParameters, self.get_params())
         order = _checked_order(self.order, X.shape[1])
         self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:

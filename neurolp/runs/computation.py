@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import DataError
 from neurolp.runs.kinds import Observer, RunProgress, run_kind
 from neurolp.runs.memory import check_memory
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import data_digests, data_files, provenance
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.writer import check_writable, write_trajectory
@@ -33,7 +33,7 @@ class Computed:
     reached: str = "the end"
 
 
-def computed(compute: Callable[[Any, Observer], Contents]) -> Callable[..., Computed]:
+def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., Computed]:
     """The ``run`` of a :class:`RunKind` from a function that returns the contents of its file.
 
     ``compute(configuration, observe)`` gets a configuration with a seed. The file holds what it

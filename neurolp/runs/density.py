@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
@@ -30,7 +31,6 @@ from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.checkpoint import DivergedError
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import data_digests
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
@@ -209,7 +209,7 @@ class _Simulation:
             "model_seconds": np.array([r.seconds for r in rows]),
             "image_shape": data.image_shape,
         }
-        out = Contents()
+        out = NamedArrays()
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
         archive.pack_brain(out, brain.stored(), data.columns)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
 from neurolp.estimators import Brain
 from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.checkpoint import DivergedError, Moment, State
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
@@ -21,7 +21,7 @@ _STATE, _BAD = "state_", "state_diverged_"
 
 
 class BrainKeeper:
-    """A :class:`neurolp.simulation.checkpoint.Keeper` that seals moments in a :class:`RunStore`.
+    """A :class:`neurolp.simulation.checkpoint.Keeper` that commits moments in a :class:`RunStore`.
 
     A checkpoint is what the file would hold if the run ended now, so that it can be read as such,
     and ``state_*``: what the next slice, or epoch, depends on beside. ``seconds`` None is every
@@ -43,7 +43,7 @@ class BrainKeeper:
         self.kept_time: int | None = None
 
     def restore(self) -> Moment | None:
-        """The moment that was sealed last."""
+        """The moment that was committed last."""
         saved = self._store.checkpoint()
         if saved is None:
             return None
@@ -55,14 +55,14 @@ class BrainKeeper:
         return Moment(at["time"], at["best_time"], brain.network, state)
 
     def keep(self, moment: Callable[[], Moment], *, now: bool = False) -> None:
-        """Seal this moment, if it is time to or must be ``now``."""
+        """Commit this moment, if it is time to or must be ``now``."""
         began = time.monotonic()
         if not now and began - self._last < self._pause:
             return
         this = moment()
         if this.time == self.kept_time:
             return
-        self._store.seal(self._contents(this))
+        self._store.commit(self._contents(this))
         self.kept_time = this.time
         self._last = time.monotonic()
         if self._automatic:
@@ -91,8 +91,8 @@ class BrainKeeper:
         out.attributes["result"] = {"message": str(error)}
         self._store.finish(out)
 
-    def _contents(self, moment: Moment) -> Contents:
-        out = Contents()
+    def _contents(self, moment: Moment) -> NamedArrays:
+        out = NamedArrays()
         out.attributes["provenance"] = {"seed": self._brain.seed_}
         stored = self._brain.stored_as(moment.brain, moment.best_time, interrupted=True)
         archive.pack_brain(out, stored, self._columns, parameters=True)
@@ -101,7 +101,7 @@ class BrainKeeper:
         return out
 
 
-def pack_state(out: Contents, arrays: State, prefix: str = _STATE) -> None:
+def pack_state(out: NamedArrays, arrays: State, prefix: str = _STATE) -> None:
     """Add arrays that are for going on, not for looking at."""
     for name, values in arrays.items():
         dims = []

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.config.experiment_sections import GENERAL_DATA, GeneralPurposeConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
@@ -22,7 +23,6 @@ from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -32,7 +32,7 @@ _MODELS = ("estimator", "Gaussian", "Gaussian mixture")
 _MAP_SIZE = 120
 
 
-def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> Contents:
+def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
     """Fit all models to all tables, and map the density of those with two columns."""
     # All tables are read before the first is learned: a fault in the last is told at once.
     sources = [_load(name, configuration) for name in _sources(configuration)]
@@ -61,7 +61,7 @@ def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> Co
         if data.train.shape[1] == 2:
             maps.append((data.title, *_map(model, data)))
 
-    out = Contents()
+    out = NamedArrays()
     models = (configuration.estimator, *_MODELS[1:])
     out.add_coordinate("data", np.array([data.title for data in sources]), "1", "table")
     out.add_coordinate("model", np.array(models), "1", "density estimator, defaults")
@@ -125,7 +125,7 @@ def _map(model: Any, data: DataSplit) -> tuple[Array, Array]:
     return ends, np.exp(model.score_samples(points)).reshape(_MAP_SIZE, _MAP_SIZE)
 
 
-def _add_maps(out: Contents, maps: list[tuple[str, Array, Array]]) -> None:
+def _add_maps(out: NamedArrays, maps: list[tuple[str, Array, Array]]) -> None:
     names, ends, density = zip(*maps, strict=True)
     out.add_coordinate("map", np.array(names), "1", "table with two columns")
     out.add_coordinate("end", np.array(["low", "high"]), "1", "end of an axis")

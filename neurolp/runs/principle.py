@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from neurolp.arrays import NamedArrays
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
 from neurolp.evaluation.metrics import entropy, kl_by_quadrature, total_probability
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -33,9 +33,9 @@ LEARNERS = ("gradient", "averaged gradient", "counting")
 _N_TIMES = 120
 
 
-def compute(configuration: PrincipleConfiguration, observe: Observer) -> Contents:
+def compute(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
     """Learn the symbols in all runs at once, then the noise with each loss."""
-    out = Contents()
+    out = NamedArrays()
     for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
         part(configuration, out)
     return out
@@ -69,7 +69,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     return [symbols, losses]
 
 
-def _symbols(configuration: PrincipleConfiguration, out: Contents) -> None:
+def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
     rng = np.random.default_rng([configuration.seed or 0, 0])
@@ -120,7 +120,7 @@ def _softmax(theta: Array) -> Array:
     return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
 
-def _losses(configuration: PrincipleConfiguration, out: Contents) -> None:
+def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     settings = {"threshold": configuration.threshold, "level": configuration.level}
     residual = np.linspace(-6, 6, 601)
     densities = [density_of_loss(name, **settings) for name in LOSSES]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from neurolp.arrays import NamedArrays
 from neurolp.config.sections import FullSection
 from neurolp.config.stream_sections import (
     FileStreamSection,
@@ -42,7 +43,6 @@ from neurolp.simulation.schedule import RecordPlan, Schedule
 from neurolp.simulation.stream import StreamOutcome, StreamProgress, simulate_stream
 from neurolp.simulation.stream_contents import pack_names, pack_sensors
 from neurolp.simulation.stream_recorder import StreamRecorder
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import data_digests, provenance
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
@@ -323,9 +323,9 @@ def record_plan(record: StreamRecordSection, stream: Stream) -> RecordPlan:
 
 def _header(
     stream: Stream, brain: Any, configuration: StreamConfiguration, seed: int, digest: str | None
-) -> Contents:
+) -> NamedArrays:
     """What is known before the first step."""
-    out = Contents()
+    out = NamedArrays()
     out.attributes[""] = {"title": configuration.title or stream.description}
     plain = configuration.model_dump(mode="json")
     out.attributes["configuration"] = {"json": json.dumps(plain)}
@@ -341,9 +341,9 @@ def _header(
     return out
 
 
-def _closing(outcome: StreamOutcome, seconds: float) -> Contents:
+def _closing(outcome: StreamOutcome, seconds: float) -> NamedArrays:
     """What is known at the end."""
-    out = Contents()
+    out = NamedArrays()
     out.attributes[""] = {"status": outcome.status}
     out.attributes["experiment"] = {"seconds": seconds}
     out.attributes["result"] = {"n_steps": outcome.n_steps, "steps_per_second": outcome.speed}

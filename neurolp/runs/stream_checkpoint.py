@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from neurolp.arrays import NamedArrays
 from neurolp.estimators.stream import StreamBrain
 from neurolp.simulation.stream import NotFiniteError, When
 from neurolp.simulation.stream_recorder import StreamRecorder
-from neurolp.storage.format import Contents
 from neurolp.storage.store import RunStore
 
 _SECONDS = 30.0  # between checkpoints, unless one takes more than a 25th of that
@@ -64,12 +64,12 @@ class Checkpoints:
             raise NotFiniteError(fault)
         if not (due or when == "now"):
             return
-        out = Contents()
+        out = NamedArrays()
         self.brain.pack(out)
         self.recorder.pack(out)
         out.attributes["experiment"] = {"seconds": self.elapsed}
         out.attributes["result"] = {"n_steps": self.recorder.n_steps}
-        self._store.seal(out)
+        self._store.commit(out)
         self._last = time.monotonic()
         if self._automatic:
             self._seconds = max(_SECONDS, _SHARE * (self._last - began))

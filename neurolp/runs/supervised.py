@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from neurolp.arrays import NamedArrays
 from neurolp.config.experiment_sections import SupervisedConfiguration
 from neurolp.data.supervised import (
     SUPERVISED_NAMES,
@@ -21,11 +22,10 @@ from neurolp.runs import supervised_classification, supervised_regression
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 
-def compute(configuration: SupervisedConfiguration, observe: Observer) -> Contents:
+def compute(configuration: SupervisedConfiguration, observe: Observer) -> NamedArrays:
     """Learn all problems; a table of one's own comes last."""
     regressions, classifications = [], []
     for data in watched(_load(configuration), observe, lambda data: data.title):
@@ -37,7 +37,7 @@ def compute(configuration: SupervisedConfiguration, observe: Observer) -> Conten
                 regressions.append(supervised_regression.measure(data, seed))
         except DataError as error:
             raise DataError(f"{data.title}: {error}") from error
-    out = Contents()
+    out = NamedArrays()
     if regressions:
         supervised_regression.add(out, regressions)
     if classifications:

@@ -15,12 +15,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalClassifier
 from neurolp.evaluation.metrics import reliability
 from neurolp.runs.kinds import SummaryTable
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -130,7 +130,7 @@ def _auroc(known: Array, strange: Array) -> float:
     return float(roc_auc_score(is_known, scores))
 
 
-def add(out: Contents, found: list[Classification]) -> None:
+def add(out: NamedArrays, found: list[Classification]) -> None:
     """Label what was measured."""
     out.add_coordinate("classification", np.array([f.title for f in found]), "1", "problem")
     out.add_coordinate("classifier", np.array(MODELS), "1", "model of p(label | x)")

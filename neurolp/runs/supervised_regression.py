@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalDensity
 from neurolp.evaluation.metrics import calibration_test, pit_histogram
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.least_squares import LeastSquares
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -105,7 +105,7 @@ def _map(data: SupervisedSplit, models: tuple[Any, ...]) -> ConditionMap:
     return ConditionMap(x, y, np.exp(logs).reshape(3, _MAP_SIZE, _MAP_SIZE))
 
 
-def add(out: Contents, found: list[Regression]) -> None:
+def add(out: NamedArrays, found: list[Regression]) -> None:
     """Label what was measured; rows beyond those of a problem are NaN."""
     out.add_coordinate("regression", np.array([f.title for f in found]), "1", "problem")
     out.add_coordinate("regression_model", np.array(MODELS), "1", "model of p(y | x)")
@@ -143,7 +143,7 @@ def add(out: Contents, found: list[Regression]) -> None:
     _add_maps(out, [(f.title, f.condition_map) for f in found if f.condition_map is not None])
 
 
-def _add_maps(out: Contents, found: list[tuple[str, ConditionMap]]) -> None:
+def _add_maps(out: NamedArrays, found: list[tuple[str, ConditionMap]]) -> None:
     if not found:
         return
     maps = [m for _, m in found]

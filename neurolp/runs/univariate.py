@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.config.experiment_sections import UnivariateConfiguration
 from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
@@ -22,7 +23,6 @@ from neurolp.evaluation.metrics import total_probability
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -31,7 +31,7 @@ ESTIMATORS = ("MonotoneDensity", "kernel density")
 _N_POINTS = 601
 
 
-def compute(configuration: UnivariateConfiguration, observe: Observer) -> Contents:
+def compute(configuration: UnivariateConfiguration, observe: Observer) -> NamedArrays:
     """Learn every problem from samples of every size, once for each seed."""
     problems, sizes = configuration.problems, sorted(set(configuration.sizes))
     seeds = np.arange(configuration.n_seeds) + (configuration.seed or 0) % 2**32
@@ -69,7 +69,7 @@ def compute(configuration: UnivariateConfiguration, observe: Observer) -> Conten
                 density[i, j] = [np.exp(log(grid[i])) for log in logs]
                 distribution[i, j] = monotone.cdf(grid[i])
 
-    out = Contents()
+    out = NamedArrays()
     out.add_coordinate("problem", np.array(problems), "1", "true density")
     out.add_coordinate("size", np.array(sizes), "1", "values learned from")
     out.add_coordinate("seed", seeds, "1", "seed of the sample")

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
 from neurolp.simulation.schedule import Place, places
 from neurolp.simulation.stream_recorder import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -45,7 +45,7 @@ class StoredSensor:
     labels: tuple[str, ...]
 
 
-def pack_sensors(out: Contents, stream: Stream) -> None:
+def pack_sensors(out: NamedArrays, stream: Stream) -> None:
     """Add the sensors: names, sizes, what their symbols stand for, known entropy rates."""
     where = places(stream.sensors)
     names = [p.sensor.name for p in where]
@@ -71,7 +71,7 @@ def pack_sensors(out: Contents, stream: Stream) -> None:
     out.add("sensor_rate", ("sensor",), known, "nat", "entropy rate; NaN where it is not known")
 
 
-def pack_names(out: Contents, brain: Nameable) -> None:
+def pack_names(out: NamedArrays, brain: Nameable) -> None:
     """Add what the dimensions of the weights are."""
     out.add_coordinate("output", np.array(brain.output_names), "1", "what is expected")
     out.add_coordinate("feature", np.array(brain.feature_names), "1", "what it is expected from")

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
 from neurolp.simulation.schedule import RecordPlan, places
 from neurolp.simulation.windows import N_PIT_BINS, Window
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
@@ -109,7 +109,7 @@ class StreamRecorder:
             elif self.n_steps < self._plan.every:
                 self.recent = self._window.total_surprise
 
-    def finish(self, brain: Observable, contents: Contents, dream: Array) -> None:
+    def finish(self, brain: Observable, contents: NamedArrays, dream: Array) -> None:
         """Close the last window, look once more, and write everything else."""
         if self._window is not None:
             self._close_window(self._window)
@@ -119,7 +119,7 @@ class StreamRecorder:
         self._add_rows(contents, dream)
         self._file.finish(contents)
 
-    def pack(self, out: Contents) -> None:
+    def pack(self, out: NamedArrays) -> None:
         """Add all that the recorder knows, but what it has appended, to a checkpoint."""
         window = self._window
         out.attributes["recorder"] = {
@@ -266,7 +266,7 @@ class StreamRecorder:
                     (n_values, len(QUANTILES)), "f8", "data", "quantiles, given the past",
                 )  # fmt: skip
 
-    def _add_rows(self, contents: Contents, dream: Array) -> None:
+    def _add_rows(self, contents: NamedArrays, dream: Array) -> None:
         for name, dim, rows, first, what in (
             ("dream", "dream_step", dream, self.n_steps,
              "what the brain makes of itself: samples of its predictions, each seen before the "

@@ -29,7 +29,7 @@ class Declared:
     shape: tuple[int, ...]
     dtype: str
     units: str
-    description: str
+    long_name: str
 
     @property
     def is_coordinate(self) -> bool:
@@ -57,7 +57,7 @@ class Declared:
             shuffle=dtype.kind in "iu",  # counts and times: all but one byte are alike
             **FILTERS,
         )
-        describe(dataset, self.units, self.description)
+        describe(dataset, self.units, self.long_name)
         if self.is_coordinate:
             dataset.make_scale(self.name)
         for k, dim in enumerate(self.dims):

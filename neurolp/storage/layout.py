@@ -1,4 +1,4 @@
-"""Contents -> an open HDF5 file: data sets with units, named dimensions, groups of attributes."""
+"""Write named arrays into an open HDF5 file: data sets, dimensions, attributes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION, Contents, Variable
+from neurolp.arrays import NamedArrays, Variable
+from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,7 @@ _SAMPLE = 2**16  # bytes that are compressed to see what comes of it
 _WORTH = 1 / 3  # of the size: to save less takes more time than it is worth, as of weights
 
 
-def lay_out(file: Any, contents: Contents, filters: Mapping[str, Any] = FILTERS) -> None:
+def lay_out(file: Any, contents: NamedArrays, filters: Mapping[str, Any] = FILTERS) -> None:
     """Write ``contents`` into an empty file; its dimensions may also be scales there already."""
     lay_out_attributes(file, contents.attributes)
     for name, variable in contents.coordinates.items():
@@ -48,10 +49,10 @@ def attach(file: Any, dataset: Any, dims: tuple[str, ...]) -> None:
         dataset.dims[k].attach_scale(file[f"coordinates/{dim}"])
 
 
-def describe(dataset: Any, units: str, description: str) -> None:
+def describe(dataset: Any, units: str, long_name: str) -> None:
     """Say what the values of a data set are."""
     dataset.attrs["units"] = units
-    dataset.attrs["description"] = description
+    dataset.attrs["long_name"] = long_name
 
 
 def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any]) -> Any:
@@ -62,7 +63,7 @@ def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any
         values = encoded.astype(h5py.string_dtype("utf-8", length))
     options = {**_worthwhile(values, filters), "chunks": True} if values.size else {}
     dataset = file.create_dataset(name, data=values, **options)
-    describe(dataset, variable.units, variable.description)
+    describe(dataset, variable.units, variable.long_name)
     return dataset
 
 

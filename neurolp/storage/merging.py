@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from neurolp.arrays import NamedArrays, Variable
 from neurolp.storage.disk import write_hdf5
-from neurolp.storage.format import Contents, Variable
 from neurolp.storage.growing import Declared, Waiting, check_lengths
 from neurolp.storage.layout import attach, lay_out
 from neurolp.storage.segments import declared_in
@@ -25,7 +25,7 @@ def merge(
     segments: list[Path],
     declared: Mapping[str, Declared],
     waiting: Mapping[str, Waiting],
-    contents: Contents,
+    contents: NamedArrays,
 ) -> None:
     """Write one synced file: the header (the first segment), all rows, and ``contents``.
 
@@ -41,9 +41,9 @@ def merge(
     )
 
 
-def contents_of(header: FileSource) -> Contents:
+def contents_of(header: FileSource) -> NamedArrays:
     """What is in a header, but for what grows."""
-    out = Contents()
+    out = NamedArrays()
     scales = header.scales()
     for name, dataset in scales.items():
         if declared_in(dataset, name) is None:
@@ -65,7 +65,7 @@ def _write(
     segments: list[Path],
     declared: Mapping[str, Declared],
     waiting: Mapping[str, Waiting],
-    contents: Contents,
+    contents: NamedArrays,
 ) -> None:
     source = FileSource(segments[0])
     try:
@@ -110,7 +110,7 @@ def _variable(dataset: Any, dims: tuple[str, ...]) -> Variable:
     values = np.asarray(dataset[()])
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
-    return Variable(dims, values, dataset.attrs["units"], dataset.attrs["description"])
+    return Variable(dims, values, dataset.attrs["units"], dataset.attrs["long_name"])
 
 
 @contextmanager

@@ -38,10 +38,10 @@ class LabelledArray:
         dims: tuple[str, ...],
         coords: Mapping[str, Array],
         units: str,
-        description: str,
+        long_name: str,
     ) -> None:
         self.name, self.dims, self.coords = name, dims, coords
-        self.units, self.description = units, description
+        self.units, self.long_name = units, long_name
         self._data = data
 
     @property
@@ -88,7 +88,7 @@ class LabelledArray:
         )
         part = self.coords.part if isinstance(self.coords, _Coordinates) else self._part
         coords = {d: part(d, k) for d, k in zip(self.dims, keys, strict=True) if d in dims}
-        return LabelledArray(self.name, data, dims, coords, self.units, self.description)
+        return LabelledArray(self.name, data, dims, coords, self.units, self.long_name)
 
     def _part(self, dim: str, key: Any) -> Array:
         return np.asarray(self.coords[dim][key])
@@ -113,7 +113,7 @@ class LabelledArray:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
-        return f"<{self.name} ({sizes}) [{self.units}] {self.description}>"
+        return f"<{self.name} ({sizes}) [{self.units}] {self.long_name}>"
 
 
 class Trajectory(Mapping[str, LabelledArray]):
@@ -161,7 +161,7 @@ class Trajectory(Mapping[str, LabelledArray]):
         with damage_named(f"{self.path}: {name}"):
             stored = self._source.variable(name)
             coords = _Coordinates({d: self._coords[d] for d in stored.dims})
-            about = stored.units, stored.description
+            about = stored.units, stored.long_name
             return LabelledArray(name, stored.data, stored.dims, coords, *about)
 
     def attributes(self, group: str) -> dict[str, Any]:
@@ -252,7 +252,7 @@ class _Scale:
 
     def labelled(self, name: str) -> LabelledArray:
         with damage_named(self._name):
-            about = self._dataset.attrs["units"], self._dataset.attrs["description"]
+            about = self._dataset.attrs["units"], self._dataset.attrs["long_name"]
         return LabelledArray(name, self._dataset, (name,), _Coordinates({name: self}), *about)
 
     def part(self, key: Any) -> Array:

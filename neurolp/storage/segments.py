@@ -88,7 +88,7 @@ def declared_in(dataset: Any, name: str) -> Declared | None:
     dims = tuple(d.label for d in dataset.dims)
     return Declared(
         name, dims, dataset.shape[1:], dataset.dtype.str, dataset.attrs["units"],
-        dataset.attrs["description"],
+        dataset.attrs["long_name"],
     )  # fmt: skip
 
 

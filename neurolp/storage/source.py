@@ -32,7 +32,7 @@ class Stored:
     data: Any
     dims: tuple[str, ...]
     units: str
-    description: str
+    long_name: str
 
 
 class Source(Protocol):
@@ -111,7 +111,7 @@ class FileSource:
         """A variable."""
         dataset = self.file[name]
         dims = tuple(d.label for d in dataset.dims)
-        return Stored(dataset, dims, dataset.attrs["units"], dataset.attrs["description"])
+        return Stored(dataset, dims, dataset.attrs["units"], dataset.attrs["long_name"])
 
     def scales(self) -> dict[str, Any]:
         """Data sets of coordinates by dimension."""
@@ -133,7 +133,7 @@ class FileSource:
 
 
 class RunSource:
-    """The folder of a run: everything up to the last seal, with the brain as it was then.
+    """The folder of a run: everything up to the last commit, with the brain as it was then.
 
     Raises
     ------
@@ -188,9 +188,9 @@ class RunSource:
         """Open the last checkpoint before all else: a run that goes on soon removes it."""
         for n in range(self.n_segments - 1, 0, -1):
             segment = _opened(self.folder / segments.segment_name(n))
-            sealed = segment.attributes("").get("checkpoint")
+            committed = segment.attributes("").get("checkpoint")
             segment.close()
-            if sealed:
+            if committed:
                 self._static.append(_opened(self.folder / segments.state_name(n)))
                 self.checkpoint = n
                 return
@@ -207,7 +207,7 @@ class RunSource:
             joined.add(segment.path, rows)
 
     def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group: those of the header, and what was sealed last."""
+        """Attributes of a group: those of the header, and what was committed last."""
         out = self.header.attributes(group)
         for source in self._static[:-1]:
             if group:
@@ -231,7 +231,7 @@ class RunSource:
         """A variable."""
         if name in self._parts and name in self.declared:
             declared = self.declared[name]
-            return Stored(self._parts[name], declared.dims, declared.units, declared.description)
+            return Stored(self._parts[name], declared.dims, declared.units, declared.long_name)
         source = next(s for s in self._static if name in s.file)
         return source.variable(name)
 
@@ -269,7 +269,7 @@ class Joined:
     @property
     def attrs(self) -> dict[str, str]:
         """What a data set says of itself."""
-        return {"units": self.declared.units, "description": self.declared.description}
+        return {"units": self.declared.units, "long_name": self.declared.long_name}
 
     @property
     def size(self) -> int:

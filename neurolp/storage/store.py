@@ -1,4 +1,4 @@
-"""A run that survives: what was sealed stays, however its process ends, and can be continued.
+"""A run that survives: what was committed stays, however its process ends, and can be continued.
 
 While a run of ``FILE`` goes on there is a folder ``FILE.run`` (see
 :mod:`neurolp.storage.segments`). HDF5 builds each part in memory, as it crashes on a full disk;
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError, OutputError, RecordingError
 from neurolp.storage import segments
 from neurolp.storage.atomic import (
@@ -28,7 +29,6 @@ from neurolp.storage.atomic import (
 )
 from neurolp.storage.checksum import trailer
 from neurolp.storage.disk import write_hdf5
-from neurolp.storage.format import Contents
 from neurolp.storage.growing import Declared, Waiting
 from neurolp.storage.layout import UNCOMPRESSED, lay_out
 from neurolp.storage.lock import HeldError, Lock
@@ -47,7 +47,7 @@ class RunStore:
     """What a run records, from its first step to its file.
 
     :meth:`create` for a new run or :meth:`reopen` for one that was broken off; :meth:`append` rows
-    to variables that were declared, :meth:`seal` them with a checkpoint now and then, and in the
+    to variables that were declared, :meth:`commit` them with a checkpoint now and then, and in the
     end :meth:`finish`. :meth:`close` leaves everything for later.
 
     Where the header needs work that another writer should not begin, :meth:`claim` and
@@ -61,7 +61,7 @@ class RunStore:
         self._waiting: dict[str, Waiting] = {}
         self._run_id = uuid.uuid4().hex
         self._n_segments = self._state = 0
-        self.waiting_bytes = 0  # what was appended since the last seal takes about so much memory
+        self.waiting_bytes = 0  # what was appended since the last commit takes about so much memory
         self._usable = True
         self._lock = self._locked()
 
@@ -69,7 +69,7 @@ class RunStore:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], header: Contents, *, overwrite: bool = False
+        cls, path: str | os.PathLike[str], header: NamedArrays, *, overwrite: bool = False
     ) -> RunStore:
         """Begin a run that is to become the file ``path``; ``header`` is what does not grow.
 
@@ -96,11 +96,11 @@ class RunStore:
             )
         return store
 
-    def begin(self, header: Contents) -> None:
+    def begin(self, header: NamedArrays) -> None:
         """Write ``header``; variables that are declared already appear in it, empty."""
         root = {"run_id": self._run_id, "overwrite": self._overwrite}
         attributes = header.attributes | {"": header.attributes.get("", {}) | root}
-        contents = Contents(header.variables, header.coordinates, attributes)
+        contents = NamedArrays(header.variables, header.coordinates, attributes)
         image = image_of(contents, growing=self._declared.values())
         try:
             self._clear(keep_lock=True)
@@ -140,9 +140,9 @@ class RunStore:
 
     # --- recording --------------------------------------------------------------------------------
 
-    def declare_dimension(self, name: str, dtype: str, units: str, description: str) -> None:
+    def declare_dimension(self, name: str, dtype: str, units: str, long_name: str) -> None:
         """Declare a dimension that grows; its coordinate is appended to under the same name."""
-        self._declare(Declared(name, (name,), (), dtype, units, description))
+        self._declare(Declared(name, (name,), (), dtype, units, long_name))
 
     def declare(
         self,
@@ -151,10 +151,10 @@ class RunStore:
         shape: tuple[int, ...],
         dtype: str,
         units: str,
-        description: str,
+        long_name: str,
     ) -> None:
         """Declare a variable along ``dims``; the first grows, ``shape`` is that of the others."""
-        self._declare(Declared(name, dims, shape, dtype, units, description))
+        self._declare(Declared(name, dims, shape, dtype, units, long_name))
 
     def has(self, name: str) -> bool:
         """Whether a growing variable or dimension was declared."""
@@ -170,24 +170,25 @@ class RunStore:
         self.waiting_bytes += rows.nbytes + _OVERHEAD
 
     def forget(self) -> None:
-        """Drop what was appended since the last seal."""
+        """Drop what was appended since the last commit."""
         for waiting in self._waiting.values():
             waiting.clear()
         self.waiting_bytes = 0
 
-    def seal(
-        self, checkpoint: Contents | None, attributes: dict[str, dict[str, Any]] | None = None
+    def commit(
+        self, checkpoint: NamedArrays | None, attributes: dict[str, dict[str, Any]] | None = None
     ) -> None:
-        """Commit everything appended since the last seal, and ``checkpoint``, by one rename.
+        """Commit everything appended since the last commit, and ``checkpoint``, by one rename.
 
         ``attributes`` are what readers are to find beside those of the header, until the next one.
-        What is sealed without a checkpoint is read, but a run that is resumed goes back to the last
-        checkpoint.
+        What is committed without a checkpoint is read, but a run that is resumed goes back to the
+        last checkpoint.
 
         Raises
         ------
         RecordingError
-            If the disk is full or fails. What was sealed before stays; only :meth:`close` is left.
+            If the disk is full or fails. What was committed before stays; only :meth:`close` is
+            left.
         """
         self._check_usable()
         n = self._n_segments
@@ -222,13 +223,13 @@ class RunStore:
 
     # --- ending -----------------------------------------------------------------------------------
 
-    def finish(self, contents: Contents) -> Path:
+    def finish(self, contents: NamedArrays) -> Path:
         """Write one file of all that was appended and ``contents``; the folder goes.
 
         Raises
         ------
         RecordingError
-            If the disk is full or fails: what was sealed stays and can be resumed.
+            If the disk is full or fails: what was committed stays and can be resumed.
         OutputError
             If there is a file of this name meanwhile.
         """
@@ -248,7 +249,7 @@ class RunStore:
         return self.path
 
     def close(self) -> None:
-        """Release the lock and leave what was sealed; harmless if repeated."""
+        """Release the lock and leave what was committed; harmless if repeated."""
         if not self._lock.held:
             return
         self._usable = False
@@ -312,7 +313,7 @@ class RunStore:
         for declared in run.declared.values():
             self._declare(declared)
 
-    def _write_state(self, target: Path, checkpoint: Contents) -> None:
+    def _write_state(self, target: Path, checkpoint: NamedArrays) -> None:
         size = sum(variable.values.nbytes for variable in checkpoint.variables.values())
         if size <= _IN_MEMORY:
             image = image_of(checkpoint, filters=UNCOMPRESSED)

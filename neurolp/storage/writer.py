@@ -8,10 +8,10 @@ from typing import Any
 
 import h5py
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import OutputError
 from neurolp.storage.atomic import check_writable, undisturbed, write_whole
 from neurolp.storage.checksum import trailer
-from neurolp.storage.format import Contents
 from neurolp.storage.growing import Declared
 from neurolp.storage.layout import FILTERS, lay_out
 
@@ -19,7 +19,7 @@ __all__ = ["check_writable", "image_of", "write_trajectory"]
 
 
 def write_trajectory(
-    path: str | os.PathLike[str], contents: Contents, *, overwrite: bool = False
+    path: str | os.PathLike[str], contents: NamedArrays, *, overwrite: bool = False
 ) -> None:
     """Write ``contents`` to ``path``, atomically.
 
@@ -42,7 +42,7 @@ def write_trajectory(
 
 
 def image_of(
-    contents: Contents, *, growing: Iterable[Declared] = (), filters: Mapping[str, Any] = FILTERS
+    contents: NamedArrays, *, growing: Iterable[Declared] = (), filters: Mapping[str, Any] = FILTERS
 ) -> bytes:
     """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:

@@ -52,7 +52,7 @@ def to_dataset(trajectory: Trajectory, names: Iterable[str] | None = None) -> xa
 class NeurolpBackend(BackendEntrypoint):
     """``xarray.open_dataset(path, engine="neurolp")``."""
 
-    description = "Trajectories of neurolp"
+    long_name = "Trajectories of neurolp"
     open_dataset_parameters = ("filename_or_obj", "drop_variables")
 
     def open_dataset(
@@ -83,4 +83,4 @@ def _distinct(dims: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _about(variable: LabelledArray) -> dict[str, str]:
-    return {"units": variable.units, "long_name": variable.description}
+    return {"units": variable.units, "long_name": variable.long_name}

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import ConfigurationError, OutputError
-from neurolp.storage.format import Contents
 from neurolp.storage.writer import write_trajectory
 from neurolp.sweep.state import DONE, JobState, read_folder, write_text
 
@@ -71,7 +71,7 @@ class Table:
 
     def to_hdf5(self, path: str | os.PathLike[str]) -> Path:
         """Write the table as HDF5: a variable for each column, along the dimension ``job``."""
-        out = Contents()
+        out = NamedArrays()
         out.attributes[""] = {"title": self.title, "status": "complete"}
         out.attributes["configuration"] = {"json": "{}"}
         out.add_coordinate("job", self.columns["job"], "1", "hash of the configuration")

@@ -215,7 +215,7 @@ def test_files_hold_hidden_nodes_apart_from_columns(tmp_path):
         assert list(file["node_name"].values) == ["x0", "x1", "hidden 0", "hidden 1"]
         assert file.brain["n_hidden"] == 2
         assert file["potential"].shape[1] == 4
-        assert "bound" in file["surprise"].description
+        assert "bound" in file["surprise"].long_name
         shown = figures(file)
         assert "density" not in shown
         assert "surprise" in shown

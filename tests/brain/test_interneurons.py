@@ -58,7 +58,9 @@ def test_a_saved_brain_has_them_and_is_exact(tmp_path, gain, groups):
 def test_they_are_refused_where_they_cannot_be():
     with pytest.raises(ConfigurationError, match="`interneurons` needs full connectivity"):
         BrainDensity(interneurons=2, connectivity=~np.eye(3, dtype=bool)).fit(product_table(50))
-    with pytest.raises(ConfigurationError, match="`interneurons` must be >= 0, but is -1"):
+    with pytest.raises(
+        ConfigurationError, match="`interneurons` must be an integer >= 0, but is -1"
+    ):
         BrainDensity(interneurons=-1).fit(product_table(50))
     with pytest.raises(NetworkError, match="weights \\(H, n_sources\\) and bias \\(H,\\)"):
         Interneurons(np.zeros((2, 3)), np.zeros(3))

@@ -226,5 +226,7 @@ def test_fine_tuning_is_kept_only_where_validation_data_like_it(iris, horizon):
 
 def test_a_wrong_horizon_of_fine_tuning_is_named(iris):
     for wrong in (0, "some", 1.5, True):
-        with pytest.raises(ConfigurationError, match="`fine_tune` must be None, 'all' or"):
+        with pytest.raises(
+            ConfigurationError, match="`fine_tune` must be an integer >= 1, 'all' or None"
+        ):
             BrainDensity(fine_tune=wrong).fit(iris)

@@ -152,12 +152,12 @@ def test_any_number_of_threads_gives_the_same_bits(signal):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"signal": "global"}, "`signal` must be one of"),
-        ({"period": 0}, "`period` must be >= 1"),
+        ({"signal": "global"}, "`signal` must be 'final', 'local' or 'replay'"),
+        ({"period": 0}, "`period` must be an integer >= 1"),
         ({"n_slices": 2.5}, "`n_slices` must be an integer"),
-        ({"horizon": 0}, "`horizon` must be None or >= 1"),
-        ({"average": 1.5}, r"`average` must lie in \[0, 1\]"),
-        ({"batch_size": -1}, "`batch_size` must be None or >= 1"),
+        ({"horizon": 0}, "`horizon` must be an integer >= 1 or None"),
+        ({"average": 1.5}, r"`average` must be a number in \[0, 1\]"),
+        ({"batch_size": -1}, "`batch_size` must be an integer >= 1 or None"),
     ],
 )
 def test_wrong_parameters_are_named(iris, settings, message):

@@ -353,10 +353,10 @@ def test_a_file_without_a_brain_for_streams_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hidden": -1}, "argument `hidden` must be >= 0, but is -1"),
-        ({"delays": 1.5}, "argument `delays` must be an integer, but is 1.5"),
-        ({"rule": "best"}, "argument `rule` must be one of"),
-        ({"rate": 2.0}, "argument `rate` must lie in"),
+        ({"hidden": -1}, "argument `hidden` must be an integer >= 0, but is -1"),
+        ({"delays": 1.5}, "argument `delays` must be an integer >= 0, but is 1.5"),
+        ({"rule": "best"}, "argument `rule` must be 'natural', 'diagonal' or 'plain'"),
+        ({"rate": 2.0}, r"argument `rate` must be a number in \[0, 1\]"),
         ({"time_constants": (5, 2)}, "argument `time_constants` must be two numbers"),
         ({"connectivity": "some"}, "argument `connectivity` must be None"),
         ({"hidden": 200_000}, "more than 8"),

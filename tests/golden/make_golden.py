@@ -2,10 +2,10 @@
 
 Run once for each released version, from the root of the repository, and never again for the same:
 
-    python tests/data/make_golden.py
+    python tests/golden/make_golden.py
 
 It writes brain-vN.h5, stream-vN.h5, experiment-vN.h5 and golden-vN.json beside itself, N being the
-format version. tests/test_golden.py reads those of all versions.
+format version. tests/storage/test_golden.py reads those of all versions.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from neurolp import ConfigurationError, NeurolpError, open_trajectory
+from neurolp.arrays import NamedArrays
 from neurolp.config.stream_sections import SOURCES
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
 from neurolp.evaluation.stream_scores import independent_surprise, last_windows, scores
@@ -18,7 +19,6 @@ from neurolp.simulation.stream import Pace, simulate_stream
 from neurolp.simulation.stream_contents import stored_sensors
 from neurolp.simulation.stream_recorder import StreamRecorder
 from neurolp.simulation.windows import Window
-from neurolp.storage.format import Contents
 from neurolp.storage.store import RunStore
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
 from tests.stream_stand_in import StandIn
@@ -59,11 +59,11 @@ def simulated(path, stream, plan, brain=None, **settings):
     brain = brain or StandIn(stream.sensors, random_state=0)
     file = RunStore.claim(path, overwrite=True)
     recorder = StreamRecorder(file, stream, plan)
-    file.begin(Contents())
+    file.begin(NamedArrays())
     outcome = simulate_stream(brain, stream, recorder, **settings)
     from neurolp.simulation.stream_contents import pack_names, pack_sensors
 
-    contents = Contents()
+    contents = NamedArrays()
     pack_sensors(contents, stream)
     pack_names(contents, brain)
     recorder.finish(brain, contents, brain.dream(5))

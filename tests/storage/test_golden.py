@@ -79,7 +79,7 @@ def test_users_of_h5py_find_units_names_and_scales(kind):
         variables = [item for item in file.values() if isinstance(item, h5py.Dataset)]
         for item in [*variables, *file["coordinates"].values()]:
             assert item.attrs["units"]
-            assert item.attrs["description"]
+            assert item.attrs["long_name"]
             assert item.size == 0 or item.ndim == 0 or item.fletcher32
         for variable in variables:
             for dim in variable.dims:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from neurolp import FormatError, OutputError, RecordingError, open_trajectory
-from neurolp.storage.format import Contents
+from neurolp.arrays import NamedArrays
 from neurolp.storage.store import RunStore
 from tests import faulty
-from tests.faulty import N_SEALS, append, begun, go_on, rows, state
+from tests.faulty import N_COMMITS, append, begun, go_on, rows, state
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,24 +40,24 @@ def looked(path):
         return None, str(error)
 
 
-def assert_sealed(path, sealed):
-    """All that was sealed can be read, and nothing else but whole seals."""
+def assert_committed(path, committed):
+    """All that was committed can be read, and nothing else but whole commits."""
     read, why = looked(path)
     if read is None:
         assert "no such file" in why
-        assert not sealed
+        assert not committed
     else:
-        assert len(read) >= 50 * sealed
+        assert len(read) >= 50 * committed
         np.testing.assert_array_equal(read, surprise(len(read) // 50))
 
 
 def assert_whole(path):
     with open_trajectory(path) as file:
         assert file.status == "complete"
-        assert file.result["seals"] == N_SEALS
-        np.testing.assert_array_equal(file["surprise"].values, surprise(N_SEALS + 1))
+        assert file.result["commits"] == N_COMMITS
+        np.testing.assert_array_equal(file["surprise"].values, surprise(N_COMMITS + 1))
         np.testing.assert_array_equal(
-            file["surprise"].coords["step"], np.arange(50 * (N_SEALS + 1))
+            file["surprise"].coords["step"], np.arange(50 * (N_COMMITS + 1))
         )
         np.testing.assert_array_equal(file["weight"].values, [1, 2])
     assert os.listdir(path.parent) == [path.name]
@@ -87,7 +87,7 @@ def test_a_finished_run_is_one_file_like_any_other(tmp_path):
         assert raw["surprise"].dims[0]["step"].shape == (250,)
         assert list(raw["surprise"].dims[1]["sensor"].asstr()) == ["a", "b"]
         assert "overwrite" not in raw.attrs
-        units = raw["surprise"].attrs["units"], raw["coordinates/step"].attrs["description"]
+        units = raw["surprise"].attrs["units"], raw["coordinates/step"].attrs["long_name"]
         assert units == ("nat", "rows")
     with pytest.raises(FormatError, match="is finished, there is nothing to resume"):
         RunStore.reopen(path)
@@ -111,12 +111,12 @@ def test_rows_of_any_size_in_any_portions(tmp_path):
         store.append("step", np.arange(start, start + n))
         start += n
         if n != 2:
-            store.seal(state(0))
+            store.commit(state(0))
     store.append("frame", [0, 1])
     with pytest.raises(ValueError, match="rows along frame, but"):
-        store.seal(None)
+        store.commit(None)
     store.append("huge", huge[:2])
-    store.seal(None)
+    store.commit(None)
     with pytest.raises(ValueError, match=r"huge has rows of \(300000,\)"):
         store.append("huge", np.zeros((1, 4)))
     store.append("frame", [2])
@@ -133,7 +133,7 @@ def test_rows_of_any_size_in_any_portions(tmp_path):
         assert file["surprise"].sel(step=9000).values[0] == small[9000, 0]
         with pytest.raises(IndexError):
             file["surprise"][20_000]
-    store.finish(Contents())
+    store.finish(NamedArrays())
     with open_trajectory(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["surprise"].values, small)
         np.testing.assert_array_equal(file["huge"].values, huge)
@@ -145,7 +145,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path):
     with pytest.raises(OutputError, match="exists already"):
         begun(path)
     store = begun(path, overwrite=True)
-    store.seal(state(0))
+    store.commit(state(0))
     assert path.read_bytes() == b"precious"
     store.close()
     go_on(RunStore.reopen(path))  # which remembers that it may
@@ -154,10 +154,10 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path):
     # One that appeared meanwhile is precious too.
     store = begun(path)
     append(store, 0)
-    store.seal(state(1))
+    store.commit(state(1))
     path.write_bytes(b"precious")
     with pytest.raises(OutputError, match="exists already"):
-        store.finish(Contents())
+        store.finish(NamedArrays())
     store.close()
     assert path.read_bytes() == b"precious"
     path.unlink()
@@ -195,7 +195,7 @@ def test_places_that_cannot_be_written(tmp_path):
 # --- readers --------------------------------------------------------------------------------------
 
 
-def test_a_run_is_read_up_to_its_last_seal(tmp_path):
+def test_a_run_is_read_up_to_its_last_commit(tmp_path):
     path = tmp_path / "a.h5"
     store = begun(path)
     with open_trajectory(path) as file:
@@ -203,14 +203,14 @@ def test_a_run_is_read_up_to_its_last_seal(tmp_path):
         assert file["surprise"].shape == (0, 2)
         assert len(file["surprise"].coords["step"]) == 0
     append(store, 0)
-    store.seal(state(1), {"result": {"n_steps": 50}})
+    store.commit(state(1), {"result": {"n_steps": 50}})
     append(store, 1)
     with open_trajectory(path) as file:
         np.testing.assert_array_equal(file["surprise"].values, surprise(1))
         assert file.result == {"n_steps": 50}
-        assert file.brain == {"seals": 1}
+        assert file.brain == {"commits": 1}
         assert (file["state_x"].values == 1).all()
-        store.seal(None, {"result": {"n_steps": 100}})
+        store.commit(None, {"result": {"n_steps": 100}})
         assert (file["state_x"].values == 1).all()
         np.testing.assert_array_equal(file["surprise"].values, surprise(1))
     store.close()
@@ -231,7 +231,7 @@ def test_a_reader_beside_a_writer_sees_whole_rows_and_then_the_file(tmp_path):
     program = """
 import sys, time
 from tests import faulty
-faulty.N_SEALS = 60
+faulty.N_COMMITS = 60
 print("ready", flush=True)
 faulty.go_on(faulty.begun(sys.argv[1]))
 """
@@ -262,7 +262,7 @@ faulty.go_on(faulty.begun(sys.argv[1]), said=lambda k: print(k, flush=True))
 
 
 @pytest.mark.parametrize("k", range(6))
-def test_kill_9_loses_nothing_before_the_last_seal(tmp_path, k):
+def test_kill_9_loses_nothing_before_the_last_commit(tmp_path, k):
     path = tmp_path / "a.h5"
     with child(SLOW, path) as process:
         if k % 2:
@@ -273,8 +273,8 @@ def test_kill_9_loses_nothing_before_the_last_seal(tmp_path, k):
         time.sleep(0.007 * k)
         process.kill()
         said = [int(line) for line in process.communicate()[0].split()]
-    sealed = max(said, default=0)
-    assert_sealed(path, sealed)
+    committed = max(said, default=0)
+    assert_committed(path, committed)
     finish(path)
     assert_whole(path)
 
@@ -324,8 +324,8 @@ import sys
 from tests import faulty
 store = faulty.begun(sys.argv[1])
 faulty.append(store, 0)
-store.seal(faulty.state(1))
-print("sealed", flush=True)
+store.commit(faulty.state(1))
+print("committed", flush=True)
 sys.stdin.read()
 """
     with child(program, path, stdin=subprocess.PIPE) as process:
@@ -357,7 +357,7 @@ def test_calls_that_fail_leave_the_old_or_the_new_state(tmp_path, function, n):
 
 
 def check_failure(folder, function, n):
-    """One call fails; what was sealed is read, and the run can be continued. Whether it failed."""
+    """One call fails; what was committed is read, and the run can be continued. Whether it failed."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faulty", str(folder), function, str(n)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
@@ -365,15 +365,15 @@ def check_failure(folder, function, n):
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     lines = done.stdout.splitlines()
-    sealed = sum(line.startswith("sealed") for line in lines)
+    committed = sum(line.startswith("committed") for line in lines)
     failed = [line for line in lines if line.startswith(("error", "raw"))]
     path = folder / "a.h5"
     if failed:
         assert failed[0].startswith(("error OutputError", "error RecordingError")), failed
         assert f"{path}: " in failed[0]
         assert "No space left on device" in failed[0]
-        assert "RecordingError" in failed[0] or not sealed
-    assert_sealed(path, sealed)
+        assert "RecordingError" in failed[0] or not committed
+    assert_committed(path, committed)
     finish(path)
     assert_whole(path)
     return bool(failed)
@@ -409,10 +409,10 @@ def test_after_a_failure_nothing_more_is_recorded(tmp_path, monkeypatch):
     append(store, 0)
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(5, "broken")))
     with pytest.raises(RecordingError, match="cannot record the run, broken; `neurolp resume"):
-        store.seal(state(1))
+        store.commit(state(1))
     monkeypatch.undo()
     with pytest.raises(ValueError, match="is not open for recording"):
-        store.seal(state(1))
+        store.commit(state(1))
     store.close()
 
 
@@ -442,7 +442,7 @@ def test_damage_is_noticed_wherever_it_is(tmp_path, finished):
         targets = [path]
     else:
         append(store, 0)
-        store.seal(state(1))
+        store.commit(state(1))
         store.close()
         targets = sorted((tmp_path / "a.h5.run").glob("*.h5"))
         assert len(targets) == 3
@@ -470,7 +470,7 @@ def test_a_lost_segment_is_named(tmp_path):
     store = begun(tmp_path / "a.h5")
     for k in range(3):
         append(store, k)
-        store.seal(state(k + 1))
+        store.commit(state(k + 1))
     store.close()
     (tmp_path / "a.h5.run" / "segment-000002.h5").unlink()
     for attempt in (RunStore.reopen, open_trajectory):

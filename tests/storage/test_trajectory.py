@@ -12,7 +12,8 @@ from scipy import sparse
 import neurolp
 import neurolp.brain.evolution
 from neurolp import BrainDensity, FormatError, OutputError, Recorder, open_trajectory
-from neurolp.storage.format import FORMAT_NAME, Contents
+from neurolp.arrays import NamedArrays
+from neurolp.storage.format import FORMAT_NAME
 from neurolp.storage.writer import write_trajectory
 
 
@@ -270,13 +271,13 @@ def test_wrong_indices_are_refused(path):
 
 
 def test_contents_must_be_consistent():
-    contents = Contents()
+    contents = NamedArrays()
     with pytest.raises(ValueError, match="dims"):
         contents.add("x", ("a",), np.zeros((2, 2)), "1", "")
 
 
 def test_empty_variables_can_be_written(tmp_path):
-    contents = Contents()
+    contents = NamedArrays()
     contents.add_coordinate("slice", np.arange(0), "slice", "none")
     contents.add("x", ("slice",), np.zeros(0), "1", "nothing")
     write_trajectory(tmp_path / "empty.h5", contents)

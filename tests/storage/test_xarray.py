@@ -16,14 +16,11 @@ DATA = Path(__file__).parent.parent / "golden"
 
 @pytest.mark.parametrize("kind", ["brain", "stream", "experiment"])
 def test_everything_is_there(kind, tmp_path):
-    with open_trajectory(DATA / f"{kind}-v1.h5") as file:
+    with open_trajectory(DATA / f"{kind}-v2.h5") as file:
         data = file.to_xarray()
         assert set(data.data_vars) == {n for n in file if not n.startswith("state_")}
         for name, variable in data.data_vars.items():
-            assert variable.attrs == {
-                "units": file[name].units,
-                "long_name": file[name].description,
-            }
+            assert variable.attrs == {"units": file[name].units, "long_name": file[name].long_name}
             np.testing.assert_array_equal(variable.values, file[name].values)
             for dim, original in zip(variable.dims, file[name].dims, strict=True):
                 np.testing.assert_array_equal(data[dim].values, file[name].coords[original])
@@ -33,12 +30,12 @@ def test_everything_is_there(kind, tmp_path):
         assert {f"result.{k}" for k in file.result} <= set(data.attrs)
     # It is in memory: the file is closed.
     assert data.nbytes > 1000
-    opened = xarray.open_dataset(DATA / f"{kind}-v1.h5", engine=NeurolpBackend)
+    opened = xarray.open_dataset(DATA / f"{kind}-v2.h5", engine=NeurolpBackend)
     assert opened.identical(data)
 
 
 def test_selection_by_label():
-    with open_trajectory(DATA / "brain-v1.h5") as file:
+    with open_trajectory(DATA / "brain-v2.h5") as file:
         data = file.to_xarray(["surprise", "component_factor"])
         surprise = file["surprise"].sel(population="test").values
     np.testing.assert_array_equal(data.surprise.sel(population="test"), surprise)
@@ -47,7 +44,7 @@ def test_selection_by_label():
 
 
 def test_the_backend_drops_variables_and_knows_its_files(tmp_path):
-    path = DATA / "brain-v1.h5"
+    path = DATA / "brain-v2.h5"
     backend = NeurolpBackend()
     assert backend.guess_can_open(path)
     assert not backend.guess_can_open(Path(__file__))
@@ -61,7 +58,7 @@ def test_without_xarray_one_line_says_what_to_do():
     code = (
         "import sys; sys.modules['xarray'] = None\n"
         "import neurolp\n"
-        f"file = neurolp.open_trajectory({str(DATA / 'brain-v1.h5')!r})\n"
+        f"file = neurolp.open_trajectory({str(DATA / 'brain-v2.h5')!r})\n"
         "try:\n    file.to_xarray()\nexcept ImportError as error:\n    print(error)\n"
         "print('xarray' in [n for n, m in sys.modules.items() if m])\n"
     )

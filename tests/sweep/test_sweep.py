@@ -12,12 +12,12 @@ import time
 import numpy as np
 import pytest
 from distributed import LocalCluster
-from neurolp.sweep.api import memory_of
 
 from neurolp import Sweep, open_trajectory
 from neurolp.errors import ConfigurationError, DataError, FormatError, OutputError
 from neurolp.runs.kinds import read_configuration
 from neurolp.storage.lock import HeldError, Lock
+from neurolp.sweep.api import memory_of
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import read_sweep
 from neurolp.sweep.job import run_job

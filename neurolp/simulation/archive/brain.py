@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import base_density
 from neurolp.brain.heads.head import Readout
 from neurolp.brain.marginal import Receptors
@@ -19,7 +20,6 @@ from neurolp.simulation.archive.density import pack_density, unpack_readouts, un
 from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.recorder import Recorder
-from neurolp.storage.format import Contents
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
@@ -75,9 +75,9 @@ def save(
 
 def header(
     seed: int, title: str, configuration: dict[str, Any], digests: dict[str, str] | None = None
-) -> Contents:
+) -> NamedArrays:
     """What is known of a file before there is a brain."""
-    out = Contents()
+    out = NamedArrays()
     out.attributes[""] = {"title": title}
     out.attributes["configuration"] = {"json": json.dumps(configuration, default=_plain)}
     out.attributes["provenance"] = provenance(seed, digests)
@@ -85,7 +85,7 @@ def header(
 
 
 def pack_brain(
-    out: Contents,
+    out: NamedArrays,
     brain: StoredBrain,
     columns: tuple[str, ...] | None = None,
     *,
@@ -182,7 +182,7 @@ def _plain(value: Any) -> Any:
 
 
 def _add_record(
-    out: Contents,
+    out: NamedArrays,
     recorder: Recorder,
     n_nodes: int,
     base: str,
@@ -231,7 +231,7 @@ def _add_record(
         out.add("activity", dims, activity, "1", "activity a = F(u) of a node")
 
 
-def _add_parameter_frames(out: Contents, recorder: Recorder) -> None:
+def _add_parameter_frames(out: NamedArrays, recorder: Recorder) -> None:
     """Weights as they changed: every parameter once more, with a first dimension of time."""
     if not recorder.parameter_frames:
         return
@@ -241,7 +241,7 @@ def _add_parameter_frames(out: Contents, recorder: Recorder) -> None:
         last = out.variables[name]
         values = np.array([frame[name] for frame in recorder.parameter_frames])
         dims = ("parameter_frame", *last.dims)
-        out.add(f"{name}_history", dims, values, last.units, f"{last.description}, while learning")
+        out.add(f"{name}_history", dims, values, last.units, f"{last.long_name}, while learning")
 
 
 def _restore_recorder(file: Trajectory) -> Recorder:

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.heads.head import Readout
 from neurolp.brain.heads.mixture import MixtureEnergy
 from neurolp.brain.heads.tree import GatedNode, TreeEnergy
 from neurolp.brain.marginal import Receptor, Receptors
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
 
 def pack_density(
-    out: Contents, readouts: tuple[Readout, ...] | None, receptors: Receptors | None
+    out: NamedArrays, readouts: tuple[Readout, ...] | None, receptors: Receptors | None
 ) -> None:
     """Add readouts and receptors, where there are any."""
     if readouts is not None:
@@ -28,7 +28,7 @@ def pack_density(
         _pack_receptors(out, receptors)
 
 
-def _pack_readouts(out: Contents, readouts: tuple[Readout, ...]) -> None:
+def _pack_readouts(out: NamedArrays, readouts: tuple[Readout, ...]) -> None:
     out.add_coordinate("readout", np.arange(len(readouts)), "1", "readout of the density")
     times = np.array([r.time for r in readouts])
     out.add("readout_time", ("readout",), times, "slice", "when the density is read")
@@ -82,7 +82,7 @@ def _n_gaussians(readout: Readout) -> int:
     return 0 if readout.energy is None else -1
 
 
-def _pack_trees(out: Contents, trees: list[TreeEnergy]) -> None:
+def _pack_trees(out: NamedArrays, trees: list[TreeEnergy]) -> None:
     gated = [node for tree in trees for node in tree.nodes]
     receptors = [receptor for node in gated for receptor in node.receptors]
     out.add_coordinate("tree_node", np.arange(len(gated)), "1", "node of a tree, tree by tree")
@@ -131,7 +131,7 @@ def _receptors(base: BaseDensity, bins: Array, masses: Array, edges: Array) -> l
     return [Receptor(base, e[:-1], m) for e, m in pairs]
 
 
-def _pack_receptors(out: Contents, receptors: Receptors) -> None:
+def _pack_receptors(out: NamedArrays, receptors: Receptors) -> None:
     masses = [r.masses for r in receptors.nodes]
     bins = np.array([len(m) for m in masses])
     # The last bin of a node has no upper end: its place holds infinity.

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.node_map import SplineGrid
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 PaperForm = LinearForm | BoundedForm
@@ -30,7 +30,7 @@ def describe_form(form: PaperForm) -> dict[str, Any]:
     }
 
 
-def pack_form(out: Contents, form: PaperForm) -> None:
+def pack_form(out: NamedArrays, form: PaperForm) -> None:
     """Add the parameters of a form, which all times share."""
     n = form.n_nodes
     out.add_coordinate("target", np.arange(n), "1", "node an edge enters")

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import NamedArrays
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.update_order import one_after_another
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -60,7 +60,7 @@ def unpack_network(file: Trajectory) -> Network:
     return network
 
 
-def pack_parameters(out: Contents, network: Network) -> None:
+def pack_parameters(out: NamedArrays, network: Network) -> None:
     """Add weights, biases, node maps and groups of all slices; a repeated slice is stored once."""
     slices, which = distinct_slices(network)
     n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
@@ -148,7 +148,7 @@ def pack_parameters(out: Contents, network: Network) -> None:
 
 def parameter_arrays(network: Network) -> dict[str, Array]:
     """The arrays of :func:`pack_parameters` that learning changes, by name."""
-    out = Contents()
+    out = NamedArrays()
     pack_parameters(out, network)
     names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
     return {name: out.variables[name].values for name in names if name in out.variables}
@@ -179,7 +179,7 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
     return out
 
 
-def _pack_interneurons(out: Contents, slices: list[Slice], n_nodes: int) -> None:
+def _pack_interneurons(out: NamedArrays, slices: list[Slice], n_nodes: int) -> None:
     """Add the interneurons of all groups, and who listens to them; most brains have none."""
     groups = [(t, g, u) for t, s in enumerate(slices) for g, u in enumerate(s.groups)]
     counts = [len(u.interneurons) for _, _, u in groups if u.interneurons is not None]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
 from neurolp.kernels.stream_state import Cells, Memory, Readout, Senses, empty
-from neurolp.storage.format import Contents
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.network import StreamState
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor
@@ -24,7 +24,7 @@ _WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
 
 def pack_stream(
-    out: Contents, parameters: dict[str, Any], sensors: tuple[Sensor, ...], state: StreamState,
+    out: NamedArrays, parameters: dict[str, Any], sensors: tuple[Sensor, ...], state: StreamState,
     first_rows: Array, n_steps: int, seed: int,
 ) -> None:  # fmt: skip
     """Add a brain to the contents of a file; ``parameters`` are plain values."""
@@ -39,7 +39,7 @@ def pack_stream(
     out.add_state(f"{_PREFIX}_first_rows", first_rows, _WHAT)
 
 
-def pack_state(out: Contents, state: StreamState, prefix: str = _PREFIX) -> None:
+def pack_state(out: NamedArrays, state: StreamState, prefix: str = _PREFIX) -> None:
     """Add all arrays of a state to the contents of a file."""
     for group in _GROUPS:
         for name, values in getattr(state, group)._asdict().items():
