@@ -32,7 +32,7 @@ from tests import sweep_faults
 
 TINY = {
     "stream": {"source": "markov3", "n_steps": 200},
-    "brain": {"hidden": 0, "delays": 1, "orders": 2, "cells": 256},
+    "brain": {"n_hidden": 0, "n_lags": 1, "max_order": 2, "n_contexts": 256},
     "record": {"last": 0, "dream": 0, "brain": False, "weights_at": [], "every": 20},
 }
 

@@ -28,10 +28,10 @@ seed = 3
 source = "causality"
 n_steps = {n_steps}
 [brain]
-hidden = 24
-delays = 4
-cells = 256
-orders = 2
+n_hidden = 24
+n_lags = 4
+n_contexts = 256
+max_order = 2
 [record]
 checkpoint_seconds = {seconds}
 every = 70

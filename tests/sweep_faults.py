@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,16 @@ from neurolp.runs.stream import run
 from neurolp.storage.reader import open_trajectory
 from neurolp.sweep.collecting import Table, collect
 from neurolp.sweep.state import RUNNING, read_folder
+from tests import processes
+from tests.processes import COMMAND
 
-ROOT = Path(__file__).parent.parent
 BASE = """
 seed = 1
 [stream]
 file = "good0.npy"
 [brain]
-hidden = 1
-delays = 4
+n_hidden = 1
+n_lags = 4
 [record]
 last = 0
 dream = 0
@@ -66,24 +66,15 @@ def write_sweep(folder, n_good, n_hidden, n_steps):
     files = [*names, "far.npy", "bad.npy"]
     hidden = list(range(1, n_hidden + 1))
     (folder / "faults.toml").write_text(
-        f'base = "base.toml"\n[sweep.grid]\n"stream.file" = {files}\nbrain.hidden = {hidden}\n'
+        f'base = "base.toml"\n[sweep.grid]\n"stream.file" = {files}\nbrain.n_hidden = {hidden}\n'
     )
     return files, hidden
 
 
 def start(folder, *more):
     """The command, as from a terminal of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "neurolp", "sweep", "faults.toml", "-o", "out", *more]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = (*COMMAND, "sweep", "faults.toml", "-o", "out", *more)
+    return processes.start(*command, cwd=folder, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def states_of(folder):
@@ -163,7 +154,7 @@ def torment(folder, n_workers_killed, n_drivers_killed, pause, seed=0):
 def check(faults, folder, files, hidden):
     """Each job once, failures exactly those that are due, numbers those of a run by hand."""
     table = faults.table
-    rows = list(zip(table["stream.file"], table["brain.hidden"], table["state"], strict=True))
+    rows = list(zip(table["stream.file"], table["brain.n_hidden"], table["state"], strict=True))
     assert sorted(rows) == sorted(
         (f, h, {"far.npy": "diverged", "bad.npy": "failed"}.get(f, "done"))
         for f in files
@@ -183,7 +174,7 @@ def check(faults, folder, files, hidden):
     for k in (0, len(rows) // 2):
         file, h, state = rows[k]
         assert state == "done"
-        settings = [f"stream.file={file}", f"brain.hidden={int(h)}"]
+        settings = [f"stream.file={file}", f"brain.n_hidden={int(h)}"]
         by_hand = run(
             read_configuration(folder / "base.toml", settings),
             folder / "by_hand.h5",

@@ -46,7 +46,7 @@ def evolve(
     first : int
         Start at this time instead of 0: the slices before it are skipped.
     n_slices : int, optional
-        Stop after this many slices; all by default.
+        Evolve through this many slices; all that follow by default.
     n_threads : int, optional
         Threads to use, all available by default. The result does not depend on it.
 
@@ -64,7 +64,7 @@ def evolve(
     """
     u = _own_copy(network, potential)
     log_det = np.zeros(u.shape[1])
-    slices = network.slices[first:n_slices]
+    slices = network.slices[first : None if n_slices is None else first + n_slices]
 
     def run(block: Block) -> None:
         for slice_ in slices:

@@ -49,9 +49,9 @@ class Synapse:
         return 1 + len(self.thresholds)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class GroupUpdate:
-    """One group's step: read ``sources``, move ``targets``.
+    """One group's step: read ``sources``, move ``targets``. Online learning changes it in place.
 
     With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j), and the H
     ``interneurons``, if any, in the last rows:
@@ -121,8 +121,8 @@ class GroupUpdate:
         """Cubic pieces of the node maps, in the precision of the biases."""
         return self.grid.table(self.node_map).astype(self.bias.dtype)
 
-    def forget_table(self) -> None:
-        """Say that ``node_map`` was changed in place, as online learning does."""
+    def node_map_changed(self) -> None:
+        """Forget what was computed from ``node_map``, after its numbers were changed in place."""
         self.__dict__.pop("table", None)
 
     @property

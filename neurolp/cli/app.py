@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -250,6 +251,7 @@ def _figures_of_sweep(folder: Path, result: str | None) -> dict[str, Figure]:
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
     signal.signal(signal.SIGTERM, exit_codes.interrupt)
+    warnings.formatwarning = lambda message, *_, **__: f"neurolp: {message}\n"
     try:
         app()
     except KeyboardInterrupt as interrupt:  # before a command began, or after it had ended

@@ -225,7 +225,7 @@ class StreamConfiguration(RunConfiguration):
     }
 
     experiment: Literal["stream"] = "stream"
-    learn_until: NonNegativeInt | None = None
+    train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
     connectivity: Connectivity | None = None

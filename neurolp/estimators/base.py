@@ -22,6 +22,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.validation import (
+    KnownAttributes,
     finite_rows,
     mean_and_scale,
     resolve_seed,
@@ -37,7 +38,7 @@ from neurolp.simulation.recorder import Recorder
 Array = npt.NDArray[Any]
 
 
-class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
+class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.

@@ -21,6 +21,7 @@ from neurolp.estimators.conditional_density import ensemble_plan
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.parameters import ClassifierParameters, check_parameters
 from neurolp.estimators.validation import (
+    KnownAttributes,
     column_name,
     finite_rows,
     fitted_or_not,
@@ -42,7 +43,7 @@ def _by_bayes(model: Any) -> bool:
 
 
 @final
-class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients

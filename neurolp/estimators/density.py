@@ -247,6 +247,7 @@ class BrainDensity(Brain):
                 self.network_.base_density,
                 self._present(rows).potential,
                 self._present(validation).potential,
+                self.n_threads,
             )
 
         populations = {"train": self._present(rows), "validation": self._present(validation)}

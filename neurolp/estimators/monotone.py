@@ -12,13 +12,13 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.validation import fitted_or_not, resolve_seed
+from neurolp.estimators.validation import KnownAttributes, fitted_or_not, resolve_seed
 
 Array = npt.NDArray[Any]
 
 
 @final
-class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation in one variable: the derivative of a monotone network.
 
         y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    Phi(x) = dy/dx,

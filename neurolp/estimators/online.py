@@ -224,6 +224,7 @@ class OnlineBrain(Brain):
             self.recorder_ = Recorder()
         elif not hasattr(self, "learner_"):
             self.learner_ = Learner(self.network_, self._rule())
+        self.learner_.rule = self._rule()
         self.network_ = self.learner_.averaged
         population = self._present(X)
         if "stream" not in self.recorder_.surprise:

@@ -170,21 +170,21 @@ class ClassifierParameters(EnsembleParameters):
 class StreamParameters(Parameters):
     """Parameters of :class:`neurolp.StreamBrain`."""
 
-    hidden: Count = 600
-    delays: Count = 20
-    afferents: Positive = 5
-    rule: Literal["natural", "diagonal", "plain"] = "natural"
+    n_hidden: Count = 600
+    n_lags: Count = 20
+    fan_in: Positive = 5
+    rule: Literal["rls", "diagonal_rls", "nlms"] = "rls"
     rate: Share = 0.3
-    drift: Share = 0.0
+    process_noise: Share = 0.0
     recurrent_rate: Share = 0.01
     homeostasis: Share = 0.0
     strength: Strength = 1.0
     recurrent_strength: Strength = 0.5
     time_constants: tuple[PositiveNumber, PositiveNumber] = (1.0, 1.0)
-    orders: Count = 6
-    cells: Count = 16384
+    max_order: Count = 6
+    n_contexts: Count = 16384
     mixing_rate: Share = 0.1
-    calibration: Annotated[int, Field(ge=2, strict=True)] = 100
+    warmup: Annotated[int, Field(ge=2, strict=True)] = 100
     dtype: Precision = "float64"
 
     @model_validator(mode="after")

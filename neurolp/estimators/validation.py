@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Callable
 from functools import wraps
@@ -192,6 +193,23 @@ def validation_rows(estimator: Any, X: Any, y: Any) -> Array | None:
     rows = finite_rows(estimator, X, "X_validation")
     same_length(rows, y, "X_validation", "y_validation")
     return rows
+
+
+class KnownAttributes:
+    """Mixin of all estimators: refuses to assign an attribute that would have no effect.
+
+    Parameters, what ``fit`` learns (names that end in an underscore) and private names are known.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign, or raise ``AttributeError`` where ``name`` is unknown."""
+        if not (name.endswith("_") or name.startswith("_")):
+            known = inspect.signature(type(self)).parameters
+            if name not in known:
+                raise AttributeError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+        super().__setattr__(name, value)
 
 
 def resolve_seed(random_state: Any) -> int:

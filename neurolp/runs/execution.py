@@ -71,7 +71,7 @@ def run(
     --------
     >>> import neurolp
     >>> stream = {"source": "ar2", "n_steps": 300}
-    >>> with neurolp.run({"seed": 1, "stream": stream, "brain": {"hidden": 5}}) as results:
+    >>> with neurolp.run({"seed": 1, "stream": stream, "brain": {"n_hidden": 5}}) as results:
     ...     results.status
     'complete'
     """

@@ -7,10 +7,10 @@ against what runs were seen to take.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from neurolp.errors import ConfigurationError
+from neurolp.runs.resources import memory_limit
 
 NUMBER = 8  # bytes
 PROCESS = 500e6  # the interpreter, libraries and compiled kernels
@@ -26,11 +26,6 @@ class Memory:
     most: float = PROCESS
 
 
-def machine_memory() -> float:
-    """Memory of this machine."""
-    return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-
-
 def check_memory(memory: Memory) -> None:
     """Refuse what this machine cannot hold.
 
@@ -39,7 +34,7 @@ def check_memory(memory: Memory) -> None:
     ConfigurationError
         With the estimate, and the keys that it comes from.
     """
-    available = machine_memory()
+    available = memory_limit()
     if memory.least > available:
         verb = "ask" if memory.keys.startswith("keys") else "asks"
         raise ConfigurationError(

@@ -191,7 +191,7 @@ class _Simulation:
             saved.brain,
             self.stream,
             self.recorder,
-            learn_until=self.configuration.learn_until,
+            learn_until=self.configuration.train_steps,
             end=end,
             observe=self.observe,
             save=saved.save,
@@ -203,7 +203,7 @@ class _Simulation:
         self.recorder = self._new_recorder()
         brain, before = restored(self.store, self.recorder, self.draw)
         found = find_divergence(
-            brain.copy(), self.stream, learn_until=self.configuration.learn_until, stopped=stop
+            brain.copy(), self.stream, learn_until=self.configuration.train_steps, stopped=stop
         )
         if found is None:
             if not stop():
@@ -288,7 +288,7 @@ def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -
     if isinstance(section, NoConnectivitySection | FullSection):
         connectivity = section.kind
     elif section is not None:
-        connectivity = build_connectivity(section, configuration.brain.hidden)
+        connectivity = build_connectivity(section, configuration.brain.n_hidden)
     return StreamBrain(
         stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
     )

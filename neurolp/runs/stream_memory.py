@@ -32,26 +32,26 @@ def memory(configuration: StreamConfiguration) -> Memory:
     That of a process alone if the source cannot be read.
     """
     brain, record = configuration.brain, configuration.record
-    n_hidden = brain.hidden
+    n_hidden = brain.n_hidden
     least = _NODE * float(n_hidden)
     try:
         n_outputs, n_symbols, n_categorical = _sensors(configuration.stream)
     except NeurolpError:  # the run itself will say what is wrong
-        return Memory("key brain.hidden", least)
+        return Memory("key brain.n_hidden", least)
     connectivity = configuration.connectivity
     degrees = {"none": 0, "full": n_hidden}
     degree = _IN_DEGREE if connectivity is None else degrees.get(connectivity.kind, _IN_DEGREE)
-    features = 1 + brain.delays * n_outputs + n_hidden + 16
+    features = 1 + brain.n_lags * n_outputs + n_hidden + 16
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
-    size += 16.0 * features**2 if brain.rule == "natural" else 0
-    size += 4.0 * n_categorical * (brain.orders + 1) * brain.cells * (n_symbols + 3)
+    size += 16.0 * features**2 if brain.rule == "rls" else 0
+    size += 4.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
-    return Memory("key brain.hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)
+    return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)
 
 
 def check_brain(configuration: StreamConfiguration) -> None:
     """Refuse hidden nodes that this machine cannot hold; errors as of :func:`check_memory`."""
-    check_memory(Memory("key brain.hidden", _NODE * float(configuration.brain.hidden)))
+    check_memory(Memory("key brain.n_hidden", _NODE * float(configuration.brain.n_hidden)))
 
 
 def check_source(section: StreamSection) -> None:
@@ -91,11 +91,11 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     def times(every: int | None, at: list[int], last: int = 0) -> float:
         return (n_steps // every if every else 0) + len(at) + min(last, n_steps)
 
-    features = 1.0 + brain.delays * n_outputs + brain.hidden
+    features = 1.0 + brain.n_lags * n_outputs + brain.n_hidden
     predictions = times(record.predictions_every, record.predictions_at, record.last)
     activity = times(record.activity_every, record.activity_at, record.last)
     weights = times(record.weights_every, record.weights_at)
-    numbers = 4.0 * predictions * n_outputs + activity * brain.hidden
+    numbers = 4.0 * predictions * n_outputs + activity * brain.n_hidden
     numbers += weights * n_outputs * features
     size = NUMBER * numbers + (4.0 * n_steps if record.per_step else 0.0)
     free = float(shutil.disk_usage(folder).free)

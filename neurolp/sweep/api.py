@@ -30,7 +30,7 @@ class Sweep:
     base : path or dict
         The configuration that jobs start from: a TOML file, or its keys.
     grid : dict of str to list
-        For dotted keys such as ``"brain.hidden"`` the values to combine with all others.
+        For dotted keys such as ``"brain.n_hidden"`` the values to combine with all others.
     lists : dict of str to list
         Lists of equal length that go together.
     random : dict of str to dict
@@ -60,11 +60,11 @@ class Sweep:
     --------
     >>> from neurolp import Sweep
     >>> base = {"stream": {"source": "ar2", "n_steps": 1000}}
-    >>> sweep = Sweep(base, grid={"brain.hidden": [10, 100]}, replicates=3)
+    >>> sweep = Sweep(base, grid={"brain.n_hidden": [10, 100]}, replicates=3)
     >>> len(sweep)
     6
     >>> print(sweep.jobs[0])
-    brain.hidden = 10, seed = 0
+    brain.n_hidden = 10, seed = 0
     """
 
     def __init__(
@@ -162,22 +162,7 @@ class Sweep:
         run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
         if self._design.search is None:
             return run(self._design)
-        return self._search(Rounds(self._design.search, self._design.source), run)
-
-    def _search(self, rounds: Rounds, run: Callable[[Design], SweepOutcome]) -> SweepOutcome:
-        """Round after round of a search, until it has all its draws or is stopped."""
-        elapsed = 0.0
-        while True:
-            design = self._made(rounds.ask())
-            outcome = run(design)
-            elapsed += outcome.elapsed
-            states = outcome.states
-            unfinished = any(s.state in (PENDING, RUNNING) for s in states.values())
-            if outcome.stopped_by is not None or unfinished:
-                return replace(outcome, elapsed=elapsed)
-            rounds.tell(_found(design, states))
-            if len(rounds.drawn) >= rounds.search.n_draws:
-                return replace(outcome, elapsed=elapsed, best=rounds.best())
+        return run_search(Rounds(self._design.search, self._design.source), self._made, run)
 
     def _run(
         self,
@@ -233,10 +218,11 @@ class Sweep:
         ConfigurationError
             If a job cannot fit into the memory that each would have.
         """
-        from neurolp.sweep.workers import available_processors, machine_memory
+        from neurolp.runs.resources import memory_limit
+        from neurolp.sweep.workers import available_processors
 
         open_jobs = self._open_jobs(path, retry_failed)
-        memory, (size, largest) = machine_memory(), self.largest(open_jobs)
+        memory, (size, largest) = memory_limit(), self.largest(open_jobs)
         n = min(workers or available_processors(), max(len(open_jobs), 1))
         if workers is None:
             n = max(1, min(n, int(memory / max(size, 1))))
@@ -261,6 +247,25 @@ class Sweep:
     def _open_jobs(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Job]:
         open_ = set(to_do(self.states(path), retry_failed))
         return [p for p in self.jobs if p.identity in open_]
+
+
+def run_search(
+    rounds: Rounds,
+    design: Callable[[list[dict[str, Any]]], Design],
+    run: Callable[[Design], SweepOutcome],
+) -> SweepOutcome:
+    """Round after round: ``design`` makes jobs of draws, ``run`` runs those that are not done."""
+    elapsed = 0.0
+    while True:
+        jobs = design(rounds.ask())
+        outcome = run(jobs)
+        elapsed += outcome.elapsed
+        unfinished = any(s.state in (PENDING, RUNNING) for s in outcome.states.values())
+        if outcome.stopped_by is not None or unfinished:
+            return replace(outcome, elapsed=elapsed)
+        rounds.tell(_found(jobs, outcome.states))
+        if len(rounds.drawn) >= rounds.search.n_draws:
+            return replace(outcome, elapsed=elapsed, best=rounds.best())
 
 
 def _found(

@@ -80,7 +80,7 @@ class SweepSection(Section):
     @field_validator("grid", "lists", mode="before")
     @classmethod
     def _dotted(cls, value: Any) -> Any:
-        """``brain.hidden`` without quotes is a table in a table in TOML."""
+        """``brain.n_hidden`` without quotes is a table in a table in TOML."""
         return flattened(value, lambda v: not isinstance(v, dict))
 
     @field_validator("random", mode="before")

@@ -18,9 +18,9 @@ import dask
 from distributed import Client, Future, LocalCluster
 from distributed.deploy.spec import SpecCluster
 from distributed.scheduler import KilledWorker
-from distributed.system import MEMORY_LIMIT
 
 from neurolp.errors import OutputError
+from neurolp.runs.resources import memory_limit
 from neurolp.sweep.job import run_job
 
 # One thread each: jobs are what runs in parallel, and results do not depend on it.
@@ -35,11 +35,6 @@ THREADS = (
 _PATIENCE = 60.0  # seconds for the first worker to appear on this machine
 _ASK_EVERY = 0.5  # seconds between questions to the scheduler how many workers there are
 _CONNECT = 10.0  # seconds for a scheduler to answer
-
-
-def machine_memory() -> float:
-    """Bytes that all processes here may use together."""
-    return float(MEMORY_LIMIT)
 
 
 def available_processors() -> int:
@@ -129,7 +124,7 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
             processes=True,
             dashboard_address="127.0.0.1:0",  # none would complain where another has one
             silence_logs=logging.CRITICAL,
-            memory_limit=int(machine_memory() / n),
+            memory_limit=int(memory_limit() / n),
         )
         client = Client(cluster, set_as_default=False)
         try:

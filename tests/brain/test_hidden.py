@@ -31,7 +31,7 @@ def gentle_network(seed, n_nodes, base):
     )
     for group in (g for s in network.slices for g in s.groups):
         group.node_map[:, 1:] **= 0.3
-        group.forget_table()
+        group.node_map_changed()
     return network
 
 

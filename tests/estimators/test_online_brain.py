@@ -1,5 +1,7 @@
 """The online brain with scikit-learn's face: learning, files, streams, bad input."""
 
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,35 @@ def test_learning_goes_on_after_fit_from_the_brain_in_use(iris):
     brain.partial_fit(iris[:100])
     assert brain.score(iris) != score
     assert abs(brain.score(iris) - score) < 0.5
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda brain: pickle.loads(pickle.dumps(brain))])
+@pytest.mark.parametrize("settings", [
+    {}, {"groups": "each", "period": 1}, {"signal": "replay"}, {"n_hidden": 2},
+    {"dtype": "float32", "gain": False}, {"connectivity": sparse.csr_array(~np.eye(4, dtype=bool))},
+])  # fmt: skip
+def test_a_copy_goes_on_learning_as_the_original_does(iris, copied, settings):
+    brain = OnlineBrain(**QUICK | settings).partial_fit(iris[:50])
+    brain.partial_fit(iris[50:60])
+    copy = copied(brain)
+    assert copy.network_ is copy.learner_.averaged
+    before = copy.score(iris)
+    for start in range(60, 120, 20):
+        brain.partial_fit(iris[start : start + 20])
+    assert copy.score(iris) == before
+    for start in range(60, 120, 20):
+        copy.partial_fit(iris[start : start + 20])
+    assert copy.score(iris) != before
+    assert np.array_equal(copy.learner_.pack(), brain.learner_.pack())
+    assert np.array_equal(copy.bound_samples(iris), brain.bound_samples(iris))
+
+
+def test_rates_can_be_changed_while_learning_goes_on(iris):
+    brain = OnlineBrain(**QUICK, decay=0.0, average=0.0).partial_fit(iris)
+    brain.set_params(rate=0.0, node_rate=0.0)
+    before = brain.score(iris)
+    brain.partial_fit(iris)
+    assert brain.score(iris) == before
 
 
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])

@@ -34,7 +34,7 @@ STREAM = {
     "title": "golden stream",
     "seed": 3,
     "stream": {"source": "causality", "n_steps": 150, "n_distractors": 1},
-    "brain": {"hidden": 3, "delays": 3, "afferents": 1, "orders": 2, "cells": 16},
+    "brain": {"n_hidden": 3, "n_lags": 3, "fan_in": 1, "max_order": 2, "n_contexts": 16},
     "record": {"every": 30, "last": 10, "dream": 5, "weights_at": [0, 100]},
 }
 EXPERIMENT = {

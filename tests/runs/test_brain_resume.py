@@ -1,12 +1,8 @@
 """Brain simulations survive: broken off anywhere they go on to the same file, bit by bit."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +15,7 @@ from neurolp.runs import resume
 from neurolp.runs.kinds import configuration_of
 from neurolp.runs.reproduce import compare, reproduce
 from neurolp.simulation.checkpoint import DivergedError
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import INTERRUPTIBLE, finished, start
 
 
 class CrashError(BaseException):
@@ -245,11 +240,7 @@ def test_numbers_too_large_for_the_precision_are_named(folder):
 
 
 def command(*arguments, cwd):
-    return subprocess.Popen(
-        [sys.executable, "-m", "neurolp", *map(str, arguments)],
-        cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return start(*INTERRUPTIBLE, *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +252,7 @@ def long_run(tmp_path_factory):
         "[record]\ncheckpoint_seconds = 0.1\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)
-    out, err = process.communicate(timeout=300)
+    out, err = finished(process)
     assert process.returncode == 0, err
     assert out.count("\nslice ") == 24
     return folder
@@ -278,16 +269,13 @@ def test_a_request_to_end_saves_and_exits(long_run, signum, code):
     path = long_run / f"{code}.h5"
     process = command("run", "long.toml", "-o", path, cwd=long_run)
     wait_for(process, 7)
-    began = time.monotonic()
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
-    took = time.monotonic() - began
+    _, err = finished(process)
     assert process.returncode == code, err
     assert "slices, which are saved; `neurolp resume" in err
     assert err.count("\n") == 1
-    assert took < 20  # 2 s on a machine that is not shared; benchmarks/faults.py measures it
     resumed = command("resume", path, "-q", cwd=long_run)
-    assert resumed.communicate(timeout=300) == ("", "")
+    assert finished(resumed) == ("", "")
     assert resumed.returncode == 0
     assert differences(long_run / "whole.h5", path) == []
 
@@ -305,7 +293,7 @@ def test_kill_9_at_random_moments(long_run):
             break
         process = command("resume", path, cwd=long_run)
         process.stdout.readline()
-    process.communicate(timeout=300)
+    finished(process)
     if not path.exists():
         resume(path)
     assert differences(long_run / "whole.h5", path) == []

@@ -1,9 +1,5 @@
 """A file reproduces itself: brains, streams, experiments; what changed is named."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -12,11 +8,10 @@ import neurolp
 from neurolp import BrainDensity, open_trajectory, reproduce
 from neurolp.errors import ConfigurationError, DataError, FormatError
 from neurolp.runs import run
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import neurolp_command
 
 BRAIN = '[data]\nfile = "table.csv"\n[brain]\nmax_slices = 4\n[record]\nevery = 2\n'
-STREAM = '[stream]\nfile = "table.csv"\n[brain]\nhidden = 8\ndelays = 2\ncells = 64\n[record]\ndream = 5\n'
+STREAM = '[stream]\nfile = "table.csv"\n[brain]\nn_hidden = 8\nn_lags = 2\nn_contexts = 64\n[record]\ndream = 5\n'
 EXPERIMENT = 'experiment = "principle"\nn_steps = 50\nn_runs = 2\nn_samples = 60\n'
 KINDS = {"brain": BRAIN, "stream": STREAM, "experiment": EXPERIMENT}
 
@@ -37,14 +32,6 @@ def ran(folder, text):
     config.write_text(text)
     run(config, folder / "first.h5").close()
     return folder / "first.h5"
-
-
-def neurolp_command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "neurolp", *map(str, arguments)],
-        cwd=cwd, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -69,7 +69,7 @@ def coupling_step(
 
     parts = workers.map(sums, blocks)
     products = sum(p for p, _ in parts) / n_rows
-    curvatures = np.maximum(sum(c for _, c in parts) / n_rows, _TINY)
+    curvatures = _bounded_below(sum(c for _, c in parts) / n_rows, rate)
     k = m * s + h + 1
     gram, right = products[:, :k], products[:, k:].reshape(k, 2, t)
     weights, gain_weights = np.zeros((t, m * s + h)), np.zeros((t, (m - 1) * s + h))
@@ -102,6 +102,15 @@ def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
     products = f @ np.concatenate([f, psi, psi * u - 1.0]).T
     both = np.stack([curvature, curvature * u * u + psi * u])
     return products.astype(np.float64), both.sum(axis=2, dtype=np.float64)
+
+
+def _bounded_below(curvatures: Array, rate: float) -> Array:
+    """Curvatures (2, n_targets) of shift and gain that keep the step of the gain near 1 or below.
+
+    A node whose potentials are nearly all 0 has almost no curvature there; the gain of a full
+    Newton step would be exp(1 / E[2 u^2]), far beyond the minimum.
+    """
+    return np.asarray(np.maximum(curvatures, np.array([[_TINY], [max(rate, float(_TINY))]])))
 
 
 # --- dense ----------------------------------------------------------------------------------------
@@ -215,7 +224,7 @@ def _sparse_step(
     workers.map(learn, [(k, min(_NODES_TOGETHER, t - k)) for k in tasks])
     if status.any():
         raise _dependent()
-    scale = -rate / np.maximum(curvatures, _TINY)
+    scale = -rate / _bounded_below(curvatures, rate)
     weights, bias = _rows(shift, scale[0], starts, near, m, s)
     gain_weights, gain_bias = _rows(log_gain, scale[1], starts, near, m - 1, s)
     return weights, bias, gain_weights, gain_bias
