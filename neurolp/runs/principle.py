@@ -21,7 +21,7 @@ from scipy import stats
 from neurolp.arrays import NamedArrays
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
-from neurolp.evaluation.metrics import entropy, kl_by_quadrature, total_probability
+from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
@@ -100,7 +100,7 @@ def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
         average += (theta - average) / (t + 1)
         counts[runs, seen] += 1
 
-    floor = entropy(p)
+    floor = float(stats.entropy(p))
     divergence = np.sum(p * (np.log(p) - np.log(learned)), axis=-1)
     names = [f"symbol {j}" for j in range(k)]
     out.add_coordinate("learner", np.array(LEARNERS), "1", "how Phi is learned")

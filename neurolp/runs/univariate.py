@@ -59,7 +59,8 @@ def compute(configuration: UnivariateConfiguration, observe: Observer) -> NamedA
             seconds[i, j, s] = middle - began, time.monotonic() - middle
             logs: tuple[Callable[[Array], Array], ...] = (monotone.logpdf, kernels)
             kl[i, j, s] = [problem.kl(log) for log in logs]
-            where = np.quantile(x, np.linspace(0, 1, 21))
+            ends_of_units = monotone.mean_ + monotone.scale_ * monotone.network_.ends
+            where = np.append(np.quantile(x, np.linspace(0, 1, 21)), ends_of_units)
             total[i, j, s] = total_probability(
                 monotone.logpdf, monotone.support_, points=where
             ).value

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
 
 from neurolp import BrainDensity, DataError, FormatError
-from neurolp.evaluation.metrics import entropy
 from neurolp.runs import figures, run, summary
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
 
