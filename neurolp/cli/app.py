@@ -274,7 +274,7 @@ def _end(result: RunResult, began: float, quiet: bool) -> None:
 
         with open_trajectory(result.path) as file:
             display.print_tables(summary(file))
-        print(f"{time.monotonic() - began:.1f} s in all; trajectory: {result.path}")
+        print(f"{time.monotonic() - began:.1f} s in all; results: {result.path}")
 
 
 def _check_exists(config: Path) -> None:

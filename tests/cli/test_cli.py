@@ -39,7 +39,7 @@ def test_run_info_and_plot(config, tmp_path):
     assert sum(line.startswith("slice ") for line in lines) == 8
     assert "Gaussian mixture" in done.stdout
     assert "brain (8 slices)" in done.stdout
-    assert lines[-1].endswith("trajectory: small.h5")
+    assert lines[-1].endswith("results: small.h5")
 
     # The table tells the truth: the file's brain scores the same on the same test rows.
     data = load_data("wine")
