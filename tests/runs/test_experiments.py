@@ -139,7 +139,7 @@ def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
     with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
-        assert process.stdout.readline().startswith("1/2")
+        assert process.stdout.readline().startswith("step 1/2")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = finished(process)
