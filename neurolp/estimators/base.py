@@ -34,6 +34,7 @@ from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.greedy import Population, Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 
 Array = npt.NDArray[Any]
 
@@ -80,6 +81,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``."""
 

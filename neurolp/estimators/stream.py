@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
-from neurolp.errors import DataError, NeurolpError
+from neurolp.brain.seeds import generator
+from neurolp.errors import DataError, DivergedError
 from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
@@ -139,7 +140,7 @@ class StreamBrain:
         check_parameters(StreamParameters, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
-        self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
+        self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
         self._first_rows = np.zeros((0, self.n_columns))
         self._calibrating = bool(self._uncalibrated())
 
@@ -167,7 +168,7 @@ class StreamBrain:
         ------
         DataError
             If the rows are not what the sensors bring.
-        NeurolpError
+        DivergedError
             If a surprise is no longer finite; the message names step and sensor.
         """
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
@@ -182,7 +183,7 @@ class StreamBrain:
                 rest[done][self._state.senses.column]
             )
             wrong = int(np.argmax(bad))
-            raise NeurolpError(
+            raise DivergedError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
                 f"{later.outcome.surprise[done, wrong]} in step {self.n_steps_}"
             )
@@ -240,7 +241,7 @@ class StreamBrain:
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
-        rng = np.random.default_rng([resolve_seed(random_state), 1])
+        rng = generator(resolve_seed(random_state), "stream dream")
         out = np.empty((n_steps, self.n_columns))
         with self._unmoved():
             for t in range(n_steps):

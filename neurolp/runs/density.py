@@ -17,7 +17,7 @@ from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
-from neurolp.errors import FormatError, NeurolpError, RecordingError
+from neurolp.errors import DivergedError, FormatError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
@@ -28,9 +28,9 @@ from neurolp.runs.density_memory import memory, memory_of_table
 from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later, configuration_of
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.archive import brain as archive
-from neurolp.simulation.checkpoint import DivergedError
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import SignalStop
 from neurolp.storage.provenance import data_digests
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
@@ -167,6 +167,7 @@ class _Simulation:
             settings["connectivity"] = connectivity
         self.brain = BRAINS[configuration.brain.model](**settings, random_state=self.seed)
         seconds = configuration.record.checkpoint_seconds
+        self.stop = SignalStop()
         self.keeper = BrainKeeper(store, self.brain, data.columns, seconds)
 
     def go_on(self) -> Result:
@@ -188,13 +189,14 @@ class _Simulation:
                 recorder=Recorder(**record),
                 observe=self.observe,
                 keeper=self.keeper,
+                stop=self.stop,
             )
             rows = self._rows(time.monotonic() - began)
         except KeyboardInterrupt as interrupt:
             self.keeper.rescue()
             if self.keeper.kept_time is None:
-                raise KeyboardInterrupt(_signal_of(interrupt, self.keeper)) from interrupt
-            return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.keeper))
+                raise KeyboardInterrupt(_signal_of(interrupt, self.stop)) from interrupt
+            return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.stop))
         except DivergedError as error:
             raise DivergedError(
                 f"{error}; the last good state and the one after it are in {self.store.path}"
@@ -237,9 +239,9 @@ class _Simulation:
         return rows
 
 
-def _signal_of(interrupt: KeyboardInterrupt, keeper: BrainKeeper) -> int:
+def _signal_of(interrupt: KeyboardInterrupt, stop: SignalStop) -> int:
     said = interrupt.args[0] if interrupt.args else None
-    return keeper.signal or (said if isinstance(said, int) else signal.SIGINT)
+    return stop.signal or (said if isinstance(said, int) else signal.SIGINT)
 
 
 def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]) -> list[Row]:

@@ -68,11 +68,11 @@ def _of_slices(brain: Any, rows: int, n: int, slices: int) -> tuple[int, float]:
 
 def _density(brain: Any, rows: int, n: int, degree: float) -> _Part:
     m, most = _of_slices(brain, rows, n, brain.max_slices)
-    features = m * degree + brain.interneurons
-    parameters = NUMBER * float(n) * (2 * features + brain.interneurons)
+    features = m * degree
+    parameters = NUMBER * float(n) * 2 * features
     kept = min(brain.max_slices, brain.patience + 1)
     return _Part(
-        "brain.interneurons, brain.synapse_thresholds, brain.patience",
+        "brain.synapse_thresholds, brain.patience",
         2.0 * NUMBER * features**2 + kept * parameters,
         most + NUMBER * float(m * n) ** 2,
         kept,

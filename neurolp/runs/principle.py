@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from neurolp.arrays import NamedArrays
+from neurolp.brain.seeds import generator
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
 from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
@@ -72,7 +73,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
 def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
-    rng = np.random.default_rng([configuration.seed or 0, 0])
+    rng = generator(configuration.seed or 0, "principle: symbols")
     block, symbols = 10_000, np.empty((0, n_runs), dtype=np.int64)  # drawn so many at a time
     times = np.unique(
         np.concatenate([[0], np.geomspace(1, n_steps, _N_TIMES).round().astype(np.int64)])
@@ -135,7 +136,7 @@ def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     out.add("loss_total", ("loss",), total, "1", "integral of exp(-l) / Z by quadrature")
 
     noises = _noises(configuration.level)
-    rng = np.random.default_rng([configuration.seed or 0, 1])
+    rng = generator(configuration.seed or 0, "principle: losses")
     cost = np.empty((len(noises), len(LOSSES)))
     location, scale = np.empty_like(cost), np.empty_like(cost)
     for i, source in enumerate(noises.values()):

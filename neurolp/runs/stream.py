@@ -24,7 +24,7 @@ from neurolp.config.stream_sections import (
     StreamRecordSection,
 )
 from neurolp.data.streams import Stream
-from neurolp.errors import ConfigurationError, DataError, NeurolpError
+from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
 from neurolp.runs.connectivity import build_connectivity
@@ -38,8 +38,8 @@ from neurolp.runs.stream_memory import (
     memory,
     open_section,
 )
-from neurolp.simulation.greedy import Stop, stop_on_interrupt
 from neurolp.simulation.schedule import RecordPlan, Schedule
+from neurolp.simulation.signals import SignalStop
 from neurolp.simulation.stream import StreamOutcome, StreamProgress, simulate_stream
 from neurolp.simulation.stream_contents import pack_names, pack_sensors
 from neurolp.simulation.stream_recorder import StreamRecorder
@@ -93,7 +93,7 @@ def run(
         One line each. Whether ``output`` can be written is asked before the work starts.
     RecordingError
         If the disk is full or fails meanwhile.
-    NeurolpError
+    DivergedError
         If a number is no longer finite; the file, with the status ``"diverged"``, holds what
         happened until then, and the brain before and after that step.
     KeyboardInterrupt
@@ -167,8 +167,9 @@ class _Simulation:
         if brain is None:
             brain, before = restored(self.store, self.recorder, self.draw)
         saved = self._checkpoints(brain, before)
-        with stop_on_interrupt() as stop:  # pressed a second time, it must not break the end off
-            outcome = self._simulate(saved)
+        with SignalStop() as stop:  # pressed a second time, it must not break the end off
+            outcome = self._simulate(saved, stop)
+            stop.defer()
             if outcome.status == "diverged":
                 return self._diverged(outcome, stop)
             if outcome.status == "complete":
@@ -186,7 +187,9 @@ class _Simulation:
         seconds = self.record.checkpoint_seconds
         return Checkpoints(self.store, brain, self.recorder, seconds, before)
 
-    def _simulate(self, saved: Checkpoints, end: int | None = None) -> StreamOutcome:
+    def _simulate(
+        self, saved: Checkpoints, stop: SignalStop, end: int | None = None
+    ) -> StreamOutcome:
         return simulate_stream(
             saved.brain,
             self.stream,
@@ -195,9 +198,10 @@ class _Simulation:
             end=end,
             observe=self.observe,
             save=saved.save,
+            stop=stop,
         )
 
-    def _diverged(self, outcome: StreamOutcome, stop: Stop) -> StreamResult:
+    def _diverged(self, outcome: StreamOutcome, stop: SignalStop) -> StreamResult:
         """Go back to what was saved, find the step, and write what happened before it."""
         self.store.forget()
         self.recorder = self._new_recorder()
@@ -211,7 +215,7 @@ class _Simulation:
             left = replace(outcome, status="interrupted", n_steps=brain.n_steps_)
             return StreamResult(self.store.path, replace(left, signal=stop.signal))
         saved = self._checkpoints(brain, before)
-        outcome = self._simulate(saved, found.step)
+        outcome = self._simulate(saved, stop, found.step)
         if outcome.status == "interrupted":
             return StreamResult(self.store.path, outcome)
         outcome = replace(outcome, status="diverged", message=found.message)
@@ -220,7 +224,7 @@ class _Simulation:
         found.bad.pack(out, arrays="state_diverged")
         out.add("diverged_row", ("column",), found.row, "data", "the row of the step that diverged")
         self.recorder.finish(brain, out, np.empty((0, self.stream.n_columns)))
-        raise NeurolpError(
+        raise DivergedError(
             f"{found.message}; what happened before, and the brain before and after, "
             f"are in {self.store.path}"
         )

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurolp.arrays import NamedArrays
+from neurolp.brain.seeds import generator
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalClassifier
@@ -111,7 +112,7 @@ def _never_seen(data: SupervisedSplit, seed: int) -> tuple[Array, Array]:
     (digits), else those of each column in another order of rows. Noise: every column uniform over
     its range, whole numbers where the column is.
     """
-    rng = np.random.default_rng([seed, 7])
+    rng = generator(seed, "inputs of no class")
     X = data.X_test
     shuffled = rng.permuted(X, axis=1 if data.title == "digits" else 0)
     low, high = data.X_train.min(axis=0), data.X_train.max(axis=0)

@@ -36,9 +36,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def configured(folder, settings, record=None, connectivity=None):
+def configured(folder, settings, record=None, connectivity=None, seed=5):
     raw = {
-        "seed": 5, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
+        "seed": seed, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
         "record": {"trajectories": 7, "every": 2, "checkpoint_seconds": 0, **(record or {})},
     }  # fmt: skip
     if connectivity:
@@ -68,7 +68,7 @@ KINDS = {
     "of a sparse ring": ({"max_slices": 5, "groups": "colours"}, {}, "ring.npz"),
     "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "energy": "base"}, {}, None),
     "one after another": ({"max_slices": 5, "groups": "each", "gain": False}, {}, None),
-    "interneurons": ({"max_slices": 5, "interneurons": 3, "base": "logistic"}, {}, None),
+    "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
     "activity alone": ({"max_slices": 5, "energy": "base"}, {"potential": False, "parameters": False}, None),
     "no frames": ({"max_slices": 5, "energy": "base"}, {"potential": False, "activity": False}, None),
@@ -180,7 +180,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
             "node_ridge": ridge, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
     path = folder / "wild.h5"
     with pytest.raises(DivergedError) as caught:
-        brain.run(configured(folder, wild), path)
+        brain.run(configured(folder, wild, seed=11), path)
     line = str(caught.value)
     found = re.match(
         r"slice (\d+) diverged: node \d, (potential|weights|node map|gain weights|bias): ", line
@@ -205,7 +205,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
 def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
     wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": 1.0,
             "node_ridge": 1.0, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
-    configuration = configured(folder, wild)
+    configuration = configured(folder, wild, seed=11)
     with pytest.raises(DivergedError):
         brain.run(configuration, folder / "whole.h5")
     broken_off(configuration, folder / "parts.h5", 3)
@@ -213,6 +213,17 @@ def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder)
         resume(folder / "parts.h5")
     assert differences(folder / "whole.h5", folder / "parts.h5") == []
     assert reproduce(folder / "whole.h5").identical
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes"), IndexError("7")])
+def test_errors_of_finite_numbers_are_bugs_and_no_divergence(folder, monkeypatch, error):
+    def learn_slice(*arguments):
+        raise error
+
+    monkeypatch.setattr("neurolp.simulation.greedy.learn_slice", learn_slice)
+    with pytest.raises(type(error), match=str(error)) as caught:
+        brain.run(configured(folder, {}), folder / "bug.h5")
+    assert caught.value is error
 
 
 def test_divergence_in_an_epoch_is_named_too(folder):

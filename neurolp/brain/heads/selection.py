@@ -23,6 +23,7 @@ from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
 from neurolp.brain.network import Network
+from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
@@ -59,7 +60,7 @@ def learn_readouts(
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, "density heads")
     train, validation = (_at_most(_MAX_ROWS, rows, rng) for rows in (train, validation))
     plain = Readout(best_time, 1.0)
     if train.shape[1] < 3 * _COMPONENTS[0]:
