@@ -136,7 +136,7 @@ def compare(names: list[str]) -> Table:
 
 def recurrence() -> Table:
     """What learning the recurrent weights adds to random ones."""
-    table = Table("stream", "hidden", "as drawn", "learned", "log_scale", title="recurrent weights")
+    table = Table("stream", "hidden", "as drawn", "learned", "gain", title="recurrent weights")
     for name, n in (("markov3", 50_000), ("text", 50_000), ("lorenz", 20_000)):
         stream = generator(name) if name == "text" else generator(name, n_steps=n)
         rows, late = stream.read(n), slice(n * 4 // 5, None)

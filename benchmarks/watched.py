@@ -17,9 +17,9 @@ import numpy as np
 import neurolp
 from neurolp.cli import exit_codes as exits
 from neurolp.cli.app import main
-from neurolp.config.load import read_configuration
 from neurolp.errors import FormatError
-from neurolp.runs.dispatch import run_any
+from neurolp.runs.execution import run_file
+from neurolp.runs.kinds import read_configuration
 from neurolp.storage import segments
 
 STREAM = """
@@ -207,7 +207,7 @@ def run_here(
     observe: Callable[[Any], None] = lambda progress: None,
 ) -> None:
     """Run a configuration in this process."""
-    run_any(read_configuration(config, settings), path, observe=observe)
+    run_file(read_configuration(config, settings), path, observe=observe)
 
 
 def _surprise(path: Path) -> np.ndarray:

@@ -21,7 +21,7 @@ from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalClassifier
 from neurolp.evaluation.metrics import reliability
-from neurolp.runs.experiment import ClosingTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -166,7 +166,7 @@ def add(out: NamedArrays, found: list[Classification]) -> None:
     )
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Log-loss, accuracy and calibration; how well strange inputs are told apart."""
     if "log_loss" not in file:
         return []
@@ -189,12 +189,12 @@ def tables(file: Trajectory) -> list[ClosingTable]:
             values = file["auroc"].values[k, j]
             strange.append((str(problem), str(score), *(f"{value:.4f}" for value in values)))
     return [
-        ClosingTable(
+        SummaryTable(
             "Classification, test rows: log-loss in nats (lower is better)",
             ("problem", "model", "log-loss", "accuracy", "calibration error", "s"),
             rows,
         ),
-        ClosingTable(
+        SummaryTable(
             "Told from inputs never seen (area under the ROC curve; 0.5 is guessing)",
             ("problem", "by", *map(str, file["auroc"].coords["strange_source"])),
             strange,

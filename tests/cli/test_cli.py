@@ -39,7 +39,7 @@ def test_run_info_and_plot(config, tmp_path):
     assert sum(line.startswith("slice ") for line in lines) == 8
     assert "Gaussian mixture" in done.stdout
     assert "brain (8 slices)" in done.stdout
-    assert lines[-1].endswith("trajectory: small.h5")
+    assert lines[-1].endswith("results: small.h5")
 
     # The table tells the truth: the file's brain scores the same on the same test rows.
     data = load_data("wine")
@@ -252,7 +252,7 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
         assert len(trajectory["edge_target"]) == 24
     plot = neurolp_command("plot", "chain.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
-    assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000
+    assert (tmp_path / "chain-figures" / "connectivity.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -48,11 +48,13 @@ def test_receptor_is_the_naive_one_and_comes_back(base):
     assert len(marginal_map.masses) > 10
     near = np.linspace(-4, 4, 1001)
     out, log_slope = marginal_map.forward(near)
-    wanted = np.array([naive.marginal map(density, marginal_map, x) for x in near]).T
+    wanted = np.array([naive.marginal_map(density, marginal_map, x) for x in near]).T
     assert np.allclose(out, wanted[0], rtol=1e-9, atol=1e-9)
     assert np.allclose(log_slope, wanted[1], rtol=1e-9, atol=1e-9)
     far = np.concatenate([u, np.linspace(-1e4, 1e4, 401), marginal_map.edges])
-    assert np.allclose(marginal_map.inverse(marginal_map.forward(far)[0]), far, rtol=1e-11, atol=1e-11)
+    assert np.allclose(
+        marginal_map.inverse(marginal_map.forward(far)[0]), far, rtol=1e-11, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("base", BASE_NAMES)
@@ -68,7 +70,9 @@ def test_slope_of_a_receptor_is_its_derivative(base):
 
 def test_every_bin_of_a_receptor_holds_its_mass():
     density = base_density("normal")
-    marginal_map = MarginalMap(density, np.array([-2.0, 0.0, 0.5]), np.array([0.05, 0.05, 0.7, 0.2]))
+    marginal_map = MarginalMap(
+        density, np.array([-2.0, 0.0, 0.5]), np.array([0.05, 0.05, 0.7, 0.2])
+    )
     for low, high, mass in ((-2.0, 0.0, 0.05), (0.0, 0.5, 0.7)):
         x, w = np.polynomial.legendre.leggauss(40)
         u = (low + high) / 2 + x * (high - low) / 2
@@ -179,9 +183,7 @@ def test_tree_finds_borders_that_no_marginal_shows():
 def test_tree_is_normalised_and_dreams_follow_it():
     rng = np.random.default_rng(1)
     tree = fit_tree(base_density("logistic"), xor_boxes(600, rng)[:2])
-    edges = [
-        np.unique(np.concatenate([g.edges, *(r.edges for r in g.maps)])) for g in tree.nodes
-    ]
+    edges = [np.unique(np.concatenate([g.edges, *(r.edges for r in g.maps)])) for g in tree.nodes]
     x, w = np.polynomial.legendre.leggauss(24)
     axes = {}
     every = np.unique(np.concatenate(edges))

@@ -13,8 +13,8 @@ from sklearn.datasets import load_iris
 import neurolp
 from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Recorder
 from neurolp.brain.network import distinct_slices
-from neurolp.config.load import read_configuration
 from neurolp.runs.density import run
+from neurolp.runs.kinds import read_configuration
 from neurolp.simulation.greedy import Progress
 
 QUICK = {"n_slices": 6, "period": 2, "max_epochs": 4, "random_state": 0}

@@ -9,11 +9,11 @@ import pytest
 from scipy import sparse
 
 from neurolp import BrainDensity, FormatError, load_brain, open_trajectory
-from neurolp.config.load import configuration_of
 from neurolp.errors import DataError, OutputError
 from neurolp.runs import density as brain
+from neurolp.runs import resume
+from neurolp.runs.kinds import configuration_of
 from neurolp.runs.reproduce import compare, reproduce
-from neurolp.runs.resume import resume
 from neurolp.simulation.checkpoint import DivergedError
 from tests.processes import INTERRUPTIBLE, finished, start
 

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from neurolp import BrainDensity, DataError, FormatError, open_trajectory
-from neurolp.config.load import read_configuration
-from neurolp.plotting.experiments import pictures
-from neurolp.runs import closing_tables, run
+from neurolp import BrainDensity, DataError, FormatError
+from neurolp.runs import figures, run, summary
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
 
 
@@ -19,17 +17,13 @@ def done(tmp_path, text, *settings):
     path = tmp_path / "small.toml"
     path.write_text(f'title = "small"\nseed = 3\n{text}')
     steps = []
-    file = run(
-        read_configuration(path, settings),
-        tmp_path / "small.h5",
-        overwrite=True,
-        observe=steps.append,
+    opened = run(
+        path, tmp_path / "small.h5", settings=settings, overwrite=True, observe=steps.append
     )
-    assert [step.number for step in steps] == list(range(1, steps[0].total + 1))
-    opened = open_trajectory(file)
+    assert [step.time for step in steps] == list(range(1, steps[0].total + 1))
     assert opened.status == "complete"
     assert opened.provenance["seed"] == opened.configuration["seed"] == 3
-    return opened, closing_tables(opened), pictures(opened)
+    return opened, summary(opened), figures(opened)
 
 
 PRINCIPLE = 'experiment = "principle"\nprobabilities = [0.5, 0.25, 0.2, 0.05]\nn_runs = 8\n'
@@ -145,7 +139,7 @@ def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
     with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
-        assert process.stdout.readline().startswith("1/2")
+        assert process.stdout.readline().startswith("step 1/2")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = finished(process)

@@ -6,10 +6,8 @@ import pytest
 
 import neurolp
 from neurolp import BrainDensity, open_trajectory, reproduce
-from neurolp.config.load import read_configuration
 from neurolp.errors import ConfigurationError, DataError, FormatError
-from neurolp.runs import density as brain
-from neurolp.runs import run, stream
+from neurolp.runs import run
 from tests.processes import neurolp_command
 
 BRAIN = '[data]\nfile = "table.csv"\n[brain]\nmax_slices = 4\n[record]\nevery = 2\n'
@@ -32,12 +30,8 @@ def folder(tmp_path):
 def ran(folder, text):
     config = folder / "config.toml"
     config.write_text(text)
-    configuration = read_configuration(config)
-    path = folder / "first.h5"
-    name = type(configuration).__name__
-    runner = {"Configuration": brain.run, "StreamConfiguration": stream.run}.get(name, run)
-    runner(configuration, path)
-    return path
+    run(config, folder / "first.h5").close()
+    return folder / "first.h5"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,11 +9,10 @@ import pytest
 
 import neurolp
 from neurolp import FormatError, NeurolpError, OutputError, StreamBrain, open_trajectory
-from neurolp.config.load import read_configuration
 from neurolp.data.streams import Stream
 from neurolp.errors import DataError
-from neurolp.plotting.experiments import pictures
-from neurolp.runs import closing_tables
+from neurolp.runs import figures, summary
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import resume, run
 from neurolp.runs.stream_divergence import find_divergence
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
@@ -92,9 +91,9 @@ def test_a_run_that_was_broken_off_ends_as_if_it_had_not(tmp_path, text, setting
         broken_off(configuration, path, t, go_on=True)
         with open_trajectory(path) as file:
             assert file.status == "unfinished"
-            closing_tables(file)
+            summary(file)
             if t == 230:
-                pictures(file)
+                figures(file)
     assert neurolp.resume(path) == path
     assert_same(tmp_path / "whole.h5", path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.toml", "cut.h5", "whole.h5"]
@@ -157,8 +156,8 @@ def test_before_anything_was_saved_it_starts_anew_or_leaves_nothing(tmp_path):
     broken_off(configuration, tmp_path / "cut.h5", 300)
     with open_trajectory(tmp_path / "cut.h5") as file:
         assert len(file["surprise"]) == 0
-        assert closing_tables(file) == []
-        pictures(file)
+        assert summary(file) == []
+        figures(file)
     with pytest.raises(FormatError, match="holds no brain"):
         StreamBrain.load(tmp_path / "cut.h5")
     resume(tmp_path / "cut.h5")
@@ -362,7 +361,7 @@ def test_the_brain_before_and_after_it_diverged_is_in_the_file(tmp_path, seconds
         assert np.isfinite(file["surprise"].values).all()
         np.testing.assert_array_equal(file["diverged_row"].values, [1e200])
         assert "state_diverged_readout_weights" in file
-        pictures(file)
+        figures(file)
     brain = StreamBrain.load(tmp_path / "a.h5")
     assert brain.n_steps_ == 637
     twin = configured(tmp_path, text, "stream.n_steps=637")
