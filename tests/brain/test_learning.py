@@ -121,8 +121,8 @@ def test_coupling_with_a_normal_base_is_ridge_regression():
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("log_scale", [True, False])
 @pytest.mark.parametrize("turn", [True, False])
-def test_local_losses_sum_to_the_change_of_surprise(base, gain, turn):
-    net = network(6, base, log_scale=gain)
+def test_local_losses_sum_to_the_change_of_surprise(base, log_scale, turn):
+    net = network(6, base, log_scale=log_scale)
     u = correlated(6, 500)
     energy = net.base_density.energy
     rotation = random_rotation(6, np.random.default_rng(1)) if turn else None
@@ -141,10 +141,10 @@ def test_local_losses_sum_to_the_change_of_surprise(base, gain, turn):
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("log_scale", [True, False])
 @pytest.mark.parametrize("partial", [True, False])
-def test_the_sequential_group_learns_while_it_moves(base, gain, partial):
+def test_the_sequential_group_learns_while_it_moves(base, log_scale, partial):
     """Losses sum to the change of surprise, evolution repeats it, for the one-by-one order."""
     edges = Connectivity.from_array(edges_of(3, 20)) if partial else None
-    net = network(20, base, log_scale=gain, connectivity=edges)
+    net = network(20, base, log_scale=log_scale, connectivity=edges)
     u = correlated(20, 6000)
     order = np.random.default_rng(0).permutation(20)
     slice_, loss, end, log_det = learn(net, GreedyRule(), list(order[:, None]), u)

@@ -75,7 +75,7 @@ def test_numpy_numbers_and_sequences_are_taken_as_python_s():
         ),
         ({"fine_tune": 0}, "argument `fine_tune` must be an integer >= 1, 'all' or None, but is 0"),
         ({"synapse_thresholds": 3}, "argument `synapse_thresholds` must be a sequence of numbers"),
-        ({"head": "x"}, "argument `energy` must be 'auto', 'mixture' or 'base', but is 'x'"),
+        ({"head": "x"}, "argument `head` must be 'auto', 'mixture' or 'base', but is 'x'"),
         ({"validation_fraction": 2}, "argument `validation_fraction` must be a number in [0, 1]"),
     ],
 )

@@ -257,7 +257,7 @@ def long_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long")
     np.save(folder / "table.npy", table(1500, 12))
     (folder / "long.toml").write_text(
-        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 25\nenergy = "base"\n'
+        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 25\nhead = "base"\n'
         "[record]\ncheckpoint_seconds = 0.1\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)
