@@ -23,7 +23,6 @@ from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
 from .runs.resume import resume as resume
 from .simulation.recorder import Recorder as Recorder
-from .storage.reader import LabelledArray as LabelledArray
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.sensors import CategoricalSensor as CategoricalSensor

@@ -219,9 +219,7 @@ def info(file: FileArgument) -> None:
                 if name in trajectory.result:
                     value = trajectory.result[name]
                     print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
-            for name, variable in trajectory.items():
-                if not name.startswith("state_"):  # of a brain for streams: not for looking at
-                    print(f"  {variable!r}")
+            print(*repr(trajectory).splitlines()[1:], sep="\n")
             terminal.print_tables(experiments.closing_tables(trajectory))
 
 

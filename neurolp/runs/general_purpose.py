@@ -76,9 +76,9 @@ def run(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedA
 def tables(file: Trajectory) -> list[ClosingTable]:
     """Log-likelihoods by table; the last column is the gain over the better of the others."""
     score = file["log_prob"]
-    estimator, *others = map(str, score.coords["model"])
+    estimator, *others = map(str, score.coords["model"].values)
     rows = []
-    for k, name in enumerate(score.coords["data"]):
+    for k, name in enumerate(score.coords["data"].values):
         mine, *peers = score.values[k]
         rows.append(
             (

@@ -171,8 +171,8 @@ def tables(file: Trajectory) -> list[ClosingTable]:
         return []
     loss = file["log_loss"]
     rows, strange = [], []
-    for k, problem in enumerate(loss.coords["classification"]):
-        for j, model in enumerate(loss.coords["classifier"]):
+    for k, problem in enumerate(loss.coords["classification"].values):
+        for j, model in enumerate(loss.coords["classifier"].values):
             error = file["log_loss_error"].values[k, j]
             rows.append(
                 (
@@ -184,7 +184,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
                     f"{file['seconds'].values[k, j]:.1f}",
                 )
             )
-        for j, score in enumerate(file["auroc"].coords["score"]):
+        for j, score in enumerate(file["auroc"].coords["score"].values):
             values = file["auroc"].values[k, j]
             strange.append((str(problem), str(score), *(f"{value:.4f}" for value in values)))
     return [
@@ -195,7 +195,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
         ),
         ClosingTable(
             "Told from inputs never seen (area under the ROC curve; 0.5 is guessing)",
-            ("problem", "by", *map(str, file["auroc"].coords["strange_source"])),
+            ("problem", "by", *map(str, file["auroc"].coords["strange_source"].values)),
             strange,
         ),
     ]

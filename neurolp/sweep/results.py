@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurolp.evaluation.stream_scores import scores
-from neurolp.storage.reader import LabelledArray, Trajectory
+from neurolp.storage.reader import Trajectory
+
+if TYPE_CHECKING:
+    import xarray
 
 _FEW = 64  # values of a variable that an experiment's row of the table takes
 
@@ -75,12 +78,12 @@ def _of_experiment(file: Trajectory) -> dict[str, Any]:
     return out | numbers
 
 
-def _cells(name: str, variable: LabelledArray) -> dict[str, Any]:
+def _cells(name: str, variable: xarray.DataArray) -> dict[str, Any]:
     """One number for each place of a small variable, named by its coordinates."""
     values = variable.values
     if values.dtype.kind not in "fiub":
         return {}
-    labels = [[str(v) for v in variable.coords[dim]] for dim in variable.dims]
+    labels = [[str(v) for v in variable[dim].values] for dim in variable.dims]
     places = zip(product(*labels), values.ravel().tolist(), strict=True)
     return {f"{name}[{','.join(place)}]" if place else name: value for place, value in places}
 

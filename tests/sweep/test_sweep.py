@@ -361,7 +361,7 @@ def test_the_table_has_each_point_once(swept):
         assert file["surprise"].units == "nat"
         np.testing.assert_array_equal(file["surprise"].values, table["surprise"])
         np.testing.assert_array_equal(file["stream.file"].values, table["stream.file"])
-        assert list(file["state"].coords["point"]) == table.columns["point"]
+        assert list(file["state"].coords["point"].values) == table.columns["point"]
     assert table.headline == "surprise"
     with pytest.raises(KeyError, match="no column 'x'"):
         table["x"]
