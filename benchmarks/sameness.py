@@ -36,7 +36,7 @@ def _variants(folder: Path) -> dict[str, Path]:
     np.save(folder / "table.npy", rng.standard_normal((4000, 24)) @ rng.standard_normal((24, 24)))
     sparse = '[connectivity]\nkind = "random"\nprobability = 0.3\nseed = 1\n'
     batch = 'compare = false\n[data]\nfile = "table.npy"\n[brain]\n'
-    stream = '[stream]\nsource = "lorenz"\nn_steps = 20_000\n[brain]\nhidden = 200\n'
+    stream = '[stream]\nsource = "lorenz"\nn_steps = 20_000\n[brain]\nn_hidden = 200\n'
     texts = {
         "batch, full": f"{batch}max_slices = 10\n",
         "batch, sparse": f"{batch}max_slices = 10\n{sparse}",

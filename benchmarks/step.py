@@ -46,11 +46,11 @@ def brain_of(connectivity: Any, n: int, dtype: str) -> StreamBrain:
     """A brain whose step is little more than the pass over its recurrent weights."""
     return StreamBrain(
         ContinuousSensor(location=0.0, scale=1.0),
-        hidden=n,
-        delays=1,
-        afferents=1,
+        n_hidden=n,
+        n_lags=1,
+        fan_in=1,
         connectivity=connectivity,
-        rule="plain",
+        rule="nlms",
         recurrent_rate=0.01,
         dtype=dtype,
         random_state=0,
@@ -63,11 +63,11 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     notes = Notes.blank(brain.sensors, n_steps, False, s.memory.activity, False)
 
-    scratch = scratch_for(s.memory, s.readout, s.cells)
+    scratch = scratch_for(s.memory, s.readout, s.contexts)
 
     def kernel() -> None:
         stream_block(
-            rows, True, s.senses, s.memory, s.readout, s.cells, brain._design.rates,
+            rows, True, s.senses, s.memory, s.readout, s.contexts, brain._design.rates,
             notes.outcome, notes.activity, scratch,
         )  # fmt: skip
 

@@ -144,7 +144,7 @@ def recurrence() -> Table:
             surprise = []
             for rate in (0.0, 1.0 if name != "lorenz" else 0.01):
                 settings = {
-                    "hidden": hidden, "delays": 1, "afferents": 1, "cells": 0,
+                    "n_hidden": hidden, "n_lags": 1, "fan_in": 1, "n_contexts": 0,
                     "connectivity": "full", "recurrent_strength": 0.9, "recurrent_rate": rate,
                 }  # fmt: skip
                 surprise.append(ours(stream, rows, settings)[late].mean())

@@ -17,9 +17,9 @@ import numpy as np
 import neurolp
 from neurolp.cli import exit_codes as exits
 from neurolp.cli.app import main
-from neurolp.config.load import read_configuration
 from neurolp.errors import FormatError
-from neurolp.runs.dispatch import run_any
+from neurolp.runs.execution import run_file
+from neurolp.runs.kinds import read_configuration
 from neurolp.storage import segments
 from neurolp.storage.compare import differences
 
@@ -29,10 +29,10 @@ seed = 3
 source = "causality"
 n_steps = {n_steps}
 [brain]
-hidden = 24
-delays = 4
-cells = 256
-orders = 2
+n_hidden = 24
+n_lags = 4
+n_contexts = 256
+max_order = 2
 [record]
 checkpoint_seconds = {seconds}
 every = 70
@@ -190,7 +190,7 @@ def run_here(
     observe: Callable[[Any], None] = lambda progress: None,
 ) -> None:
     """Run a configuration in this process."""
-    run_any(read_configuration(config, settings), path, observe=observe)
+    run_file(read_configuration(config, settings), path, observe=observe)
 
 
 def _surprise(path: Path) -> np.ndarray:

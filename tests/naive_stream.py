@@ -25,7 +25,7 @@ class NaiveStreamBrain:
         self.location, self.scale = state.senses.location.copy(), state.senses.scale.copy()
         self.pad = len(memory.features) - len(memory.activity)
         n, m = len(memory.activity), len(memory.features)
-        self.past = [np.zeros(self.q) for _ in range(design.delays)]
+        self.past = [np.zeros(self.q) for _ in range(design.n_lags)]
         self.h, self.h_before, self.trace, self.squashed = (np.zeros(n) for _ in range(4))
         self.leak, self.bias = memory.leak.astype(float), memory.bias.astype(float)
         self.V = np.zeros((n, m))
@@ -49,10 +49,10 @@ class NaiveStreamBrain:
         self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
         self.seen = np.zeros(len(self.sensors))
         self.counts = [
-            [defaultdict(lambda k=s.n_outputs: np.zeros(k)) for _ in range(design.orders + 1)]
+            [defaultdict(lambda k=s.n_outputs: np.zeros(k)) for _ in range(design.max_order + 1)]
             for s in self.sensors
         ]
-        self.mixing, self.history = state.cells.mixing.copy(), [[] for _ in self.sensors]
+        self.mixing, self.history = state.contexts.mixing.copy(), [[] for _ in self.sensors]
         self.slopes = np.ones_like(self.mixing)
 
     def features(self):
@@ -62,36 +62,40 @@ class NaiveStreamBrain:
 
     def gain(self, kind, z):
         """k, q of one kind of sensors, and how far a prediction moves towards what came."""
-        if self.design.rule == "plain":
+        if self.design.rule == "nlms":
             return z, 0.0, self.design.rate / (z @ z)
         k = self.P[kind] @ z
         return k, z @ k, 1 / (1 + z @ k)
 
-    def learn_covariance(self, kind, z):
+    def learn_covariance(self, kind, z, observed):
         P = self.P[kind]
-        if self.design.rule == "natural":
+        if self.design.rule == "rls" and observed:
             self.P[kind] = P - np.outer(P @ z, P @ z) / (1 + z @ P @ z)
-        if self.design.rule == "diagonal":
+        if self.design.rule == "rls":
+            regained = np.maximum(PRIOR[kind] - np.diag(P), 0)
+            self.P[kind] = self.P[kind] + self.design.process_noise * np.diag(regained)
+        if self.design.rule == "diagonal_rls" and observed:
             self.P[kind] = np.diag(1 / (1 / np.diag(P) + z**2))
 
     def step(self, row, learn=True):
         """Surprise of each sensor."""
         z, out, column, start = self.features(), [], 0, 0
         self.A_next = self.A.copy()
-        heard, error, kinds = np.zeros(self.q), np.zeros(self.q), set()
+        heard, error, observed = np.zeros(self.q), np.zeros(self.q), {}
         for s, sensor in enumerate(self.sensors):
             at = np.arange(start, start + sensor.n_outputs)
             x = row[column : column + sensor.n_columns]
             column, start = column + sensor.n_columns, start + sensor.n_outputs
             symbols = isinstance(sensor, CategoricalSensor)
-            kinds.add("symbols" if symbols else "values")
+            kind = "symbols" if symbols else "values"
+            observed[kind] = observed.get(kind, False) or not np.isnan(x[0])
             meet = self.symbol if symbols else self.values
             surprise, heard[at], error[at] = meet(s, sensor, at, x, z, learn)
             out.append(surprise)
             self.seen[s] += learn and not np.isnan(x[0])
         if learn:
-            for kind in kinds:
-                self.learn_covariance(kind, z)
+            for kind, seen in observed.items():
+                self.learn_covariance(kind, z, seen)
             self.teach(z, error)
         self.A = self.A_next
         self.remember(heard, learn)
@@ -105,7 +109,7 @@ class NaiveStreamBrain:
         p_readout = np.exp(logits - logits.max())
         p_readout /= p_readout.sum()
         p, cells, logs, bucket = p_readout, [], None, None
-        if self.design.cells:
+        if self.design.n_contexts:
             p, cells, logs, bucket = self.mixed(s, sensor, p_readout)
         if np.isnan(x[0]):
             self.history[s] = []
@@ -114,21 +118,21 @@ class NaiveStreamBrain:
         error = (came - p_readout) / CURVATURE
         if learn:
             self.A_next[at] += step * np.outer(error, k)
-            if self.design.cells:
+            if self.design.n_contexts:
                 gradient = logs @ (came - p)
                 used = s, np.arange(len(bucket)), bucket
                 self.slopes[used] += gradient**2
                 self.mixing[used] += self.design.mixing_rate * gradient / np.sqrt(self.slopes[used])
                 for r in range(len(cells)):
                     cells[r] += came
-        self.history[s] = [int(x[0]), *self.history[s]][: self.design.orders]
+        self.history[s] = [int(x[0]), *self.history[s]][: self.design.max_order]
         return -np.log(p[int(x[0])]), (came - self.location[at]) / self.scale[at], error
 
     def mixed(self, s, sensor, p_readout):
         """softmax of the weighted log-probabilities of all orders and of the readout."""
         below = np.full(sensor.n_symbols, 1 / sensor.n_symbols)
         cells, logs, bucket = [], [], []
-        for r in range(self.design.orders + 1):
+        for r in range(self.design.max_order + 1):
             n = 0.0
             if r <= len(self.history[s]):
                 cell = self.counts[s][r][tuple(self.history[s][:r])]
@@ -186,7 +190,7 @@ class NaiveStreamBrain:
         self.W += np.where(self.W_edges, np.outer(post, self.trace), 0)
 
     def remember(self, heard, learn):
-        self.past = [heard, *self.past][: self.design.delays]
+        self.past = [heard, *self.past][: self.design.n_lags]
         z = self.features()
         u = self.W @ self.h + self.V @ z + self.bias
         self.trace += self.leak * (self.h - self.trace)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from neurolp import NeurolpError
+from neurolp.errors import DivergedError
 from neurolp.stream.sensors import CategoricalSensor, check_rows, check_sensors
 
 
@@ -37,22 +37,22 @@ class StandIn:
     ``diverge_at``: the step whose surprise becomes NaN; ``hook`` is called before each run.
     """
 
-    def __init__(self, sensors, *, hidden=3, random_state=None, diverge_at=None, hook=None, **_):
+    def __init__(self, sensors, *, n_hidden=3, random_state=None, diverge_at=None, hook=None, **_):
         self.sensors = check_sensors(sensors)
         self.rng = np.random.default_rng(random_state)
         self.counts = [
             np.ones(s.n_symbols) if isinstance(s, CategoricalSensor) else None for s in self.sensors
         ]
         self.sums = [np.outer([1.0, 0.0, 1.0], np.ones(s.n_columns)) for s in self.sensors]
-        self.activity = np.zeros(hidden)
+        self.activity = np.zeros(n_hidden)
         self.n_steps_ = 0
         self.diverge_at, self.hook = diverge_at, hook
         n = sum(s.n_outputs for s in self.sensors)
         self.output_names = [f"output {k}" for k in range(n)]
-        self.feature_names = ["constant", *(f"hidden {k}" for k in range(hidden))]
+        self.feature_names = ["constant", *(f"hidden {k}" for k in range(n_hidden))]
         self.weights = {
-            "readout": np.zeros((n, 1 + hidden)),
-            "recurrent": self.rng.standard_normal((hidden, hidden)),
+            "readout": np.zeros((n, 1 + n_hidden)),
+            "recurrent": self.rng.standard_normal((n_hidden, n_hidden)),
         }
 
     def predict(self):
@@ -95,7 +95,7 @@ class StandIn:
                         self.counts[j][int(x[0])] += 1
             self.activity = np.tanh(np.roll(self.activity, 1) + np.nan_to_num(row[0]))
             if self.n_steps_ == self.diverge_at:
-                raise NeurolpError(
+                raise DivergedError(
                     f"the surprise of sensor '{self.sensors[0].name}' became nan in step {self.n_steps_}"
                 )
             self.weights["readout"] = self.weights["readout"] + 0.001

@@ -8,27 +8,27 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from neurolp.config.load import read_configuration
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 from neurolp.storage.reader import open_trajectory
 from neurolp.sweep.collecting import Table, collect
 from neurolp.sweep.state import RUNNING, read_folder
+from tests import processes
+from tests.processes import COMMAND
 
-ROOT = Path(__file__).parent.parent
 BASE = """
 seed = 1
 [stream]
 file = "good0.npy"
 [brain]
-hidden = 1
-delays = 4
+n_hidden = 1
+n_lags = 4
 [record]
 last = 0
 dream = 0
@@ -40,7 +40,7 @@ brain = false
 class Faults:
     """What was done to a sweep, and what came of it."""
 
-    n_points: int
+    n_jobs: int
     workers_killed: int
     drivers_killed: int
     orphans: int  # workers that outlived a killed driver by two seconds
@@ -51,7 +51,7 @@ class Faults:
 
 
 def write_sweep(folder, n_good, n_hidden, n_steps):
-    """A sweep over files, two of which are bad, and sizes: n_hidden of its points fail, n_hidden diverge."""
+    """A sweep over files, two of which are bad, and sizes: n_hidden of its jobs fail, n_hidden diverge."""
     rng = np.random.default_rng(0)
     names = [f"good{k}.npy" for k in range(n_good)]
     for name in names:
@@ -66,24 +66,15 @@ def write_sweep(folder, n_good, n_hidden, n_steps):
     files = [*names, "far.npy", "bad.npy"]
     hidden = list(range(1, n_hidden + 1))
     (folder / "faults.toml").write_text(
-        f'base = "base.toml"\n[sweep.grid]\n"stream.file" = {files}\nbrain.hidden = {hidden}\n'
+        f'base = "base.toml"\n[sweep.grid]\n"stream.file" = {files}\nbrain.n_hidden = {hidden}\n'
     )
     return files, hidden
 
 
 def start(folder, *more):
     """The command, as from a terminal of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "neurolp", "sweep", "faults.toml", "-o", "out", *more]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = (*COMMAND, "sweep", "faults.toml", "-o", "out", *more)
+    return processes.start(*command, cwd=folder, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def states_of(folder):
@@ -108,7 +99,7 @@ def session(process):
 
 
 def kill_a_worker(folder, process, rng):
-    """Kill a worker while it runs a point, if one does now."""
+    """Kill a worker while it runs a job, if one does now."""
     alive = set(session(process))
     at_work = [
         state.process
@@ -161,17 +152,17 @@ def torment(folder, n_workers_killed, n_drivers_killed, pause, seed=0):
 
 
 def check(faults, folder, files, hidden):
-    """Each point once, failures exactly those that are due, numbers those of a run by hand."""
+    """Each job once, failures exactly those that are due, numbers those of a run by hand."""
     table = faults.table
-    rows = list(zip(table["stream.file"], table["brain.hidden"], table["state"], strict=True))
+    rows = list(zip(table["stream.file"], table["brain.n_hidden"], table["state"], strict=True))
     assert sorted(rows) == sorted(
         (f, h, {"far.npy": "diverged", "bad.npy": "failed"}.get(f, "done"))
         for f in files
         for h in hidden
     )
-    assert len(set(table.columns["point"])) == len(rows) == len(files) * len(hidden)
-    points = folder / "out" / "points"
-    assert {p.name for p in points.iterdir()} == set(table.columns["point"])
+    assert len(set(table.columns["job"])) == len(rows) == len(files) * len(hidden)
+    jobs = folder / "out" / "jobs"
+    assert {p.name for p in jobs.iterdir()} == set(table.columns["job"])
     for file, state, message in zip(
         table["stream.file"], table["state"], table["message"], strict=True
     ):
@@ -183,16 +174,16 @@ def check(faults, folder, files, hidden):
     for k in (0, len(rows) // 2):
         file, h, state = rows[k]
         assert state == "done"
-        settings = [f"stream.file={file}", f"brain.hidden={int(h)}"]
+        settings = [f"stream.file={file}", f"brain.n_hidden={int(h)}"]
         by_hand = run(
             read_configuration(folder / "base.toml", settings),
             folder / "by_hand.h5",
             overwrite=True,
         )
-        result = points / table.columns["point"][k] / "result.h5"
+        result = jobs / table.columns["job"][k] / "result.h5"
         with open_trajectory(by_hand.path) as one, open_trajectory(result) as other:
             np.testing.assert_array_equal(one["surprise"].values, other["surprise"].values)
-    assert not list(points.glob("*/.neurolp-*"))
+    assert not list(jobs.glob("*/.neurolp-*"))
     assert faults.orphans == 0
     assert faults.exit_code == 70
     assert "Traceback" not in faults.output

@@ -19,9 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.data.tables import DATA_NAMES
-from neurolp.paper.bounded import BARRIER_MIN
+from neurolp.estimators.parameters import (
+    BoundedParameters,
+    Count,
+    DensityParameters,
+    LinearParameters,
+    OnlineParameters,
+)
 
 # A seed is stored as a 64-bit integer; a NUL would end a string in the file.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -39,8 +44,6 @@ def _usable(path: Path) -> Path:
 
 FilePath = Annotated[Path, AfterValidator(_usable)]
 
-Groups = Literal["halves", "each", "colours"] | list[list[NonNegativeInt]]
-
 
 class Section(BaseModel):
     """Keys that belong together; unknown ones are errors."""
@@ -49,6 +52,14 @@ class Section(BaseModel):
 
     # Sections in it that exist in several versions: the key that decides which, and the versions.
     versions: ClassVar[dict[str, tuple[str, tuple[type[Section], ...]]]] = {}
+
+
+class RunConfiguration(Section):
+    """The keys of every kind of run: which, under what title, from which seed."""
+
+    experiment: str
+    title: Text = ""
+    seed: Seed | None = None
 
 
 class DataSection(Section):
@@ -68,30 +79,10 @@ class DataSection(Section):
         return self
 
 
-class DensitySection(Section):
+class DensitySection(DensityParameters, Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
     model: Literal["density"] = "density"
-    base: Literal["normal", "logistic"] = "normal"
-    groups: Groups = "halves"
-    gain: bool = True
-    interneurons: NonNegativeInt = 0
-    receptors: bool = True
-    energy: Literal["auto", "mixture", "base"] = "auto"
-    rotation: bool | Literal["auto"] = "auto"
-    synapse_thresholds: list[float] = list(DEFAULT_THRESHOLDS)
-    synapse_slope: PositiveFloat = 2.0
-    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
-    spline_intervals: int | None = Field(default=None, ge=2, le=100)
-    max_slices: NonNegativeInt = 400
-    patience: PositiveInt = 25
-    coupling_rate: float = Field(default=0.03, ge=0, le=1)
-    node_rate: float = Field(default=0.5, ge=0, le=1)
-    coupling_ridge: NonNegativeFloat = 20.0
-    node_ridge: NonNegativeFloat = 8.0
-    fine_tune: PositiveInt | Literal["all"] | None = None
-    dtype: Literal["float64", "float32"] = "float64"
-    n_threads: PositiveInt | None = None
 
     @property
     def time_unit(self) -> str:
@@ -105,7 +96,7 @@ class DensitySection(Section):
 
 
 class _EpochSection(Section):
-    max_epochs: NonNegativeInt
+    max_epochs: Count
 
     @property
     def time_unit(self) -> str:
@@ -118,62 +109,22 @@ class _EpochSection(Section):
         return self.max_epochs
 
 
-class LinearSection(_EpochSection):
+class LinearSection(LinearParameters, _EpochSection):
     """``[brain]`` with ``model = "linear"``: parameters of :class:`neurolp.LinearBrain`."""
 
     model: Literal["linear"]
-    stepping: Literal["exact", "synchronous"] = "exact"
-    duration: PositiveFloat = 1.0
-    n_steps: PositiveInt = 10
-    spline_range: float = Field(default=4.0, ge=1e-3, le=1e3)
-    spline_intervals: int = Field(default=16, ge=2, le=100)
-    rate: float = Field(default=0.03, ge=0, le=1)
-    energy_rate: float = Field(default=0.1, ge=0, le=1)
-    energy_ridge: NonNegativeFloat = 1e-3
-    max_epochs: NonNegativeInt = 30
-    patience: PositiveInt = 10
-    batch_size: PositiveInt = 100
 
 
-class BoundedSection(_EpochSection):
+class BoundedSection(BoundedParameters, _EpochSection):
     """``[brain]`` with ``model = "bounded"``: parameters of :class:`neurolp.BoundedBrain`."""
 
     model: Literal["bounded"]
-    duration: PositiveFloat = 0.5
-    n_steps: PositiveInt = 5
-    shape_intervals: int = Field(default=10, ge=2, le=100)
-    barrier: float = Field(default=0.05, ge=BARRIER_MIN)
-    rate: float = Field(default=0.05, ge=0, le=1)
-    max_epochs: NonNegativeInt = 60
-    patience: PositiveInt = 10
-    batch_size: PositiveInt = 100
 
 
-class OnlineSection(_EpochSection):
+class OnlineSection(OnlineParameters, _EpochSection):
     """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
 
     model: Literal["online"]
-    signal: Literal["final", "local", "replay"] = "final"
-    horizon: PositiveInt | None = None
-    n_slices: PositiveInt = 12
-    period: PositiveInt = 4
-    n_hidden: NonNegativeInt = 0
-    base: Literal["normal", "logistic"] = "normal"
-    groups: Groups = "halves"
-    gain: bool = True
-    synapse_thresholds: list[float] = [0.0]
-    synapse_slope: PositiveFloat = 2.0
-    spline_range: float = Field(default=3.5, ge=1e-3, le=1e3)
-    spline_intervals: int = Field(default=14, ge=2, le=100)
-    rate: float = Field(default=0.002, ge=0, le=1)
-    node_rate: float = Field(default=0.02, ge=0, le=1)
-    decay: float = Field(default=0.02, ge=0, le=1)
-    average: float = Field(default=0.99, ge=0, le=1)
-    batch_size: PositiveInt | None = None
-    max_epochs: NonNegativeInt = 60
-    patience: PositiveInt = 10
-    dtype: Literal["float64", "float32"] = "float64"
-    n_threads: PositiveInt | None = None
 
 
 def _with_model(section: Any) -> Any:
@@ -293,14 +244,12 @@ class RecordSection(Section):
     checkpoint_seconds: NonNegativeFloat | None = None
 
 
-class Configuration(Section):
-    """One simulation of a brain, as in a file of ``simulations/``."""
+class DensityConfiguration(RunConfiguration):
+    """``experiment = "density"``: a brain that learns the density of a table."""
 
     versions: ClassVar[dict[str, Versions]] = VERSIONS
 
-    experiment: Literal["brain"] = "brain"
-    title: Text = ""
-    seed: Seed | None = None
+    experiment: Literal["density"] = "density"
     compare: bool = Field(
         default=True, description="whether to fit a Gaussian and a mixture beside the brain"
     )
@@ -313,5 +262,7 @@ class Configuration(Section):
     def _edges_in_use(self) -> Self:
         partial = not isinstance(self.connectivity, FullSection)
         if partial and not isinstance(self.brain, DensitySection | OnlineSection):
-            raise ValueError(f"model '{self.brain.model}' needs full connectivity")
+            raise ValueError(
+                f"key 'connectivity': model '{self.brain.model}' needs full connectivity"
+            )
         return self

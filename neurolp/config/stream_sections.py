@@ -22,12 +22,13 @@ from neurolp.config.sections import (
     FullSection,
     ModularSection,
     RandomSection,
+    RunConfiguration,
     Section,
     Seed,
     SmallWorldSection,
-    Text,
     Versions,
 )
+from neurolp.estimators.parameters import StreamParameters
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -40,7 +41,6 @@ def _of_single_precision(value: float) -> float:
 
 
 Noise = Annotated[float, Field(gt=0), AfterValidator(_of_single_precision)]
-Strength = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class StreamSection(Section):
@@ -189,25 +189,8 @@ class StreamRecordSection(Section):
     brain: bool = True
 
 
-class StreamBrainSection(Section):
+class StreamBrainSection(StreamParameters, Section):
     """``[brain]``: parameters of :class:`neurolp.StreamBrain`."""
-
-    hidden: NonNegativeInt = 600
-    delays: NonNegativeInt = 20
-    afferents: PositiveInt = 5
-    rule: Literal["natural", "diagonal", "plain"] = "natural"
-    rate: Share = 0.3
-    drift: Share = 0.0
-    recurrent_rate: Share = 0.01
-    homeostasis: Share = 0.0
-    strength: Strength = 1.0
-    recurrent_strength: Strength = 0.5
-    time_constants: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
-    orders: NonNegativeInt = 6
-    cells: NonNegativeInt = 16384
-    mixing_rate: Share = 0.1
-    calibration: int = Field(default=100, ge=2)
-    dtype: Literal["float64", "float32"] = "float64"
 
 
 class NoConnectivitySection(Section):
@@ -233,7 +216,7 @@ Connectivity = Annotated[
 ]
 
 
-class StreamConfiguration(Section):
+class StreamConfiguration(RunConfiguration):
     """One brain that learns from a stream, as in a file of ``simulations/`` with ``[stream]``."""
 
     versions: ClassVar[dict[str, Versions]] = {
@@ -241,9 +224,8 @@ class StreamConfiguration(Section):
         "connectivity": ("kind", CONNECTIVITIES),
     }
 
-    title: Text = ""
-    seed: Seed | None = None
-    learn_until: NonNegativeInt | None = None
+    experiment: Literal["stream"] = "stream"
+    train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
     connectivity: Connectivity | None = None

@@ -1,15 +1,9 @@
 """Committees: perceptrons of several strengths of regularisation and folds, averaged.
 
 With folds, every row is validation for one member of each strength and training for the others.
-The strengths' shares w_c maximise the held-out likelihood of the average,
-
-    sum_i log sum_c w_c p_c(i),        sum_c w_c = 1,
-
-(concave; by expectation-maximisation), where p_c(i) is what the member that did not learn from row
+The strengths' shares w_c maximise the held-out likelihood of the average
+(``neurolp.brain.heads.stacking``), where p_c(i) is what the member that did not learn from row
 i gives it. An average of normalised densities is normalised for any shares.
-
-Source: Smyth and Wolpert, "Linearly combining density estimators via stacking", Machine Learning
-36, 1999.
 """
 
 from __future__ import annotations
@@ -21,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.perceptron_learning import Loss, Teaching, teach
 
 Array = npt.NDArray[Any]
-
-_EM_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -135,25 +128,11 @@ def gather(
         )
         held_out = _held_out(shape, taught.parameters, loss, inputs, target, roles)
     n_each = len(start) // len(held_out)
-    shares = mixing_shares(-held_out)
+    shares = stacking_weights(-held_out, prior=1.0)  # no share vanishes
     log_mean = np.logaddexp.reduce(np.log(shares)[:, None] - held_out, axis=0)
     return Committee(
         shape, taught.parameters, np.repeat(shares / n_each, n_each), taught.epochs, -log_mean
     )
-
-
-def mixing_shares(log_prob: Array) -> Array:
-    """Shares (C,) that maximise sum_i log sum_c w_c exp(log_prob_ci), of ``log_prob`` (C, n).
-
-    One further row for each of the C keeps a share from vanishing.
-    """
-    c, n = log_prob.shape
-    shares = np.full(c, 1.0 / c)
-    prob = np.exp(log_prob - log_prob.max(axis=0))
-    for _ in range(_EM_STEPS):
-        joint = shares[:, None] * prob
-        shares = ((joint / joint.sum(axis=0)).sum(axis=1) + 1.0) / (n + c)
-    return shares
 
 
 def _held_out(

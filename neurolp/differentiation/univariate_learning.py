@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.differentiation.stretch import Arcsinh, Decay, Logarithm, Plain, Probit, Stretch
 from neurolp.differentiation.univariate import MonotoneNetwork, Units, combine
 from neurolp.kernels.units import descend
@@ -275,9 +276,6 @@ def _weigh(scores: Array, counts: Array, prior: Array, rng: np.random.Generator)
     best = prior * np.exp(totals - totals.max(axis=1, keepdims=True))
     best = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
 
-    density = np.exp(scores - scores.max(axis=0))
-    stacked = prior
-    for _ in range(300):  # expectation-maximisation, the prior worth one row
-        stacked = (stacked * (density @ (counts / (stacked @ density))) + prior) / (n + 1)
+    stacked = stacking_weights(scores, counts=counts, prior=prior, start=prior)  # worth one row
     share = _MANY / (_MANY + n)
     return np.asarray(share * best + (1 - share) * stacked)

@@ -14,13 +14,22 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
+from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
+from neurolp.estimators.conditional_density import ensemble_plan
 from neurolp.estimators.density import BrainDensity
-from neurolp.estimators.ensembles import check_committee, same_length, validation_rows
-from neurolp.estimators.tables import column_name, finite_rows
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.parameters import ClassifierParameters, check_parameters
+from neurolp.estimators.validation import (
+    KnownAttributes,
+    column_name,
+    finite_rows,
+    fitted_or_not,
+    resolve_seed,
+    same_length,
+    validation_rows,
+)
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +44,7 @@ def _by_bayes(model: Any) -> bool:
 
 
 @final
-class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
@@ -67,7 +76,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         for ``route="softmax"`` only, and as of ``ConditionalDensity``.
     decays, input_noise, n_members, rate, batch_size, max_epochs, patience
         As of ``ConditionalDensity``.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed; the one used is kept in ``seed_``.
 
     Attributes
@@ -133,6 +142,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.patience = patience
         self.random_state = random_state
 
+    @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
         """Learn the probability of the labels ``y`` given the rows of ``X``.
 
@@ -158,7 +168,8 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         rows = finite_rows(self, X, "X", reset=True)
         names = _labels(y, "y")
         same_length(rows, names, "X", "y")
-        plan = check_committee(self.get_params(deep=False))
+        check_parameters(ClassifierParameters, self.get_params(deep=False))
+        plan = ensemble_plan(self)
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
@@ -243,7 +254,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"argument `y` must have at least {_FEWEST_ROWS} rows of each class for "
                 f"route='bayes', but has {count[few]} of class {self.classes_.tolist()[few]!r}"
             )
-        rng = np.random.default_rng([self.seed_, 1])
+        rng = generator(self.seed_, "classifier")
         self.noise_width_ = self._grid(rows)
         rows = self._spread(rows, label, rng)
         self.class_prior_ = count / len(label)

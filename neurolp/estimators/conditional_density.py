@@ -12,16 +12,20 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
+from neurolp.differentiation.ensemble import Plan
 from neurolp.differentiation.mixture_unit import Mixtures
+from neurolp.differentiation.perceptron_learning import Teaching
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.ensembles import (
-    check_committee,
+from neurolp.estimators.parameters import ConditionalParameters, check_parameters
+from neurolp.estimators.validation import (
+    KnownAttributes,
+    finite_rows,
     finite_targets,
+    fitted_or_not,
+    resolve_seed,
     same_length,
     validation_rows,
 )
-from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import resolve_seed
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +34,7 @@ _BLOCK_ROWS = 256  # bounds memory there
 
 
 @final
-class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Regression that learns p(y | x) as a whole: normalisation by differentiation.
 
     Each target has a unit that is monotone in it and runs from exactly 0 to exactly 1, the
@@ -66,7 +70,7 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
     max_epochs, patience : int
         A member stops after so many passes through its rows, or when ``patience`` of them brought
         no higher held-out likelihood.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of folds and beginnings; the one used is kept in ``seed_``.
 
     Attributes
@@ -127,6 +131,7 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
         self.patience = patience
         self.random_state = random_state
 
+    @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
         """Learn the density of the targets ``y`` given the rows of ``X``.
 
@@ -150,7 +155,8 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
         rows = finite_rows(self, X, "X", reset=True)
         targets = finite_targets(y, "y")
         same_length(rows, targets, "X", "y")
-        plan = check_committee(self.get_params())
+        check_parameters(ConditionalParameters, self.get_params())
+        plan = ensemble_plan(self)
         self.seed_ = resolve_seed(self.random_state)
         if len(rows) < 2:
             raise DataError(
@@ -326,6 +332,23 @@ class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
             for i, unit in enumerate(self.units_[:-1]):
                 inputs = np.column_stack([inputs, unit.draw(inputs, uniform[:, 2 * i : 2 * i + 2])])
             yield block, inputs, n_draws
+
+
+def ensemble_plan(model: Any) -> Plan:
+    """Return the plan of the ensemble that the checked parameters of an estimator stand for."""
+    teaching = Teaching(
+        rate=float(model.rate),
+        batch_size=int(model.batch_size or 0),
+        max_epochs=int(model.max_epochs),
+        patience=int(model.patience),
+    )
+    return Plan(
+        hidden=tuple(int(h) for h in model.hidden),
+        decays=tuple(dict.fromkeys(float(v) for v in model.decays)),
+        noises=tuple(dict.fromkeys(float(v) for v in model.input_noise)),
+        n_folds=int(model.n_members),
+        teaching=teaching,
+    )
 
 
 def _averaged(unit: ConditionalUnit, inputs: Array, n_draws: int) -> Mixtures:

@@ -14,13 +14,15 @@ from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.update_order import Groups
+from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
-from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import DensityParameters, check_parameters
+from neurolp.estimators.validation import finite_rows, resolve_seed
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import NetworkPupil
 
 Array = npt.NDArray[Any]
@@ -62,10 +64,6 @@ class BrainDensity(Brain):
         Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
-    interneurons : int
-        Random, memoryless nodes between each group of a slice and its sources, which let a node
-        hear how its sources stand together (see ``neurolp.brain.interneurons``). They need full
-        connectivity.
     receptors : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
@@ -97,7 +95,7 @@ class BrainDensity(Brain):
         Share of the rows that ``fit`` sets aside for validation when it is given none.
     dtype : {"float64", "float32"}
         Precision of the potentials and parameters; log-densities are always float64.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of the groups and the validation split; the one used is kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
@@ -148,7 +146,6 @@ class BrainDensity(Brain):
         groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
-        interneurons: int = 0,
         receptors: bool = True,
         energy: str = "auto",
         rotation: bool | str = "auto",
@@ -172,7 +169,6 @@ class BrainDensity(Brain):
         self.groups = groups
         self.connectivity = connectivity
         self.gain = gain
-        self.interneurons = interneurons
         self.receptors = receptors
         self.energy = energy
         self.rotation = rotation
@@ -202,6 +198,7 @@ class BrainDensity(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -221,6 +218,8 @@ class BrainDensity(Brain):
             Called with a ``Progress`` after every slice, and when tuning and readouts begin.
         keeper : Keeper, optional
             Keeps the simulation safe as it goes on, as ``neurolp run`` does.
+        stop : Stop, optional
+            Asked whether to stop; by default only Ctrl-C stops. No signal handler is installed.
 
         Raises
         ------
@@ -232,7 +231,8 @@ class BrainDensity(Brain):
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(self.get_params())
+        check_parameters(DensityParameters, self.get_params())
+        _check_connectivity(self)
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
@@ -245,6 +245,7 @@ class BrainDensity(Brain):
                 self.network_.base_density,
                 self._present(rows).potential,
                 self._present(validation).potential,
+                self.n_threads,
             )
 
         populations = {"train": self._present(rows), "validation": self._present(validation)}
@@ -254,9 +255,7 @@ class BrainDensity(Brain):
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(
-            self.max_slices, self.patience, self.groups, bool(rotation), self.interneurons
-        )
+        schedule = Schedule(self.max_slices, self.patience, self.groups, bool(rotation))
         outcome = simulate(
             self.network_,
             rule,
@@ -267,6 +266,7 @@ class BrainDensity(Brain):
             n_threads=self.n_threads,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.n_slices_ = outcome.best_time
@@ -281,7 +281,7 @@ class BrainDensity(Brain):
 
         if self.fine_tune is not None and self.n_slices_ > 0:
             announce("tuning all slices together")
-            self._tune(self._present(rows), self._present(validation))
+            self._tune(self._present(rows), self._present(validation), stop)
         if self._learns_energy():
             announce("learning the readouts")
             self._read_out(self._present(rows).potential, self._present(validation).potential)
@@ -305,7 +305,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, rows: Population, validation: Population) -> None:
+    def _tune(self, rows: Population, validation: Population, stop: Stop | None) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -321,8 +321,16 @@ class BrainDensity(Brain):
             Recorder(trajectories=0),
             seed=self.seed_,
             n_threads=self.n_threads,
+            stop=stop,
+            stream="tuning",
         )
         self.network_.slices = tuned.slices + slices[self.n_slices_ :]
         self.interrupted_ = outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
+
+
+def _check_connectivity(brain: BrainDensity) -> None:
+    """Rotations are of all nodes: with given edges there can be none."""
+    if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
+        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

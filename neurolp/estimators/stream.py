@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
-from neurolp.errors import DataError, NeurolpError
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.brain.seeds import generator
+from neurolp.errors import DataError, DivergedError
+from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
+from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
@@ -50,43 +52,43 @@ class StreamBrain:
     ----------
     sensors : sensor or sequence of sensors
         :class:`CategoricalSensor` and :class:`ContinuousSensor`, in the order of the columns.
-    hidden : int
+    n_hidden : int
         Hidden nodes.
-    delays : int
-        For how many steps the input stays in the memory as it was (conduction delays).
-    afferents : int
-        Delays that a hidden node hears at most, within a span of its own.
-    connectivity : None, "none", "full", (hidden, hidden) matrix or Connectivity
+    n_lags : int
+        Steps for which the input stays in the memory unchanged.
+    fan_in : int
+        Largest number of lags that feed a hidden node.
+    connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each.
-    rule : {"natural", "diagonal", "plain"}
-        How the readout learns: with the covariance of the memory (recursive least squares; memory
-        and time grow with the square of the features), with its diagonal, or by normalised steps
-        of size ``rate``.
+    rule : {"rls", "diagonal_rls", "nlms"}
+        How the readout learns: recursive least squares (memory and time grow with the square of the
+        features), the same with the diagonal of the covariance only, or normalised least mean
+        squares with step ``rate``.
     rate : float
-        Step of the plain rule, as a share of the error.
-    drift : float
-        Variance, as a share of what is missing to the prior, that the weights of the natural rule
-        regain at each step: what was learned long ago counts less. 0 forgets nothing.
+        Step of NLMS, as a share of the error.
+    process_noise : float
+        Variance that the weights of the readout regain at each learned step (RLS only), as a share
+        of their distance to the prior variance: old data count less. 0 forgets nothing.
     recurrent_rate : float
         Step of the hidden nodes' weights, as a share of the error; 0 leaves them as drawn.
     homeostasis : float
         Rate at which the threshold of a hidden node moves to make its mean activity zero.
     strength, recurrent_strength : float
-        Size of the input that a hidden node gets from its afferents, and from other nodes.
+        Norm of a hidden node's input weights, and of its recurrent weights, as drawn.
     time_constants : tuple of float
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
-    orders, cells : int
-        Cells for the last 0 .. ``orders`` symbols of each categorical sensor, ``cells`` for each
-        order; the least used make room. 0 cells is none.
+    max_order, n_contexts : int
+        Counts of what follows the last 0 .. ``max_order`` symbols of each categorical sensor, for
+        ``n_contexts`` contexts of each order; the least used make room. 0 contexts: no counts.
     mixing_rate : float
-        First step of the weights that mix cells and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
-    calibration : int
+        Step of the weights that mix counts and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
+    warmup : int
         Steps that fix location and scale of continuous sensors that have none. Until then the
         prediction is broad and nothing else is learned.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
-    random_state : None, int or RandomState
-        Of everything that is drawn.
+    random_state : None, int, RandomState or Generator
+        Seed of everything that is drawn.
 
     Attributes
     ----------
@@ -100,7 +102,7 @@ class StreamBrain:
     >>> import numpy as np
     >>> from neurolp import ContinuousSensor, StreamBrain
     >>> x = np.sin(np.arange(3000) / 7)
-    >>> brain = StreamBrain(ContinuousSensor(), hidden=20, random_state=0)
+    >>> brain = StreamBrain(ContinuousSensor(), n_hidden=20, random_state=0)
     >>> surprise = brain.run(x).total
     >>> bool(surprise[-100:].mean() < surprise[:100].mean() - 3)
     True
@@ -110,35 +112,35 @@ class StreamBrain:
         self,
         sensors: Sensor | Sequence[Sensor],
         *,
-        hidden: int = 600,
-        delays: int = 20,
-        afferents: int = 5,
+        n_hidden: int = 600,
+        n_lags: int = 20,
+        fan_in: int = 5,
         connectivity: Any = None,
-        rule: Rule = "natural",
+        rule: Rule = "rls",
         rate: float = 0.3,
-        drift: float = 0.0,
+        process_noise: float = 0.0,
         recurrent_rate: float = 0.01,
         homeostasis: float = 0.0,
         strength: float = 1.0,
         recurrent_strength: float = 0.5,
         time_constants: tuple[float, float] = (1.0, 1.0),
-        orders: int = 6,
-        cells: int = 16384,
+        max_order: int = 6,
+        n_contexts: int = 16384,
         mixing_rate: float = 0.1,
-        calibration: int = 100,
+        warmup: int = 100,
         dtype: str = "float64",
         random_state: Any = None,
     ) -> None:
         self.sensors = check_sensors(sensors)
         self._design = StreamDesign(
-            self.sensors, connectivity, hidden, delays, afferents, rule, rate, drift,
+            self.sensors, connectivity, n_hidden, n_lags, fan_in, rule, rate, process_noise,
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
-            orders, cells, mixing_rate, calibration, dtype,
+            max_order, n_contexts, mixing_rate, warmup, dtype,
         )  # fmt: skip
-        check_parameters(self._design.parameters)
+        check_parameters(StreamParameters, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
-        self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
+        self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
         self._first_rows = np.zeros((0, self.n_columns))
         self._calibrating = bool(self._uncalibrated())
 
@@ -166,7 +168,7 @@ class StreamBrain:
         ------
         DataError
             If the rows are not what the sensors bring.
-        NeurolpError
+        DivergedError
             If a surprise is no longer finite; the message names step and sensor.
         """
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
@@ -181,11 +183,11 @@ class StreamBrain:
                 rest[done][self._state.senses.column]
             )
             wrong = int(np.argmax(bad))
-            raise NeurolpError(
+            raise DivergedError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
                 f"{later.outcome.surprise[done, wrong]} in step {self.n_steps_}"
             )
-        return notes.run(self._design.hidden)
+        return notes.run(self._design.n_hidden)
 
     def observe(self, x: Any, *, learn: bool = True) -> float:
         """Present one row and return its surprise in nats, over the sensors that brought something.
@@ -212,7 +214,7 @@ class StreamBrain:
         readout, senses = self._state.readout, self._state.senses
         z = self._state.memory.features
         # The gain of the values is what the call above left.
-        q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "plain" else 0.0
+        q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "nlms" else 0.0
         for s, sensor in enumerate(self.sensors):
             at = self._outputs(s)
             if isinstance(sensor, CategoricalSensor):
@@ -233,13 +235,13 @@ class StreamBrain:
         Every row is drawn from the prediction and becomes the input of the next. Afterwards the
         brain is where it was.
         """
-        check_parameters({"n_steps": n_steps})
+        check_value("n_steps", n_steps, Count)
         if self._calibrating:
             raise DataError(
-                f"argument `calibration` is {self._design.calibration}, but the brain has seen "
+                f"argument `warmup` is {self._design.warmup}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
-        rng = np.random.default_rng([resolve_seed(random_state), 1])
+        rng = generator(resolve_seed(random_state), "stream dream")
         out = np.empty((n_steps, self.n_columns))
         with self._unmoved():
             for t in range(n_steps):
@@ -259,12 +261,12 @@ class StreamBrain:
     @property
     def activity(self) -> Array:
         """Activity of the hidden nodes now, (n_hidden,)."""
-        return self._state.memory.activity[: self._design.hidden].copy()
+        return self._state.memory.activity[: self._design.n_hidden].copy()
 
     @property
     def feature_names(self) -> list[str]:
         """What the memory consists of: constant, each output at each delay, hidden nodes."""
-        return feature_names(self.sensors, self._design.delays, self._design.hidden)
+        return feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
 
     @property
     def output_names(self) -> list[str]:
@@ -279,7 +281,7 @@ class StreamBrain:
         "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
         "afferent" CSR (hidden, n_features).
         """
-        return weights_of(self._state, self._design.hidden)
+        return weights_of(self._state, self._design.n_hidden)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -311,7 +313,7 @@ class StreamBrain:
         """The brain in an open file, see :meth:`load`."""
         sensors, parameters, state, first_rows, n_steps, seed = unpack_stream(file)
         # Hidden nodes and their edges come from the file, none need be drawn.
-        brain = cls(sensors, **parameters | {"hidden": 0, "cells": 0}, random_state=seed)
+        brain = cls(sensors, **parameters | {"n_hidden": 0, "n_contexts": 0}, random_state=seed)
         brain._design = replace(brain._design, **parameters)
         brain._state, brain._first_rows, brain.n_steps_ = state, first_rows, n_steps
         brain._calibrating = bool(brain._uncalibrated()) and len(first_rows) >= n_steps
@@ -327,28 +329,28 @@ class StreamBrain:
         """What in it is not finite any more; None while all is well."""
         if is_finite(self._state):
             return None
-        return first_fault(self._state, self.sensors, self._design.delays, self._design.hidden)
+        return first_fault(self._state, self.sensors, self._design.n_lags, self._design.n_hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _present(self, rows: Array, learn: bool, notes: Notes) -> int:
         s = self._state
         return stream_block(
-            rows, bool(learn), s.senses, s.memory, s.readout, s.cells, self._design.rates,
-            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.cells),
+            rows, bool(learn), s.senses, s.memory, s.readout, s.contexts, self._design.rates,
+            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.contexts),
         )  # fmt: skip
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
-        kept, memory, cells = self._state, self._state.memory, self._state.cells
+        kept, memory, contexts = self._state, self._state.memory, self._state.contexts
         moving = ("features", "activity", "trace", "squashed", "post")
         copies = {name: getattr(memory, name).copy() for name in moving}
         self._state = StreamState(
             kept.senses,
             memory._replace(**copies),
             kept.readout,
-            cells._replace(history=cells.history.copy(), known=cells.known.copy()),
+            contexts._replace(history=contexts.history.copy(), known=contexts.known.copy()),
         )
         try:
             yield
@@ -370,7 +372,7 @@ class StreamBrain:
                     notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
             self._first_rows = np.vstack([self._first_rows, row])
             seen = np.isfinite(self._first_rows)[:, self._uncalibrated()].sum(axis=0)
-            if seen.min() >= self._design.calibration:
+            if seen.min() >= self._design.warmup:
                 fix_units(self._state, self.sensors, self._first_rows)
                 self._first_rows = np.zeros((0, self.n_columns))
                 self._calibrating = False

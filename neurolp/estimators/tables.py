@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
+from neurolp.brain.seeds import generator
 from neurolp.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -59,7 +60,7 @@ def validation_split(n_samples: int, fraction: float, seed: int) -> tuple[Array,
     """
     if n_samples < 2:
         raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {n_samples}")
-    order = np.random.default_rng([seed, 0]).permutation(n_samples)
+    order = generator(seed, "validation split").permutation(n_samples)
     n_validation = min(max(round(fraction * n_samples), 1), n_samples - 1)
     return order[n_validation:], order[:n_validation]
 

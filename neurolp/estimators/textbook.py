@@ -7,52 +7,40 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.node_map import SplineGrid
-from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
-from neurolp.estimators.tables import finite_rows
-from neurolp.estimators.validation import resolve_seed
-from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
+from neurolp.estimators.parameters import (
+    BoundedParameters,
+    LinearParameters,
+    Parameters,
+    check_parameters,
+)
+from neurolp.estimators.validation import finite_rows, resolve_seed
+from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.learning import Adam, learn_bounded, learn_linear
-from neurolp.paper.linear import STEPPING_NAMES, LinearForm
+from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import FormPupil
 
 Array = npt.NDArray[Any]
 Step = Callable[[Any, Array, float], tuple[Any, Array]]
-
-# (type, lowest, highest) of every parameter that is a number.
-_RANGES: dict[str, tuple[Any, float, float]] = {
-    "duration": (Real, 1e-6, 1e6),
-    "n_steps": (Integral, 1, 10_000),
-    "spline_range": (Real, 1e-3, 1e3),
-    "spline_intervals": (Integral, 2, 100),
-    "shape_intervals": (Integral, 2, 100),
-    "barrier": (Real, BARRIER_MIN, 1e3),
-    "rate": (Real, 0, 1),
-    "energy_rate": (Real, 0, 1),
-    "energy_ridge": (Real, 0, 1e6),
-    "max_epochs": (Integral, 0, 10**6),
-    "patience": (Integral, 1, 10**6),
-    "batch_size": (Integral, 1, 10**9),
-    "validation_fraction": (Real, 0, 1),
-}
 
 
 class TextbookBrain(Brain):
     """One of the paper's forms, with parameters shared by all times; subclasses are final."""
 
     dtype = "float64"
+    declared: type[Parameters]
     max_epochs: int
     patience: int
     batch_size: int
@@ -73,13 +61,14 @@ class TextbookBrain(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``; arguments and errors as of ``BrainDensity.fit``.
 
         The epoch of least validation surprise is kept. Time is counted in epochs.
         """
         X = finite_rows(self, X, "X", reset=True)
-        _check(self.get_params())
+        check_parameters(self.declared, self.get_params())
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
@@ -95,6 +84,7 @@ class TextbookBrain(Brain):
             seed=self.seed_,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.n_epochs_, self.interrupted_ = outcome.best_time, outcome.interrupted
@@ -157,6 +147,7 @@ class LinearBrain(TextbookBrain):
 
     base = "normal"
     model = "linear"
+    declared = LinearParameters
 
     def __init__(
         self,
@@ -249,6 +240,7 @@ class BoundedBrain(TextbookBrain):
 
     base = "logistic"
     model = "bounded"
+    declared = BoundedParameters
 
     def __init__(
         self,
@@ -289,23 +281,3 @@ class BoundedBrain(TextbookBrain):
             return learn_bounded(form, batch, adam, self.rate * share)
 
         return form, step, adam
-
-
-def _check(parameters: dict[str, Any]) -> None:
-    """Raise :class:`ConfigurationError` unless every parameter is of its kind and in range."""
-    stepping = parameters.get("stepping", "exact")
-    if stepping not in STEPPING_NAMES:
-        raise ConfigurationError(
-            f"argument `stepping` must be one of {STEPPING_NAMES}, but is {stepping!r}"
-        )
-    for name, (kind, low, high) in _RANGES.items():
-        if name not in parameters:
-            continue
-        value = parameters[name]
-        if isinstance(value, bool) or not isinstance(value, kind):
-            what = "an integer" if kind is Integral else "a number"
-            raise ConfigurationError(f"argument `{name}` must be {what}, but is {value!r}")
-        if not low <= value <= high:
-            raise ConfigurationError(
-                f"argument `{name}` must lie in [{low}, {high}], but is {value}"
-            )

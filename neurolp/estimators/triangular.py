@@ -22,8 +22,16 @@ from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.tables import column_name, finite_rows, mean_and_scale, validation_split
-from neurolp.estimators.validation import check_parameters, resolve_seed
+from neurolp.estimators.parameters import TriangularParameters, check_parameters
+from neurolp.estimators.validation import (
+    KnownAttributes,
+    column_name,
+    finite_rows,
+    fitted_or_not,
+    mean_and_scale,
+    resolve_seed,
+    validation_split,
+)
 from neurolp.simulation.greedy import Outcome, Population, Schedule, simulate
 from neurolp.simulation.recorder import Recorder
 
@@ -36,7 +44,7 @@ _MOST_COLUMNS = 256  # a covariance of more has too many parameters
 
 
 @final
-class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation by differentiation of a triangular map, whose CDFs are exact.
 
         Phi(x) = prod_i dy_i/dx_i,   y_i = F_i(x_i | x_1 .. x_i-1),   dy_i/dx_i = p(x_i | x_<i),
@@ -66,7 +74,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
         validation data.
     validation_fraction : float
         Share of the rows that ``fit`` sets aside for validation when it is given none.
-    random_state : None, int or RandomState
+    random_state : None, int, RandomState or Generator
         Seed of the layers' groups and the validation split; kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
@@ -122,6 +130,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -144,7 +153,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
             After Ctrl-C; the estimator is not fitted then.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(self.get_params())
+        check_parameters(TriangularParameters, self.get_params())
         order = _checked_order(self.order, X.shape[1])
         self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:
@@ -159,7 +168,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
             "validation": self._present(validation).potential,
         }
         self.receptors_ = learn_receptors(
-            base_density("normal"), parts["train"], parts["validation"]
+            base_density("normal"), parts["train"], parts["validation"], self.n_threads
         )
         if self.receptors_ is not None:
             parts = {name: self.receptors_.respond(u)[0] for name, u in parts.items()}

@@ -1,139 +1,229 @@
-"""Parameters of the estimators: whether they are in range, and what seed they mean."""
+"""Checks of what estimators are given: rows, targets, seeds; the split into parts; the scales."""
 
 from __future__ import annotations
 
+import inspect
 import secrets
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, validate_data
 
-from neurolp.brain.base_density import BASE_NAMES
-from neurolp.brain.rules.local import SIGNALS
-from neurolp.brain.update_order import GROUP_NAMES
-from neurolp.errors import ConfigurationError
-from neurolp.stream.network import RULES
+from neurolp.brain.seeds import generator
+from neurolp.errors import ConfigurationError, DataError
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "base": BASE_NAMES,
-    "groups": GROUP_NAMES,
-    "dtype": ("float64", "float32"),
-    "signal": SIGNALS,
-    "energy": ("auto", "mixture", "base"),
-    "rule": tuple(RULES),
-}
-_OPTIONAL = ("n_threads", "spline_intervals", "horizon", "batch_size")
-# Lowest and highest values, and whether they are integers.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "max_layers": (0, np.inf, True),
-    "max_slices": (0, np.inf, True),
-    "patience": (1, np.inf, True),
-    "n_threads": (1, np.inf, True),
-    "spline_intervals": (2, 100, True),
-    "n_slices": (1, np.inf, True),
-    "n_hidden": (0, np.inf, True),
-    "interneurons": (0, np.inf, True),
-    "period": (1, np.inf, True),
-    "horizon": (1, np.inf, True),
-    "batch_size": (1, np.inf, True),
-    "max_epochs": (0, np.inf, True),
-    "n_steps": (0, np.inf, True),
-    "hidden": (0, np.inf, True),
-    "delays": (0, np.inf, True),
-    "afferents": (1, np.inf, True),
-    "orders": (0, np.inf, True),
-    "cells": (0, np.inf, True),
-    "calibration": (2, np.inf, True),
-    "drift": (0.0, 1.0, False),
-    "recurrent_rate": (0.0, 1.0, False),
-    "homeostasis": (0.0, 1.0, False),
-    "mixing_rate": (0.0, 1.0, False),
-    "strength": (0.0, 1e6, False),
-    "recurrent_strength": (0.0, 1e6, False),
-    "coupling_rate": (0.0, 1.0, False),
-    "node_rate": (0.0, 1.0, False),
-    "coupling_ridge": (0.0, np.inf, False),
-    "node_ridge": (0.0, np.inf, False),
-    "rate": (0.0, 1.0, False),
-    "decay": (0.0, 1.0, False),
-    "average": (0.0, 1.0, False),
-    "validation_fraction": (0.0, 1.0, False),
-    "synapse_slope": (0.0, np.inf, False),
-    "spline_range": (1e-3, 1e3, False),
-}
+Array = npt.NDArray[Any]
+Estimator = TypeVar("Estimator")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 
-def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise ``ConfigurationError`` for the first parameter of an estimator that is out of range."""
-    for name, choices in _CHOICES.items():
-        if name == "groups" and not isinstance(parameters.get(name), str):
-            continue  # a partition of one's own is checked against the nodes where it is used
-        if name in parameters and parameters[name] not in choices:
-            raise ConfigurationError(
-                f"argument `{name}` must be one of {choices}, but is {parameters[name]!r}"
-            )
-    for name, (low, high, whole) in _RANGES.items():
-        if name in parameters and not (parameters[name] is None and name in _OPTIONAL):
-            _check_number(name, parameters[name], low, high, whole)
-    for name in ("gain", "receptors"):
-        if not isinstance(parameters.get(name, True), (bool, np.bool_)):
-            raise ConfigurationError(
-                f"argument `{name}` must be True or False, but is {parameters[name]!r}"
-            )
+def fitted_or_not(
+    fit: Callable[Concatenate[Estimator, Arguments], Result],
+) -> Callable[Concatenate[Estimator, Arguments], Result]:
+    """Decorate a method ``fit``: after an error or Ctrl-C the estimator is not fitted.
+
+    What an earlier fit left goes when a new one begins.
+    """
+
+    def forget(estimator: Estimator) -> None:
+        for name in list(vars(estimator)):
+            if name.endswith("_") and not name.startswith("__"):
+                delattr(estimator, name)
+
+    @wraps(fit)
+    def whole(estimator: Estimator, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        forget(estimator)
+        try:
+            return fit(estimator, *args, **kwargs)
+        except BaseException:
+            forget(estimator)
+            raise
+
+    return whole
+
+
+def finite_rows(
+    estimator: Any, X: Any, name: str, *, reset: bool = False, missing: bool = False, hint: str = ""
+) -> Array:
+    """Rows of argument ``name`` as finite float64, shape (n_samples, n_features).
+
+    ``reset`` takes the number and names of columns from them, otherwise those of ``fit`` are
+    wanted. With ``missing`` NaN is allowed too; else ``hint`` follows on a complaint about it.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite; the message names its row and column.
+    ValueError
+        If the shape is wrong.
+    """
+    rows = validate_data(
+        estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=estimator
+    )
+    bad = np.argwhere(np.isinf(rows) if missing else ~np.isfinite(rows))
+    if len(bad):
+        row, column = bad[0]
+        nan = bool(np.isnan(rows[row, column]))
+        raise DataError(
+            f"argument `{name}` must be finite{' or NaN' if missing else ''}, but contains "
+            f"{'NaN' if nan else 'infinity'} at row {row}, column {column_name(estimator, column)}"
+            f"{hint if nan else ''}"
+        )
+    return np.asarray(rows)
+
+
+def column_name(estimator: Any, j: int) -> str:
+    """What column ``j`` was called in ``fit``, or its number."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return str(j) if names is None else f"'{names[j]}'"
+
+
+def validation_split(n_samples: int, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Indices of training and validation rows, at least one of each.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two rows.
+    """
+    if n_samples < 2:
+        raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {n_samples}")
+    order = generator(seed, "validation split").permutation(n_samples)
+    n_validation = min(max(round(fraction * n_samples), 1), n_samples - 1)
+    return order[n_validation:], order[:n_validation]
+
+
+def mean_and_scale(estimator: Any, train: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation (ddof 0) of each column of the training rows.
+
+    Raises
+    ------
+    DataError
+        If a column is constant, or so large that its variance is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = train.mean(axis=0), train.std(axis=0)
+    if not np.all(np.isfinite(scale)):
+        j = int(np.flatnonzero(~np.isfinite(scale))[0])
+        raise DataError(
+            f"argument `X` must have a finite variance, but column {column_name(estimator, j)} "
+            f"has values up to {np.abs(train[:, j]).max():g}"
+        )
+    constant = np.flatnonzero(~(scale > 4 * np.finfo(np.float64).eps * abs(mean)))
+    if len(constant):
+        j = int(constant[0])
+        raise DataError(
+            f"argument `X` must vary in every column, but column {column_name(estimator, j)} is "
+            f"constant ({train[0, j]:g}) in the training rows"
+        )
+    return mean, scale
+
+
+def finite_targets(y: Any, name: str, n_columns: int | None = None) -> Array:
+    """Targets as finite float64, (n_samples, n_targets), from one or several columns.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers, not finite, or not of ``n_columns`` columns.
+    """
+    if y is None:
+        raise DataError(
+            f"argument `{name}` is missing: a regressor requires y to be passed, "
+            "but the target y is None"
+        )
     try:
-        [float(t) for t in parameters.get("synapse_thresholds", ())]
+        if np.asarray(y).dtype.kind in "SU":
+            raise ValueError
+        out = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"argument `synapse_thresholds` must be a sequence of numbers, "
-            f"but is {parameters['synapse_thresholds']!r}"
+        raise DataError(
+            f"argument `{name}` must hold numbers, but cannot be read as such"
         ) from None
-    constants = parameters.get("time_constants", (1.0, 1.0))
-    if len(constants) != 2 or not 1 <= constants[0] <= constants[1] < np.inf:
-        raise ConfigurationError(
-            "argument `time_constants` must be two numbers, 1 <= shortest <= longest, "
-            f"but is {constants!r}"
+    out = out[:, None] if out.ndim == 1 else out
+    if out.ndim != 2 or out.shape[1] == 0:
+        raise DataError(
+            f"argument `{name}` must have shape (n_samples,) or (n_samples, n_targets), "
+            f"but has shape {np.shape(y)}"
         )
-    tune = parameters.get("fine_tune")
-    if tune is not None and tune != "all" and not (_is_whole(tune) and tune >= 1):
-        raise ConfigurationError(
-            f"argument `fine_tune` must be None, 'all' or an integer >= 1, but is {tune!r}"
+    if n_columns is not None and out.shape[1] != n_columns:
+        raise DataError(
+            f"argument `{name}` must have {n_columns} columns, as in fit, but has {out.shape[1]}"
         )
-    _check_rotation(parameters)
-    if parameters.get("interneurons", 0) and parameters["connectivity"] is not None:
-        raise ConfigurationError(
-            "argument `interneurons` needs full connectivity, but edges are given"
+    bad = np.argwhere(~np.isfinite(out))
+    if len(bad):
+        row, column = bad[0]
+        what = "NaN" if np.isnan(out[row, column]) else "infinity"
+        raise DataError(
+            f"argument `{name}` must be finite, but contains {what} at row {row}, column {column}"
         )
+    return out
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+def same_length(X: Array, y: Any, X_name: str, y_name: str) -> None:
+    """Raise ``DataError`` unless there are as many rows as targets."""
+    try:
+        check_consistent_length(X, y)
+    except ValueError:
+        raise DataError(
+            f"argument `{y_name}` must have as many rows as `{X_name}`, {len(X)}, "
+            f"but has {np.shape(y)[0]}"
+        ) from None
 
 
-def _check_number(name: str, value: Any, low: float, high: float, whole: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
-        kind = "an integer" if whole else "a number"
-        raise ConfigurationError(f"argument `{name}` must be {kind}, but is {value!r}")
-    if not low <= float(value) <= high:
-        optional = "None or " if name in _OPTIONAL else ""
-        wanted = f"be {optional}>= {low:g}" if high == np.inf else f"lie in [{low:g}, {high:g}]"
-        if optional and high < np.inf:
-            wanted = f"be None or in [{low:g}, {high:g}]"
-        raise ConfigurationError(f"argument `{name}` must {wanted}, but is {value}")
+def validation_rows(estimator: Any, X: Any, y: Any) -> Array | None:
+    """The rows of ``X_validation``, or None where neither they nor their targets are given.
 
-
-def _check_rotation(parameters: dict[str, Any]) -> None:
-    rotation = parameters.get("rotation", False)
-    if not isinstance(rotation, (bool, np.bool_)) and rotation != "auto":
-        raise ConfigurationError(
-            f"argument `rotation` must be 'auto', True or False, but is {rotation!r}"
+    Raises
+    ------
+    ConfigurationError
+        If only one of both is given.
+    """
+    if (X is None) != (y is None):
+        given, lacks = (
+            ("y_validation", "X_validation") if X is None else ("X_validation", "y_validation")
         )
-    if rotation != "auto" and rotation and parameters["connectivity"] is not None:
-        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")
+        raise ConfigurationError(f"argument `{lacks}` must be given too where `{given}` is")
+    if X is None:
+        return None
+    rows = finite_rows(estimator, X, "X_validation")
+    same_length(rows, y, "X_validation", "y_validation")
+    return rows
+
+
+class KnownAttributes:
+    """Mixin of all estimators: refuses to assign an attribute that would have no effect.
+
+    Parameters, what ``fit`` learns (names that end in an underscore) and private names are known.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign, or raise ``AttributeError`` where ``name`` is unknown."""
+        if not (name.endswith("_") or name.startswith("_")):
+            known = inspect.signature(type(self)).parameters
+            if name not in known:
+                raise AttributeError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+        super().__setattr__(name, value)
 
 
 def resolve_seed(random_state: Any) -> int:
-    """Return the seed that a scikit-learn ``random_state`` stands for; None draws one."""
+    """Return the seed that ``random_state`` stands for; None draws one.
+
+    A generator, of NumPy's new or old kind, is asked for the next number: two fits with the same
+    generator differ, as scikit-learn has it.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or an integer outside [0, 2^63).
+    """
     if random_state is None:
         return secrets.randbits(32)
     if isinstance(random_state, (int, np.integer)):
@@ -142,4 +232,6 @@ def resolve_seed(random_state: Any) -> int:
                 f"argument `random_state` must be in [0, 2**63), but is {random_state}"
             )
         return int(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
     return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,8 +1,14 @@
-"""The one place that says how kernels are compiled."""
+"""How kernels are compiled, and when what was compiled may be used again.
+
+Two interfaces of Numba used here are private: where a kernel's cache keeps the state of its source,
+and the option ``_nrt``. Where a version of Numba lacks them kernels are compiled in every process,
+and ``vector_kernel`` counts references.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,6 +17,10 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 
+# ``fastmath=False`` is said because a kernel would else inherit the flags of its first caller.
+_PLAIN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_VECTOR = _PLAIN | {"fastmath": {"reassoc", "contract", "nsz"}, "_nrt": False}
+
 
 def kernel(function: F) -> F:
     """Compile ``function`` on first use, cache it on disk, and run it without the GIL.
@@ -18,9 +28,7 @@ def kernel(function: F) -> F:
     No ``fastmath``: it would make sums depend on how the compiler vectorises them, and would
     remove the NaN checks. ``error_model="numpy"`` drops the division-by-zero branches.
     """
-    # ``fastmath=False`` is said because a kernel would else inherit the flags of its first caller.
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
-    return cast(F, _stamped(compiled))
+    return cast(F, _compiled(function, _PLAIN))
 
 
 def vector_kernel(function: F) -> F:
@@ -31,24 +39,42 @@ def vector_kernel(function: F) -> F:
     Nothing may be allocated inside: references are not counted, which would cost a microsecond a
     step (some hundred atomic operations).
     """
-    flags = {"reassoc", "contract", "nsz"}
-    options: Any = {"_nrt": False}
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags, **options)(
-        function
-    )
-    return cast(F, _stamped(compiled))
+    return cast(F, _compiled(function, _VECTOR))
 
 
-def _stamped(compiled: Any) -> Any:
-    """Let what is cached be good only as long as no kernel changes.
+def _compiled(function: Callable[..., object], options: dict[str, Any]) -> Any:
+    """The dispatcher of ``function``, cached on disk where that is possible."""
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+        # Numba looks at the file of a kernel alone, and would go on with the old code of those that
+        # it calls in other files: what is cached must be good only as long as no kernel changes.
+        if hasattr(dispatcher, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
+            file = dispatcher._cache._cache_file
+            file._source_stamp = (file._source_stamp, _SOURCES)
+        return dispatcher
+    except KeyError:  # an option that this version of Numba does not have
+        if "_nrt" not in options:
+            raise
+        return _compiled(function, {k: v for k, v in options.items() if k != "_nrt"})
+    except RuntimeError:  # no folder can be written
+        _say_once("no folder for their cache can be written (NUMBA_CACHE_DIR names one)")
+    except AttributeError:
+        _say_once(f"their cache is not where Numba {numba.__version__} is expected to keep it")
+    return numba.njit(**options)(function)
 
-    Numba looks at the file of a kernel alone, and would go on with the old code of those that it
-    calls in other files.
-    """
-    if hasattr(compiled, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
-        file = compiled._cache._cache_file
-        file._source_stamp = (file._source_stamp, _SOURCES)
-    return compiled
+
+def _say_once(reason: str) -> None:
+    global _said  # noqa: PLW0603  # once a process, whichever kernel is the first
+    if not _said:
+        _said = True
+        warnings.warn(
+            f"kernels are compiled in every process, which takes about a minute: {reason}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+_said = False
 
 
 def _sources() -> str:

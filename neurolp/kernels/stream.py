@@ -27,13 +27,13 @@ from neurolp.kernels.stream_passes import (
     squash,
 )
 from neurolp.kernels.stream_state import (
-    DIAGONAL,
-    NATURAL,
-    PLAIN,
+    DIAGONAL_RLS,
+    NLMS,
+    RLS,
     SYMBOLS,
     VALUES,
     Array,
-    Cells,
+    Contexts,
     Memory,
     Outcome,
     Rates,
@@ -53,18 +53,14 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
     """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
     k = readout.gain[which]
     p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
-    prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
     n = z.shape[0]
     q = 0.0
-    if rates.rule == NATURAL:
-        if rates.drift > 0.0:
-            for i in range(n):
-                p[i, i] += rates.drift * max(prior - p[i, i], 0.0)
+    if rates.rule == RLS:
         fused_pass(p, readout.pending[which], readout.left[which], z, k, turn)
         readout.left[which] = 0.0
         return max(dot(z, k), 0.0)
     for i in range(n):
-        k[i] = z[i] * p[0, i] if rates.rule == DIAGONAL else z[i]
+        k[i] = z[i] * p[0, i] if rates.rule == DIAGONAL_RLS else z[i]
         q += k[i] * z[i]
     return q
 
@@ -75,19 +71,28 @@ def _learn_readout(
 ) -> None:
     """A <- A + step error k, and what is to be taken from P before it is used again."""
     k = readout.gain[which]
-    step = rates.readout / max(q, _TINY) if rates.rule == PLAIN else 1.0 / (1.0 + q)
+    step = rates.readout / max(q, _TINY) if rates.rule == NLMS else 1.0 / (1.0 + q)
     for s in range(senses.kind.shape[0]):
         if senses.kind[s] == which:
             for i in range(senses.output[s], senses.output[s] + senses.size[s]):
                 add(readout.weights[i], step * error[i], k)
-    if rates.rule == NATURAL:
+    if rates.rule == RLS:
         for i in range(z.shape[0]):
             readout.pending[which, i] = k[i]
             readout.left[which, i] = -step * k[i]
-    elif rates.rule == DIAGONAL:
+    elif rates.rule == DIAGONAL_RLS:
         p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
         for i in range(z.shape[0]):
             p[0, i] /= 1.0 + p[0, i] * z[i] * z[i]
+
+
+@vector_kernel
+def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
+    """P_ii <- P_ii + process noise (prior - P_ii): the weights may have changed since."""
+    p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
+    prior = rates.prior_symbols if which == SYMBOLS else rates.prior_values
+    for i in range(p.shape[0]):
+        p[i, i] += rates.process_noise * max(prior - p[i, i], 0.0)
 
 
 @vector_kernel
@@ -179,7 +184,7 @@ def _remember(
 
 @vector_kernel
 def stream_block(
-    rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, cells: Cells,
+    rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
     rates: Rates, told: Outcome, activity: Array, scratch: Scratch,
 ) -> int:  # fmt: skip
     """Present rows (T, n_columns), NaN where nothing came; the number of good steps is returned.
@@ -191,7 +196,7 @@ def stream_block(
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used = scratch
+    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used, observed = scratch
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
@@ -211,18 +216,19 @@ def stream_block(
             copy(memory.activity, activity[t])
         if told.prediction.shape[0] > 0:
             tell_values(senses, readout, rates, q[VALUES], o, told.prediction[t], told.spread[t])
-        # What came, how surprising was it, what does the readout learn from it?
+        # How surprising is the row, and what are the readout's errors?
         good = True
+        observed[SYMBOLS] = observed[VALUES] = False
         for s in range(n_sensors):
             a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
                 surprise = meet_symbol(
-                    x, s, cells, rates, learn, o[a:b], error[a:b], slots, bucket, logs
+                    x, s, contexts, rates, learn, o[a:b], error[a:b], slots, bucket, logs
                 )  # fmt: skip
                 if told.prediction.shape[0] > 0:
                     copy(o[a:b], told.prediction[t, a:b])
-                hear_symbol(x, s, senses, cells, o[a:b], heard[a:b])
+                hear_symbol(x, s, senses, contexts, o[a:b], heard[a:b])
                 missing = np.isnan(x)
             else:
                 part = rows[t, column : column + senses.size[s]]
@@ -238,6 +244,7 @@ def stream_block(
             told.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
             senses.seen[s] += 0 if missing or not learn else 1
+            observed[senses.kind[s]] |= not missing
         if told.pit.shape[0] > 0:
             copy(pit, told.pit[t])
         if not good:
@@ -246,7 +253,9 @@ def stream_block(
         if teach:
             _teach(memory, senses, readout, error, rates, power)
         for which in range(2):
-            if learn and used[which]:
+            if learn and observed[which]:
                 _learn_readout(senses, readout, which, rates, z, q[which], error)
+            if learn and used[which] and rates.rule == RLS and rates.process_noise > 0.0:
+                _add_process_noise(readout, which, rates)
         _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
     return n_steps

@@ -15,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 SYMBOLS, VALUES = 0, 1
-PLAIN, DIAGONAL, NATURAL = 0, 1, 2
+NLMS, DIAGONAL_RLS, RLS = 0, 1, 2
 
 _PAGE, _LARGE = 1 << 21, 1 << 18  # bytes
 
@@ -56,7 +56,7 @@ class Readout(NamedTuple):
     """From features to outputs; index 0 of two is for symbols, 1 for values."""
 
     weights: Array  # (K, M) A
-    covariance_symbols: Array  # (M, M) P; (1, M) its diagonal; (0, 0) with the plain rule
+    covariance_symbols: Array  # (M, M) P; (1, M) its diagonal; (0, 0) with the NLMS rule
     covariance_values: Array
     gain: Array  # (2, M) k of this step
     pending: Array  # (2, M) k of the last step, still to be taken from P
@@ -66,11 +66,11 @@ class Readout(NamedTuple):
     moments: Array  # (K, J, 3) their running moments
 
 
-class Cells(NamedTuple):
-    """Cells for the last 0 .. R symbols of each of S sensors, and how they are mixed."""
+class Contexts(NamedTuple):
+    """Contexts for the last 0 .. R symbols of each of S sensors, and how they are mixed."""
 
     key: Array  # (S, R, slots) uint64, 0 for a free one
-    counts: Array  # (S, R + 1, slots, K), float32; order 0 has one slot
+    counts: Array  # (S, R + 1, slots, K + 1), the last their sum; order 0 has one slot
     history: Array  # (S, R) last symbols, latest first
     known: Array  # (S,) how many of them there are
     mixing: Array  # (S, R + 2, buckets); the last is the readout's
@@ -80,9 +80,9 @@ class Cells(NamedTuple):
 class Rates(NamedTuple):
     """How fast everything learns."""
 
-    rule: int  # 0 plain, 1 diagonal, 2 natural
+    rule: int  # 0 NLMS, 1 diagonal RLS, 2 RLS
     readout: float
-    drift: float
+    process_noise: float
     recurrent: float
     homeostasis: float
     mixing: float
@@ -113,12 +113,13 @@ class Scratch(NamedTuple):
     power: Array  # (n,)
     pairs: Array  # (2 n,)
     uncertainty: Array  # (2,)
-    used: Array  # (2,)
+    used: Array  # (2,) whether there are sensors of a kind
+    observed: Array  # (2,) whether any of them was observed in this step
 
 
-def scratch_for(memory: Memory, readout: Readout, cells: Cells) -> Scratch:
+def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch:
     """Room for the steps of a brain."""
-    k, n, orders = len(readout.weights), len(memory.activity), cells.counts.shape[1] + 1
+    k, n, orders = len(readout.weights), len(memory.activity), contexts.counts.shape[1] + 1
     dtype = memory.activity.dtype
     return Scratch(
         output=np.zeros(k),
@@ -133,6 +134,7 @@ def scratch_for(memory: Memory, readout: Readout, cells: Cells) -> Scratch:
         pairs=empty(2 * n, dtype=dtype),
         uncertainty=np.zeros(2),
         used=np.zeros(2, np.bool_),
+        observed=np.zeros(2, np.bool_),
     )
 
 

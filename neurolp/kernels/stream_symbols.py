@@ -9,7 +9,7 @@ import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill, softmax
-from neurolp.kernels.stream_state import Array, Cells, Rates, Senses
+from neurolp.kernels.stream_state import Array, Contexts, Rates, Senses
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
 SYMBOL_CURVATURE = 0.15
@@ -22,59 +22,59 @@ _TINY = 1e-300
 
 @vector_kernel
 def meet_symbol(
-    x: float, s: int, cells: Cells, rates: Rates, learn: bool,
+    x: float, s: int, contexts: Contexts, rates: Rates, learn: bool,
     o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
 ) -> float:  # fmt: skip
     """Surprise of one symbol, what cells learn of it, and the readout's error in logits.
 
     ``o`` comes as the readout's logits and leaves as probabilities.
     """
-    has_cells = cells.counts.shape[1] > 0
+    has_contexts = contexts.counts.shape[1] > 0
     softmax(o)
     for y in range(o.shape[0]):
         error[y] = -o[y] / SYMBOL_CURVATURE
-    if has_cells:
-        mix(cells, s, o, slots, bucket, logs)
+    if has_contexts:
+        mix(contexts, s, o, slots, bucket, logs)
     if np.isnan(x):
         fill(error, 0.0)
         return np.nan
     seen = int(x)
     error[seen] += 1.0 / SYMBOL_CURVATURE
-    if learn and has_cells:
-        learn_cells(cells, s, seen, o, slots, bucket, logs, rates.mixing)
+    if learn and has_contexts:
+        learn_contexts(contexts, s, seen, o, slots, bucket, logs, rates.mixing)
     return -log(max(o[seen], _TINY))
 
 
 @vector_kernel
 def hear_symbol(
-    x: float, s: int, senses: Senses, cells: Cells, expected: Array, heard: Array
+    x: float, s: int, senses: Senses, contexts: Contexts, expected: Array, heard: Array
 ) -> None:
     """The nodes of a sensor as the memory hears them; what is missing is heard as expected."""
     a = senses.output[s]
     for y in range(heard.shape[0]):
         here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
         heard[y] = (here - senses.location[a + y]) / senses.scale[a + y]
-    depth = cells.history.shape[1]
+    depth = contexts.history.shape[1]
     if depth > 0:
         if np.isnan(x):
-            cells.known[s] = 0
+            contexts.known[s] = 0
             return
         for k in range(depth - 1, 0, -1):
-            cells.history[s, k] = cells.history[s, k - 1]
-        cells.history[s, 0] = int(x)
-        cells.known[s] = min(cells.known[s] + 1, depth)
+            contexts.history[s, k] = contexts.history[s, k - 1]
+        contexts.history[s, 0] = int(x)
+        contexts.known[s] = min(contexts.known[s] + 1, depth)
 
 
 @vector_kernel
-def mix(cells: Cells, s: int, dense: Array, slots: Array, bucket: Array, logs: Array) -> None:
+def mix(contexts: Contexts, s: int, dense: Array, slots: Array, bucket: Array, logs: Array) -> None:
     """Probabilities of the symbols of a sensor, from its cells and the readout's, into ``dense``.
 
     The cell of order r says p_r = (c + b p_{r-1}) / (n + b), c its counts, n their sum, b the
     back-off; Phi = softmax(sum_r w_r log p_r), with weights for each order and magnitude of n.
     """
     n_symbols = dense.shape[0]
-    n_orders = cells.counts.shape[1]
-    last = cells.counts.shape[3] - 1
+    n_orders = contexts.counts.shape[1]
+    last = contexts.counts.shape[3] - 1
     for y in range(n_symbols):
         logs[n_orders, y] = log(max(dense[y], _TINY))
         dense[y] = 1.0 / n_symbols
@@ -83,11 +83,11 @@ def mix(cells: Cells, s: int, dense: Array, slots: Array, bucket: Array, logs: A
         slots[r] = -1
         if r == 0:
             slots[0] = 0
-        elif r <= cells.known[s]:
-            slots[r] = _find(cells.key[s, r - 1], cells.counts[s, r], cells.history[s], r)
+        elif r <= contexts.known[s]:
+            slots[r] = _find(contexts.key[s, r - 1], contexts.counts[s, r], contexts.history[s], r)
         bucket[r] = 0
         if slots[r] >= 0:
-            count = cells.counts[s, r, slots[r]]
+            count = contexts.counts[s, r, slots[r]]
             n = count[last]
             for y in range(n_symbols):
                 dense[y] = (count[y] + BACK_OFF * dense[y]) / (n + BACK_OFF)
@@ -97,33 +97,40 @@ def mix(cells: Cells, s: int, dense: Array, slots: Array, bucket: Array, logs: A
     for y in range(n_symbols):
         total = 0.0
         for r in range(n_orders + 1):
-            total += cells.mixing[s, r, bucket[r]] * logs[r, y]
+            total += contexts.mixing[s, r, bucket[r]] * logs[r, y]
         dense[y] = total
     softmax(dense)
 
 
 @vector_kernel
-def learn_cells(
-    cells: Cells, s: int, x: int, p: Array, slots: Array, bucket: Array, logs: Array, rate: float
+def learn_contexts(
+    contexts: Contexts,
+    s: int,
+    x: int,
+    p: Array,
+    slots: Array,
+    bucket: Array,
+    logs: Array,
+    rate: float,
 ) -> None:
     """Each weight by its own error, log p_r(x) - E[log p_r]; the cells that fired count x."""
     n_symbols = p.shape[0]
-    n_orders = cells.counts.shape[1]
-    last = cells.counts.shape[3] - 1
+    n_orders = contexts.counts.shape[1]
+    last = contexts.counts.shape[3] - 1
     for r in range(n_orders + 1):
         error = logs[r, x]
         for y in range(n_symbols):
             error -= p[y] * logs[r, y]
-        cells.slopes[s, r, bucket[r]] += error * error
-        cells.mixing[s, r, bucket[r]] += rate * error / sqrt(cells.slopes[s, r, bucket[r]])
-    for r in range(min(n_orders, cells.known[s] + 1)):
+        contexts.slopes[s, r, bucket[r]] += error * error
+        contexts.mixing[s, r, bucket[r]] += rate * error / sqrt(contexts.slopes[s, r, bucket[r]])
+    for r in range(min(n_orders, contexts.known[s] + 1)):
         slot = slots[r]
         if slot < 0:
             slot = -1 - slot
-            cells.key[s, r - 1, slot] = _context_code(cells.history[s], r)
-            cells.counts[s, r, slot] = 0
-        cells.counts[s, r, slot, x] += 1
-        cells.counts[s, r, slot, last] += 1
+            contexts.key[s, r - 1, slot] = _context_code(contexts.history[s], r)
+            contexts.counts[s, r, slot] = 0
+        contexts.counts[s, r, slot, x] += 1
+        contexts.counts[s, r, slot, last] += 1
 
 
 @vector_kernel

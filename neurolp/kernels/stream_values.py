@@ -8,7 +8,7 @@ import numpy as np
 
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill
-from neurolp.kernels.stream_state import PLAIN, VALUES, Array, Rates, Readout, Senses
+from neurolp.kernels.stream_state import NLMS, VALUES, Array, Rates, Readout, Senses
 
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
 
@@ -35,7 +35,7 @@ def meet_values(
         fill(error, 0.0)
         return np.nan
     factor, shape = readout.factor, readout.shape
-    spread = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    spread = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
     surprise: float = d * (log(spread) + 0.5 * _LOG_2PI)
     for i in range(d):
         a = first + i
@@ -79,16 +79,23 @@ def _log_density(e: float, shape: Array) -> float:
 
 @vector_kernel
 def _learn_shape(e: float, shape: Array, moments: Array, seen: int) -> None:
-    """Online expectation-maximisation of the residuals' mixture; its first part stays N(0, 1)."""
+    """Online expectation-maximisation of the residuals' mixture; its first part stays N(0, 1).
+
+    The component nearest to e has weight exp(0): responsibilities sum to 1 however far e lies.
+    """
     n = shape.shape[0]
+    top = -np.inf
+    for j in range(n):
+        u = (e - shape[j, 1]) / shape[j, 2]
+        top = max(top, -0.5 * u * u)
     total = 0.0
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
-        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u)
+        total += shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u - top)
     rate = 2.0 / (seen + 2.0 * SHAPE_PRIOR)
     for j in range(n):
         u = (e - shape[j, 1]) / shape[j, 2]
-        share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u) / max(total, _TINY)
+        share = shape[j, 0] / shape[j, 2] * exp(-0.5 * u * u - top) / total
         moments[j, 0] += rate * (share - moments[j, 0])
         moments[j, 1] += rate * (share * e - moments[j, 1])
         moments[j, 2] += rate * (share * e * e - moments[j, 2])
@@ -128,7 +135,7 @@ def tell_values(
 ) -> None:
     """Means and standard deviations of the values predicted, in their own units."""
     shape, factor = readout.shape, readout.factor
-    wide = sqrt(1.0 + q) if rates.rule != PLAIN else 1.0
+    wide = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
     for s in range(senses.kind.shape[0]):
         first = senses.output[s]
         for a in range(first, first + (senses.size[s] if senses.kind[s] == VALUES else 0)):

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``general_purpose``."""
+"""Figures of the experiment ``general_purpose``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plot_maps(file: Trajectory, axes: Array) -> Array:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     n_tables = len(file["log_prob"])
     plot_gains(file, figure("gains", 7, 1.5 + 0.5 * n_tables).subplots())
     if "map_density" in file:

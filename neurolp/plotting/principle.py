@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``principle``."""
+"""Figures of the experiment ``principle``."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     axes = figure("learning", 13, 4.2).subplots(1, 3)
     plot_surprise_of_symbols(file, axes[0])
     plot_cost_of_ignorance(file, axes[1])

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``supervised``."""
+"""Figures of the experiment ``supervised``."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     maps = _names(file, "map_density", "map")
     for problem in _names(file, "regression_log_prob", "regression"):
         if problem in maps:

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``univariate``."""
+"""Figures of the experiment ``univariate``."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     problems = [str(name) for name in file["density"].coords["problem"].values]
     n_rows, n_columns = file["density"].shape[:2]
     axes = figure("densities", 4 * n_columns, 2.6 * n_rows)

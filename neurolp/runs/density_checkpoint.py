@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from neurolp.arrays import NamedArrays
+from neurolp.errors import DivergedError
 from neurolp.estimators import Brain
 from neurolp.simulation.archive import brain as archive
-from neurolp.simulation.checkpoint import DivergedError, Moment, State
+from neurolp.simulation.checkpoint import Moment, State
 from neurolp.storage.store import RunStore
 
 _SECONDS = 30.0  # between checkpoints
@@ -38,7 +39,6 @@ class BrainKeeper:
         self._automatic = seconds is None
         self._last = time.monotonic()
         self._end: Moment | None = None
-        self.signal: int | None = None
         self.kept_time: int | None = None
 
     def restore(self) -> Moment | None:
@@ -77,10 +77,6 @@ class BrainKeeper:
         end = self._end
         if end is not None:
             self.keep(lambda: end, now=True)
-
-    def stopped(self, signum: int | None) -> None:
-        """Remember the signal."""
-        self.signal = signum
 
     def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
         """Finish the file with the last good state and the bad one."""

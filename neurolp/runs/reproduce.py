@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from neurolp.config.load import AnyConfiguration, configuration_of
+from neurolp.config.sections import RunConfiguration
 from neurolp.errors import FormatError, NeurolpError
-from neurolp.runs.dispatch import run_any
-from neurolp.runs.experiment import check_data
+from neurolp.runs.computation import check_data
+from neurolp.runs.execution import run_file
+from neurolp.runs.kinds import Observer, configuration_of
 from neurolp.storage.compare import CLOCK, Difference, compare
 from neurolp.storage.provenance import PACKAGES, provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
@@ -45,7 +46,7 @@ def reproduce(
     path: str | os.PathLike[str],
     settings: Sequence[str] = (),
     *,
-    observe: Callable[[Any], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Reproduction:
     """Run the configuration embedded in a file again, in a temporary folder, and compare.
 
@@ -87,7 +88,7 @@ def reproduce(
     return Reproduction(source, len(found), differences, versions)
 
 
-def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> AnyConfiguration:
+def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> RunConfiguration:
     """The configuration that led to a file, with ``settings`` applied.
 
     Raises
@@ -98,7 +99,7 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> An
         If this release does not know it, or a setting is wrong.
     """
     raw = file.configuration
-    if not {"data", "stream", "experiment"} & set(raw):
+    if "experiment" not in raw:
         raise FormatError(f"{file.path}: holds no configuration that could be run, only a brain")
     if file.status not in ("complete", "diverged"):
         raise FormatError(
@@ -108,11 +109,9 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> An
     return configuration_of(raw, str(file.path), settings)
 
 
-def _run(
-    configuration: AnyConfiguration, path: Path, status: str, observe: Callable[[Any], None]
-) -> None:
+def _run(configuration: RunConfiguration, path: Path, status: str, observe: Observer) -> None:
     try:
-        interrupted = run_any(configuration, path, observe=observe) is not None
+        interrupted = run_file(configuration, path, observe=observe).signal is not None
     except NeurolpError:
         # What diverged is to diverge again; its file is there.
         if status != "diverged" or not path.exists():

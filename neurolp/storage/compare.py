@@ -23,6 +23,7 @@ CLOCK = (
     "provenance.command",
     "experiment.seconds",
     "result.seconds",
+    "result.model_seconds",
     "result.steps_per_second",
     "seconds",
     "regression_seconds",

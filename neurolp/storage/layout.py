@@ -100,6 +100,8 @@ def _attributes(file: Any, groups: dict[str, dict[str, Any]], dims: Iterable[str
         for key, value in attributes.items():
             if isinstance(value, str):
                 _text(group, key, value)
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "U":
+                group.attrs[key] = _encoded(value)
             else:
                 group.attrs[key] = value
 
@@ -133,6 +135,8 @@ def read_attributes(item: Any) -> dict[str, Any]:
             name, _, number = key.rpartition(".")
             name, k = (name, int(number)) if name and number.isdigit() else (key, 0)
             parts.setdefault(name, {})[k] = bytes(value)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "S":
+            out[key] = np.char.decode(value, "utf-8")
         else:
             out[key] = value.item() if isinstance(value, np.generic) else value
     return out | {name: b"".join(p[k] for k in sorted(p)).decode() for name, p in parts.items()}
@@ -142,9 +146,7 @@ def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any
     values = variable.values
     is_text = values.dtype.kind == "U"
     if is_text:
-        encoded = np.char.encode(values, "utf-8")
-        # netCDF takes texts of one byte for characters.
-        values = encoded.astype(h5py.string_dtype("utf-8", max(encoded.dtype.itemsize, 2)))
+        values = _encoded(values)
     options: dict[str, Any] = {}
     if not values.ndim:
         options["dcpl"] = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -155,6 +157,13 @@ def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any
     describe(dataset, variable.units, variable.long_name)
     if is_text:
         _text(dataset, "_Encoding", "utf-8")
+
+
+def _encoded(texts: Array) -> Array:
+    encoded = np.char.encode(texts, "utf-8")
+    # netCDF takes texts of one byte for characters.
+    dtype = h5py.string_dtype("utf-8", max(encoded.dtype.itemsize, 2))
+    return np.asarray(encoded.astype(dtype))
 
 
 def _worthwhile(values: Array, filters: Mapping[str, Any]) -> Mapping[str, Any]:

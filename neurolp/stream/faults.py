@@ -18,9 +18,9 @@ Array = npt.NDArray[Any]
 _PARTS = (
     ("senses", "location", "location", "output"),
     ("senses", "scale", "scale", "output"),
-    ("cells", "counts", "counts of cells", "sensor"),
-    ("cells", "mixing", "mixing weights", "sensor"),
-    ("cells", "slopes", "slopes of mixing weights", "sensor"),
+    ("contexts", "counts", "counts of contexts", "sensor"),
+    ("contexts", "mixing", "mixing weights", "sensor"),
+    ("contexts", "slopes", "slopes of mixing weights", "sensor"),
     ("readout", "factor", "factor of the residuals", "output"),
     ("readout", "moments", "moments of the residuals", "output"),
     ("readout", "shape", "shape of the residuals", "output"),

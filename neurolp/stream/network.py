@@ -14,12 +14,12 @@ from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_state import (
-    DIAGONAL,
-    NATURAL,
-    PLAIN,
+    DIAGONAL_RLS,
+    NLMS,
+    RLS,
     SYMBOLS,
     VALUES,
-    Cells,
+    Contexts,
     Memory,
     Rates,
     Readout,
@@ -30,9 +30,9 @@ from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
 from neurolp.stream.sensors import CategoricalSensor, Sensor
 
 Array = npt.NDArray[Any]
-Rule = Literal["natural", "diagonal", "plain"]
+Rule = Literal["rls", "diagonal_rls", "nlms"]
 
-RULES: dict[str, int] = {"plain": PLAIN, "diagonal": DIAGONAL, "natural": NATURAL}
+RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}
 DEFAULT_IN_DEGREE = 10
 LARGEST_STATE = 8e9  # bytes that a brain may ask for
 
@@ -51,21 +51,21 @@ class StreamDesign:
 
     sensors: tuple[Sensor, ...]
     connectivity: Any
-    hidden: int
-    delays: int
-    afferents: int
+    n_hidden: int
+    n_lags: int
+    fan_in: int
     rule: Rule
     rate: float
-    drift: float
+    process_noise: float
     recurrent_rate: float
     homeostasis: float
     strength: float
     recurrent_strength: float
     time_constants: tuple[float, float]
-    orders: int
-    cells: int
+    max_order: int
+    n_contexts: int
     mixing_rate: float
-    calibration: int
+    warmup: int
     dtype: str
 
     @property
@@ -83,7 +83,7 @@ class StreamDesign:
         return Rates(
             RULES[self.rule],
             float(self.rate),
-            float(self.drift),
+            float(self.process_noise),
             float(self.recurrent_rate),
             float(self.homeostasis),
             float(self.mixing_rate),
@@ -99,22 +99,22 @@ class StreamState:
     senses: Senses
     memory: Memory
     readout: Readout
-    cells: Cells
+    contexts: Contexts
 
 
 def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
     """Draw a brain that has seen nothing."""
     senses = _senses(design.sensors)
     n_outputs = len(senses.location)
-    n = _padded(design.hidden)
-    n_features = _padded(1 + design.delays * n_outputs) + n
+    n = _padded(design.n_hidden)
+    n_features = _padded(1 + design.n_lags * n_outputs) + n
     connectivity = _connectivity(design, rng)
     _check_size(design, n, n_features, n_outputs)
     return StreamState(
         senses,
         _memory(design, senses, n, n_features, connectivity, rng),
         _readout(design, n_outputs, n_features),
-        _cells(design),
+        _contexts(design),
     )
 
 
@@ -150,7 +150,7 @@ def _senses(sensors: Sequence[Sensor]) -> Senses:
 
 
 def _connectivity(design: StreamDesign, rng: np.random.Generator) -> Connectivity | None:
-    given, n = design.connectivity, design.hidden
+    given, n = design.connectivity, design.n_hidden
     seed = int(rng.integers(2**62))
     if n == 0 or (isinstance(given, str) and given == "none"):
         return None
@@ -180,19 +180,19 @@ def _memory(
     first, source, weight, bias = _afferents(design, senses, n, rng)
     shortest, longest = np.log(design.time_constants)
     leak = np.zeros(n)
-    leak[: design.hidden] = np.exp(-rng.uniform(shortest, longest, design.hidden))
+    leak[: design.n_hidden] = np.exp(-rng.uniform(shortest, longest, design.n_hidden))
     weights, rows = empty(0, 0, dtype=dtype), np.zeros(0, np.uint32)
     columns, values = np.zeros(0, np.uint32), np.zeros(0, dtype)
     if connectivity is not None and connectivity.kind == "full":
         weights = empty(n, n, dtype=dtype)
-        for i in range(design.hidden):  # row by row: no second matrix
-            weights[i, : design.hidden] = rng.standard_normal(design.hidden)
-        weights *= design.recurrent_strength / np.sqrt(design.hidden)
+        for i in range(design.n_hidden):  # row by row: no second matrix
+            weights[i, : design.n_hidden] = rng.standard_normal(design.n_hidden)
+        weights *= design.recurrent_strength / np.sqrt(design.n_hidden)
         np.fill_diagonal(weights, 0.0)
     elif connectivity is not None:
         edges = sparse.csr_array(connectivity.matrix)
         degree = np.diff(edges.indptr)
-        rows = np.concatenate([edges.indptr, np.full(n - design.hidden, edges.indptr[-1])])
+        rows = np.concatenate([edges.indptr, np.full(n - design.n_hidden, edges.indptr[-1])])
         rows, columns = rows.astype(np.uint32), edges.indices.astype(np.uint32)
         size = design.recurrent_strength / np.sqrt(np.maximum(degree, 1))
         values = rng.standard_normal(len(columns)) * np.repeat(size, degree)
@@ -201,7 +201,7 @@ def _memory(
     activity, trace, squashed, leak_, bias_, post = nodes
     return Memory(
         features, activity, trace, squashed, leak_, bias_, post, first, source, weight,
-        weights, rows, columns, values.astype(dtype), design.delays,
+        weights, rows, columns, values.astype(dtype), design.n_lags,
     )  # fmt: skip
 
 
@@ -211,18 +211,18 @@ def _afferents(
     """Each hidden node hears one sensor at a few delays, within a span of its own.
 
     Spans are drawn log-uniformly, so that short memories are as common as long ones. Of values it
-    hears up to ``afferents`` delays, one value each; of symbols always so many where it can, each
+    hears up to ``fan_in`` delays, one value each; of symbols always so many where it can, each
     symbol by a weight of its own.
     """
     n_outputs = len(senses.location)
     first, source, weight, bias = np.zeros(n + 1, np.uint32), [], [], np.zeros(n)
-    for i in range(design.hidden if design.delays else 0):
+    for i in range(design.n_hidden if design.n_lags else 0):
         s = int(rng.integers(len(senses.kind)))
-        span = int(np.ceil(design.delays ** rng.uniform()))
-        span = min(max(span, 2), design.delays)
-        heard = min(design.afferents, span)
+        span = int(np.ceil(design.n_lags ** rng.uniform()))
+        span = min(max(span, 2), design.n_lags)
+        heard = min(design.fan_in, span)
         if senses.kind[s] == VALUES:
-            heard = min(int(rng.integers(1, design.afferents + 1)), span)
+            heard = min(int(rng.integers(1, design.fan_in + 1)), span)
         outputs = senses.output[s] + np.arange(senses.size[s])
         delays = 1 + rng.choice(span, heard, replace=False)
         if senses.kind[s] == VALUES:
@@ -260,35 +260,35 @@ def _readout(design: StreamDesign, n_outputs: int, n_features: int) -> Readout:
 
 def _covariance(rule: Rule, n_features: int, symbols: bool) -> Array:
     prior = _PRIOR_SYMBOLS if symbols else _PRIOR_VALUES
-    if rule == "plain" or n_features == 0:
+    if rule == "nlms" or n_features == 0:
         return empty(0, 0)
-    out = empty(n_features if rule == "natural" else 1, n_features)
-    if rule == "natural":
+    out = empty(n_features if rule == "rls" else 1, n_features)
+    if rule == "rls":
         np.fill_diagonal(out, prior)
     else:
         out[:] = prior
     return out
 
 
-def _cells(design: StreamDesign) -> Cells:
+def _contexts(design: StreamDesign) -> Contexts:
     symbols = [s.n_symbols for s in design.sensors if isinstance(s, CategoricalSensor)]
-    n, orders = len(design.sensors), design.orders
-    if not symbols or design.cells == 0:
-        return Cells(
+    n, orders = len(design.sensors), design.max_order
+    if not symbols or design.n_contexts == 0:
+        return Contexts(
             np.zeros((n, 0, 0), np.uint64),
-            np.zeros((n, 0, 0, 0), np.float32),
+            np.zeros((n, 0, 0, 0)),
             np.zeros((n, 0), np.int64),
             np.zeros(n, np.int64),
             np.zeros((n, 0, 0)),
             np.zeros((n, 0, 0)),
         )
-    slots = SLOTS_TRIED * -(-design.cells // SLOTS_TRIED)
+    slots = SLOTS_TRIED * -(-design.n_contexts // SLOTS_TRIED)
     mixing = np.zeros((n, orders + 2, MIXING_BUCKETS))
     mixing[:, : orders + 1, 2:] = _MIXING  # from the second time on that a cell fires
     mixing[:, 0] = mixing[:, orders + 1, 0] = _MIXING
-    return Cells(
+    return Contexts(
         key=np.zeros((n, orders, slots), np.uint64),
-        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1), np.float32),
+        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1)),
         history=np.zeros((n, orders), np.int64),
         known=np.zeros(n, np.int64),
         mixing=mixing,
@@ -301,11 +301,11 @@ def _check_size(design: StreamDesign, n: int, n_features: int, n_outputs: int) -
     full = isinstance(design.connectivity, str) and design.connectivity == "full"
     size = 8 * n_outputs * n_features + 8 * n_outputs**2
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
-    size += 16 * n_features**2 if design.rule == "natural" else 0
+    size += 16 * n_features**2 if design.rule == "rls" else 0
     symbols = [s.n_symbols + 3 for s in design.sensors if isinstance(s, CategoricalSensor)]
-    size += 4 * len(symbols) * (design.orders + 1) * design.cells * max(symbols, default=0)
+    size += 8 * len(symbols) * (design.max_order + 1) * design.n_contexts * max(symbols, default=0)
     if size > LARGEST_STATE:
         raise ConfigurationError(
-            f"arguments `hidden`, `delays` and `cells` ask for {size / 1e9:.0f} GB with rule "
-            f"{design.rule!r}, more than {LARGEST_STATE / 1e9:.0f}: try rule 'plain' or fewer"
+            f"arguments `n_hidden`, `n_lags` and `n_contexts` need {size / 1e9:.0f} GB with rule "
+            f"{design.rule!r}, more than {LARGEST_STATE / 1e9:.0f}: try rule 'nlms' or fewer"
         )

@@ -66,7 +66,7 @@ class SearchSection(Section):
 
 
 class SweepSection(Section):
-    """``[sweep]``: which points; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
+    """``[sweep]``: which jobs; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
 
     grid: dict[str, Values] = Field(default_factory=dict)
     lists: dict[str, Values] = Field(default_factory=dict)
@@ -80,7 +80,7 @@ class SweepSection(Section):
     @field_validator("grid", "lists", mode="before")
     @classmethod
     def _dotted(cls, value: Any) -> Any:
-        """``brain.hidden`` without quotes is a table in a table in TOML."""
+        """``brain.n_hidden`` without quotes is a table in a table in TOML."""
         return flattened(value, lambda v: not isinstance(v, dict))
 
     @field_validator("random", mode="before")

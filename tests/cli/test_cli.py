@@ -3,9 +3,6 @@
 import os
 import pty
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -15,20 +12,17 @@ from scipy import sparse
 
 from neurolp import BrainDensity, open_trajectory
 from neurolp.data.tables import load_data
+from tests.processes import (
+    COMMAND,
+    INTERRUPTIBLE,
+    assert_one_line,
+    finished,
+    neurolp_command,
+    python,
+    start,
+)
 
-COMMAND = [sys.executable, "-m", "neurolp"]
 SMALL = 'seed = 4\n[data]\nname = "wine"\n[brain]\nmax_slices = 8\n'
-
-
-def neurolp(*arguments, cwd):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -39,13 +33,13 @@ def config(tmp_path):
 
 
 def test_run_info_and_plot(config, tmp_path):
-    done = neurolp("run", config, cwd=tmp_path)
+    done = neurolp_command("run", config, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum(line.startswith("slice ") for line in lines) == 8
     assert "Gaussian mixture" in done.stdout
     assert "brain (8 slices)" in done.stdout
-    assert lines[-1].endswith("trajectory: small.h5")
+    assert lines[-1].endswith("results: small.h5")
 
     # The table tells the truth: the file's brain scores the same on the same test rows.
     data = load_data("wine")
@@ -56,12 +50,12 @@ def test_run_info_and_plot(config, tmp_path):
     assert brain.score(data.test) == pytest.approx(recorded, rel=1e-12)
     assert f"{recorded:.2f}" in done.stdout
 
-    info = neurolp("info", tmp_path / "small.h5", cwd=tmp_path)
+    info = neurolp_command("info", tmp_path / "small.h5", cwd=tmp_path)
     assert info.returncode == 0
     assert "seed: 4" in info.stdout
     assert "<surprise (population: 3, time: 9) [nat]" in info.stdout
 
-    plot = neurolp("plot", "small.h5", cwd=tmp_path)
+    plot = neurolp_command("plot", "small.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     drawn = {Path(line).stem for line in plot.stdout.split()}
     assert drawn == {"surprise", "melting", "weights", "node_maps", "marginals"}
@@ -71,25 +65,30 @@ def test_run_info_and_plot(config, tmp_path):
 
 def test_runs_are_reproducible_and_old_results_are_kept(config, tmp_path):
     for _ in range(2):
-        assert neurolp("run", config, "--quiet", cwd=tmp_path).returncode == 0
+        assert neurolp_command("run", config, "--quiet", cwd=tmp_path).returncode == 0
     first, second = (BrainDensity.load(tmp_path / name) for name in ("small.h5", "small-2.h5"))
     X = load_data("wine").test
     assert np.array_equal(first.score_samples(X), second.score_samples(X))
 
-    refused = neurolp("run", config, "-o", "small.h5", cwd=tmp_path)
+    refused = neurolp_command("run", config, "-o", "small.h5", cwd=tmp_path)
     assert refused.returncode == 73
     assert "exists already" in refused.stderr
-    assert neurolp("run", config, "-o", "small.h5", "--force", "-q", cwd=tmp_path).returncode == 0
+    assert (
+        neurolp_command("run", config, "-o", "small.h5", "--force", "-q", cwd=tmp_path).returncode
+        == 0
+    )
 
 
 def test_quiet_prints_nothing_and_a_generated_seed_is_kept(tmp_path, config):
     config.write_text(SMALL.replace("seed = 4\n", ""))
-    done = neurolp("run", config, "-q", "--set", "compare=false", cwd=tmp_path)
+    done = neurolp_command("run", config, "-q", "--set", "compare=false", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with open_trajectory(tmp_path / "small.h5") as trajectory:
         seed = trajectory.provenance["seed"]
         assert trajectory.configuration["seed"] == seed
-    again = neurolp("run", config, "-q", "--set", f"seed={seed}", "-o", "b.h5", cwd=tmp_path)
+    again = neurolp_command(
+        "run", config, "-q", "--set", f"seed={seed}", "-o", "b.h5", cwd=tmp_path
+    )
     assert again.returncode == 0
     with open_trajectory(tmp_path / "small.h5") as a, open_trajectory(tmp_path / "b.h5") as b:
         assert np.array_equal(a["weights"].values, b["weights"].values)
@@ -97,12 +96,13 @@ def test_quiet_prints_nothing_and_a_generated_seed_is_kept(tmp_path, config):
 
 def test_a_terminal_gets_a_progress_bar(config, tmp_path):
     leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "run", str(config), "--set", "compare=false"],
+    with start(
+        *COMMAND,
+        *("run", config, "--set", "compare=false"),
         cwd=tmp_path,
+        environment={"TERM": "xterm"},
         stdout=follower,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm"},
     ) as process:
         os.close(follower)
         shown = b""
@@ -122,9 +122,9 @@ def test_a_terminal_gets_a_progress_bar(config, tmp_path):
 
 
 def test_validate(config, tmp_path):
-    good = neurolp("validate", config, cwd=tmp_path)
+    good = neurolp_command("validate", config, cwd=tmp_path)
     assert (good.returncode, good.stdout) == (0, f"{config}: valid\n")
-    bad = neurolp("validate", config, "--set", "brain.gian=true", cwd=tmp_path)
+    bad = neurolp_command("validate", config, "--set", "brain.gian=true", cwd=tmp_path)
     assert bad.returncode == 78
     assert "nearest valid key is 'brain.gain'" in bad.stderr
 
@@ -164,7 +164,7 @@ def bad_table(folder, name):
     ],
 )
 def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
-    done = neurolp("run", bad_table(tmp_path, name), cwd=tmp_path)
+    done = neurolp_command("run", bad_table(tmp_path, name), cwd=tmp_path)
     assert_one_line(done, 65, message)
     assert not list(tmp_path.glob("*.h5*"))
 
@@ -192,59 +192,46 @@ def test_bad_configurations_exit_78_with_one_line(tmp_path, text, message):
     (tmp_path / "bad.npz").write_text("nonsense")
     config = tmp_path / "bad.toml"
     config.write_text(text)
-    assert_one_line(neurolp("run", config, cwd=tmp_path), 78, message)
+    assert_one_line(neurolp_command("run", config, cwd=tmp_path), 78, message)
 
 
 def test_wrong_use_exits_2(tmp_path, config):
-    assert_one_line(neurolp("run", "absent.toml", cwd=tmp_path), 2, "no such configuration file")
-    assert neurolp("fly", cwd=tmp_path).returncode == 2
-    assert neurolp("run", cwd=tmp_path).returncode == 2
-    assert neurolp("run", config, "--speed", cwd=tmp_path).returncode == 2
+    assert_one_line(
+        neurolp_command("run", "absent.toml", cwd=tmp_path), 2, "no such configuration file"
+    )
+    assert neurolp_command("fly", cwd=tmp_path).returncode == 2
+    assert neurolp_command("run", cwd=tmp_path).returncode == 2
+    assert neurolp_command("run", config, "--speed", cwd=tmp_path).returncode == 2
 
 
 def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["x"] = 1
     for verb in ("info", "plot"):
-        assert_one_line(neurolp(verb, "absent.h5", cwd=tmp_path), 65, "no such file")
-        assert_one_line(neurolp(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory")
-        assert_one_line(neurolp(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
-    done = neurolp("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
+        assert_one_line(neurolp_command(verb, "absent.h5", cwd=tmp_path), 65, "no such file")
+        assert_one_line(
+            neurolp_command(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory"
+        )
+        assert_one_line(neurolp_command(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
+    done = neurolp_command("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
     assert_one_line(done, 73, "its folder does not exist")
 
 
-def assert_one_line(done, code, message):
-    assert done.returncode == code, (done.stdout, done.stderr)
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_stops_within_a_second_and_leaves_what_can_be_read_and_resumed(tmp_path):
+def test_ctrl_c_stops_between_blocks_and_leaves_what_can_be_read_and_resumed(tmp_path):
     table = np.random.default_rng(0).standard_normal((60_000, 24))
     np.save(tmp_path / "big.npy", table)
     config = tmp_path / "big.toml"
     config.write_text('seed = 0\n[data]\nfile = "big.npy"\n[brain]\npatience = 400\n')
-    with subprocess.Popen(
-        [*COMMAND, "run", str(config)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
         for line in process.stdout:
             if line.startswith("slice 2:"):
                 break
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        rest, stderr = process.communicate(timeout=60)
-        took = time.monotonic() - began
+        rest, stderr = finished(process)
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert "interrupted after" in stderr
     assert rest.count("\nslice ") <= 3
-    assert took < 30  # stopping itself is timed by hand, machines in CI may stall
     assert not (tmp_path / "big.h5").exists()
     with open_trajectory(tmp_path / "big.h5") as trajectory:
         assert trajectory.status == "unfinished"
@@ -259,13 +246,13 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
     sparse.save_npz(tmp_path / "chain.npz", sparse.csr_array(edges))
     config = tmp_path / "chain.toml"
     config.write_text(SMALL + '[connectivity]\nkind = "file"\nfile = "chain.npz"\n')
-    assert neurolp("run", config, "-q", cwd=tmp_path).returncode == 0
+    assert neurolp_command("run", config, "-q", cwd=tmp_path).returncode == 0
     with open_trajectory(tmp_path / "chain.h5") as trajectory:
         assert trajectory["weights"].dims == ("slice", "transfer", "edge")
         assert len(trajectory["edge_target"]) == 24
-    plot = neurolp("plot", "chain.h5", cwd=tmp_path)
+    plot = neurolp_command("plot", "chain.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
-    assert (tmp_path / "chain-pictures" / "connectivity.png").stat().st_size > 10_000
+    assert (tmp_path / "chain-figures" / "connectivity.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -276,7 +263,5 @@ from neurolp import cli
 cli.app = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()
 cli.main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
+    done = python(program)
     assert (done.returncode, done.stderr) == (code, "neurolp: interrupted\n")

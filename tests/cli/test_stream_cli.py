@@ -2,9 +2,6 @@
 
 import inspect
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -14,16 +11,16 @@ import pytest
 from PIL import Image
 
 from neurolp import FormatError, StreamBrain, open_trajectory
-from neurolp.config.load import read_configuration
 from neurolp.config.stream_sections import StreamBrainSection
 from neurolp.data.streams import generator
 from neurolp.errors import DataError, NeurolpError, OutputError
-from neurolp.plotting.experiments import pictures
 from neurolp.plotting.stream import arrows, input_weights
+from neurolp.runs import figures
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
-from tests.cli.test_cli import assert_one_line, neurolp
+from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, python, start
 
-SMALL = "[brain]\nhidden = 12\ndelays = 4\n"
+SMALL = "[brain]\nn_hidden = 12\nn_lags = 4\n"
 AR2 = f'seed = 1\n[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}'
 
 
@@ -36,37 +33,39 @@ def ran(tmp_path, text, *settings, name="a"):
 def test_run_info_and_plot(tmp_path):
     config = tmp_path / "swing.toml"
     config.write_text(AR2)
-    done = neurolp("run", config, cwd=tmp_path)
+    done = neurolp_command("run", config, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("step 600/600: surprise ") for line in lines)
     assert "entropy rate 1.4189" in done.stdout
     assert "Mean surprise of the last fifth, nats a step" in done.stdout
-    assert lines[-1].startswith("600 steps in ")
-    assert lines[-1].endswith("trajectory: swing.h5")
-    info = neurolp("info", "swing.h5", cwd=tmp_path)
+    assert "600 steps" in done.stdout
+    assert lines[-1].endswith("results: swing.h5")
+    info = neurolp_command("info", "swing.h5", cwd=tmp_path)
     assert "experiment: stream" in info.stdout
     assert "rate: 1.41894" in info.stdout
     assert "<surprise (step: 600, sensor: 1) [nat]" in info.stdout
     assert "independent" in info.stdout
-    plot = neurolp("plot", "swing.h5", cwd=tmp_path)
+    plot = neurolp_command("plot", "swing.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     assert {Path(line).stem for line in plot.stdout.split()} == {
         "surprise", "calibration", "predictions", "dream", "readout", "recurrent", "activity"
     }  # fmt: skip
     for line in plot.stdout.split():
         assert (tmp_path / line).stat().st_size > 10_000
-    assert neurolp("validate", config, cwd=tmp_path).stdout == f"{config}: valid\n"
-    assert_one_line(neurolp("run", config, "-o", "swing.h5", cwd=tmp_path), 73, "exists already")
-    quiet = neurolp("run", config, "-o", "swing.h5", "--force", "-q", cwd=tmp_path)
+    assert neurolp_command("validate", config, cwd=tmp_path).stdout == f"{config}: valid\n"
+    assert_one_line(
+        neurolp_command("run", config, "-o", "swing.h5", cwd=tmp_path), 73, "exists already"
+    )
+    quiet = neurolp_command("run", config, "-o", "swing.h5", "--force", "-q", cwd=tmp_path)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_path):
-    path = ran(tmp_path, AR2, "record.weights_every=250", "learn_until=500")
+    path = ran(tmp_path, AR2, "record.weights_every=250", "train_steps=500")
     stream = generator("ar2", 700)
     rows = stream.read(700)
-    brain = StreamBrain(stream.sensors, hidden=12, delays=4, random_state=1)
+    brain = StreamBrain(stream.sensors, n_hidden=12, n_lags=4, random_state=1)
     early = brain.run(rows[:500])
     late = brain.run(rows[500:600], learn=False)
     with open_trajectory(path) as file:
@@ -125,17 +124,17 @@ TEXT = '[stream]\nsource = "text"\n'
         ('[stream]\nsource = "text"\nseed = 3\n', "argument `seed` must be 0 for generator 'text'"),
         (TEXT + '[data]\nname = "wine"\n', "key 'data' has no meaning beside 'stream'"),
         ('experiment = "principle"\n' + TEXT, "key 'experiment' has no meaning beside 'stream'"),
-        ("learn_untill = 3\n" + TEXT, "unknown key 'learn_untill', the nearest valid key is 'learn_until'"),
-        (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.hidden'"),
+        ("train_stepss = 3\n" + TEXT, "unknown key 'train_stepss', the nearest valid key is 'train_steps'"),
+        (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.n_hidden'"),
         (TEXT + '[brain]\nrule = "magic"\n', "key 'brain.rule': input should be 'natural', 'diagonal' or 'plain'"),
-        (TEXT + "[brain]\nhidden = -1\n", "key 'brain.hidden'"),
+        (TEXT + "[brain]\nn_hidden = -1\n", "key 'brain.n_hidden'"),
         (TEXT + "[brain]\ntime_constants = [0.5, 3.0]\n", "argument `time_constants` must be two numbers"),
         (TEXT + "[record]\nweights_evry = 5\n", "unknown key 'record.weights_evry', the nearest valid key is 'record.weights_every'"),
         (TEXT + "[record]\nevery = 0\n", "key 'record.every'"),
         (TEXT + "[record]\nweights_at = [9, -1]\n", "key 'record.weights_at.1'"),
         (TEXT + "[record]\nactivity_at = [999999]\n", "key 'record.activity_at' must be at most 142400, the steps of the stream, but contains 999999"),
         (TEXT + '[connectivity]\nkind = "ful"\n', "key 'connectivity.kind' must be one of ('none', 'full', "),
-        (TEXT + '[connectivity]\nkind = "random"\nseed = 1\nin_degree = 99\n[brain]\nhidden = 5\n', "`in_degree` must be an integer in [0, 4], but is 99"),
+        (TEXT + '[connectivity]\nkind = "random"\nseed = 1\nin_degree = 99\n[brain]\nn_hidden = 5\n', "`in_degree` must be an integer in [0, 4], but is 99"),
     ],
 )  # fmt: skip
 def test_faults_of_a_configuration_are_one_line(tmp_path, text, message):
@@ -161,7 +160,7 @@ def test_connectivities(tmp_path):
             assert ("recurrent" in file) == (n_edges > 0)
             if n_edges:
                 assert np.prod(file["recurrent"].shape[1:]) == n_edges
-            assert ("recurrent" in pictures(file)) == (n_edges > 0)
+            assert ("recurrent" in figures(file)) == (n_edges > 0)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -222,14 +221,14 @@ def test_bad_files_are_named_in_one_line(tmp_path, name, message):
 
 
 def test_bad_files_exit_65_and_leave_nothing(tmp_path):
-    done = neurolp("run", bad_file(tmp_path, "infinite array"), "-q", cwd=tmp_path)
+    done = neurolp_command("run", bad_file(tmp_path, "infinite array"), "-q", cwd=tmp_path)
     assert_one_line(done, 65, "table.npy")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "table.csv", "table.npy"]
 
 
 def test_bad_configurations_exit_78_and_unwritable_places_73(tmp_path):
     (tmp_path / "bad.toml").write_text('[stream]\nsource = "ar2"\n')
-    done = neurolp("run", "bad.toml", cwd=tmp_path)
+    done = neurolp_command("run", "bad.toml", cwd=tmp_path)
     assert_one_line(done, 78, "bad.toml: key 'stream.n_steps' is missing")
     (tmp_path / "good.toml").write_text(AR2)
     with pytest.raises(OutputError, match="its folder does not exist"):
@@ -241,39 +240,28 @@ def test_a_surprise_that_is_no_number_exits_70_and_leaves_what_came_before(tmp_p
     rows[300] = 1e200
     np.save(tmp_path / "far.npy", rows)
     (tmp_path / "far.toml").write_text(f'[stream]\nfile = "far.npy"\n{SMALL}')
-    done = neurolp("run", "far.toml", "-q", cwd=tmp_path)
+    done = neurolp_command("run", "far.toml", "-q", cwd=tmp_path)
     assert_one_line(
         done, 70, "in step 300; what happened before, and the brain before and after, are in far.h5"
     )
     with open_trajectory(tmp_path / "far.h5") as file:
         assert file.status == "diverged"
         assert len(file["surprise"]) == file.result["n_steps"] == 300
-        pictures(file)
+        figures(file)
 
 
 # --- Ctrl-C and memory ----------------------------------------------------------------------------
-
-# As from a terminal, also where the tests themselves were started in the background.
-LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, code):
     (tmp_path / "long.toml").write_text(AR2.replace("600", "50_000_000"))
-    command = f"{LISTEN}; from neurolp.cli.app import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", command, "run", "long.toml", "--set", "record.every=1000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = (*INTERRUPTIBLE, "run", "long.toml", "--set", "record.every=1000")
+    with start(*command, cwd=tmp_path) as process:
         assert process.stdout.readline().startswith("step ")
         process.send_signal(signum)
         process.send_signal(signum)  # people press it twice
-        began = time.monotonic()
-        _, stderr = process.communicate(timeout=60)
-        assert time.monotonic() - began < 2
+        _, stderr = finished(process)
     assert process.returncode == code
     assert "Traceback" not in stderr
     assert "interrupted after" in stderr
@@ -284,8 +272,8 @@ def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, co
         n = file.result["n_steps"]
         assert len(file["surprise"]) == n >= file["window_steps"].values.sum()
         assert np.isfinite(file["surprise"].values).all()
-        pictures(file)
-    info = neurolp("info", "long.h5", cwd=tmp_path)
+        figures(file)
+    info = neurolp_command("info", "long.h5", cwd=tmp_path)
     assert "(unfinished)" in info.stdout
     assert StreamBrain.load(tmp_path / "long.h5").n_steps_ == n
 
@@ -293,7 +281,7 @@ def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, co
 def test_memory_does_not_grow_with_the_stream(tmp_path):
     program = """
 import resource, sys
-from neurolp.config.load import read_configuration
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 for n in (20_000, 20_000, 80_000):
     run(read_configuration("a.toml", [f"stream.n_steps={n}"]), "a.h5", overwrite=True)
@@ -302,14 +290,8 @@ for n in (20_000, 20_000, 80_000):
     (tmp_path / "a.toml").write_text(
         f'[stream]\nsource = "causality"\nn_steps = 1\n{SMALL}[record]\nevery = 20\nactivity_every = 20\n'
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    done = python(program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     _, before, after = (int(line) / 1024 for line in done.stdout.split())
     assert after - before < 12  # MiB, of which HDF5's caches of chunks take most
 
@@ -317,7 +299,7 @@ for n in (20_000, 20_000, 80_000):
 # --- pictures -------------------------------------------------------------------------------------
 
 EVERYWHERE = {"surprise", "recurrent", "activity"}
-CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}orders = 0\n'
+CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}max_order = 0\n'
 
 
 @pytest.mark.parametrize(
@@ -330,20 +312,20 @@ CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}o
         ('source = "ar2"\nn_steps = 30\n', {"calibration", "predictions", "readout"}),
     ],
 )  # fmt: skip
-def test_pictures_are_drawn_without_warnings(tmp_path, text, more):
+def test_figures_are_drawn_without_warnings(tmp_path, text, more):
     with open_trajectory(ran(tmp_path, f"seed = 0\n[stream]\n{text}{SMALL}")) as file:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            drawn = pictures(file)
+            drawn = figures(file)
             for name, figure in drawn.items():
                 figure.savefig(tmp_path / f"{name}.png", dpi=50)
         assert set(drawn) == EVERYWHERE | more
 
 
-def test_pictures_of_little(tmp_path):
+def test_figures_of_little(tmp_path):
     text = f'[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}[record]\nlast = 0\ndream = 0\nper_step = false\n'
-    with open_trajectory(ran(tmp_path, text, "brain.hidden=0", "brain.delays=0")) as file:
-        assert set(pictures(file)) == {"surprise", "calibration"}
+    with open_trajectory(ran(tmp_path, text, "brain.n_hidden=0", "brain.n_lags=0")) as file:
+        assert set(figures(file)) == {"surprise", "calibration"}
 
 
 def test_learned_weights_show_the_arrow_from_a_to_b_and_none_back(tmp_path):
@@ -351,7 +333,7 @@ def test_learned_weights_show_the_arrow_from_a_to_b_and_none_back(tmp_path):
         strength = arrows(file)
         names = [str(name) for name in file["mean_surprise"].coords["sensor"].values]
         weights = input_weights(file)
-        drawn = pictures(file)
+        drawn = figures(file)
     assert names[:2] == ["A", "B"]
     assert weights.shape == (12, 4, 12)
     assert np.unravel_index(np.abs(strength).argmax(), strength.shape) == (0, 1, 2)
@@ -377,7 +359,7 @@ def test_a_table_of_ones_own_with_symbols_and_gaps(tmp_path):
         np.testing.assert_array_equal(missing[:, 2], np.arange(500) % 5 == 0)
         assert list(file["label"].values) == ["place", "a", "b", "c", "size"]
         assert file["mean_surprise"].values[-40:, 1].mean() < 0.3
-        assert len(pictures(file)) == 9
+        assert len(figures(file)) == 9
     # Only some steps and columns of it.
     with open_trajectory(
         ran(tmp_path, text, "stream.n_steps=300", 'stream.columns=["kind"]')
@@ -402,4 +384,4 @@ def test_every_kind_of_file_can_be_a_stream(tmp_path):
         with open_trajectory(ran(tmp_path, f"[stream]\n{text}{SMALL}")) as file:
             assert file["surprise"].shape == (n_steps, 1)
             assert file["last_rows"].shape[1:] == shape
-            assert ("frames" in pictures(file)) == (shape == (20,))
+            assert ("frames" in figures(file)) == (shape == (20,))

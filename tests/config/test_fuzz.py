@@ -2,17 +2,13 @@
 
 import ast
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import hostile
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import ROOT, neurolp_command
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +38,7 @@ def test_the_real_command_says_the_same(folder):
         if code == "run":
             continue
         (folder / "config.toml").write_bytes(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "neurolp", "run", str(folder / "config.toml"), "-o", str(folder / "out.h5")],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = neurolp_command("run", folder / "config.toml", "-o", folder / "out.h5", cwd=ROOT)
         assert (done.returncode, done.stdout, done.stderr) == (code, "", line)
         tried += 1
         if tried == 6:
@@ -55,17 +48,17 @@ def test_the_real_command_says_the_same(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[data]\nname = "iris"\n[brain]\ninterneurons = 1_000_000', "brain.interneurons"),
+        ('[data]\nname = "iris"\n[brain]\nmax_slices = 1_000_000_000_000\npatience = 1_000_000_000_000', "brain.patience"),
         ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_slices = 1_000_000_000_000', "brain.n_slices"),
         ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_hidden = 1_000_000', "brain.n_hidden"),
-        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000', "`hidden`"),
-        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\ndelays = 1_000_000', "`delays`"),
-        ('[stream]\nsource = "markov3"\nn_steps = 50\n[brain]\ncells = 1_000_000_000_000', "`cells`"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_hidden = 1_000_000', "`n_hidden`"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_lags = 1_000_000', "`n_lags`"),
+        ('[stream]\nsource = "markov3"\nn_steps = 50\n[brain]\nn_contexts = 1_000_000_000_000', "`n_contexts`"),
         ('[stream]\nsource = "ar2"\nn_steps = 1_000_000_000_000\n[record]\nweights_every = 1', "section record"),
         ('[stream]\nsource = "ar2"\nn_steps = 50\n[record]\ndream = 1_000_000_000_000', "record.dream"),
         ('[stream]\nsource = "mackey_glass"\nn_steps = 50\ndelay = 1_000_000_000_000', "stream.delay"),
         ('[stream]\nsource = "video"\nn_steps = 50\nshape = [100_000, 1_000_000]', "stream.shape"),
-        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nhidden = 1_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 100_000\nrewiring = 0.1', "section connectivity"),
+        ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_hidden = 1_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 100_000\nrewiring = 0.1', "section connectivity"),
         ('experiment = "univariate"\nn_seeds = 1_000_000_000_000', "n_seeds"),
         ('experiment = "principle"\nn_runs = 1_000_000_000_000', "n_runs"),
     ],

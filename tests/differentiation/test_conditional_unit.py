@@ -8,7 +8,7 @@ from scipy.optimize import check_grad
 from scipy.stats import kstest
 
 from neurolp.differentiation.conditional_unit import learn_conditional, ridge_regression
-from neurolp.differentiation.ensemble import Plan, assign, mixing_shares
+from neurolp.differentiation.ensemble import Plan, assign
 from neurolp.differentiation.mixture_unit import (
     BELLS,
     SMALLEST_WIDTH,
@@ -187,21 +187,6 @@ def test_leaving_one_out_is_what_it_says():
 
     best = min(left_out(r) for r in np.geomspace(1e-3, 1e6, 37))
     assert noise == pytest.approx(best, rel=1e-9)
-
-
-def test_shares_are_those_of_greatest_likelihood():
-    rng = np.random.default_rng(8)
-    log_prob = rng.normal(-1, 1, (2, 400)) + np.array([[0.5], [0.0]])
-    shares = mixing_shares(log_prob)
-    assert shares.sum() == pytest.approx(1)
-    grid = np.linspace(0.001, 0.999, 999)
-    value = [
-        np.logaddexp(np.log(w) + log_prob[0], np.log1p(-w) + log_prob[1]).sum()
-        + np.log(w)
-        + np.log1p(-w)
-        for w in grid
-    ]
-    assert shares[0] == pytest.approx(grid[np.argmax(value)], abs=2e-3)
 
 
 def test_every_row_is_held_out_once_for_each_strength():

@@ -259,7 +259,7 @@ def test_bad_data_is_named_in_one_line(route, X, y, message):
 def test_more_that_can_go_wrong():
     with pytest.raises(ValueError, match="Unknown label type"):
         ConditionalClassifier().fit(X_GOOD, X_GOOD[:, 0])
-    with pytest.raises(ConfigurationError, match="argument `route` must be one of"):
+    with pytest.raises(ConfigurationError, match="argument `route` must be 'softmax' or 'bayes'"):
         ConditionalClassifier(route="naive").fit(X_GOOD, Y_GOOD)
     with pytest.raises(
         DataError,

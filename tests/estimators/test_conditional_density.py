@@ -271,12 +271,12 @@ def test_bad_data_is_named_in_one_line(X, y, message):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("n_components", 0, r"argument `n_components` must lie in \[1, 1000\], but is 0"),
-        ("n_members", 1, "argument `n_members` must lie in"),
-        ("bell", "student", "argument `bell` must be one of"),
+        ("n_components", 0, r"argument `n_components` must be an integer in \[1, 1000\], but is 0"),
+        ("n_members", 1, "argument `n_members` must be an integer in"),
+        ("bell", "student", "argument `bell` must be 'normal' or 'logistic'"),
         ("hidden", (8, 0), "argument `hidden` must be a sequence of integers >= 1"),
         ("hidden", 8, "argument `hidden` must be a sequence"),
-        ("decays", (), "argument `decays` must have at least one value"),
+        ("decays", (), "argument `decays` must be a sequence of numbers >= 0, not empty"),
         ("decays", (-1.0,), "argument `decays` must be a sequence of numbers >= 0"),
         ("rate", "fast", "argument `rate` must be a number"),
         ("patience", 2.5, "argument `patience` must be an integer"),

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import neurolp
-from neurolp import runs as experiments
-from neurolp.config.load import configuration_of
 from neurolp.data.tables import load_data
 from neurolp.runs import density as brain
 from neurolp.runs import stream
+from neurolp.runs.kinds import configuration_of
 from neurolp.storage.format import FORMAT_VERSION
 
 FOLDER = Path(__file__).parent
@@ -35,7 +34,7 @@ STREAM = {
     "title": "golden stream",
     "seed": 3,
     "stream": {"source": "causality", "n_steps": 150, "n_distractors": 1},
-    "brain": {"hidden": 3, "delays": 3, "afferents": 1, "orders": 2, "cells": 16},
+    "brain": {"n_hidden": 3, "n_lags": 3, "fan_in": 1, "max_order": 2, "n_contexts": 16},
     "record": {"every": 30, "last": 10, "dream": 5, "weights_at": [0, 100]},
 }
 EXPERIMENT = {
@@ -88,7 +87,7 @@ def main() -> None:
     }
     brain.run(configuration_of(BRAIN, "golden"), paths["brain"])
     stream.run(configuration_of(STREAM, "golden"), paths["stream"])
-    experiments.run(configuration_of(EXPERIMENT, "golden"), paths["experiment"])
+    neurolp.run(EXPERIMENT, paths["experiment"]).close()
     golden = {kind: contents(path) for kind, path in paths.items()}
     golden["numbers"] = numbers(paths["brain"], paths["stream"])
     target = FOLDER / f"golden-v{FORMAT_VERSION}.json"

@@ -1,27 +1,22 @@
 """Brain simulations survive: broken off anywhere they go on to the same file, bit by bit."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
 from neurolp import BrainDensity, FormatError, load_brain, open_trajectory
-from neurolp.config.load import configuration_of
 from neurolp.errors import DataError, OutputError
 from neurolp.runs import density as brain
+from neurolp.runs import resume
+from neurolp.runs.kinds import configuration_of
 from neurolp.runs.reproduce import reproduce
-from neurolp.runs.resume import resume
 from neurolp.simulation.checkpoint import DivergedError
 from neurolp.storage.compare import differences
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import INTERRUPTIBLE, finished, start
 
 
 class CrashError(BaseException):
@@ -42,9 +37,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def configured(folder, settings, record=None, connectivity=None):
+def configured(folder, settings, record=None, connectivity=None, seed=5):
     raw = {
-        "seed": 5, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
+        "seed": seed, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
         "record": {"trajectories": 7, "every": 2, "checkpoint_seconds": 0, **(record or {})},
     }  # fmt: skip
     if connectivity:
@@ -67,7 +62,7 @@ KINDS = {
     "of a sparse ring": ({"max_slices": 5, "groups": "colours"}, {}, "ring.npz"),
     "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "energy": "base"}, {}, None),
     "one after another": ({"max_slices": 5, "groups": "each", "gain": False}, {}, None),
-    "interneurons": ({"max_slices": 5, "interneurons": 3, "base": "logistic"}, {}, None),
+    "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
     "activity alone": ({"max_slices": 5, "energy": "base"}, {"potential": False, "parameters": False}, None),
     "no frames": ({"max_slices": 5, "energy": "base"}, {"potential": False, "activity": False}, None),
@@ -179,7 +174,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
             "node_ridge": ridge, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
     path = folder / "wild.h5"
     with pytest.raises(DivergedError) as caught:
-        brain.run(configured(folder, wild), path)
+        brain.run(configured(folder, wild, seed=11), path)
     line = str(caught.value)
     found = re.match(
         r"slice (\d+) diverged: node \d, (potential|weights|node map|gain weights|bias): ", line
@@ -204,7 +199,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
 def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
     wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": 1.0,
             "node_ridge": 1.0, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
-    configuration = configured(folder, wild)
+    configuration = configured(folder, wild, seed=11)
     with pytest.raises(DivergedError):
         brain.run(configuration, folder / "whole.h5")
     broken_off(configuration, folder / "parts.h5", 3)
@@ -212,6 +207,17 @@ def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder)
         resume(folder / "parts.h5")
     assert differences(folder / "whole.h5", folder / "parts.h5") == []
     assert reproduce(folder / "whole.h5").identical
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes"), IndexError("7")])
+def test_errors_of_finite_numbers_are_bugs_and_no_divergence(folder, monkeypatch, error):
+    def learn_slice(*arguments):
+        raise error
+
+    monkeypatch.setattr("neurolp.simulation.greedy.learn_slice", learn_slice)
+    with pytest.raises(type(error), match=str(error)) as caught:
+        brain.run(configured(folder, {}), folder / "bug.h5")
+    assert caught.value is error
 
 
 def test_divergence_in_an_epoch_is_named_too(folder):
@@ -239,11 +245,7 @@ def test_numbers_too_large_for_the_precision_are_named(folder):
 
 
 def command(*arguments, cwd):
-    return subprocess.Popen(
-        [sys.executable, "-m", "neurolp", *map(str, arguments)],
-        cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return start(*INTERRUPTIBLE, *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +257,7 @@ def long_run(tmp_path_factory):
         "[record]\ncheckpoint_seconds = 0.1\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)
-    out, err = process.communicate(timeout=300)
+    out, err = finished(process)
     assert process.returncode == 0, err
     assert out.count("\nslice ") == 24
     return folder
@@ -272,16 +274,13 @@ def test_a_request_to_end_saves_and_exits(long_run, signum, code):
     path = long_run / f"{code}.h5"
     process = command("run", "long.toml", "-o", path, cwd=long_run)
     wait_for(process, 7)
-    began = time.monotonic()
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
-    took = time.monotonic() - began
+    _, err = finished(process)
     assert process.returncode == code, err
     assert "slices, which are saved; `neurolp resume" in err
     assert err.count("\n") == 1
-    assert took < 20  # 2 s on a machine that is not shared; benchmarks/faults.py measures it
     resumed = command("resume", path, "-q", cwd=long_run)
-    assert resumed.communicate(timeout=300) == ("", "")
+    assert finished(resumed) == ("", "")
     assert resumed.returncode == 0
     assert differences(long_run / "whole.h5", path) == []
 
@@ -299,7 +298,7 @@ def test_kill_9_at_random_moments(long_run):
             break
         process = command("resume", path, cwd=long_run)
         process.stdout.readline()
-    process.communicate(timeout=300)
+    finished(process)
     if not path.exists():
         resume(path)
     assert differences(long_run / "whole.h5", path) == []

@@ -1,19 +1,15 @@
 """Experiments, each small: from configuration to labelled file, closing table and pictures."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
 
-from neurolp import BrainDensity, DataError, FormatError, open_trajectory
-from neurolp.config.load import read_configuration
-from neurolp.evaluation.metrics import entropy
-from neurolp.plotting.experiments import pictures
-from neurolp.runs import closing_tables, run
-from tests.cli.test_cli import assert_one_line, neurolp
+from neurolp import BrainDensity, DataError, FormatError
+from neurolp.runs import figures, run, summary
+from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
 
 
 def done(tmp_path, text, *settings):
@@ -21,17 +17,13 @@ def done(tmp_path, text, *settings):
     path = tmp_path / "small.toml"
     path.write_text(f'title = "small"\nseed = 3\n{text}')
     steps = []
-    file = run(
-        read_configuration(path, settings),
-        tmp_path / "small.h5",
-        overwrite=True,
-        observe=steps.append,
+    opened = run(
+        path, tmp_path / "small.h5", settings=settings, overwrite=True, observe=steps.append
     )
-    assert [step.number for step in steps] == list(range(1, steps[0].total + 1))
-    opened = open_trajectory(file)
+    assert [step.time for step in steps] == list(range(1, steps[0].total + 1))
     assert opened.status == "complete"
     assert opened.provenance["seed"] == opened.configuration["seed"] == 3
-    return opened, closing_tables(opened), pictures(opened)
+    return opened, summary(opened), figures(opened)
 
 
 PRINCIPLE = 'experiment = "principle"\nprobabilities = [0.5, 0.25, 0.2, 0.05]\nn_runs = 8\n'
@@ -123,49 +115,34 @@ def test_the_command_line_runs_validates_informs_and_plots(tmp_path):
     config = tmp_path / "own.toml"
     config.write_text(PRINCIPLE)
     small = ["--set", "n_steps=100", "--set", "n_samples=100"]
-    assert neurolp("validate", config, cwd=tmp_path).stdout == f"{config}: valid\n"
-    ran = neurolp("run", config, *small, cwd=tmp_path)
+    assert neurolp_command("validate", config, cwd=tmp_path).stdout == f"{config}: valid\n"
+    ran = neurolp_command("run", config, *small, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "1/2: symbols" in ran.stdout
     assert "entropy of the source" in ran.stdout
     assert ran.stdout.splitlines()[-1].endswith("results: own.h5")
-    info = neurolp("info", "own.h5", cwd=tmp_path)
+    info = neurolp_command("info", "own.h5", cwd=tmp_path)
     assert "experiment: principle" in info.stdout
     assert "<surprise (learner: 3, run: 8, time:" in info.stdout
     assert "entropy of the source" in info.stdout
-    plot = neurolp("plot", "own.h5", cwd=tmp_path)
+    plot = neurolp_command("plot", "own.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     for line in plot.stdout.split():
         assert (tmp_path / line).stat().st_size > 10_000
-    refused = neurolp("run", config, "-o", "own.h5", *small, cwd=tmp_path)
+    refused = neurolp_command("run", config, "-o", "own.h5", *small, cwd=tmp_path)
     assert_one_line(refused, 73, "exists already")
-    wrong = neurolp("run", config, "--set", "n_stepz=3", cwd=tmp_path)
+    wrong = neurolp_command("run", config, "--set", "n_stepz=3", cwd=tmp_path)
     assert_one_line(wrong, 78, "unknown key 'n_stepz', the nearest valid key is 'n_steps'")
 
 
 def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
-    # As from a terminal, also where the tests themselves were started in the background, which
-    # means that Ctrl-C is ignored.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"{listen}; from neurolp.cli.app import main; main()",
-            "run",
-            config,
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline().startswith("1/2")
+    with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
+        assert process.stdout.readline().startswith("step 1/2")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = finished(process)
     assert process.returncode == 130
     assert stderr == "neurolp: interrupted, nothing was written\n"
     assert [path.name for path in tmp_path.iterdir()] == ["long.toml"]

@@ -1,24 +1,17 @@
 """A file reproduces itself: brains, streams, experiments; what changed is named."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 
 import neurolp
 from neurolp import BrainDensity, open_trajectory, reproduce
-from neurolp.config.load import read_configuration
 from neurolp.errors import ConfigurationError, DataError, FormatError
-from neurolp.runs import density as brain
-from neurolp.runs import run, stream
-
-ROOT = Path(__file__).parent.parent.parent
+from neurolp.runs import run
+from tests.processes import neurolp_command
 
 BRAIN = '[data]\nfile = "table.csv"\n[brain]\nmax_slices = 4\n[record]\nevery = 2\n'
-STREAM = '[stream]\nfile = "table.csv"\n[brain]\nhidden = 8\ndelays = 2\ncells = 64\n[record]\ndream = 5\n'
+STREAM = '[stream]\nfile = "table.csv"\n[brain]\nn_hidden = 8\nn_lags = 2\nn_contexts = 64\n[record]\ndream = 5\n'
 EXPERIMENT = 'experiment = "principle"\nn_steps = 50\nn_runs = 2\nn_samples = 60\n'
 KINDS = {"brain": BRAIN, "stream": STREAM, "experiment": EXPERIMENT}
 
@@ -37,20 +30,8 @@ def folder(tmp_path):
 def ran(folder, text):
     config = folder / "config.toml"
     config.write_text(text)
-    configuration = read_configuration(config)
-    path = folder / "first.h5"
-    name = type(configuration).__name__
-    runner = {"Configuration": brain.run, "StreamConfiguration": stream.run}.get(name, run)
-    runner(configuration, path)
-    return path
-
-
-def neurolp_command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "neurolp", *map(str, arguments)],
-        cwd=cwd, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    run(config, folder / "first.h5").close()
+    return folder / "first.h5"
 
 
 @pytest.mark.parametrize("kind", KINDS)

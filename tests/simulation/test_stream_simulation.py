@@ -8,12 +8,12 @@ from scipy import stats
 
 from neurolp import ConfigurationError, NeurolpError, open_trajectory
 from neurolp.arrays import NamedArrays
-from neurolp.config.load import read_configuration
 from neurolp.config.stream_sections import SOURCES
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
 from neurolp.evaluation.stream_scores import independent_surprise, last_windows, scores
-from neurolp.runs import closing_tables
 from neurolp.runs import stream as experiment
+from neurolp.runs import summary
+from neurolp.runs.kinds import read_configuration
 from neurolp.simulation.schedule import RecordPlan, Schedule, places
 from neurolp.simulation.stream import Pace, simulate_stream
 from neurolp.simulation.stream_contents import stored_sensors
@@ -338,7 +338,7 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
         np.testing.assert_array_equal(file["last_rows"].values, rows[-200:])
         np.testing.assert_array_equal(file["came"].values, rows[-200:])
         assert file["mean_surprise"].shape[0] == 250
-        table = closing_tables(file)[0]
+        table = summary(file)[0]
     assert len(table.rows) == (1 if len(stream.sensors) == 1 else 1 + len(stream.sensors))
     assert ("entropy rate" in table.columns) == (stream.rate is not None)
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,15 +16,11 @@ from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 from tests import faulty
 from tests.faulty import N_COMMITS, append, begun, go_on, rows, state
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import ROOT, run, start
 
 
 def child(program, *arguments, **settings):
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings,
-    )  # fmt: skip
+    return start(sys.executable, "-c", program, *arguments, **settings)
 
 
 def surprise(n):
@@ -318,7 +313,7 @@ faulty.go_on(store)
 # --- a second writer ------------------------------------------------------------------------------
 
 
-def test_a_second_writer_is_refused_within_a_second_and_changes_nothing(tmp_path):
+def test_a_second_writer_is_refused_and_changes_nothing(tmp_path):
     path = tmp_path / "a.h5"
     program = """
 import sys
@@ -337,10 +332,8 @@ sys.stdin.read()
             lambda: begun(path, overwrite=True),
             lambda: RunStore.reopen(path),
         ):
-            began = time.monotonic()
             with pytest.raises(OutputError, match=f"is being written by process {process.pid} on"):
                 attempt()
-            assert time.monotonic() - began < 1
         assert before == {p.name: p.read_bytes() for p in (tmp_path / "a.h5.run").iterdir()}
         process.kill()
         process.communicate()
@@ -359,10 +352,7 @@ def test_calls_that_fail_leave_the_old_or_the_new_state(tmp_path, function, n):
 
 def check_failure(folder, function, n):
     """One call fails; what was committed is read, and the run can be continued. Whether it failed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faulty", str(folder), function, str(n)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run(sys.executable, "-m", "tests.faulty", folder, function, n, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     lines = done.stdout.splitlines()

@@ -13,6 +13,7 @@ import neurolp
 import neurolp.brain.evolution
 from neurolp import BrainDensity, FormatError, OutputError, Recorder, open_trajectory
 from neurolp.arrays import NamedArrays
+from neurolp.brain.seeds import generator
 from neurolp.storage.format import FORMAT_NAME
 from neurolp.storage.writer import write_trajectory
 
@@ -119,7 +120,7 @@ def test_frames_are_the_potentials_of_the_brain(brain, path):
         assert frames.shape[0] == 4
     # Recorded rows come from the validation part that fit split off with this seed.
     X = table()
-    order = np.random.default_rng([brain.seed_, 0]).permutation(len(X))
+    order = generator(brain.seed_, "validation split").permutation(len(X))
     rows = X[order[:40]][:7]
     np.testing.assert_allclose(frames[0], ((rows - mean) / scale).T[[0, 3]], rtol=1e-12, atol=1e-12)
     end, _ = neurolp.brain.evolution.evolve(brain.network_, ((rows - mean) / scale).T)

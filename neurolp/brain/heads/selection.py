@@ -11,6 +11,7 @@ the way then votes: the weights of the average are the maximum-likelihood ones o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ import numpy.typing as npt
 from neurolp.brain.evolution import evolve
 from neurolp.brain.heads.head import Energy, Readout
 from neurolp.brain.heads.mixture import fit_mixture
+from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
 from neurolp.brain.network import Network
+from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
@@ -57,7 +60,7 @@ def learn_readouts(
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, "density heads")
     train, validation = (_at_most(_MAX_ROWS, rows, rng) for rows in (train, validation))
     plain = Readout(best_time, 1.0)
     if train.shape[1] < 3 * _COMPONENTS[0]:
@@ -147,11 +150,11 @@ class _Search:
         """The candidates with their maximum-likelihood weights, light ones left out."""
         log_prob = np.array(self.log_prob)
         chosen = np.arange(len(log_prob))
-        weights = _stacking_weights(log_prob)
+        weights = _weights(log_prob)
         while weights.min() < _MIN_WEIGHT and len(chosen) > 1:
             keep = weights >= min(_MIN_WEIGHT, weights.max())
             chosen = chosen[keep]
-            weights = _stacking_weights(log_prob[chosen])
+            weights = _weights(log_prob[chosen])
         return tuple(
             Readout(self.readouts[i].time, float(w), self.readouts[i].energy)
             for i, w in zip(chosen, weights, strict=True)
@@ -171,26 +174,20 @@ def _states(
     """Both populations, and the log-determinant of the second, at some increasing times."""
     states, now, log_det = {}, 0, np.zeros(validation.shape[1])
     for time in times:
-        train, _ = evolve(network, train, first=now, n_slices=time, n_threads=n_threads)
-        validation, change = evolve(
-            network, validation, first=now, n_slices=time, n_threads=n_threads
-        )
+        on = partial(evolve, network, first=now, n_slices=time - now, n_threads=n_threads)
+        train, _ = on(train)
+        validation, change = on(validation)
         now, log_det = time, log_det + change
         states[now] = (train, validation, log_det)
     return states
 
 
-def _stacking_weights(log_prob: Array) -> Array:
-    """argmax_w of mean_n log sum_r w_r exp(log_prob[r, n]), by expectation-maximisation.
+def _weights(log_prob: Array) -> Array:
+    """Stacking weights that start at exp(-z), z standard errors behind the best candidate.
 
-    It starts at exp(-z), z how many standard errors a candidate stays behind the best: many steps
-    would lead to the same maximum from anywhere, but along a nearly flat way.
+    Many steps would lead to the same maximum from anywhere, but along a nearly flat way.
     """
     behind = log_prob[np.argmax(log_prob.mean(axis=1))] - log_prob
     error = np.maximum(behind.std(axis=1) / np.sqrt(behind.shape[1]), np.finfo(np.float64).tiny)
-    weights = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
-    weights /= weights.sum()
-    ratio = np.exp(log_prob - log_prob.max(axis=0))
-    for _ in range(_STACKING_STEPS):
-        weights *= ratio @ (1 / (weights @ ratio)) / ratio.shape[1]
-    return np.asarray(weights / weights.sum())
+    start = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
+    return stacking_weights(log_prob, start=start, n_steps=_STACKING_STEPS)

@@ -1,4 +1,4 @@
-"""Pictures of a brain that learned from a stream: Axes in, Axes out."""
+"""Figures of a brain that learned from a stream: Axes in, Axes out."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _N_DELAYS = 6
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures that the contents of a file allow."""
+    """All figures that the contents of a file allow."""
     sensors = stored_sensors(file)
     symbols = [s for s in sensors if s.n_symbols]
     values = [s for s in sensors if not s.n_symbols]

@@ -11,14 +11,19 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
-from neurolp.kernels.stream_state import Cells, Memory, Readout, Senses, empty
+from neurolp.kernels.stream_state import Contexts, Memory, Readout, Senses, empty
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.network import StreamState
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor
 
 Array = npt.NDArray[Any]
 
-_GROUPS: dict[str, Any] = {"senses": Senses, "memory": Memory, "readout": Readout, "cells": Cells}
+_GROUPS: dict[str, Any] = {
+    "senses": Senses,
+    "memory": Memory,
+    "readout": Readout,
+    "contexts": Contexts,
+}
 _STATE = "state"
 _WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
@@ -82,7 +87,7 @@ def unpack_stream(
                 if name != "n_delays"
             }
             if kind is Memory:
-                fields["n_delays"] = int(parameters["delays"])
+                fields["n_delays"] = int(parameters["n_lags"])
             groups[group] = kind(**fields)
         first_rows = file.read(f"{_STATE}/first_rows")
         steps, seed = int(file.brain["n_steps"]), int(file.brain["seed"])

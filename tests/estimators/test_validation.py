@@ -1,0 +1,139 @@
+"""What all estimators share: seeds, declared parameters, fits that are interrupted."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from neurolp import (
+    BoundedBrain,
+    BrainDensity,
+    ConditionalClassifier,
+    ConditionalDensity,
+    ConfigurationError,
+    LinearBrain,
+    MonotoneDensity,
+    OnlineBrain,
+    StreamBrain,
+    TriangularDensity,
+)
+from neurolp.estimators import parameters
+from neurolp.estimators.parameters import check_parameters, wanted
+from neurolp.estimators.validation import resolve_seed
+
+DECLARED = {
+    BrainDensity: parameters.DensityParameters,
+    OnlineBrain: parameters.OnlineParameters,
+    LinearBrain: parameters.LinearParameters,
+    BoundedBrain: parameters.BoundedParameters,
+    TriangularDensity: parameters.TriangularParameters,
+    ConditionalDensity: parameters.ConditionalParameters,
+    ConditionalClassifier: parameters.ClassifierParameters,
+    StreamBrain: parameters.StreamParameters,
+}
+
+
+@pytest.mark.parametrize("estimator", DECLARED, ids=lambda e: e.__name__)
+def test_defaults_are_the_declared_ones(estimator):
+    arguments = inspect.signature(estimator.__init__).parameters
+    for name, field in DECLARED[estimator].model_fields.items():
+        default = arguments[name].default
+        if isinstance(default, tuple) and isinstance(field.default, list):
+            default = list(default)
+        assert default == field.default, name
+
+
+def test_numpy_numbers_and_sequences_are_taken_as_python_s():
+    check_parameters(
+        parameters.DensityParameters,
+        {
+            "max_slices": np.int64(3),
+            "gain": np.bool_(False),
+            "spline_range": 2,
+            "synapse_thresholds": np.array([1.0, 2.0]),
+            "groups": [np.array([0, 1]), (2,)],
+            "random_state": "of no interest here",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_slices": -1}, "argument `max_slices` must be an integer >= 0, but is -1"),
+        ({"max_slices": True}, "argument `max_slices` must be an integer >= 0, but is True"),
+        ({"patience": 1.5}, "argument `patience` must be an integer >= 1, but is 1.5"),
+        ({"node_rate": 1.5}, "argument `node_rate` must be a number in [0, 1], but is 1.5"),
+        ({"node_ridge": np.nan}, "argument `node_ridge` must be a number >= 0, but is nan"),
+        ({"synapse_slope": 0}, "argument `synapse_slope` must be a number > 0, but is 0"),
+        ({"receptors": 1}, "argument `receptors` must be True or False, but is 1"),
+        ({"fine_tune": 0}, "argument `fine_tune` must be an integer >= 1, 'all' or None, but is 0"),
+        ({"synapse_thresholds": 3}, "argument `synapse_thresholds` must be a sequence of numbers"),
+        ({"energy": "x"}, "argument `energy` must be 'auto', 'mixture' or 'base', but is 'x'"),
+        ({"validation_fraction": 2}, "argument `validation_fraction` must be a number in [0, 1]"),
+    ],
+)
+def test_faults_are_named(values, message):
+    with pytest.raises(ConfigurationError) as error:
+        check_parameters(parameters.DensityParameters, values)
+    assert str(error.value).startswith(message)
+
+
+def test_every_declaration_can_be_said_in_words():
+    for declared in DECLARED.values():
+        for name, field in declared.model_fields.items():
+            assert wanted(field.annotation, field.metadata), name
+
+
+def test_seeds():
+    assert resolve_seed(np.int64(5)) == 5
+    for generator in (np.random.default_rng, np.random.RandomState):
+        rng = generator(3)
+        first, second = resolve_seed(rng), resolve_seed(rng)
+        assert first != second
+        assert first == resolve_seed(generator(3))
+    assert resolve_seed(None) != resolve_seed(None)
+    with pytest.raises(ValueError, match="random_state"):
+        resolve_seed(-1)
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        resolve_seed("three")
+
+
+@pytest.mark.parametrize("generator", [np.random.default_rng, np.random.RandomState])
+def test_random_state_may_be_a_generator(generator):
+    x = np.random.default_rng(0).normal(size=30)
+    one, other = (MonotoneDensity(random_state=generator(1)).fit(x) for _ in range(2))
+    assert one.seed_ == other.seed_
+    assert np.array_equal(one.sample(5, generator(2)), other.sample(5, generator(2)))
+
+
+CASES = {
+    "monotone": (MonotoneDensity(random_state=0), "monotone.learn_network", "x"),
+    "triangular": (TriangularDensity(random_state=0, max_layers=2), "triangular.learn_readouts", ""),
+    "conditional": (ConditionalDensity(random_state=0), "conditional_density.learn_conditional", "y"),
+    "classifier": (ConditionalClassifier(random_state=0), "classifier.learn_labels", "label"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_interrupted_fit_leaves_an_estimator_that_is_not_fitted(case, monkeypatch):
+    estimator, work, target = CASES[case]
+    estimator = clone(estimator)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 1 if target == "x" else 2))
+    y = {"y": X[:, 0], "label": X[:, 0] > 0}.get(target)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"neurolp.estimators.{work}", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X) if y is not None else estimator.score_samples(X)
