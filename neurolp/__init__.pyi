@@ -28,7 +28,6 @@ from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
 from .simulation.recorder import Recorder as Recorder
-from .storage.reader import LabelledArray as LabelledArray
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.sensors import CategoricalSensor as CategoricalSensor

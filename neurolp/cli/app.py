@@ -202,9 +202,7 @@ def info(file: FileArgument) -> None:
             for name, value in trajectory.result.items():
                 if isinstance(value, float | int | str):
                     print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
-            for name, variable in trajectory.items():
-                if not name.startswith("state_"):
-                    print(f"  {variable!r}")
+            print(*repr(trajectory).splitlines()[1:], sep="\n")
             display.print_tables(summary(trajectory))
 
 

@@ -26,19 +26,19 @@ _COLOURS = {"train": "#999999", "validation": "#E69F00", "test": "#0072B2"}
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     """Mean surprise of every population against time, with the compared models as lines."""
     surprise = trajectory["surprise"]
-    time = surprise.coords["time"]
-    for population in surprise.coords["population"]:
+    time = surprise.coords["time"].values
+    for population in surprise.coords["population"].values:
         curve = surprise.sel(population=population).values
         ax.plot(time, curve, color=_COLOURS.get(str(population)), label=str(population), lw=1.8)
     models = trajectory.result.get("model", [])
     levels = trajectory.result.get("model_test_log_prob", [])
     styles = iter(["--", ":", "-."])
     for name, log_prob in list(zip(models, levels, strict=True))[1:]:
-        ax.axhline(
-            -log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name.decode()}, test"
-        )
+        ax.axhline(-log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name}, test")
     if "head_time" in trajectory and len(levels):
-        ax.axhline(-levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="heads, test")
+        ax.axhline(
+            -levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="heads, test"
+        )
     best = trajectory.brain.get("n_slices")
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
@@ -58,7 +58,7 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
     histogram pools all recorded nodes, or shows the one at position ``node``.
     """
     potential = trajectory["potential"]
-    times = potential.coords["frame"]
+    times = potential.coords["frame"].values
     usable = np.flatnonzero(times <= max(trajectory.brain.get("n_slices", times[-1]), times[0]))
     # Most of the melting happens early, so the times are spaced like a geometric series.
     fractions = np.linspace(0, 1, len(axes)) ** 2

@@ -206,7 +206,7 @@ class _Simulation:
             "test_log_prob_standardised": rows[0].standardised,
             "test_bits_per_dim": rows[0].bits_per_dim,
             "seconds": time.monotonic() - began,
-            "model": np.array([r.model for r in rows], dtype="S"),
+            "model": np.array([r.model for r in rows], dtype=np.str_),
             "model_test_log_prob": np.array([r.log_prob for r in rows]),
             "model_seconds": np.array([r.seconds for r in rows]),
             "image_shape": data.image_shape,
@@ -286,7 +286,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     formats = (".2f", ".2f", ".3f")
     rows = [
         (
-            name.decode(),
+            name,
             *(f"{values[k]:{how}}" for values, how in zip(numbers, formats, strict=False)),
             f"{result['model_seconds'][k]:.1f}",
         )
@@ -306,7 +306,7 @@ def numbers(file: Trajectory) -> dict[str, object]:
     if "surprise" in file:  # of the time that was chosen by it: the least
         out["validation_surprise"] = file["surprise"].sel(population="validation").values.min()
     models = zip(result.get("model", []), result.get("model_test_log_prob", []), strict=True)
-    return out | {f"test_log_prob[{name.decode()}]": value for name, value in list(models)[1:]}
+    return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
 
 
 KIND = RunKind(

@@ -78,9 +78,9 @@ def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> Na
 def summary(file: Trajectory) -> list[SummaryTable]:
     """Log-likelihoods by table; the last column is the gain over the better of the others."""
     score = file["log_prob"]
-    estimator, *others = map(str, score.coords["model"])
+    estimator, *others = map(str, score.coords["model"].values)
     rows = []
-    for k, name in enumerate(score.coords["data"]):
+    for k, name in enumerate(score.coords["data"].values):
         mine, *peers = score.values[k]
         rows.append(
             (

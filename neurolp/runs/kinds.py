@@ -23,9 +23,10 @@ import numpy as np
 from neurolp.config.load import read_toml, shown_value, validated
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError, FormatError
-from neurolp.storage.reader import LabelledArray, Trajectory
+from neurolp.storage.reader import Trajectory
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
     from neurolp.runs.memory import Memory
@@ -98,9 +99,9 @@ def small_numbers(file: Trajectory) -> dict[str, Any]:
     return out | dict(file.result)
 
 
-def _cells(name: str, variable: LabelledArray) -> dict[str, Any]:
+def _cells(name: str, variable: xarray.DataArray) -> dict[str, Any]:
     """One number for each place of a variable, named by its coordinates."""
-    labels = [[str(v) for v in variable.coords[dim]] for dim in variable.dims]
+    labels = [[str(v) for v in variable[dim].values] for dim in variable.dims]
     places = zip(product(*labels), variable.values.ravel().tolist(), strict=True)
     return {f"{name}[{','.join(place)}]" if place else name: value for place, value in places}
 

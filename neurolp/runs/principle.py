@@ -45,11 +45,11 @@ def compute(configuration: PrincipleConfiguration, observe: Observer) -> NamedAr
 def summary(file: Trajectory) -> list[SummaryTable]:
     """Surprise of the learners at the beginning, in between and at the end; losses by noise."""
     surprise, floor = file["surprise"], float(file.result["entropy"])
-    times = surprise.coords["time"]
+    times = surprise.coords["time"].values
     shown = np.unique(np.searchsorted(times, [0, times[-1] // 100, times[-1] // 10, times[-1]]))
     rows = [
         (str(name), *(f"{at:.5f}" for at in surprise.sel(learner=name).values.mean(axis=0)[shown]))
-        for name in surprise.coords["learner"]
+        for name in surprise.coords["learner"].values
     ]
     rows.append(("entropy of the source", *[f"{floor:.5f}"] * len(shown)))
     symbols = SummaryTable(
@@ -58,13 +58,13 @@ def summary(file: Trajectory) -> list[SummaryTable]:
         rows,
     )
     cost = file["loss_kl"]
-    names = tuple(str(name) for name in cost.coords["loss"])
+    names = tuple(str(name) for name in cost.coords["loss"].values)
     losses = SummaryTable(
         "What the density of each loss costs above the entropy of the noise, nats",
         ("noise", *names),
         [
             (str(noise), *(f"{value:.4f}" for value in row))
-            for noise, row in zip(cost.coords["noise"], cost.values, strict=True)
+            for noise, row in zip(cost.coords["noise"].values, cost.values, strict=True)
         ],
     )
     return [symbols, losses]

@@ -172,8 +172,8 @@ def summary(file: Trajectory) -> list[SummaryTable]:
         return []
     loss = file["log_loss"]
     rows, strange = [], []
-    for k, problem in enumerate(loss.coords["classification"]):
-        for j, model in enumerate(loss.coords["classifier"]):
+    for k, problem in enumerate(loss.coords["classification"].values):
+        for j, model in enumerate(loss.coords["classifier"].values):
             error = file["log_loss_error"].values[k, j]
             rows.append(
                 (
@@ -185,7 +185,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
                     f"{file['seconds'].values[k, j]:.1f}",
                 )
             )
-        for j, score in enumerate(file["auroc"].coords["score"]):
+        for j, score in enumerate(file["auroc"].coords["score"].values):
             values = file["auroc"].values[k, j]
             strange.append((str(problem), str(score), *(f"{value:.4f}" for value in values)))
     return [
@@ -196,7 +196,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
         ),
         SummaryTable(
             "Told from inputs never seen (area under the ROC curve; 0.5 is guessing)",
-            ("problem", "by", *map(str, file["auroc"].coords["strange_source"])),
+            ("problem", "by", *map(str, file["auroc"].coords["strange_source"].values)),
             strange,
         ),
     ]

@@ -169,8 +169,8 @@ def summary(file: Trajectory) -> list[SummaryTable]:
         for name in ("log_prob_error", "rmse", "coverage", "width", "calibration_p")
     }
     rows = []
-    for k, problem in enumerate(score.coords["regression"]):
-        for j, model in enumerate(score.coords["regression_model"]):
+    for k, problem in enumerate(score.coords["regression"].values):
+        for j, model in enumerate(score.coords["regression_model"].values):
             at = {name: values[k, j] for name, values in numbers.items()}
             rows.append(
                 (

@@ -110,18 +110,18 @@ def compute(configuration: UnivariateConfiguration, observe: Observer) -> NamedA
 def summary(file: Trajectory) -> list[SummaryTable]:
     """KL, mean and standard error over seeds."""
     kl = file["kl"]
-    n_seeds = len(kl.coords["seed"])
+    n_seeds = len(kl.coords["seed"].values)
     rows = []
-    for i, problem in enumerate(kl.coords["problem"]):
-        for e, estimator in enumerate(kl.coords["estimator"]):
+    for i, problem in enumerate(kl.coords["problem"].values):
+        for e, estimator in enumerate(kl.coords["estimator"].values):
             cells = []
-            for j in range(len(kl.coords["size"])):
+            for j in range(len(kl.coords["size"].values)):
                 values = kl.values[i, j, :, e]
                 error = f" +- {values.std(ddof=1) / n_seeds**0.5:.4f}" if n_seeds > 1 else ""
                 cells.append(f"{values.mean():.4f}{error}")
             rows.append((str(problem), str(estimator), *cells))
     title = f"KL(truth || estimate), nats, mean of {n_seeds} samples (lower is better)"
-    sizes = (f"n = {size}" for size in kl.coords["size"])
+    sizes = (f"n = {size}" for size in kl.coords["size"].values)
     return [SummaryTable(title, ("problem", "estimator", *sizes), rows)]
 
 

@@ -71,13 +71,15 @@ def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_pat
     with open_trajectory(path) as file:
         surprise = np.concatenate([early.surprise, late.surprise])
         np.testing.assert_array_equal(file["surprise"].values, surprise.astype("f4"))
-        np.testing.assert_array_equal(file["readout"].coords["weights_time"], [0, 250, 500, 600])
+        np.testing.assert_array_equal(
+            file["readout"].coords["weights_time"].values, [0, 250, 500, 600]
+        )
         np.testing.assert_array_equal(file["readout"][-1].values, brain.weights["readout"])
         np.testing.assert_array_equal(file["recurrent"][-1].values, brain.weights["recurrent"].data)
         np.testing.assert_array_equal(file["activity"][-1].values, brain.activity.astype("f4"))
         np.testing.assert_array_equal(file["dream"].values, brain.dream(200, random_state=1))
-        assert list(file["readout"].coords["feature"]) == brain.feature_names
-        assert list(file["predicted"].coords["output"]) == brain.output_names
+        assert list(file["readout"].coords["feature"].values) == brain.feature_names
+        assert list(file["predicted"].coords["output"].values) == brain.output_names
         assert file["pit_counts"].values.sum() == 600
     loaded = StreamBrain.load(path)
     np.testing.assert_array_equal(loaded.run(rows[600:]).surprise, brain.run(rows[600:]).surprise)
@@ -329,7 +331,7 @@ def test_figures_of_little(tmp_path):
 def test_learned_weights_show_the_arrow_from_a_to_b_and_none_back(tmp_path):
     with open_trajectory(ran(tmp_path, CAUSALITY)) as file:
         strength = arrows(file)
-        names = [str(name) for name in file["mean_surprise"].coords["sensor"]]
+        names = [str(name) for name in file["mean_surprise"].coords["sensor"].values]
         weights = input_weights(file)
         drawn = figures(file)
     assert names[:2] == ["A", "B"]

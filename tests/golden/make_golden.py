@@ -62,15 +62,11 @@ def contents(path: Path) -> dict[str, object]:
             "configuration": file.configuration,
             "variables": {
                 name: {
-                    "dims": variable.dims,
-                    "units": variable.units,
-                    "sha256": digest(variable.values),
+                    "dims": file.stored(name).dims,
+                    "units": file.stored(name).units,
+                    "sha256": digest(file.read(name)),
                 }
-                for name, variable in file.items()
-            },
-            "coordinates": {
-                name: {"units": variable.units, "sha256": digest(variable.values)}
-                for name, variable in file.coordinates.items()
+                for name in file.all_names()
             },
         }
 

@@ -13,8 +13,9 @@ from neurolp.errors import DataError, OutputError
 from neurolp.runs import density as brain
 from neurolp.runs import resume
 from neurolp.runs.kinds import configuration_of
-from neurolp.runs.reproduce import compare, reproduce
+from neurolp.runs.reproduce import reproduce
 from neurolp.simulation.checkpoint import DivergedError
+from neurolp.storage.compare import differences
 from tests.processes import INTERRUPTIBLE, finished, start
 
 
@@ -53,13 +54,6 @@ def broken_off(configuration, path, at):
 
     with pytest.raises(CrashError):
         brain.run(configuration, path, observe=observe)
-
-
-def differences(one, other):
-    with open_trajectory(one) as a, open_trajectory(other) as b:
-        found = list(compare(a, b))
-    assert len(found) > 20
-    return [(name, what) for name, what in found if what]
 
 
 KINDS = {
@@ -105,7 +99,7 @@ def test_the_number_of_threads_does_not_matter(folder, kind):
     broken_off(configuration, folder / "parts.h5", 2)
     brain.resume(folder / "parts.h5", ["brain.n_threads=3"])
     # What was asked for is in the file twice: as the run began, and as the brain was told.
-    assert {name for name, _ in differences(folder / "whole.h5", folder / "parts.h5")} <= {
+    assert {d.name for d in differences(folder / "whole.h5", folder / "parts.h5")} <= {
         "brain.parameters"
     }
 
@@ -190,8 +184,8 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
         assert file.status == "diverged"
         assert str(file.result["message"]) in line
         good, bad = (
-            file["state_train_potential"].values,
-            file["state_diverged_train_potential"].values,
+            file.read("state/train_potential"),
+            file.read("state_diverged/train_potential"),
         )
         assert np.all(np.isfinite(good))
         assert np.all(np.isfinite(file["surprise"].values))
@@ -230,8 +224,8 @@ def test_divergence_in_an_epoch_is_named_too(folder):
         brain.run(configured(folder, settings), folder / "wild.h5")
     with open_trajectory(folder / "wild.h5") as file:
         assert file.status == "diverged"
-        assert np.all(np.isfinite(file["state_pupil_weights"].values))
-        assert file["state_diverged_weights"].shape == (5, 5)
+        assert np.all(np.isfinite(file.read("state/pupil_weights")))
+        assert file["state_diverged/weights"].shape == (5, 5)
         assert str(file.result["message"]) in str(caught.value)
 
 

@@ -83,7 +83,7 @@ def test_general_purpose_on_tables_of_ones_own(own_tables):
     assert list(file["n_rows"].values) == [100, 100]
     assert list(file["n_columns"].values) == [2, 1]
     score = file["log_prob"]
-    assert list(score.coords["data"]) == ["pairs", "single"]
+    assert list(score.coords["data"].values) == ["pairs", "single"]
     assert np.isfinite(score.values).all()
     # The first is Gaussian: nats of two standardised columns with correlation 0.995.
     exact = -np.log(2 * np.pi * np.e) - 0.5 * np.log(1 - 1 / 1.01)
@@ -153,7 +153,7 @@ def test_univariate_learns_the_densities(tmp_path):
     file, tables, drawn = done(tmp_path, text)
     kl = file["kl"]
     assert kl.dims == ("problem", "size", "seed", "estimator")
-    assert list(kl.coords["size"]) == [50, 200]
+    assert list(kl.coords["size"].values) == [50, 200]
     assert kl.values.min() > 0
     small, large = kl.sel(estimator="MonotoneDensity").values.mean(axis=(0, 2))
     assert large < small < 0.3
@@ -198,7 +198,7 @@ def test_supervised_on_a_table_of_ones_own_with_labels_in_words(tmp_path):
     (tmp_path / "pets.csv").write_text("\n".join(["size,weight,kind", *rows]) + "\n")
     text = 'experiment = "supervised"\n[table]\nfile = "pets.csv"\ntarget = "kind"\n'
     file, tables, drawn = done(tmp_path, text)
-    assert list(file["log_loss"].coords["classification"]) == ["pets"]
+    assert list(file["log_loss"].coords["classification"].values) == ["pets"]
     assert np.all(file["accuracy"].values > 0.8)
     assert "regression_log_prob" not in file
     assert len(tables) == 2
@@ -206,7 +206,7 @@ def test_supervised_on_a_table_of_ones_own_with_labels_in_words(tmp_path):
     # Another column of the same table is a number: a regression, with two conditions.
     settings = ("table.target=weight", 'table.columns=["size"]')
     file, tables, drawn = done(tmp_path, text, *settings)
-    assert list(file["map_density"].coords["map"]) == ["pets"]
+    assert list(file["map_density"].coords["map"].values) == ["pets"]
     assert np.isnan(file["map_density"].sel(map_model="true").values).all()
     assert set(drawn) == {"pets_densities"}
     with pytest.raises(DataError, match="no column 'colour' among size, weight, kind"):

@@ -61,13 +61,13 @@ def test_one_bit_is_found_and_how_much_it_is(folder):
         file["surprise"][...] = values
         file["result"].attrs["test_log_prob"] += 0.5
         del file["mean"]
-        file["coordinates/time"][0] = 7
+        file["time"][0] = 7
     found = {d.name: d.what for d in reproduce(path).differences}
-    assert found.keys() == {"surprise", "result.test_log_prob", "mean", "coordinates/time"}
+    assert found.keys() == {"surprise", "result.test_log_prob", "mean", "time"}
     assert found["surprise"].startswith("1 of 15 values differ, by at most")
     assert found["result.test_log_prob"] == "1 of 1 values differ, by at most 0.5"
     assert found["mean"] == "was not there"
-    assert found["coordinates/time"] == "1 of 5 values differ, by at most 7"
+    assert found["time"] == "1 of 5 values differ, by at most 7"
 
 
 def test_data_that_changed_are_named(folder):

@@ -72,9 +72,7 @@ def simulated(path, stream, plan, brain=None, **settings):
 
 def contents(path):
     with open_trajectory(path) as file:
-        values = {name: file[name].values for name in file}
-        coords = {d: c for name in file for d, c in file[name].coords.items()}
-    return values | {f"coordinate {d}": c for d, c in coords.items()}
+        return {name: file.read(name) for name in file.all_names()}
 
 
 # --- when -----------------------------------------------------------------------------------------

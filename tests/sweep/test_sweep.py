@@ -336,7 +336,7 @@ def test_the_table_has_each_job_once(swept):
         assert file["surprise"].units == "nat"
         np.testing.assert_array_equal(file["surprise"].values, table["surprise"])
         np.testing.assert_array_equal(file["stream.file"].values, table["stream.file"])
-        assert list(file["state"].coords["job"]) == table.columns["job"]
+        assert list(file["state"].coords["job"].values) == table.columns["job"]
     assert table.headline == "surprise"
     with pytest.raises(KeyError, match="no column 'x'"):
         table["x"]

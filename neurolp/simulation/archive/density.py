@@ -44,12 +44,14 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
         return
     count = count[count > 0]
     out.add_coordinate("component", np.arange(count.sum()), "1", "Gaussian, head by head")
+    n_nodes = mixtures[0].means.shape[1]
+    out.add_coordinate("other_node", np.arange(n_nodes), "1", "node, second index of a matrix")
     for name, dims, parts, about in (
         ("weight", (), [m.weights for m in mixtures], "weight of a Gaussian in its head"),
         ("mean", ("node",), [m.means for m in mixtures], "mean of a Gaussian"),
         (
             "factor",
-            ("node", "node"),
+            ("node", "other_node"),
             [m.factors for m in mixtures],
             "lower Cholesky factor of the covariance of a Gaussian",
         ),
@@ -61,18 +63,18 @@ def unpack_heads(file: Trajectory) -> tuple[WeightedHead, ...] | None:
     """Rebuild the heads of a file."""
     if "head_time" not in file:
         return None
-    times, weights = file["head_time"].values, file["head_weight"].values
-    count = file["head_components"].values
+    times, weights = file.read("head_time"), file.read("head_weight")
+    count = file.read("head_components")
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
-        parts = [file[f"component_{name}"].values for name in ("weight", "mean", "factor")]
+        parts = [file.read(f"component_{name}") for name in ("weight", "mean", "factor")]
     trees = iter(_unpack_trees(file) if np.any(count < 0) else [])
     heads = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
-        energy: MixtureHead | TreeHead | None = None
+        head: MixtureHead | TreeHead | None = None
         if k:
-            energy = next(trees) if k < 0 else MixtureHead(*(p[end - k : end] for p in parts))
-        heads.append(WeightedHead(int(time), float(weight), energy))
+            head = next(trees) if k < 0 else MixtureHead(*(p[end - k : end] for p in parts))
+        heads.append(WeightedHead(int(time), float(weight), head))
     return tuple(heads)
 
 
@@ -106,24 +108,22 @@ def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
 
 def _unpack_trees(file: Trajectory) -> list[TreeHead]:
     base = base_density(file.brain["base"])
-    marginal_maps = _marginal_maps(
-        base, *(file[f"tree_{k}"].values for k in ("bins", "mass", "edge"))
-    )
-    gate_bins = file["tree_gate_bins"].values
+    marginal_maps = _marginal_maps(base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge")))
+    gate_bins = file.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(file["tree_gate_edge"].values, stops[:-1])
+    gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
     nodes = [
         GatedNode(int(node), int(parent), edges[:-1], tuple(marginal_maps[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            file["tree_member"].values,
-            file["tree_parent"].values,
+            file.read("tree_member"),
+            file.read("tree_parent"),
             gate_edges,
             gate_bins,
             stops,
             strict=True,
         )
     ]
-    n = len(file["mean"])
+    n = len(file.read("mean"))
     return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
@@ -158,5 +158,5 @@ def unpack_marginal_transform(file: Trajectory) -> MarginalTransform | None:
     """Rebuild the marginal maps of a file; each is validated again."""
     if "marginal_bins" not in file:
         return None
-    arrays = (file[f"receptor_{k}"].values for k in ("bins", "mass", "edge"))
+    arrays = (file.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
     return MarginalTransform(tuple(_marginal_maps(base_density(file.brain["base"]), *arrays)))

@@ -47,13 +47,13 @@ def unpack_network(file: Trajectory) -> Network:
     names = ["group", "bias", "node_map", "weights"]
     names += ["log_scale_bias", "log_scale_weights"] if network.log_scale else []
     names += ["rotation"] if "rotation" in file else []
-    arrays = {name: file[name].values for name in names}
+    arrays = {name: file.read(name) for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
         _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
         for t in range(len(arrays["bias"]))
     ]
-    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
+    which = file.read("slice_at") - 1 if "slice_at" in file else range(len(slices))
     network.slices = [slices[k] for k in which]
     return network
 
@@ -185,13 +185,13 @@ def _edge_keys(network: Network) -> Array:
 
 def unpack_connectivity(file: Trajectory) -> Connectivity:
     """Rebuild the permitted edges in a trajectory file."""
-    kind, n = file.brain["connectivity"], len(file["mean"])
-    positions = file["position"].values if "position" in file else None
+    kind, n = file.brain["connectivity"], len(file.read("mean"))
+    positions = file.read("position") if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
-    row, column = file["edge_target"].values, file["edge_source"].values
+        return Connectivity.from_array(file.read("edges").astype(np.bool_), n, positions)
+    row, column = file.read("edge_target"), file.read("edge_source")
     ones = np.ones(len(row), dtype=np.bool_)
     matrix = sparse.csr_array((ones, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)

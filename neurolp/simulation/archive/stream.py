@@ -24,7 +24,7 @@ _GROUPS: dict[str, Any] = {
     "readout": Readout,
     "contexts": Contexts,
 }
-_PREFIX = "state"
+_STATE = "state"
 _WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
 
@@ -41,15 +41,15 @@ def pack_stream(
         "parameters": json.dumps(parameters),
     }
     pack_state(out, state)
-    out.add_state(f"{_PREFIX}_first_rows", first_rows, _WHAT)
+    out.add_group(_STATE, {"first_rows": first_rows}, _WHAT)
 
 
-def pack_state(out: NamedArrays, state: StreamState, prefix: str = _PREFIX) -> None:
+def pack_state(out: NamedArrays, state: StreamState, target: str = _STATE) -> None:
     """Add all arrays of a state to the contents of a file."""
     for group in _GROUPS:
-        for name, values in getattr(state, group)._asdict().items():
-            if isinstance(values, np.ndarray):
-                out.add_state(f"{prefix}_{group}_{name}", values, _WHAT)
+        arrays = getattr(state, group)._asdict().items()
+        named = {f"{group}_{k}": v for k, v in arrays if isinstance(v, np.ndarray)}
+        out.add_group(target, named, _WHAT)
 
 
 def copy_of(state: StreamState) -> StreamState:
@@ -82,14 +82,14 @@ def unpack_stream(
         groups = {}
         for group, kind in _GROUPS.items():
             fields: dict[str, Any] = {
-                name: _aligned(file[f"{_PREFIX}_{group}_{name}"].values)
+                name: _aligned(file.read(f"{_STATE}/{group}_{name}"))
                 for name in kind._fields
                 if name != "n_delays"
             }
             if kind is Memory:
                 fields["n_delays"] = int(parameters["n_lags"])
             groups[group] = kind(**fields)
-        first_rows = file[f"{_PREFIX}_first_rows"].values
+        first_rows = file.read(f"{_STATE}/first_rows")
         steps, seed = int(file.brain["n_steps"]), int(file.brain["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file.path}: the brain in it cannot be read: {error}") from error
