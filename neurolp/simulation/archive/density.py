@@ -108,7 +108,9 @@ def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
 
 def _unpack_trees(file: Trajectory) -> list[TreeHead]:
     base = base_density(file.brain["base"])
-    marginal_maps = _marginal_maps(base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge")))
+    marginal_maps = _marginal_maps(
+        base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
+    )
     gate_bins = file.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
     gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
