@@ -1,4 +1,4 @@
-"""The command line: run, resume, reproduce, sweep, collect, validate, info, plot."""
+"""The command line: run, resume, reproduce, sweep, collect, validate, info, verify, plot."""
 
 from __future__ import annotations
 
@@ -204,6 +204,18 @@ def info(file: FileArgument) -> None:
                     print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
             print(*repr(trajectory).splitlines()[1:], sep="\n")
             display.print_tables(summary(trajectory))
+
+
+@app.command()
+def verify(file: FileArgument, quiet: QuietOption = False) -> None:
+    """Verify the checksum of a whole trajectory file; exit code 65 if it is damaged."""
+    with exit_codes.one_line_errors():
+        from neurolp.storage.reader import verify as verify_file
+
+        n_files = verify_file(file)
+        if not quiet:
+            what = "" if n_files == 1 else f", {n_files} files of a run that is not finished"
+            print(f"{file}: undamaged{what}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from neurolp.errors import FormatError
 from neurolp.storage import segments
+from neurolp.storage.checksum import check
 from neurolp.storage.source import FileSource, RunSource, Source, Stored, damage_named
 
 if TYPE_CHECKING:
@@ -148,6 +149,24 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
         version that this release does not read.
     """
     return Trajectory(path)
+
+
+def verify(path: str | os.PathLike[str]) -> int:
+    """Number of files whose checksum was verified: one, or those in the folder of a run.
+
+    Raises
+    ------
+    FormatError
+        If one is damaged, has no checksum, or is not of a readable trajectory.
+    """
+    with Trajectory(path, whole=True) as trajectory:
+        folder = segments.folder_of(segments.file_of(trajectory.path))
+        is_file = trajectory.status not in ("running", "unfinished")
+    files = [Path(path)] if is_file else sorted(folder.glob("*.h5"))
+    for file in files:
+        if not check(file):
+            raise FormatError(f"{file}: has no checksum; another program changed or cut it")
+    return len(files)
 
 
 def _source(path: Path, whole: bool) -> Source:

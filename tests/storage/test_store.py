@@ -12,7 +12,7 @@ import pytest
 
 from neurolp import FormatError, OutputError, RecordingError, open_trajectory
 from neurolp.arrays import NamedArrays
-from neurolp.storage.reader import Trajectory
+from neurolp.storage.reader import Trajectory, verify
 from neurolp.storage.store import RunStore
 from tests import faulty
 from tests.faulty import N_COMMITS, append, begun, go_on, rows, state
@@ -447,6 +447,7 @@ def test_damage_is_noticed_wherever_it_is(tmp_path, finished):
             damaged = damaged[:at]
         else:
             damaged[at] ^= 1 << int(rng.integers(8))
+        assert verify(path) == len(targets)
         target.write_bytes(damaged)
         for whole in (False, True):  # as it is opened, and as it is verified
             found, why = everything_or_why(path, whole)
