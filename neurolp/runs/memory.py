@@ -40,6 +40,7 @@ from neurolp.config.stream_sections import (
 from neurolp.data.streams.source import Stream
 from neurolp.errors import ConfigurationError
 from neurolp.runs.resources import memory_limit
+from neurolp.stream.sensors import places
 
 _NUMBER = 8  # bytes
 _NODE = 1000  # bytes of a hidden node and its afferents, while it is drawn
@@ -120,7 +121,7 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     What fills a disk that is merely small is saved until then, and can be resumed elsewhere.
     """
     record, brain = configuration.record, configuration.brain
-    n_steps, n_outputs = stream.n_steps or 0, sum(sensor.n_outputs for sensor in stream.sensors)
+    n_steps, n_outputs = stream.n_steps or 0, places(stream.sensors)[-1].outputs.stop
     _refuse("key record.dream", 2 * _NUMBER * float(record.dream) * stream.n_columns)
 
     def times(every: int | None, at: list[int], last: int = 0) -> float:

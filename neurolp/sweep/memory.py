@@ -30,6 +30,7 @@ from neurolp.config.stream_sections import (
 from neurolp.data.streams import generator, open_stream
 from neurolp.data.tables import load_data
 from neurolp.errors import NeurolpError
+from neurolp.stream.sensors import places
 
 Shape = tuple[int, int]
 
@@ -100,7 +101,7 @@ class Estimator:
         features = 1 + brain.n_lags * n_outputs + brain.n_hidden + 16
         size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * edges
         size += 16.0 * features**2 if brain.rule == "rls" else 0
-        size += 4.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
+        size += 8.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
         record = configuration.record
         rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + brain.n_hidden)
         return 2 * size + 8.0 * rows + 50e6
@@ -115,8 +116,8 @@ class Estimator:
                 stream = open_stream(section.file, **settings)
             else:
                 stream = generator(section.source, section.n_steps, **settings)
-            symbols = np.array([getattr(s, "n_symbols", 0) for s in stream.sensors])
-            outputs = sum(s.n_outputs for s in stream.sensors)
+            symbols = np.array([s.n_symbols for s in stream.sensors])
+            outputs = places(stream.sensors)[-1].outputs.stop
             self._shapes[key] = (outputs, int(symbols.max()), int((symbols > 0).sum()))
         known: tuple[int, int, int] = self._shapes[key]
         return known

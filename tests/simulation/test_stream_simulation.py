@@ -14,13 +14,13 @@ from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
 from neurolp.evaluation.stream_scores import independent_surprise, last_windows, scores
 from neurolp.runs import closing_tables
 from neurolp.runs import stream as experiment
-from neurolp.simulation.schedule import RecordPlan, Schedule, places
+from neurolp.simulation.schedule import RecordPlan, Schedule
 from neurolp.simulation.stream import Pace, simulate_stream
 from neurolp.simulation.stream_contents import stored_sensors
 from neurolp.simulation.stream_recorder import StreamRecorder
 from neurolp.simulation.windows import Window
 from neurolp.storage.store import RunStore
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
+from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, places
 from tests.stream_stand_in import StandIn
 
 MIXED = (
