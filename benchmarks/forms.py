@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import multivariate_normal
 
 from neurolp import BoundedBrain, BrainDensity, LinearBrain, audit
 from neurolp.brain import wiring
 from neurolp.data.problems_2d import problem_log_density
 from neurolp.data.tables import load_data
 from neurolp.evaluation.baselines import gaussian
-from neurolp.evaluation.metrics import gaussian_log_prob
 
 FORMS: dict[str, Callable[[], Any]] = {
     "exact": lambda: BrainDensity(random_state=0),
@@ -46,7 +46,7 @@ def sources() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
     laplace = load_data("mixed_sources")
     truth = -problem_log_density("mixed_sources", laplace.test).mean()
     parts = [correlated(n, seed) for seed, n in enumerate((10_000, 2_000, 10_000))]
-    normal = -gaussian_log_prob(parts[2], np.zeros(2), np.array([[1, 0.8], [0.8, 1]])).mean()
+    normal = -multivariate_normal(cov=[[1, 0.8], [0.8, 1]]).logpdf(parts[2]).mean()
     return {
         "mixed Laplace sources": (laplace.train, laplace.validation, laplace.test, float(truth)),
         "two normal columns, correlation 0.8": (parts[0], parts[1], parts[2], float(normal)),

@@ -1,11 +1,8 @@
-"""Named arrays: what models are turned into for a file, and made of again; no file is known here.
-
-``to_arrays`` of a class returns :class:`NamedArrays`; its ``from_arrays`` accepts any
-:class:`ArraySource`, such as named arrays in memory or an open file.
-"""
+"""Named arrays: what is to be in a file, however it is stored."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +24,8 @@ class Variable:
     def __post_init__(self) -> None:
         if np.ndim(self.values) != len(self.dims):
             raise ValueError(f"variable has dims {self.dims} but shape {np.shape(self.values)}")
+        if len({*self.dims}) < len(self.dims):
+            raise ValueError(f"variable has dims {self.dims}, two of which have the same name")
 
 
 @dataclass
@@ -51,13 +50,14 @@ class NamedArrays:
         """Add one variable."""
         self.variables[name] = Variable(dims, np.asarray(values), units, long_name)
 
-    def add_state(self, name: str, values: Any, long_name: str) -> None:
-        """Add an array that is for going on, not for looking at: one scale for each length."""
-        array = np.asarray(values)
-        dims = []
-        for axis, length in enumerate(array.shape):
-            twice = length in array.shape[:axis]
-            dim = f"index_{length}_{axis}" if twice else f"index_{length}"
-            self.add_coordinate(dim, np.arange(length), "1", "index")
-            dims.append(dim)
-        self.add(name, tuple(dims), array, "1", long_name)
+    def add_group(self, group: str, arrays: Mapping[str, Array], long_name: str) -> None:
+        """Add arrays as ``GROUP/NAME``: for going on, not for looking at.
+
+        Their dimensions have names, one for each length, but no coordinates.
+        """
+        for name, values in arrays.items():
+            dims: list[str] = []
+            for length in np.shape(values):
+                dim = f"index_{length}"
+                dims.append(dim if dim not in dims else f"{dim}_{len(dims)}")
+            self.add(f"{group}/{name}", tuple(dims), values, "1", long_name)

@@ -5,6 +5,8 @@ One clear line each: the argument, key or file, what was wanted, and what came.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NeurolpError(Exception):
     """Base of all errors raised on purpose; catch it to catch them all."""
@@ -28,6 +30,17 @@ class OutputError(NeurolpError, OSError):
 
 class RecordingError(NeurolpError, OSError):
     """A disk that fails, or is full, while a run is recorded; what was saved before stays valid."""
+
+
+class DivergedError(NeurolpError, ArithmeticError):
+    """The state of a simulation contains NaN or infinity; names time, node and variable.
+
+    ``state`` holds the arrays of that state by name.
+    """
+
+    def __init__(self, message: str, state: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.state = state or {}
 
 
 class NetworkError(NeurolpError, ValueError):

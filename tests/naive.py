@@ -59,15 +59,6 @@ def features(synapse, u, sources):
     return f.T.ravel() if len(sources) else np.zeros(0)
 
 
-def heard(network, group, u):
-    """Everything a group hears: the transfer functions of its sources, then its interneurons."""
-    f = features(network.synapse, u, group.sources)
-    between = group.interneurons
-    if between is None:
-        return f
-    return np.append(f, np.tanh(between.weights @ u[group.sources] + between.bias))
-
-
 def evolve(network, start):
     """One trajectory through all slices: (u(T), log-determinant)."""
     u = np.array(start, dtype=float)
@@ -76,11 +67,11 @@ def evolve(network, start):
         if slice_.rotation is not None:
             u = slice_.rotation @ u
         for group in slice_.groups:
-            f = heard(network, group, u)
+            f = features(network.synapse, u, group.sources)
             weights = _dense(group.weights)
             for i, node in enumerate(group.targets):
                 if group.sequential:  # the newest potentials of all others
-                    f = heard(network, group, u)
+                    f = features(network.synapse, u, group.sources)
                 v = u[node] + weights[i] @ f + group.bias[i]
                 if network.gain:
                     bounded = f[len(group.sources) :]

@@ -4,7 +4,6 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.local import copy_network
@@ -23,7 +22,6 @@ def random_network(
     dtype=np.float64,
     thresholds=(-1.0, 0.5),
     rotation=False,
-    interneurons=0,
 ):
     """Strong random weights, gains and node maps: nothing is small, nothing was learned."""
     rng = np.random.default_rng(seed)
@@ -39,21 +37,17 @@ def random_network(
     for _ in range(n_slices):
         updates = []
         parts = ordered_partition(groups, network.connectivity, rng)
-        n_between = interneurons if kind == "full" else 0
-        sequential = groups == "each" and kind != "sparse" and not n_between
+        sequential = groups == "each" and kind != "sparse"
         for targets in [np.concatenate(parts)] if sequential else parts:
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = sequential
             sources = network.connectivity.sources_of(targets, outside)
             t, s = len(targets), len(sources)
-            between = draw_interneurons(n_between, s, 1.0, rng)
-            h = len(between) if between else 0
 
-            def weights(k, targets=targets, sources=sources, t=t, s=s, h=h):
+            def weights(k, targets=targets, sources=sources, t=t, s=s):
                 values = strength * rng.standard_normal((t, k * s))
                 if kind == "full":
-                    values = values * np.tile(targets[:, None] != sources, (1, k))
-                    return np.hstack([values, strength * rng.standard_normal((t, h))])
+                    return values * np.tile(targets[:, None] != sources, (1, k))
                 allowed = network.connectivity.matrix[np.ix_(targets, sources)]
                 allowed = allowed.toarray() if kind == "sparse" else allowed
                 values *= np.tile(allowed, (1, k))
@@ -72,7 +66,6 @@ def random_network(
                     rng.normal(0, 0.2, t) if gain else np.empty(0),
                     node_map,
                     sequential=sequential,
-                    interneurons=between,
                 )
             )
         turn = random_rotation(n_nodes, rng) if rotation else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from neurolp import NeurolpError
+from neurolp.errors import DivergedError
 from neurolp.stream.sensors import check_rows, check_sensors, places
 
 
@@ -93,7 +93,7 @@ class StandIn:
                         self.counts[j][int(x[0])] += 1
             self.activity = np.tanh(np.roll(self.activity, 1) + np.nan_to_num(row[0]))
             if self.n_steps_ == self.diverge_at:
-                raise NeurolpError(
+                raise DivergedError(
                     f"the surprise of sensor '{self.sensors[0].name}' became nan in step {self.n_steps_}"
                 )
             self.weights["readout"] = self.weights["readout"] + 0.001

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.coupling import couple, csr_product, propagate, transfer, uncouple
@@ -46,7 +45,7 @@ def evolve(
     first : int
         Start at this time instead of 0: the slices before it are skipped.
     n_slices : int, optional
-        Stop after this many slices; all by default.
+        Evolve through this many slices; all that follow by default.
     n_threads : int, optional
         Threads to use, all available by default. The result does not depend on it.
 
@@ -64,7 +63,7 @@ def evolve(
     """
     u = _own_copy(network, potential)
     log_det = np.zeros(u.shape[1])
-    slices = network.slices[first:n_slices]
+    slices = network.slices[first : None if n_slices is None else first + n_slices]
 
     def run(block: Block) -> None:
         for slice_ in slices:
@@ -160,29 +159,20 @@ def synaptic_input(
 
 
 def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
-    """Transfer functions of the sources, then interneurons, (n_features, width)."""
+    """Transfer functions of the sources, (n_features, width)."""
     out = np.empty((group.n_features, block[1]), dtype=potential.dtype)
-    write_features(network, group.sources, group.interneurons, potential, block, out)
+    write_features(network, group.sources, potential, block, out)
     return out
 
 
 def write_features(
-    network: Network,
-    sources: Array,
-    interneurons: Interneurons | None,
-    potential: Array,
-    block: Block,
-    out: Array,
+    network: Network, sources: Array, potential: Array, block: Block, out: Array
 ) -> None:
-    """Write what a group hears of its sources to the first rows of ``out`` (.., width)."""
+    """Write the transfer functions of the sources to the first rows of ``out`` (.., width)."""
     start, width = block
     synapse = network.synapse
     thresholds = np.array(synapse.thresholds)
     transfer(potential, sources, start, width, synapse.slope, thresholds, out)
-    if interneurons is not None:
-        first = synapse.n_transfer * len(sources)
-        # The identity, the first of the transfer functions, has the potentials together already.
-        interneurons.respond(out[: len(sources)], out[first : first + len(interneurons)])
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:

@@ -106,22 +106,15 @@ class ExactForm(Form):
         """Move one state (n,) and its Jacobian (n, n) through the update of a group, in place."""
         f, slopes = _transfer(self.network.synapse, state[group.sources])
         before = jacobian[group.sources]
-        edges, mediated = len(f), np.zeros((0, self.n_nodes))
-        if group.interneurons is not None:
-            h = np.tanh(group.interneurons.weights @ f[: len(before)] + group.interneurons.bias)
-            f = np.append(f, h)
-            mediated = (1 - h**2)[:, None] * (group.interneurons.weights @ before)
         held = state[group.targets]
         v = held + group.weights @ f + group.bias
-        d_v = _through(group.weights[:, :edges], slopes) @ before
-        d_v += group.weights[:, edges:] @ mediated
+        d_v = _through(group.weights, slopes) @ before
         own = np.ones(len(held))
         if self.network.gain:
             s = len(group.sources)
             own = np.exp(group.gain_weights @ f[s:] + group.gain_bias)
             v += (own - 1) * held
-            d_gain = _through(group.gain_weights[:, : edges - s], slopes[1:]) @ before
-            d_gain += group.gain_weights[:, edges - s :] @ mediated
+            d_gain = _through(group.gain_weights, slopes[1:]) @ before
             d_v += (own * held)[:, None] * d_gain
         d_v += own[:, None] * jacobian[group.targets]
         state[group.targets], slope = self._node_maps(group, v)

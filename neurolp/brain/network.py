@@ -12,7 +12,6 @@ from scipy import sparse
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 
@@ -49,18 +48,17 @@ class Synapse:
         return 1 + len(self.thresholds)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class GroupUpdate:
-    """One group's step: read ``sources``, move ``targets``.
+    """One group's step: read ``sources``, move ``targets``. Online learning changes it in place.
 
-    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j), and the H
-    ``interneurons``, if any, in the last rows:
+    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j):
 
         v_i = exp(G_i) u_i + I_i,  I = weights f + bias,  G = gain_weights f_bounded + gain_bias,
         u_i' = g_i(v_i),           log_det += sum_i G_i + log g_i'(v_i).
 
-    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources + H)
-    and ``gain_weights`` (targets, (M - 1) * sources + H) are both dense or both CSR;
+    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources)
+    and ``gain_weights`` (targets, (M - 1) * sources) are both dense or both CSR;
     ``gain_weights`` is None and ``gain_bias`` has length 0 without gain modulation.
 
     Sources and targets are disjoint unless the group is ``sequential``: then the targets move one
@@ -78,7 +76,6 @@ class GroupUpdate:
     node_map: Array
     grid: SplineGrid = field(repr=False)
     sequential: bool = False
-    interneurons: Interneurons | None = None
 
     @cached_property
     def own(self) -> Array:
@@ -121,13 +118,13 @@ class GroupUpdate:
         """Cubic pieces of the node maps, in the precision of the biases."""
         return self.grid.table(self.node_map).astype(self.bias.dtype)
 
-    def forget_table(self) -> None:
-        """Say that ``node_map`` was changed in place, as online learning does."""
+    def node_map_changed(self) -> None:
+        """Forget what was computed from ``node_map``, after its numbers were changed in place."""
         self.__dict__.pop("table", None)
 
     @property
     def n_features(self) -> int:
-        """Rows of the feature matrix, M * n_sources + H."""
+        """Rows of the feature matrix, M * n_sources."""
         return int(self.weights.shape[1])
 
 
@@ -177,7 +174,6 @@ class Network:
         node_map: Array,
         *,
         sequential: bool = False,
-        interneurons: Interneurons | None = None,
     ) -> GroupUpdate:
         """Build one validated group update in the network's precision.
 
@@ -185,33 +181,19 @@ class Network:
         ------
         NetworkError
             If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
-            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone;
-            or if there are interneurons in a sequential group or without full connectivity.
+            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
         """
         m, s, t = self.synapse.n_transfer, len(sources), len(targets)
-        h = 0 if interneurons is None else len(interneurons)
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
-        if interneurons is not None:
-            if sequential or self.connectivity.kind != "full":
-                raise NetworkError(
-                    "interneurons need full connectivity, and a group that moves at once"
-                )
-            if interneurons.weights.shape[1] != s:
-                raise NetworkError(
-                    f"interneurons must read {s} sources, but read {interneurons.weights.shape[1]}"
-                )
-            interneurons = Interneurons(
-                self._cast(interneurons.weights), self._cast(interneurons.bias)
-            )
-        if weights.shape != (t, m * s + h) or bias.shape != (t,):
+        if weights.shape != (t, m * s) or bias.shape != (t,):
             raise NetworkError(
-                f"weights must have shape {(t, m * s + h)} and bias {(t,)}, "
+                f"weights must have shape {(t, m * s)} and bias {(t,)}, "
                 f"but have shapes {weights.shape} and {bias.shape}"
             )
-        if self.gain and (gain_weights.shape != (t, (m - 1) * s + h) or gain_bias.shape != (t,)):
+        if self.gain and (gain_weights.shape != (t, (m - 1) * s) or gain_bias.shape != (t,)):
             raise NetworkError(
-                f"gain weights must have shape {(t, (m - 1) * s + h)} and gain bias {(t,)}, "
+                f"gain weights must have shape {(t, (m - 1) * s)} and gain bias {(t,)}, "
                 f"but have shapes {gain_weights.shape} and {gain_bias.shape}"
             )
         self._check_finite(targets, weights, bias, gain_weights, gain_bias, node_map)
@@ -233,7 +215,6 @@ class Network:
             node_map=self._cast(node_map),
             grid=self.grid,
             sequential=sequential,
-            interneurons=interneurons,
         )
 
     def _cast(self, array: Any) -> Any:

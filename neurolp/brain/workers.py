@@ -7,6 +7,7 @@ with single-threaded BLAS, and partial sums are added in the order of the blocks
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -33,18 +34,45 @@ class StopRequested(Exception):  # noqa: N818  (a signal between layers, not an 
     """Work was abandoned between two blocks because the user asked to stop."""
 
 
+class _SingleThreadedBlas:
+    """Limits BLAS to one thread for as long as anyone, in any thread, is inside.
+
+    The limit belongs to the process. The first to enter sets it, the last to leave restores what
+    was before, so that overlapping uses do not undo one another.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._restore = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._restore.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._restore.close()
+
+
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def single_threaded_blas() -> AbstractContextManager[object]:
+_SINGLE_THREADED_BLAS = _SingleThreadedBlas()
+
+
+def single_threaded_blas() -> AbstractContextManager[None]:
     """A context in which BLAS uses one thread, so that results do not depend on how many there are.
 
-    It also keeps small products from waiting for one another on a busy machine.
+    It also keeps small products from waiting for one another on a busy machine. Contexts may
+    overlap in several threads.
     """
-    limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limit
+    return _SINGLE_THREADED_BLAS
 
 
 def available_threads() -> int:

@@ -22,6 +22,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.validation import (
+    KnownAttributes,
     finite_rows,
     mean_and_scale,
     resolve_seed,
@@ -33,11 +34,12 @@ from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.greedy import Population, Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 
 Array = npt.NDArray[Any]
 
 
-class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
+class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
@@ -79,6 +81,7 @@ class Brain(DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-l
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``."""
 

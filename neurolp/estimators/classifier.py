@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
+from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
@@ -21,6 +22,7 @@ from neurolp.estimators.conditional_density import ensemble_plan
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.parameters import ClassifierParameters, check_parameters
 from neurolp.estimators.validation import (
+    KnownAttributes,
     column_name,
     finite_rows,
     fitted_or_not,
@@ -42,7 +44,7 @@ def _by_bayes(model: Any) -> bool:
 
 
 @final
-class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
@@ -252,7 +254,7 @@ class ConditionalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"argument `y` must have at least {_FEWEST_ROWS} rows of each class for "
                 f"route='bayes', but has {count[few]} of class {self.classes_.tolist()[few]!r}"
             )
-        rng = np.random.default_rng([self.seed_, 1])
+        rng = generator(self.seed_, "classifier")
         self.noise_width_ = self._grid(rows)
         rows = self._spread(rows, label, rng)
         self.class_prior_ = count / len(label)

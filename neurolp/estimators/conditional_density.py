@@ -18,6 +18,7 @@ from neurolp.differentiation.perceptron_learning import Teaching
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.parameters import ConditionalParameters, check_parameters
 from neurolp.estimators.validation import (
+    KnownAttributes,
     finite_rows,
     finite_targets,
     fitted_or_not,
@@ -33,7 +34,7 @@ _BLOCK_ROWS = 256  # bounds memory there
 
 
 @final
-class ConditionalDensity(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Regression that learns p(y | x) as a whole: normalisation by differentiation.
 
     Each target has a unit that is monotone in it and runs from exactly 0 to exactly 1, the

@@ -22,6 +22,7 @@ from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import NetworkPupil
 
 Array = npt.NDArray[Any]
@@ -63,10 +64,6 @@ class BrainDensity(Brain):
         Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
     gain : bool
         Whether presynaptic nodes also scale a node (gain modulation).
-    interneurons : int
-        Random, memoryless nodes between each group of a slice and its sources, which let a node
-        hear how its sources stand together (see ``neurolp.brain.interneurons``). They need full
-        connectivity.
     receptors : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
@@ -149,7 +146,6 @@ class BrainDensity(Brain):
         groups: Groups = "halves",
         connectivity: Any = None,
         gain: bool = True,
-        interneurons: int = 0,
         receptors: bool = True,
         energy: str = "auto",
         rotation: bool | str = "auto",
@@ -173,7 +169,6 @@ class BrainDensity(Brain):
         self.groups = groups
         self.connectivity = connectivity
         self.gain = gain
-        self.interneurons = interneurons
         self.receptors = receptors
         self.energy = energy
         self.rotation = rotation
@@ -203,6 +198,7 @@ class BrainDensity(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``.
 
@@ -222,6 +218,8 @@ class BrainDensity(Brain):
             Called with a ``Progress`` after every slice, and when tuning and readouts begin.
         keeper : Keeper, optional
             Keeps the simulation safe as it goes on, as ``neurolp run`` does.
+        stop : Stop, optional
+            Asked whether to stop; by default only Ctrl-C stops. No signal handler is installed.
 
         Raises
         ------
@@ -247,6 +245,7 @@ class BrainDensity(Brain):
                 self.network_.base_density,
                 self._present(rows).potential,
                 self._present(validation).potential,
+                self.n_threads,
             )
 
         populations = {"train": self._present(rows), "validation": self._present(validation)}
@@ -256,9 +255,7 @@ class BrainDensity(Brain):
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(
-            self.max_slices, self.patience, self.groups, bool(rotation), self.interneurons
-        )
+        schedule = Schedule(self.max_slices, self.patience, self.groups, bool(rotation))
         outcome = simulate(
             self.network_,
             rule,
@@ -269,6 +266,7 @@ class BrainDensity(Brain):
             n_threads=self.n_threads,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.n_slices_ = outcome.best_time
@@ -283,7 +281,7 @@ class BrainDensity(Brain):
 
         if self.fine_tune is not None and self.n_slices_ > 0:
             announce("tuning all slices together")
-            self._tune(self._present(rows), self._present(validation))
+            self._tune(self._present(rows), self._present(validation), stop)
         if self._learns_energy():
             announce("learning the readouts")
             self._read_out(self._present(rows).potential, self._present(validation).potential)
@@ -307,7 +305,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, rows: Population, validation: Population) -> None:
+    def _tune(self, rows: Population, validation: Population, stop: Stop | None) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -323,6 +321,8 @@ class BrainDensity(Brain):
             Recorder(trajectories=0),
             seed=self.seed_,
             n_threads=self.n_threads,
+            stop=stop,
+            stream="tuning",
         )
         self.network_.slices = tuned.slices + slices[self.n_slices_ :]
         self.interrupted_ = outcome.interrupted
@@ -331,10 +331,6 @@ class BrainDensity(Brain):
 
 
 def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations and interneurons are of all nodes: with given edges there can be none."""
-    for name in ("rotation", "interneurons"):
-        value = getattr(brain, name)
-        if value and value != "auto" and brain.connectivity is not None:
-            raise ConfigurationError(
-                f"argument `{name}` needs full connectivity, but edges are given"
-            )
+    """Rotations are of all nodes: with given edges there can be none."""
+    if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
+        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

@@ -10,15 +10,16 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from neurolp.brain.seeds import generator
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.validation import fitted_or_not, resolve_seed
+from neurolp.estimators.validation import KnownAttributes, fitted_or_not, resolve_seed
 
 Array = npt.NDArray[Any]
 
 
 @final
-class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation in one variable: the derivative of a monotone network.
 
         y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    Phi(x) = dy/dx,
@@ -132,7 +133,7 @@ class MonotoneDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
             raise DataError(f"argument `X` must vary, but is constant ({x[0]:g})")
         self.n_features_in_ = 1
         self.mean_, self.scale_ = mean, scale
-        rng = np.random.default_rng([self.seed_, 1])
+        rng = generator(self.seed_, "monotone units")
         inner = None if support is None else tuple((np.array(support) - mean) / scale)
         self.network_ = learn_network((x - mean) / scale, inner, rng)
         self.n_units_ = sum(len(group.places) for group in self.network_.groups)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.rules.local import Learner, OnlineRule, Signal, resting_slices
+from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import Groups, ordered_partition
 from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
@@ -23,6 +24,7 @@ from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import NetworkPupil, mean_surprise
 
 Array = npt.NDArray[Any]
@@ -167,6 +169,7 @@ class OnlineBrain(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X`` from nothing, with early stopping.
 
@@ -192,6 +195,7 @@ class OnlineBrain(Brain):
             n_threads=self.n_threads,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.learner_ = Learner(self.network_, self._rule())
@@ -224,6 +228,7 @@ class OnlineBrain(Brain):
             self.recorder_ = Recorder()
         elif not hasattr(self, "learner_"):
             self.learner_ = Learner(self.network_, self._rule())
+        self.learner_.rule = self._rule()
         self.network_ = self.learner_.averaged
         population = self._present(X)
         if "stream" not in self.recorder_.surprise:
@@ -233,7 +238,7 @@ class OnlineBrain(Brain):
         n_threads = 1 if len(X) == 1 else self.n_threads
         surprise = mean_surprise(self.network_, population, n_threads)
         self.recorder_.surprise["stream"].append(surprise)
-        rng = np.random.default_rng([self.seed_, 2, self.learner_.n_steps])
+        rng = generator(self.seed_, "presentation", self.learner_.n_steps)
         with Workers(n_threads) as workers:
             self.learner_.present(seed_hidden(self.network_, population.potential, rng), workers)
         return self
@@ -297,7 +302,7 @@ class OnlineBrain(Brain):
     def _seeding(self, random_state: Any) -> np.random.Generator:
         """Where seeds of hidden nodes come from, other than those of learning."""
         seed = self.seed_ if random_state is None else resolve_seed(random_state)
-        return np.random.default_rng([seed, 3])
+        return generator(seed, "hidden nodes")
 
     def _rule(self) -> OnlineRule:
         signal = cast(Signal, self.signal)
@@ -305,7 +310,7 @@ class OnlineBrain(Brain):
 
     def _new_learner(self) -> Learner:
         network = self._new_network(self.spline_intervals)
-        rng = np.random.default_rng([self.seed_, 1])
+        rng = generator(self.seed_, "groups")
         partitions = [
             ordered_partition(self.groups, network.connectivity, rng)
             for _ in range(min(self.period, self.n_slices))

@@ -56,7 +56,6 @@ class DensityParameters(Parameters):
     base: Base = "normal"
     groups: Groups = "halves"
     gain: StrictBool = True
-    interneurons: Count = 0
     receptors: StrictBool = True
     energy: Literal["auto", "mixture", "base"] = "auto"
     rotation: StrictBool | Literal["auto"] = "auto"

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
-from neurolp.errors import DataError, NeurolpError
+from neurolp.brain.seeds import generator
+from neurolp.errors import DataError, DivergedError
 from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
@@ -142,7 +143,7 @@ class StreamBrain:
         check_parameters(StreamParameters, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
-        self._state: StreamState = draw(self._design, np.random.default_rng([self.seed_, 0]))
+        self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
         self._places = places(self.sensors)
         self._warmup = WarmUp(self._places, warmup, n_lags)
 
@@ -179,7 +180,7 @@ class StreamBrain:
         ------
         DataError
             If the rows are not what the sensors want.
-        NeurolpError
+        DivergedError
             If a surprise is not finite; the message names step and sensor.
         """
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
@@ -243,7 +244,7 @@ class StreamBrain:
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
-        rng = np.random.default_rng([resolve_seed(random_state), 1])
+        rng = generator(resolve_seed(random_state), "stream dream")
         out = np.full((n_steps, self.n_columns), np.nan)
         notes = Notes.blank(self.sensors, 1, False, self._state.memory.activity, False)
         with self._unmoved():
@@ -352,7 +353,7 @@ class StreamBrain:
             surprise = notes.outcome.surprise[done]
             missing = np.isnan(shown[done][self._state.senses.column])
             wrong = int(np.argmax(~np.isfinite(surprise) & ~missing))
-            raise NeurolpError(
+            raise DivergedError(
                 f"the surprise of sensor '{self.sensors[wrong].name}' became "
                 f"{surprise[wrong]} in step {self.n_steps_}"
             )

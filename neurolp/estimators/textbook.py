@@ -29,6 +29,7 @@ from neurolp.simulation.checkpoint import Keeper
 from neurolp.simulation.epochs import Lessons, train
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import Stop
 from neurolp.simulation.trainers import FormPupil
 
 Array = npt.NDArray[Any]
@@ -60,6 +61,7 @@ class TextbookBrain(Brain):
         recorder: Recorder | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
         keeper: Keeper | None = None,
+        stop: Stop | None = None,
     ) -> Self:
         """Learn the density of the rows of ``X``; arguments and errors as of ``BrainDensity.fit``.
 
@@ -82,6 +84,7 @@ class TextbookBrain(Brain):
             seed=self.seed_,
             observe=observe,
             keeper=keeper,
+            stop=stop,
         )
         self.recorder_.finish()
         self.n_epochs_, self.interrupted_ = outcome.best_time, outcome.interrupted

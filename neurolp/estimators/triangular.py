@@ -24,6 +24,7 @@ from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.parameters import TriangularParameters, check_parameters
 from neurolp.estimators.validation import (
+    KnownAttributes,
     column_name,
     finite_rows,
     fitted_or_not,
@@ -43,7 +44,7 @@ _MOST_COLUMNS = 256  # a covariance of more has too many parameters
 
 
 @final
-class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation by differentiation of a triangular map, whose CDFs are exact.
 
         Phi(x) = prod_i dy_i/dx_i,   y_i = F_i(x_i | x_1 .. x_i-1),   dy_i/dx_i = p(x_i | x_<i),
@@ -167,7 +168,7 @@ class TriangularDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]  # s
             "validation": self._present(validation).potential,
         }
         self.receptors_ = learn_receptors(
-            base_density("normal"), parts["train"], parts["validation"]
+            base_density("normal"), parts["train"], parts["validation"], self.n_threads
         )
         if self.receptors_ is not None:
             parts = {name: self.receptors_.respond(u)[0] for name, u in parts.items()}

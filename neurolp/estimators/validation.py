@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Callable
 from functools import wraps
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError, DataError
 
 Array = npt.NDArray[Any]
@@ -91,7 +93,7 @@ def validation_split(n_samples: int, fraction: float, seed: int) -> tuple[Array,
     """
     if n_samples < 2:
         raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {n_samples}")
-    order = np.random.default_rng([seed, 0]).permutation(n_samples)
+    order = generator(seed, "validation split").permutation(n_samples)
     n_validation = min(max(round(fraction * n_samples), 1), n_samples - 1)
     return order[n_validation:], order[:n_validation]
 
@@ -192,6 +194,23 @@ def validation_rows(estimator: Any, X: Any, y: Any) -> Array | None:
     rows = finite_rows(estimator, X, "X_validation")
     same_length(rows, y, "X_validation", "y_validation")
     return rows
+
+
+class KnownAttributes:
+    """Mixin of all estimators: refuses to assign an attribute that would have no effect.
+
+    Parameters, what ``fit`` learns (names that end in an underscore) and private names are known.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign, or raise ``AttributeError`` where ``name`` is unknown."""
+        if not (name.endswith("_") or name.startswith("_")):
+            known = inspect.signature(type(self)).parameters
+            if name not in known:
+                raise AttributeError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+        super().__setattr__(name, value)
 
 
 def resolve_seed(random_state: Any) -> int:

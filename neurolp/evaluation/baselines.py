@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from neurolp.brain.workers import single_threaded_blas
-from neurolp.evaluation.metrics import gaussian_log_prob
 
 Array = npt.NDArray[Any]
 
@@ -36,9 +36,10 @@ def gaussian(train: Array, test: Array) -> Baseline | None:
     mean, scale = train.mean(axis=0), train.std(axis=0)
     z = (train - mean) / scale
     try:
-        log_prob = gaussian_log_prob((test - mean) / scale, z.mean(axis=0), z.T @ z / len(z))
+        fitted = multivariate_normal(z.mean(axis=0), z.T @ z / len(z))
     except np.linalg.LinAlgError:
         return None
+    log_prob = fitted.logpdf((test - mean) / scale)
     return Baseline("Gaussian", float(log_prob.mean() - np.log(scale).sum()))
 
 

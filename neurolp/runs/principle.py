@@ -12,20 +12,21 @@ stands for, learn four kinds of noise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from neurolp.arrays import NamedArrays
+from neurolp.brain.seeds import generator
+from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
-from neurolp.evaluation.metrics import entropy, kl_by_quadrature, total_probability
-from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
-
-if TYPE_CHECKING:
-    from neurolp.config.experiment_sections import PrincipleConfiguration
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +34,7 @@ LEARNERS = ("gradient", "averaged gradient", "counting")
 _N_TIMES = 120
 
 
-def run(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
+def compute(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
     """Learn the symbols in all runs at once, then the noise with each loss."""
     out = NamedArrays()
     for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
@@ -41,29 +42,29 @@ def run(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays
     return out
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Surprise of the learners at the beginning, in between and at the end; losses by noise."""
     surprise, floor = file["surprise"], float(file.result["entropy"])
-    times = surprise.coords["time"]
+    times = surprise.coords["time"].values
     shown = np.unique(np.searchsorted(times, [0, times[-1] // 100, times[-1] // 10, times[-1]]))
     rows = [
         (str(name), *(f"{at:.5f}" for at in surprise.sel(learner=name).values.mean(axis=0)[shown]))
-        for name in surprise.coords["learner"]
+        for name in surprise.coords["learner"].values
     ]
     rows.append(("entropy of the source", *[f"{floor:.5f}"] * len(shown)))
-    symbols = ClosingTable(
+    symbols = SummaryTable(
         f"Mean surprise after so many symbols, nats, mean of {surprise.shape[1]} runs",
         ("learner", *(f"{times[k]:,}" for k in shown)),
         rows,
     )
     cost = file["loss_kl"]
-    names = tuple(str(name) for name in cost.coords["loss"])
-    losses = ClosingTable(
+    names = tuple(str(name) for name in cost.coords["loss"].values)
+    losses = SummaryTable(
         "What the density of each loss costs above the entropy of the noise, nats",
         ("noise", *names),
         [
             (str(noise), *(f"{value:.4f}" for value in row))
-            for noise, row in zip(cost.coords["noise"], cost.values, strict=True)
+            for noise, row in zip(cost.coords["noise"].values, cost.values, strict=True)
         ],
     )
     return [symbols, losses]
@@ -72,7 +73,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
 def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
-    rng = np.random.default_rng([configuration.seed or 0, 0])
+    rng = generator(configuration.seed or 0, "principle: symbols")
     block, symbols = 10_000, np.empty((0, n_runs), dtype=np.int64)  # drawn so many at a time
     times = np.unique(
         np.concatenate([[0], np.geomspace(1, n_steps, _N_TIMES).round().astype(np.int64)])
@@ -100,7 +101,7 @@ def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
         average += (theta - average) / (t + 1)
         counts[runs, seen] += 1
 
-    floor = entropy(p)
+    floor = float(stats.entropy(p))
     divergence = np.sum(p * (np.log(p) - np.log(learned)), axis=-1)
     names = [f"symbol {j}" for j in range(k)]
     out.add_coordinate("learner", np.array(LEARNERS), "1", "how Phi is learned")
@@ -135,7 +136,7 @@ def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
     out.add("loss_total", ("loss",), total, "1", "integral of exp(-l) / Z by quadrature")
 
     noises = _noises(configuration.level)
-    rng = np.random.default_rng([configuration.seed or 0, 1])
+    rng = generator(configuration.seed or 0, "principle: losses")
     cost = np.empty((len(noises), len(LOSSES)))
     location, scale = np.empty_like(cost), np.empty_like(cost)
     for i, source in enumerate(noises.values()):
@@ -164,3 +165,20 @@ def _noises(level: float) -> dict[str, Any]:
         "Student's t, 4 degrees": stats.t(4),
         "asymmetric Laplace": stats.laplace_asymmetric(np.sqrt(level / (1 - level))),
     }
+
+
+def _memory(configuration: PrincipleConfiguration) -> Memory:
+    k, n_runs = len(configuration.probabilities), configuration.n_runs
+    least = n_runs * (10_000.0 + 3 * _N_TIMES * k) + 6.0 * configuration.n_samples
+    most = PROCESS + 8.0 * NUMBER * k * n_runs * configuration.n_steps
+    return Memory("keys n_runs and n_samples", NUMBER * least, most)
+
+
+KIND = RunKind(
+    name="principle",
+    configuration=PrincipleConfiguration,
+    run=computed(compute),
+    summary=summary,
+    draw=called_later("neurolp.plotting.principle:draw"),
+    memory=_memory,
+)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from neurolp.arrays import NamedArrays
+from neurolp.errors import DivergedError
 from neurolp.estimators.stream import StreamBrain
-from neurolp.simulation.stream import NotFiniteError, When
+from neurolp.simulation.stream import When
 from neurolp.simulation.stream_recorder import StreamRecorder
 from neurolp.storage.store import RunStore
 
@@ -50,8 +51,8 @@ class Checkpoints:
 
         Raises
         ------
-        NotFiniteError
-            If a number in the brain is none any more; nothing is saved then.
+        DivergedError
+            If the state contains NaN or infinity; nothing is saved then.
         RecordingError
             If the disk is full or fails.
         """
@@ -61,7 +62,7 @@ class Checkpoints:
             return
         fault = self.brain.fault()
         if fault is not None:
-            raise NotFiniteError(fault)
+            raise DivergedError(fault)
         if not (due or when == "now"):
             return
         out = NamedArrays()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from neurolp.data.streams.source import Stream
-from neurolp.errors import NeurolpError
+from neurolp.errors import DivergedError
 from neurolp.estimators.stream import StreamBrain
 
 Array = npt.NDArray[Any]
@@ -63,6 +63,6 @@ def _present(brain: StreamBrain, rows: Array, learn_until: int | None) -> str | 
         for part, learn in ((rows[:n], True), (rows[n:], False)):
             if len(part):
                 brain.run(part, learn=learn)
-    except NeurolpError as error:
+    except DivergedError as error:
         return str(error)
     return brain.fault()

@@ -9,14 +9,10 @@ from typing import Any, Protocol, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.errors import NeurolpError
+from neurolp.errors import DivergedError, NetworkError
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
-
-
-class DivergedError(NeurolpError):
-    """A number that is no longer finite: the message names slice or epoch, node and variable."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,6 @@ class Keeper(Protocol):
     def ended(self, moment: Moment) -> None:
         """Be told that all slices or epochs are learned: what follows can be done again."""
 
-    def stopped(self, signum: int | None) -> None:
-        """Be told that a signal ended the simulation."""
-
     def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
         """Keep the last good moment and the state in which a number is not finite."""
 
@@ -72,11 +65,16 @@ class Unkept:
     def ended(self, moment: Moment) -> None:
         """Do nothing."""
 
-    def stopped(self, signum: int | None) -> None:
-        """Do nothing."""
-
     def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
         """Do nothing: the error says it all."""
+
+
+def is_divergence(error: Exception) -> bool:
+    """Whether an error means by itself that numbers are not finite, or too large to go on with.
+
+    Other errors mean that only where the state is not finite; elsewhere they are bugs.
+    """
+    return isinstance(error, DivergedError | NetworkError | np.linalg.LinAlgError)
 
 
 def first_fault(arrays: State) -> str:

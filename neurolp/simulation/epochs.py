@@ -17,26 +17,25 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.seeds import generator
 from neurolp.brain.workers import StopRequested, Workers
-from neurolp.errors import ConfigurationError, NeurolpError
+from neurolp.errors import DivergedError
 from neurolp.simulation.checkpoint import (
-    DivergedError,
     Keeper,
     Moment,
     State,
     Unkept,
+    is_divergence,
     prefixed,
     without_prefix,
 )
-from neurolp.simulation.greedy import Outcome, Population, Progress, check_finite, stop_on_interrupt
+from neurolp.simulation.greedy import Outcome, Population, Progress, check_finite
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import NeverStop, Stop
 from neurolp.simulation.trainers import Pupil
 
 Array = npt.NDArray[Any]
 Brain = TypeVar("Brain")
-
-# What becomes of numbers that are not finite, where nobody looks.
-_FAILURES = (ArithmeticError, IndexError, NeurolpError, ValueError, np.linalg.LinAlgError)
 
 # The first steps are smaller: the moments of Adam know little yet.
 _WARM_UP = 20
@@ -69,33 +68,36 @@ def train(
     n_threads: int | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
     keeper: Keeper | None = None,
+    stop: Stop | None = None,
+    stream: str = "epoch",
 ) -> tuple[Brain, Outcome]:
     """Teach ``populations["train"]``; return the brain of least validation surprise.
 
     Time 0 is before learning. Further populations ("test") are only watched. Populations stay at
     time 0 of the evolution, and hold the visible nodes.
 
-    Ctrl-C stops within one presentation; the best brain so far stands. Random numbers depend on
-    the seed and the epoch alone, so that what ``keeper`` kept goes on as if nothing had happened.
+    Ctrl-C, or ``stop``, ends it within one presentation; the best brain so far stands. Random
+    numbers depend on the seed, the name of the ``stream`` and the epoch alone, so that what
+    ``keeper`` kept goes on as if nothing had happened.
 
     Raises
     ------
     DivergedError
         If a number is no longer finite: epoch, node and variable are named.
     """
-    keeper = keeper or Unkept()
+    keeper, stop = keeper or Unkept(), stop or NeverStop()
     began = time.monotonic()
     taught = populations["train"].potential
     n_rows = taught.shape[1]
     n_batches = -(-n_rows // lessons.batch_size)
 
     with (
-        stop_on_interrupt() as stopped,
-        Workers(n_threads, stopped) as workers,
+        stop,
+        Workers(n_threads, stop) as workers,
         np.errstate(over="ignore", invalid="ignore", divide="ignore"),  # it is looked for, below
     ):
         validation = populations["validation"].potential
-        saved, first_rng = keeper.restore(), np.random.default_rng([seed, 0])
+        saved, first_rng = keeper.restore(), generator(seed, "recorded hidden nodes")
         if saved is None:
             # Before any learning.
             surprise = {name: pupil.surprise(p) for name, p in populations.items()}
@@ -117,45 +119,49 @@ def train(
             record = prefixed("record_", recorder.pack())
             return Moment(epoch, best_epoch, brain, record | prefixed("pupil_", state))
 
-        while epoch < lessons.max_epochs and epoch - best_epoch < lessons.patience:
-            before = pupil.state() if keeper.keeps else {}
-            try:
-                # Present every row once, a few at a time.
-                rng = np.random.default_rng([seed, epoch + 1])
-                order = rng.permutation(n_rows)
-                for k, rows in enumerate(np.array_split(order, n_batches)):
-                    if stopped():
-                        raise StopRequested
-                    step = epoch * n_batches + k + 1
-                    pace = lessons.pace(step, lessons.max_epochs * n_batches)
-                    pupil.present(np.ascontiguousarray(taught[:, rows]), pace, rng, workers)
-                surprise = {name: pupil.surprise(p) for name, p in populations.items()}
-                check_finite(f"epoch {epoch + 1}", surprise, populations, pupil.fault)
-            except StopRequested:
-                interrupted = True
-                keeper.stopped(stopped.signal)
-                if epoch > 0:
-                    keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
-                break
-            except ConfigurationError:
-                raise
-            except _FAILURES as error:
-                where = pupil.fault() or str(error)
-                diverged = DivergedError(f"epoch {epoch + 1} diverged: {where}")
-                if isinstance(error, DivergedError):
-                    diverged = error
-                keeper.diverged(diverged, moment(before), pupil.state())
-                raise diverged from error
-            epoch += 1
+        try:
+            while epoch < lessons.max_epochs and epoch - best_epoch < lessons.patience:
+                before = pupil.state() if keeper.keeps else {}
+                try:
+                    # Present every row once, a few at a time.
+                    rng = generator(seed, stream, epoch + 1)
+                    order = rng.permutation(n_rows)
+                    for k, rows in enumerate(np.array_split(order, n_batches)):
+                        if stop():
+                            raise StopRequested
+                        step = epoch * n_batches + k + 1
+                        pace = lessons.pace(step, lessons.max_epochs * n_batches)
+                        pupil.present(np.ascontiguousarray(taught[:, rows]), pace, rng, workers)
+                    surprise = {name: pupil.surprise(p) for name, p in populations.items()}
+                    check_finite(f"epoch {epoch + 1}", surprise, populations, pupil.fault)
+                except StopRequested:
+                    interrupted = True
+                    if epoch > 0:
+                        keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
+                    break
+                except Exception as error:
+                    fault = pupil.fault()
+                    if not is_divergence(error) and not fault:
+                        raise
+                    where = fault or str(error)
+                    diverged = DivergedError(f"epoch {epoch + 1} diverged: {where}")
+                    if isinstance(error, DivergedError):
+                        diverged = error
+                    keeper.diverged(diverged, moment(before), pupil.state())
+                    raise diverged from error
+                epoch += 1
 
-            # Record, and keep.
-            pupil.record(recorder, epoch, surprise)
+                # Record, and keep.
+                pupil.record(recorder, epoch, surprise)
 
-            # Stop early: validation data alone decide.
-            if surprise["validation"] < best:
-                best, best_epoch, brain = surprise["validation"], epoch, pupil.brain()
-            keeper.keep(lambda: moment(pupil.state()))
-            observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
+                # Stop early: validation data alone decide.
+                if surprise["validation"] < best:
+                    best, best_epoch, brain = surprise["validation"], epoch, pupil.brain()
+                keeper.keep(lambda: moment(pupil.state()))
+                stop.defer()
+                observe(Progress(epoch, surprise, best_epoch, time.monotonic() - began))
+        except KeyboardInterrupt:
+            interrupted = True
         if not interrupted:
             keeper.ended(moment(pupil.state()))
     pupil.end(recorder, brain)

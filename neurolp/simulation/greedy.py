@@ -8,11 +8,8 @@ validation, test), a slice of time is learned by ``brain.learning`` and applied 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,23 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
-from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network
 from neurolp.brain.rules.greedy import GreedyRule, learn_slice
+from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import Groups, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
-from neurolp.errors import ConfigurationError, NetworkError, NeurolpError
+from neurolp.errors import DivergedError, NetworkError
 from neurolp.simulation.checkpoint import (
-    DivergedError,
     Keeper,
     Moment,
     State,
     Unkept,
     first_fault,
+    is_divergence,
     prefixed,
     without_prefix,
 )
 from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.signals import NeverStop, Stop
 
 Array = npt.NDArray[Any]
 
@@ -63,15 +61,13 @@ class Schedule:
     """When to stop, and what is drawn at random for each slice.
 
     At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
-    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one;
-    ``interneurons`` is their number in each group.
+    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
     """
 
     max_slices: int = 400
     patience: int = 25
     groups: Groups = "halves"
     rotation: bool = False
-    interneurons: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,26 +104,27 @@ def simulate(
     n_threads: int | None = None,
     observe: Callable[[Progress], None] = lambda progress: None,
     keeper: Keeper | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Let the network evolve and learn, slice after slice, on ``populations["train"]``.
 
     The slices are appended to ``network``, past the best time too (``Outcome.best_time`` says where
     validation surprise was least). Any further populations ("test") are only watched.
 
-    Ctrl-C stops within one block of trajectories; the slices completed so far stand. Random
-    numbers depend on the seed and the slice alone, so that what ``keeper`` kept goes on as if
-    nothing had happened.
+    Ctrl-C, or ``stop``, ends it within one block of trajectories; the slices completed so far
+    stand. Random numbers depend on the seed and the slice alone, so that what ``keeper`` kept goes
+    on as if nothing had happened.
 
     Raises
     ------
     DivergedError
         If a number is no longer finite: slice, node and variable are named.
     """
-    keeper = keeper or Unkept()
+    keeper, stop = keeper or Unkept(), stop or NeverStop()
     began = time.monotonic()
     with (
-        stop_on_interrupt() as stopped,
-        Workers(n_threads, stopped) as workers,
+        stop,
+        Workers(n_threads, stop) as workers,
         np.errstate(over="ignore", invalid="ignore", divide="ignore"),  # it is looked for, below
     ):
         train, validation = populations["train"], populations["validation"]
@@ -151,60 +148,51 @@ def simulate(
             brain = replace(network, slices=list(network.slices))
             return Moment(t, best_time, brain, state | prefixed("record_", recorder.pack()))
 
-        while t < schedule.max_slices and t - best_time < schedule.patience:
-            # Draw who is updated with whom in this slice, how to look at it, who mediates.
-            rng = np.random.default_rng([seed, t + 1])
-            n, std = network.n_nodes, network.base_density.std
-            groups = ordered_partition(schedule.groups, network.connectivity, rng)
-            rotation = random_rotation(n, rng) if schedule.rotation else None
-            between = [
-                draw_interneurons(schedule.interneurons, n - len(group), std, rng)
-                for group in groups
-            ]
+        try:
+            while t < schedule.max_slices and t - best_time < schedule.patience:
+                # Draw this slice's groups and rotation.
+                rng = generator(seed, "slice", t + 1)
+                groups = ordered_partition(schedule.groups, network.connectivity, rng)
+                rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
-            # What the slice begins with: it may be cut off, or diverge.
-            before = _state(populations, copy=True) if keeper.keeps else {}
-            try:
-                # Learn the slice while the training trajectories move through it ...
-                slice_, local_loss = learn_slice(
-                    network,
-                    rule,
-                    groups,
-                    rotation,
-                    between,
-                    train.potential,
-                    train.log_det,
-                    workers,
-                )
-                # ... and let everyone else follow.
-                for name, p in populations.items():
-                    if name != "train":
-                        evolve_slice(network, slice_, p.potential, p.log_det, workers)
-                surprise = {name: p.surprise(network) for name, p in populations.items()}
-                check_finite(f"slice {t + 1}", surprise, populations)
-            except StopRequested:
-                interrupted = True
-                keeper.stopped(stopped.signal)
-                if t > 0:
-                    keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
-                break
-            except (ArithmeticError, NeurolpError, ValueError, np.linalg.LinAlgError) as error:
-                if isinstance(error, ConfigurationError) and not _fault(populations):
-                    raise
-                diverged = _diverged(f"slice {t + 1}", populations, error)
-                keeper.diverged(diverged, moment(before), _state(populations))
-                raise diverged from error
-            network.slices.append(slice_)
-            t += 1
+                # What the slice begins with: it may be cut off, or diverge.
+                before = _state(populations, copy=True) if keeper.keeps else {}
+                try:
+                    # Learn the slice while the training trajectories move through it ...
+                    slice_, local_loss = learn_slice(
+                        network, rule, groups, rotation, train.potential, train.log_det, workers
+                    )
+                    # ... and let everyone else follow.
+                    for name, p in populations.items():
+                        if name != "train":
+                            evolve_slice(network, slice_, p.potential, p.log_det, workers)
+                    surprise = {name: p.surprise(network) for name, p in populations.items()}
+                    check_finite(f"slice {t + 1}", surprise, populations)
+                except StopRequested:
+                    interrupted = True
+                    if t > 0:
+                        keeper.keep(lambda: moment(before), now=True)  # noqa: B023  (called at once)
+                    break
+                except Exception as error:
+                    if not is_divergence(error) and not _fault(populations):
+                        raise
+                    diverged = _diverged(f"slice {t + 1}", populations, error)
+                    keeper.diverged(diverged, moment(before), _state(populations))
+                    raise diverged from error
+                network.slices.append(slice_)
+                t += 1
 
-            # Record, and keep.
-            recorder.record(t, surprise, local_loss, validation.potential)
+                # Record, and keep.
+                recorder.record(t, surprise, local_loss, validation.potential)
 
-            # Stop early: validation data alone decide.
-            if surprise["validation"] < best:
-                best, best_time = surprise["validation"], t
-            keeper.keep(lambda: moment(_state(populations)))
-            observe(Progress(t, surprise, best_time, time.monotonic() - began))
+                # Stop early: validation data alone decide.
+                if surprise["validation"] < best:
+                    best, best_time = surprise["validation"], t
+                keeper.keep(lambda: moment(_state(populations)))
+                stop.defer()
+                observe(Progress(t, surprise, best_time, time.monotonic() - began))
+        except KeyboardInterrupt:
+            interrupted = True
         if not interrupted:
             keeper.ended(moment(_state(populations)))
     return Outcome(best_time, interrupted, time.monotonic() - began)
@@ -262,47 +250,3 @@ def check_finite(
             raise DivergedError(
                 f"{when} diverged: {where}, and the mean surprise on {name} data is {value}"
             )
-
-
-class Stop:
-    """Whether Ctrl-C or a request to end (SIGTERM) came: called, it says so; ``signal`` is which.
-
-    While ``at_once`` is set there is nothing to be saved, and it raises ``KeyboardInterrupt``.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.at_once = False
-
-    def __call__(self) -> bool:
-        """Whether a signal came."""
-        return self.signal is not None
-
-    def listen(self, signum: int, frame: object) -> None:
-        """Handle a signal."""
-        self.signal = self.signal or signum
-        if self.at_once:
-            self.at_once = False  # once is enough: what cleans up must not be cut off
-            raise KeyboardInterrupt(signum)
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Stop]:
-    """Turn Ctrl-C into a flag that is looked at between blocks, so that nothing is cut in half.
-
-    SIGTERM, with which systems end processes, is treated alike. Signals reach the main thread
-    only; elsewhere nothing is changed and nothing ever stops early.
-    Pressing it again changes nothing: people do, and what was learned must not be lost.
-    """
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    for signum in previous:
-        signal.signal(signum, stop.listen)
-    try:
-        yield stop
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)

@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from neurolp.data.streams.source import Stream
-from neurolp.errors import NeurolpError
-from neurolp.simulation.greedy import stop_on_interrupt
+from neurolp.errors import DivergedError
+from neurolp.simulation.signals import NeverStop, Stop
 from neurolp.simulation.stream_recorder import Observable, StreamRecorder
 
 Array = npt.NDArray[Any]
@@ -104,17 +104,18 @@ def simulate_stream(
     pace: Pace | None = None,
     observe: Callable[[StreamProgress], None] = lambda progress: None,
     save: Callable[[When], None] = lambda when: None,
+    stop: Stop | None = None,
 ) -> StreamOutcome:
     """Let ``brain`` see ``stream`` once, to its last step, and learn at every step.
 
     It goes on from where ``recorder`` is, to before step ``end`` where that is given. From time
     ``learn_until`` on it only watches. After each piece ``save`` is called, which may keep what is
-    needed to go on from here, and must ``"now"``, before Ctrl-C stops; ``"end"`` is the last time.
-    A surprise that is not finite, or a number in the brain that ``save`` finds to be none,
-    also stops: what came since the last time it was saved is then to be looked through.
+    needed to go on from here, and must ``"now"``, before ``stop`` ends it; ``"end"`` is the last
+    time. A surprise that is not finite, or a state that ``save`` finds not to be finite, also
+    stops: what came since the last time it was saved is then to be looked through.
     """
     began = time.monotonic()
-    pace = pace or Pace()
+    pace, stop = pace or Pace(), stop or NeverStop()
     start = t = recorder.n_steps  # steps seen
     first = start  # at the end of the first piece
     compiled = began  # when that was
@@ -125,8 +126,7 @@ def simulate_stream(
         speed = done / max(now - since, 1e-9)
         return StreamOutcome(status, t, now - began, speed, message, signal)
 
-    with stop_on_interrupt() as stop:
-        stop.at_once = True  # compiling may take its time, and there is nothing yet to be lost
+    with stop:
         for block, truth in _blocks(stream, start, end):
             done = 0
             while done < len(block):
@@ -143,9 +143,9 @@ def simulate_stream(
                 piece_began = time.monotonic()
                 try:
                     run = brain.run(rows, learn=learn)
-                except NeurolpError as error:
+                except DivergedError as error:
                     return outcome("diverged", str(error))
-                stop.at_once = False
+                stop.defer()
                 pace.took(n, time.monotonic() - piece_began)
 
                 # Record it, and save it now and then.
@@ -157,27 +157,23 @@ def simulate_stream(
                 observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
                 try:
                     save("now" if stop() else "due")
-                except NotFiniteError as error:
+                except DivergedError as error:
                     return outcome("diverged", str(error))
                 if stop():
-                    return outcome("interrupted", signal=stop.signal)
+                    return outcome("interrupted", signal=getattr(stop, "signal", None))
                 if first == start:
                     first, compiled = t, time.monotonic()
-        stop.at_once = False
+        stop.defer()
         try:
             save("end")
             # What came while it was saved for the last time still counts.
             if stop():
                 save("now")
-        except NotFiniteError as error:
+        except DivergedError as error:
             return outcome("diverged", str(error))
         if stop():
-            return outcome("interrupted", signal=stop.signal)
+            return outcome("interrupted", signal=getattr(stop, "signal", None))
     return outcome("complete")
-
-
-class NotFiniteError(Exception):
-    """A number in a brain is none any more: it must not be saved as a state to go on from."""
 
 
 def _blocks(stream: Stream, start: int, end: int | None) -> Iterator[tuple[Array, Array | None]]:

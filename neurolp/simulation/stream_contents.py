@@ -92,10 +92,10 @@ def pack_names(out: NamedArrays, brain: Nameable) -> None:
 
 def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
     """The sensors in a file."""
-    labels = [str(label) for label in file["label"].values]
+    labels = [str(label) for label in file.read("label")]
     out, column, output, value = [], 0, 0, 0
-    n_symbols, n_columns = file["n_symbols"].values, file["n_columns"].values
-    for j, name in enumerate(file["n_symbols"].coords["sensor"]):
+    n_symbols, n_columns = file.read("n_symbols"), file.read("n_columns")
+    for j, name in enumerate(file.read("sensor")):
         n_values = 0 if n_symbols[j] else int(n_columns[j])
         ends = (
             column + int(n_columns[j]),

@@ -36,20 +36,12 @@ class Declared:
         """Whether it is the coordinate of a growing dimension."""
         return self.name == self.dims[0]
 
-    @property
-    def where(self) -> str:
-        """Its place in a file."""
-        return f"coordinates/{self.name}" if self.is_coordinate else self.name
-
     def create(self, file: Any, *, most: int | None = None) -> Any:
-        """Create its empty data set in an open HDF5 file; no more than ``most`` rows are to come.
-
-        Without scales along the other dimensions, which may be described elsewhere.
-        """
+        """Create its empty data set in an open HDF5 file; at most ``most`` rows are to come."""
         dtype = np.dtype(self.dtype)
         rows, *rest = _chunks(self.shape, dtype.itemsize)
         dataset = file.create_dataset(
-            self.where,
+            self.name,
             shape=(0, *self.shape),
             maxshape=(None, *self.shape),
             dtype=dtype,
@@ -58,10 +50,6 @@ class Declared:
             **FILTERS,
         )
         describe(dataset, self.units, self.long_name)
-        if self.is_coordinate:
-            dataset.make_scale(self.name)
-        for k, dim in enumerate(self.dims):
-            dataset.dims[k].label = dim
         return dataset
 
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import kstest, multivariate_normal
 from sklearn.datasets import load_digits, load_iris
 
 from neurolp import BoundedBrain, BrainDensity, DataError, LinearBrain, OnlineBrain
 from neurolp.brain.heads.mixture import MixtureEnergy
 from neurolp.brain.imputation import Proposal, sample_missing
 from neurolp.data.problems_2d import sample_problem
-from neurolp.evaluation.metrics import gaussian_log_prob
 
 MEAN = np.array([1.0, -2.0, 0.5, 30.0, 0.0])
 ROOT = np.array(
@@ -42,7 +41,11 @@ def test_conditionals_of_a_gaussian_are_those_of_the_closed_form(dreams):
     for row, pattern in zip(rows, PATTERNS, strict=True):
         row[pattern] = np.nan
     draws = sample_missing(
-        lambda x: gaussian_log_prob(x, MEAN, COVARIANCE), dreams_of(dreams, rng), rows, 1000, rng
+        lambda x: multivariate_normal(MEAN, COVARIANCE).logpdf(x),
+        dreams_of(dreams, rng),
+        rows,
+        1000,
+        rng,
     )
     for i, m in enumerate(PATTERNS):
         o = np.setdiff1d(np.arange(5), m)
@@ -75,9 +78,9 @@ def test_the_proposal_draws_from_the_conditional_of_its_mixture():
         centre = mixture.means[k]
         mean[k] = centre[m] + gain @ (x[0, o] - centre[o])
         second[k] = c[np.ix_(m, m)] - gain @ c[np.ix_(o, m)] + np.outer(mean[k], mean[k])
-        weight[k] = (
-            np.log(mixture.weights[k]) + gaussian_log_prob(x[:1, o], centre[o], c[np.ix_(o, o)])[0]
-        )
+        weight[k] = np.log(mixture.weights[k]) + multivariate_normal(
+            centre[o], c[np.ix_(o, o)]
+        ).logpdf(x[0, o])
     weight = np.exp(weight - np.logaddexp(*weight))
     drawn = (x[:, [1, 3, 0]] + shift + noise)[:, :2]
     expected = weight @ mean

@@ -24,7 +24,6 @@ networks = st.fixed_dictionaries(
         "gain": st.booleans(),
         "rotation": st.booleans(),
         "thresholds": st.sampled_from([(), (0.0,), (-1.0, 0.5)]),
-        "interneurons": st.sampled_from([0, 3]),
     }
 )
 

@@ -13,9 +13,9 @@ from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.rules.local import resting_slices
 from neurolp.brain.update_order import ordered_partition
-from neurolp.config.load import read_configuration
-from neurolp.plotting.density import pictures
+from neurolp.runs import figures
 from neurolp.runs.density import run
+from neurolp.runs.kinds import read_configuration
 from tests.estimators.test_online_brain import source
 from tests.networks import random_network
 
@@ -31,7 +31,7 @@ def gentle_network(seed, n_nodes, base):
     )
     for group in (g for s in network.slices for g in s.groups):
         group.node_map[:, 1:] **= 0.3
-        group.forget_table()
+        group.node_map_changed()
     return network
 
 
@@ -216,7 +216,7 @@ def test_files_hold_hidden_nodes_apart_from_columns(tmp_path):
         assert file.brain["n_hidden"] == 2
         assert file["potential"].shape[1] == 4
         assert "bound" in file["surprise"].long_name
-        shown = pictures(file)
+        shown = figures(file)
         assert "density" not in shown
         assert "surprise" in shown
 

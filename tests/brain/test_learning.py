@@ -37,11 +37,10 @@ def correlated(n_nodes, n_rows, seed=0):
     return (u - u.mean(axis=1, keepdims=True)) / u.std(axis=1, keepdims=True)
 
 
-def learn(net, rule, groups, u, n_threads=1, rotation=None, between=None):
+def learn(net, rule, groups, u, n_threads=1, rotation=None):
     u, log_det = u.copy(), np.zeros(u.shape[1])
-    between = between or [None] * len(groups)
     with Workers(n_threads) as workers:
-        slice_, loss = learn_slice(net, rule, groups, rotation, between, u, log_det, workers)
+        slice_, loss = learn_slice(net, rule, groups, rotation, u, log_det, workers)
     return slice_, loss, u, log_det
 
 

@@ -27,7 +27,6 @@ kinds = st.fixed_dictionaries(
         "gain": st.booleans(),
         "rotation": st.booleans(),
         "thresholds": st.sampled_from([(), (0.0,), (-1.0, 0.5)]),
-        "interneurons": st.sampled_from([0, 3]),
     }
 )
 

@@ -13,16 +13,15 @@ from neurolp import (
     OnlineBrain,
     Recorder,
 )
-from neurolp.config.experiment_sections import EXPERIMENTS
-from neurolp.config.load import read_configuration
+from neurolp.config.load import all_keys
 from neurolp.config.sections import (
     BoundedSection,
-    Configuration,
     DensitySection,
     LinearSection,
     OnlineSection,
     RecordSection,
 )
+from neurolp.runs.kinds import kind_names, read_configuration, run_kind
 
 SIMULATIONS = sorted((Path(__file__).parent.parent.parent / "simulations").glob("*.toml"))
 
@@ -156,10 +155,8 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert files == [(tmp_path / "a.csv").resolve(), (tmp_path / "b" / "c.npy").resolve()]
 
 
-@pytest.mark.parametrize("kind", [Configuration, *EXPERIMENTS.values()])
+@pytest.mark.parametrize("kind", sorted({*kind_names()} - {"stream"}))
 def test_every_key_is_documented(kind):
-    from neurolp.config.load import _all_keys
-
     text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
-    for key in _all_keys(kind):
+    for key in all_keys(run_kind(kind).configuration):
         assert f"`{key.split('.')[-1]}`" in text or f"`[{key}]`" in text, key

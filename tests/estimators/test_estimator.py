@@ -14,8 +14,10 @@ from neurolp import (
     BrainDensity,
     ConfigurationError,
     DataError,
+    LinearBrain,
     NetworkError,
     NeurolpError,
+    OnlineBrain,
     Recorder,
 )
 from neurolp.simulation.greedy import Progress
@@ -50,7 +52,7 @@ def test_two_dimensional_density_in_units_of_the_data():
     rng = np.random.default_rng(1)
     X = rng.standard_normal((500, 2)) @ [[3.0, 2.0], [0.0, 0.02]] + [5.0, -1.0]
     brain = BrainDensity(random_state=0, max_slices=20).fit(X)
-    corners = brain.rewind([[a, b] for a in (-6, 0, 6) for b in (-6, 0, 6)])
+    corners = brain.rewind([[a, b] for a in (-8, 0, 8) for b in (-8, 0, 8)])
     low, high = corners.min(axis=0) - 1e-2, corners.max(axis=0) + 1e-2
     x, y = (np.linspace(a, b, 2500) for a, b in zip(low, high, strict=True))
     total = sum(
@@ -230,3 +232,12 @@ def test_a_wrong_horizon_of_fine_tuning_is_named(iris):
             ConfigurationError, match="`fine_tune` must be an integer >= 1, 'all' or None"
         ):
             BrainDensity(fine_tune=wrong).fit(iris)
+
+
+def test_fit_installs_no_signal_handlers_and_runs_beside_foreign_ones(iris, monkeypatch):
+    # A handler that was not installed from Python is reported as None.
+    monkeypatch.setattr(signal, "getsignal", lambda signum: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("a handler was installed"))
+    BrainDensity(random_state=0, max_slices=2).fit(iris)
+    OnlineBrain(random_state=0, max_epochs=2).fit(iris)
+    LinearBrain(random_state=0, max_epochs=2).fit(iris)

@@ -1,5 +1,7 @@
 """The online brain with scikit-learn's face: learning, files, streams, bad input."""
 
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ from sklearn.datasets import load_iris
 import neurolp
 from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Recorder
 from neurolp.brain.network import distinct_slices
-from neurolp.config.load import read_configuration
 from neurolp.runs.density import run
+from neurolp.runs.kinds import read_configuration
 from neurolp.simulation.greedy import Progress
 
 QUICK = {"n_slices": 6, "period": 2, "max_epochs": 4, "random_state": 0}
@@ -104,6 +106,35 @@ def test_learning_goes_on_after_fit_from_the_brain_in_use(iris):
     assert abs(brain.score(iris) - score) < 0.5
 
 
+@pytest.mark.parametrize("copied", [deepcopy, lambda brain: pickle.loads(pickle.dumps(brain))])
+@pytest.mark.parametrize("settings", [
+    {}, {"groups": "each", "period": 1}, {"signal": "replay"}, {"n_hidden": 2},
+    {"dtype": "float32", "gain": False}, {"connectivity": sparse.csr_array(~np.eye(4, dtype=bool))},
+])  # fmt: skip
+def test_a_copy_goes_on_learning_as_the_original_does(iris, copied, settings):
+    brain = OnlineBrain(**QUICK | settings).partial_fit(iris[:50])
+    brain.partial_fit(iris[50:60])
+    copy = copied(brain)
+    assert copy.network_ is copy.learner_.averaged
+    before = copy.score(iris)
+    for start in range(60, 120, 20):
+        brain.partial_fit(iris[start : start + 20])
+    assert copy.score(iris) == before
+    for start in range(60, 120, 20):
+        copy.partial_fit(iris[start : start + 20])
+    assert copy.score(iris) != before
+    assert np.array_equal(copy.learner_.pack(), brain.learner_.pack())
+    assert np.array_equal(copy.bound_samples(iris), brain.bound_samples(iris))
+
+
+def test_rates_can_be_changed_while_learning_goes_on(iris):
+    brain = OnlineBrain(**QUICK, decay=0.0, average=0.0).partial_fit(iris)
+    brain.set_params(rate=0.0, node_rate=0.0)
+    before = brain.score(iris)
+    brain.partial_fit(iris)
+    assert brain.score(iris) == before
+
+
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
 @pytest.mark.parametrize("period", [1, 2, 6])
 def test_a_loaded_brain_is_the_saved_one_and_repeats_itself(tmp_path, iris, kind, period):
@@ -125,10 +156,10 @@ def test_a_loaded_brain_is_the_saved_one_and_repeats_itself(tmp_path, iris, kind
     ):
         assert set(a) == set(b)
         assert len(a["weights"]) == period
-        assert list(a["weights_history"].coords["parameter_frame"]) == [0, 2, 4]
+        assert list(a["weights_history"].coords["parameter_frame"].values) == [0, 2, 4]
         assert np.all(a["weights_history"].values[0] == 0)
         assert np.any(a["weights_history"].values[1] != a["weights_history"].values[2])
-        assert list(a["potential"].coords["frame"]) == [0, 4, 6]
+        assert list(a["potential"].coords["frame"].values) == [0, 4, 6]
         for name in a:
             assert np.array_equal(a[name].values, b[name].values), name
     loaded.partial_fit(iris)  # and it can go on learning
@@ -193,7 +224,7 @@ def test_the_simulations_run_and_learn(tmp_path, name):
         surprise = file["surprise"].sel(population="test").values
         assert len(surprise) == 7
         assert surprise[-1] < surprise[0] - 10  # nats: the two tables have 30 and 64 columns
-        assert file["surprise"].coords["time"][-1] == 6
+        assert file["surprise"].coords["time"].values[-1] == 6
         assert file["weights_history"].shape[0] == 1  # epoch 0 and every tenth
     loaded = neurolp.load_brain(result.path)
     assert loaded.score(result.data.test) == result.rows[0].log_prob

@@ -9,12 +9,13 @@ import pytest
 from scipy import sparse
 
 from neurolp import BrainDensity, FormatError, load_brain, open_trajectory
-from neurolp.config.load import configuration_of
 from neurolp.errors import DataError, OutputError
 from neurolp.runs import density as brain
-from neurolp.runs.reproduce import compare, reproduce
-from neurolp.runs.resume import resume
+from neurolp.runs import resume
+from neurolp.runs.kinds import configuration_of
+from neurolp.runs.reproduce import reproduce
 from neurolp.simulation.checkpoint import DivergedError
+from neurolp.storage.compare import differences
 from tests.processes import INTERRUPTIBLE, finished, start
 
 
@@ -36,9 +37,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def configured(folder, settings, record=None, connectivity=None):
+def configured(folder, settings, record=None, connectivity=None, seed=5):
     raw = {
-        "seed": 5, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
+        "seed": seed, "compare": False, "data": {"file": "table.npy"}, "brain": settings,
         "record": {"trajectories": 7, "every": 2, "checkpoint_seconds": 0, **(record or {})},
     }  # fmt: skip
     if connectivity:
@@ -55,20 +56,13 @@ def broken_off(configuration, path, at):
         brain.run(configuration, path, observe=observe)
 
 
-def differences(one, other):
-    with open_trajectory(one) as a, open_trajectory(other) as b:
-        found = list(compare(a, b))
-    assert len(found) > 20
-    return [(name, what) for name, what in found if what]
-
-
 KINDS = {
     "density": ({"max_slices": 5}, {}, None),
     "of a ring": ({"max_slices": 5}, {}, "ring.npy"),
     "of a sparse ring": ({"max_slices": 5, "groups": "colours"}, {}, "ring.npz"),
     "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "energy": "base"}, {}, None),
     "one after another": ({"max_slices": 5, "groups": "each", "gain": False}, {}, None),
-    "interneurons": ({"max_slices": 5, "interneurons": 3, "base": "logistic"}, {}, None),
+    "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
     "activity alone": ({"max_slices": 5, "energy": "base"}, {"potential": False, "parameters": False}, None),
     "no frames": ({"max_slices": 5, "energy": "base"}, {"potential": False, "activity": False}, None),
@@ -105,7 +99,7 @@ def test_the_number_of_threads_does_not_matter(folder, kind):
     broken_off(configuration, folder / "parts.h5", 2)
     brain.resume(folder / "parts.h5", ["brain.n_threads=3"])
     # What was asked for is in the file twice: as the run began, and as the brain was told.
-    assert {name for name, _ in differences(folder / "whole.h5", folder / "parts.h5")} <= {
+    assert {d.name for d in differences(folder / "whole.h5", folder / "parts.h5")} <= {
         "brain.parameters"
     }
 
@@ -180,7 +174,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
             "node_ridge": ridge, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
     path = folder / "wild.h5"
     with pytest.raises(DivergedError) as caught:
-        brain.run(configured(folder, wild), path)
+        brain.run(configured(folder, wild, seed=11), path)
     line = str(caught.value)
     found = re.match(
         r"slice (\d+) diverged: node \d, (potential|weights|node map|gain weights|bias): ", line
@@ -192,8 +186,8 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
         assert file.status == "diverged"
         assert str(file.result["message"]) in line
         good, bad = (
-            file["state_train_potential"].values,
-            file["state_diverged_train_potential"].values,
+            file.read("state/train_potential"),
+            file.read("state_diverged/train_potential"),
         )
         assert np.all(np.isfinite(good))
         assert np.all(np.isfinite(file["surprise"].values))
@@ -205,7 +199,7 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
 def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
     wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": 1.0,
             "node_ridge": 1.0, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
-    configuration = configured(folder, wild)
+    configuration = configured(folder, wild, seed=11)
     with pytest.raises(DivergedError):
         brain.run(configuration, folder / "whole.h5")
     broken_off(configuration, folder / "parts.h5", 3)
@@ -215,14 +209,25 @@ def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder)
     assert reproduce(folder / "whole.h5").identical
 
 
+@pytest.mark.parametrize("error", [ValueError("shapes"), IndexError("7")])
+def test_errors_of_finite_numbers_are_bugs_and_no_divergence(folder, monkeypatch, error):
+    def learn_slice(*arguments):
+        raise error
+
+    monkeypatch.setattr("neurolp.simulation.greedy.learn_slice", learn_slice)
+    with pytest.raises(type(error), match=str(error)) as caught:
+        brain.run(configured(folder, {}), folder / "bug.h5")
+    assert caught.value is error
+
+
 def test_divergence_in_an_epoch_is_named_too(folder):
     settings = {"model": "linear", "max_epochs": 20, "rate": 1.0, "duration": 1e6}
     with pytest.raises(DivergedError, match=r"epoch \d+ diverged: node \d, potential: ") as caught:
         brain.run(configured(folder, settings), folder / "wild.h5")
     with open_trajectory(folder / "wild.h5") as file:
         assert file.status == "diverged"
-        assert np.all(np.isfinite(file["state_pupil_weights"].values))
-        assert file["state_diverged_weights"].shape == (5, 5)
+        assert np.all(np.isfinite(file.read("state/pupil_weights")))
+        assert file["state_diverged/weights"].shape == (5, 5)
         assert str(file.result["message"]) in str(caught.value)
 
 

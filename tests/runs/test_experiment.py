@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from neurolp import BrainDensity, OutputError
-from neurolp.config.load import read_configuration
 from neurolp.data.problems_2d import gaussian_field_entropy, problem_log_density
 from neurolp.runs import density as experiment
+from neurolp.runs.kinds import read_configuration
 
 
 @pytest.fixture

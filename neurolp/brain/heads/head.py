@@ -53,7 +53,7 @@ def joint_log_prob(
         time = readouts[r].time
         if time > now:
             potential, change = evolve(
-                network, potential, first=now, n_slices=time, n_threads=n_threads
+                network, potential, first=now, n_slices=time - now, n_threads=n_threads
             )
             now, log_det = time, log_det + change
         out[r] = np.log(readouts[r].weight) + readouts[r].log_prob(network, potential) + log_det

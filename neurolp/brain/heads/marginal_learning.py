@@ -10,6 +10,7 @@ import numpy.typing as npt
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.marginal import Receptor, Receptors, log_interval, student_log_cdf
+from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
 
@@ -19,24 +20,29 @@ _STANDARD_ERRORS = 2.0
 _LEAST_SHARE = 1e-3
 
 
-def learn_receptors(base: BaseDensity, train: Array, validation: Array) -> Receptors | None:
+def learn_receptors(
+    base: BaseDensity, train: Array, validation: Array, n_threads: int | None = None
+) -> Receptors | None:
     """Learn receptors on potentials (n_nodes, n_trajectories); None where no node wants one.
 
     A node gets its density tree only if, on validation data, that describes its column better
     than smooth mixtures of Gaussians do, by two standard errors of the paired difference: the tree
     is for steps and spikes, not for clusters.
     """
-    identity = Receptor(base, np.empty(0), np.ones(1))
-    receptors = []
-    for u, v in zip(train, validation, strict=True):
+
+    def learn(column: tuple[Array, Array]) -> Receptor:
+        u, v = column
         receptor = grow_receptor(base, u)
         if len(receptor.masses) > 1:
             out, slope = receptor.respond(v)
             gain = slope - base.energy(out) - _smooth_log_prob(base, u, v)
             error = gain.std() / np.sqrt(len(gain))
             if len(gain) < 2 or gain.mean() <= _STANDARD_ERRORS * error:
-                receptor = identity
-        receptors.append(receptor)
+                return Receptor(base, np.empty(0), np.ones(1))
+        return receptor
+
+    with Workers(n_threads) as workers:
+        receptors = workers.map(learn, list(zip(train, validation, strict=True)))
     learned = Receptors(tuple(receptors))
     return None if learned.are_identity else learned
 

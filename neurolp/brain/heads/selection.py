@@ -11,6 +11,7 @@ the way then votes: the weights of the average are the maximum-likelihood ones o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
 from neurolp.brain.network import Network
+from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
@@ -58,7 +60,7 @@ def learn_readouts(
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, "density heads")
     train, validation = (_at_most(_MAX_ROWS, rows, rng) for rows in (train, validation))
     plain = Readout(best_time, 1.0)
     if train.shape[1] < 3 * _COMPONENTS[0]:
@@ -172,10 +174,9 @@ def _states(
     """Both populations, and the log-determinant of the second, at some increasing times."""
     states, now, log_det = {}, 0, np.zeros(validation.shape[1])
     for time in times:
-        train, _ = evolve(network, train, first=now, n_slices=time, n_threads=n_threads)
-        validation, change = evolve(
-            network, validation, first=now, n_slices=time, n_threads=n_threads
-        )
+        on = partial(evolve, network, first=now, n_slices=time - now, n_threads=n_threads)
+        train, _ = on(train)
+        validation, change = on(validation)
         now, log_det = time, log_det + change
         states[now] = (train, validation, log_det)
     return states

@@ -124,13 +124,15 @@ def _cut(parent: Array, levels: Array) -> tuple[float, Array]:
     counts = np.zeros((n + 1, _LEVELS))
     counts[np.arange(1, n + 1), levels[order]] = 1
     counts = counts.cumsum(axis=0)
+    borders = np.flatnonzero(x[1:] > x[:-1]) + 1  # equal values stay together
     total, edges = 0.0, []
     bins = [(0, n)]
     while bins:
         first, last = bins.pop()
-        step = max((last - first) // _CANDIDATES, 1)
-        places = np.arange(first + step, last, step)
-        if last - first < _LEAST_ROWS or not len(places):
+        inside = borders[np.searchsorted(borders, first, "right") : np.searchsorted(borders, last)]
+        step = max((len(inside) + 1) // _CANDIDATES, 1)
+        coarse = np.arange(step - 1, len(inside), step)
+        if last - first < _LEAST_ROWS or not len(coarse):
             continue
 
         def gains(at: Array, first: int = first, last: int = last) -> Array:
@@ -138,14 +140,15 @@ def _cut(parent: Array, levels: Array) -> tuple[float, Array]:
             whole = _evidence(counts[last] - counts[first])
             return np.asarray(_evidence(left) + _evidence(right) - whole)
 
-        near = int(places[np.argmax(gains(places))])
-        fine = np.arange(max(near - step, first + 1), min(near + step, last - 1) + 1)
+        near = int(coarse[np.argmax(gains(inside[coarse]))])
+        fine = inside[max(near - step, 0) : near + step + 1]
         gain = gains(fine)
         best = int(np.argmax(gain))
         if gain[best] > np.log(n):
             place = int(fine[best])
             total += float(gain[best])
-            edges.append((x[place - 1] + x[place]) / 2)
+            middle = (x[place - 1] + x[place]) / 2
+            edges.append(middle if middle > x[place - 1] else x[place])
             bins += [(first, place), (place, last)]
     return total, np.unique(edges)
 

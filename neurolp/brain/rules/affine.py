@@ -20,7 +20,6 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from neurolp.brain.evolution import write_features
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network
 from neurolp.brain.workers import Block, Workers
 from neurolp.errors import ConfigurationError
@@ -43,7 +42,6 @@ def coupling_step(
     *,
     rate: float,
     ridge: float,
-    interneurons: Interneurons | None = None,
 ) -> tuple[Any, Array, Any, Array]:
     """Weights, bias, gain weights and gain bias of one group, as ``Network.update`` takes them.
 
@@ -58,21 +56,20 @@ def coupling_step(
         return _sparse_step(network, targets, sources, potential, workers, rate, ridge)
     n_rows = potential.shape[1]
     m, s, t = network.synapse.n_transfer, len(sources), len(targets)
-    h = 0 if interneurons is None else len(interneurons)
 
     def sums(block: Block) -> tuple[Array, Array]:
-        # What the group hears, and a last row of ones.
-        f = np.empty((m * s + h + 1, block[1]), dtype=potential.dtype)
-        write_features(network, sources, interneurons, potential, block, f)
+        # The features of the group, and a last row of ones.
+        f = np.empty((m * s + 1, block[1]), dtype=potential.dtype)
+        write_features(network, sources, potential, block, f)
         f[-1] = 1.0
         return regression_sums(network.base_density, f, potential[targets, _columns(block)])
 
     parts = workers.map(sums, blocks)
     products = sum(p for p, _ in parts) / n_rows
-    curvatures = np.maximum(sum(c for _, c in parts) / n_rows, _TINY)
-    k = m * s + h + 1
+    curvatures = _bounded_below(sum(c for _, c in parts) / n_rows, rate)
+    k = m * s + 1
     gram, right = products[:, :k], products[:, k:].reshape(k, 2, t)
-    weights, gain_weights = np.zeros((t, m * s + h)), np.zeros((t, (m - 1) * s + h))
+    weights, gain_weights = np.zeros((t, m * s)), np.zeros((t, (m - 1) * s))
     bias, gain_bias = np.zeros(t), np.zeros(t)
     # Shift from all transfer functions, gain from the bounded ones.
     solved = [(m, weights, bias), (m - 1, gain_weights, gain_bias)][: 1 + network.gain]
@@ -102,6 +99,15 @@ def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
     products = f @ np.concatenate([f, psi, psi * u - 1.0]).T
     both = np.stack([curvature, curvature * u * u + psi * u])
     return products.astype(np.float64), both.sum(axis=2, dtype=np.float64)
+
+
+def _bounded_below(curvatures: Array, rate: float) -> Array:
+    """Curvatures (2, n_targets) of shift and gain that keep the step of the gain near 1 or below.
+
+    A node whose potentials are nearly all 0 has almost no curvature there; the gain of a full
+    Newton step would be exp(1 / E[2 u^2]), far beyond the minimum.
+    """
+    return np.asarray(np.maximum(curvatures, np.array([[_TINY], [max(rate, float(_TINY))]])))
 
 
 # --- dense ----------------------------------------------------------------------------------------
@@ -215,7 +221,7 @@ def _sparse_step(
     workers.map(learn, [(k, min(_NODES_TOGETHER, t - k)) for k in tasks])
     if status.any():
         raise _dependent()
-    scale = -rate / np.maximum(curvatures, _TINY)
+    scale = -rate / _bounded_below(curvatures, rate)
     weights, bias = _rows(shift, scale[0], starts, near, m, s)
     gain_weights, gain_bias = _rows(log_gain, scale[1], starts, near, m - 1, s)
     return weights, bias, gain_weights, gain_bias

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.rules.affine import coupling_step
 from neurolp.brain.rules.node_map import node_map_moments, node_map_step
@@ -51,7 +50,6 @@ def learn_slice(
     rule: GreedyRule,
     groups: list[Array],
     rotation: Array | None,
-    interneurons: list[Interneurons | None],
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -61,13 +59,11 @@ def learn_slice(
     Parameters
     ----------
     groups : list of arrays
-        Ordered partition of the nodes. Groups of one node each, unless the connectivity is sparse
-        or there are interneurons, become one sequential group: all its nodes learn from the
-        potentials before it moves.
+        Ordered partition of the nodes. Groups of one node each, unless the connectivity is
+        sparse, become one sequential group: all its nodes learn from the potentials before it
+        moves.
     rotation : array of shape (n_nodes, n_nodes), optional
         Rotation of the potentials before the groups.
-    interneurons : list of Interneurons or None
-        Those of every group; they read all nodes outside it.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
 
@@ -87,16 +83,13 @@ def learn_slice(
         local_loss -= _energy(network, everyone, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
         local_loss += _energy(network, everyone, potential, blocks, workers)
-    sequential = one_after_another(network.connectivity, groups) and not any(interneurons)
-    together: list[tuple[Array, Interneurons | None]] = [(np.concatenate(groups), None)]
-    if not sequential:
-        together = list(zip(groups, interneurons, strict=True))
-    for targets, between in together:
+    sequential = one_after_another(network.connectivity, groups)
+    for targets in [np.concatenate(groups)] if sequential else groups:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
         update, loss = _learn_group(
-            network, rule, targets, sources, sequential, between, potential, log_det, workers
+            network, rule, targets, sources, sequential, potential, log_det, workers
         )
         local_loss[targets] += loss
         updates.append(update)
@@ -109,7 +102,6 @@ def _learn_group(
     targets: Array,
     sources: Array,
     sequential: bool,
-    interneurons: Interneurons | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -131,11 +123,9 @@ def _learn_group(
             workers,
             rate=rule.coupling_rate,
             ridge=rule.coupling_ridge,
-            interneurons=interneurons,
         ),
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
-        interneurons=interneurons,
     )
 
     # A sequential group moves only when its node maps are known: they are learned from where all
@@ -171,7 +161,6 @@ def _learn_group(
         draft.gain_bias,
         node_map,
         sequential=sequential,
-        interneurons=interneurons,
     )
 
     def reshape(block: Block) -> tuple[Array, Array]:

@@ -87,12 +87,28 @@ class Learner:
     def __init__(self, network: Network, rule: OnlineRule, n_steps: int = 0) -> None:
         self.rule, self.n_steps = rule, n_steps
         self.network, self.averaged = copy_network(network), copy_network(network)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Tie the moments of Adam to the parameters of both networks: they change them in place."""
         slices, self._which = distinct_slices(self.network)
         averaged, _ = distinct_slices(self.averaged)
         self._memories = [
             [_GroupMemory(g, a) for g, a in zip(s.groups, b.groups, strict=True)]
             for s, b in zip(slices, averaged, strict=True)
         ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or pickled: memories hold views, which a copy would cut off."""
+        kept = ("rule", "n_steps", "network", "averaged")
+        return {name: getattr(self, name) for name in kept} | {"packed": self.pack()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Tie the views again, to the networks of the copy."""
+        packed = state.pop("packed")
+        vars(self).update(state)
+        self._remember()
+        self.unpack(packed, self.n_steps)
 
     def present(self, potential: Array, workers: Workers, *, pace: float = 1.0) -> None:
         """Learn from trajectories that start at ``potential`` (n_nodes, n_trajectories).
@@ -253,7 +269,7 @@ class _GroupMemory:
         for group, maps in ((self.group, self._maps), (self.averaged, self._average_maps)):
             group.node_map[:, 0] = maps[:, 0]
             np.exp(maps[:, 1:], out=group.node_map[:, 1:])
-            group.forget_table()
+            group.node_map_changed()
 
 
 def _flat(parameters: GroupUpdate | GroupGradient) -> list[Array]:

@@ -237,13 +237,7 @@ def _group_backward(
             delta *= np.exp(log_gain + group.gain_bias[:, None])[:, None]
         adjoint[group.targets] = delta
         back = back.reshape(len(features), n_open, width)
-        edges = network.synapse.n_transfer * s
-        transfer_adjoint(
-            features[:edges], network.synapse.slope, group.sources, back[:edges], adjoint
-        )
-        if group.interneurons is not None:
-            heard = features[edges:, None, :]
-            adjoint[group.sources] += group.interneurons.adjoint(heard, back[edges:])
+        transfer_adjoint(features, network.synapse.slope, group.sources, back, adjoint)
     return found
 
 

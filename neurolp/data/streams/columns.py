@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
-from neurolp.data.tables import column_positions, is_number
+from neurolp.data.tables import column_positions
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.stream.sensors import (
     CategoricalSensor,

@@ -44,12 +44,14 @@ def _pack_readouts(out: NamedArrays, readouts: tuple[Readout, ...]) -> None:
         return
     count = count[count > 0]
     out.add_coordinate("component", np.arange(count.sum()), "1", "Gaussian, readout by readout")
+    n_nodes = mixtures[0].means.shape[1]
+    out.add_coordinate("other_node", np.arange(n_nodes), "1", "node, second index of a matrix")
     for name, dims, parts, about in (
         ("weight", (), [m.weights for m in mixtures], "weight of a Gaussian in its readout"),
         ("mean", ("node",), [m.means for m in mixtures], "mean of a Gaussian"),
         (
             "factor",
-            ("node", "node"),
+            ("node", "other_node"),
             [m.factors for m in mixtures],
             "lower Cholesky factor of the covariance of a Gaussian",
         ),
@@ -61,11 +63,11 @@ def unpack_readouts(file: Trajectory) -> tuple[Readout, ...] | None:
     """Rebuild the readouts of a file."""
     if "readout_time" not in file:
         return None
-    times, weights = file["readout_time"].values, file["readout_weight"].values
-    count = file["readout_components"].values
+    times, weights = file.read("readout_time"), file.read("readout_weight")
+    count = file.read("readout_components")
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
-        parts = [file[f"component_{name}"].values for name in ("weight", "mean", "factor")]
+        parts = [file.read(f"component_{name}") for name in ("weight", "mean", "factor")]
     trees = iter(_unpack_trees(file) if np.any(count < 0) else [])
     readouts = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
@@ -106,22 +108,22 @@ def _pack_trees(out: NamedArrays, trees: list[TreeEnergy]) -> None:
 
 def _unpack_trees(file: Trajectory) -> list[TreeEnergy]:
     base = base_density(file.brain["base"])
-    receptors = _receptors(base, *(file[f"tree_{k}"].values for k in ("bins", "mass", "edge")))
-    gate_bins = file["tree_gate_bins"].values
+    receptors = _receptors(base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge")))
+    gate_bins = file.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(file["tree_gate_edge"].values, stops[:-1])
+    gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
     nodes = [
         GatedNode(int(node), int(parent), edges[:-1], tuple(receptors[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            file["tree_member"].values,
-            file["tree_parent"].values,
+            file.read("tree_member"),
+            file.read("tree_parent"),
             gate_edges,
             gate_bins,
             stops,
             strict=True,
         )
     ]
-    n = len(file["mean"])
+    n = len(file.read("mean"))
     return [TreeEnergy(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
@@ -152,5 +154,5 @@ def unpack_receptors(file: Trajectory) -> Receptors | None:
     """Rebuild the receptors of a file; each is validated again."""
     if "receptor_bins" not in file:
         return None
-    arrays = (file[f"receptor_{k}"].values for k in ("bins", "mass", "edge"))
+    arrays = (file.read(f"receptor_{k}") for k in ("bins", "mass", "edge"))
     return Receptors(tuple(_receptors(base_density(file.brain["base"]), *arrays)))

@@ -10,7 +10,6 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.update_order import one_after_another
@@ -47,15 +46,14 @@ def unpack_network(file: Trajectory) -> Network:
     )
     names = ["group", "bias", "node_map", "weights"]
     names += ["gain_bias", "gain_weights"] if network.gain else []
-    optional = ("rotation", "interneuron_input", "interneuron_bias", "interneuron_weights")
-    names += [name for name in (*optional, "interneuron_gain_weights") if name in file]
-    arrays = {name: file[name].values for name in names}
+    names += ["rotation"] if "rotation" in file else []
+    arrays = {name: file.read(name) for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
         _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
         for t in range(len(arrays["bias"]))
     ]
-    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
+    which = file.read("slice_at") - 1 if "slice_at" in file else range(len(slices))
     network.slices = [slices[k] for k in which]
     return network
 
@@ -111,7 +109,6 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             "1",
             "orthogonal matrix applied to the potentials at the start of the slice",
         )
-    _pack_interneurons(out, slices, n)
     if network.connectivity.positions is not None:
         where = network.connectivity.positions
         out.add_coordinate("dimension", np.arange(where.shape[1]), "1", "dimension of space")
@@ -179,37 +176,6 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
     return out
 
 
-def _pack_interneurons(out: NamedArrays, slices: list[Slice], n_nodes: int) -> None:
-    """Add the interneurons of all groups, and who listens to them; most brains have none."""
-    groups = [(t, g, u) for t, s in enumerate(slices) for g, u in enumerate(s.groups)]
-    counts = [len(u.interneurons) for _, _, u in groups if u.interneurons is not None]
-    if not counts:
-        return
-    n_slices, n_groups, h = len(slices), 1 + max(g for _, g, _ in groups), max(counts)
-    reads = np.zeros((n_slices, n_groups, h, n_nodes))
-    bias = np.zeros((n_slices, n_groups, h))
-    weights, gain_weights = np.zeros((2, n_slices, h, n_nodes))
-    for t, g, update in groups:
-        between = update.interneurons
-        if between is None:
-            continue
-        reads[t, g][:, update.sources] = between.weights
-        bias[t, g] = between.bias
-        weights[t][:, update.targets] = update.weights[:, -h:].T
-        if update.gain_weights is not None:
-            gain_weights[t][:, update.targets] = update.gain_weights[:, -h:].T
-    out.add_coordinate("group_position", np.arange(n_groups), "1", "position of a group in a slice")
-    out.add_coordinate("interneuron", np.arange(h), "1", "interneuron of a group")
-    dims = ("slice", "group_position", "interneuron")
-    out.add("interneuron_input", (*dims, "node"), reads, "1", "R of h = tanh(R u + r)")
-    out.add("interneuron_bias", dims, bias, "1", "r of h = tanh(R u + r)")
-    to = ("slice", "interneuron", "node")
-    what = "of an interneuron of the node's group on the node"
-    out.add("interneuron_weights", to, weights, "1/slice", f"shift weight {what}")
-    if slices[0].groups[0].gain_weights is not None:
-        out.add("interneuron_gain_weights", to, gain_weights, "1/slice", f"gain weight {what}")
-
-
 def _edge_keys(network: Network) -> Array:
     edges = network.connectivity.matrix.tocoo()
     return np.asarray(edges.row.astype(np.int64) * network.n_nodes + edges.col)
@@ -217,13 +183,13 @@ def _edge_keys(network: Network) -> Array:
 
 def unpack_connectivity(file: Trajectory) -> Connectivity:
     """Rebuild the permitted edges in a trajectory file."""
-    kind, n = file.brain["connectivity"], len(file["mean"])
-    positions = file["position"].values if "position" in file else None
+    kind, n = file.brain["connectivity"], len(file.read("mean"))
+    positions = file.read("position") if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
-    row, column = file["edge_target"].values, file["edge_source"].values
+        return Connectivity.from_array(file.read("edges").astype(np.bool_), n, positions)
+    row, column = file.read("edge_target"), file.read("edge_source")
     ones = np.ones(len(row), dtype=np.bool_)
     matrix = sparse.csr_array((ones, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)
@@ -234,9 +200,8 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
     n = network.n_nodes
     order = np.argsort(at["group"], kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
-    mediated = "interneuron_bias" in at
-    sequential = one_after_another(network.connectivity, parts) and not mediated
-    for g, targets in enumerate([order] if sequential else parts):
+    sequential = one_after_another(network.connectivity, parts)
+    for targets in [order] if sequential else parts:
         outside = np.ones(n, dtype=np.bool_)
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
@@ -255,28 +220,16 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 (at[name][:, edge].ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
             )
 
-        weights = chosen("weights")
-        gain_weights = chosen("gain_weights") if network.gain else None
-        between = None
-        if mediated and len(sources):
-            between = Interneurons(
-                at["interneuron_input"][g][:, sources], at["interneuron_bias"][g]
-            )
-            weights = np.hstack([weights, at["interneuron_weights"][:, targets].T])
-            if gain_weights is not None:
-                heard = at["interneuron_gain_weights"][:, targets].T
-                gain_weights = np.hstack([gain_weights, heard])
         updates.append(
             network.update(
                 targets,
                 sources,
-                weights,
+                chosen("weights"),
                 at["bias"][targets],
-                gain_weights,
+                chosen("gain_weights") if network.gain else None,
                 at["gain_bias"][targets] if network.gain else np.empty(0),
                 at["node_map"][targets],
                 sequential=sequential,
-                interneurons=between,
             )
         )
     return Slice(tuple(updates), at.get("rotation"))

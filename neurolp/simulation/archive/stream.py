@@ -23,7 +23,7 @@ _GROUPS: dict[str, Any] = {
     "readout": Readout,
     "contexts": Contexts,
 }
-_PREFIX = "state"
+_STATE = "state"
 _WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
 
@@ -40,16 +40,16 @@ def pack_stream(
         "parameters": json.dumps(parameters),
     }
     pack_state(out, state)
-    for name, values in warmup.items():
-        out.add_state(f"{_PREFIX}_warmup_{name}", values, "state of the warm-up")
+    named = {f"warmup_{name}": values for name, values in warmup.items()}
+    out.add_group(_STATE, named, _WHAT)
 
 
-def pack_state(out: NamedArrays, state: StreamState, prefix: str = _PREFIX) -> None:
+def pack_state(out: NamedArrays, state: StreamState, target: str = _STATE) -> None:
     """Add all arrays of a state to the contents of a file."""
     for group in _GROUPS:
-        for name, values in getattr(state, group)._asdict().items():
-            if isinstance(values, np.ndarray):
-                out.add_state(f"{prefix}_{group}_{name}", values, _WHAT)
+        arrays = getattr(state, group)._asdict().items()
+        named = {f"{group}_{k}": v for k, v in arrays if isinstance(v, np.ndarray)}
+        out.add_group(target, named, _WHAT)
 
 
 def copy_of(state: StreamState) -> StreamState:
@@ -81,7 +81,7 @@ def unpack_stream(
         groups = {}
         for group, kind in _GROUPS.items():
             fields: dict[str, Any] = {
-                name: _aligned(file[f"{_PREFIX}_{group}_{name}"].values)
+                name: _aligned(file.read(f"{_STATE}/{group}_{name}"))
                 for name in kind._fields
                 if name != "n_lags"
             }
@@ -89,7 +89,7 @@ def unpack_stream(
                 fields["n_lags"] = int(parameters["n_lags"])
             groups[group] = kind(**fields)
         warmup = {
-            name: file[f"{_PREFIX}_warmup_{name}"].values
+            name: file.read(f"{_STATE}/warmup_{name}")
             for name in ("waiting", "observations", "recent")
         }
         steps, seed = int(file.brain["n_steps"]), int(file.brain["seed"])

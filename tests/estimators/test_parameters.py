@@ -1,0 +1,44 @@
+"""Parameters of the estimators: an attribute that would have no effect is refused."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import neurolp
+
+ESTIMATORS = [
+    neurolp.BrainDensity,
+    neurolp.OnlineBrain,
+    neurolp.TriangularDensity,
+    neurolp.MonotoneDensity,
+    neurolp.ConditionalDensity,
+    neurolp.ConditionalClassifier,
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_unknown_attribute_is_refused(estimator):
+    model = estimator()
+    with pytest.raises(AttributeError, match=r"^\w+ has no parameter 'recurrent_rate'; it has "):
+        model.recurrent_rate = 0.5
+    assert not hasattr(model, "recurrent_rate")
+    model.random_state = 3
+    assert clone(model).random_state == 3
+
+
+def test_what_no_fit_reads_is_refused_too():
+    brain = neurolp.BrainDensity()
+    with pytest.raises(AttributeError, match="n_hidden"):
+        brain.n_hidden = 3
+
+
+def test_slices_after_the_first_are_counted():
+    from neurolp.brain.evolution import evolve
+    from tests.networks import random_network
+
+    network = random_network(0, 4, n_slices=5)
+    u = np.random.default_rng(0).standard_normal((4, 7))
+    middle, _ = evolve(network, u, n_slices=2)
+    end, _ = evolve(network, middle, first=2, n_slices=3)
+    assert np.array_equal(end, evolve(network, u)[0])
+    assert np.array_equal(evolve(network, middle, first=2)[0], end)
