@@ -65,7 +65,7 @@ def validated(
 
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key such as ``"brain.gain"``; sections that are missing are added.
+    """Set a dotted key such as ``"brain.log_scale"``; sections that are missing are added.
 
     Raises
     ------

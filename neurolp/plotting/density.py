@@ -35,10 +35,8 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     styles = iter(["--", ":", "-."])
     for name, log_prob in list(zip(models, levels, strict=True))[1:]:
         ax.axhline(-log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name}, test")
-    if "readout_time" in trajectory and len(levels):
-        ax.axhline(
-            -levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="readouts, test"
-        )
+    if "head_time" in trajectory and len(levels):
+        ax.axhline(-levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="heads, test")
     best = trajectory.brain.get("n_slices")
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both

@@ -251,7 +251,7 @@ def kind_of(file: Trajectory) -> RunKind:
 def read_configuration(
     path: str | os.PathLike[str], settings: Sequence[str] = ()
 ) -> RunConfiguration:
-    """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
+    """Read and validate a TOML file, after applying ``settings`` like ``"brain.log_scale=false"``.
 
     The key ``experiment`` names the kind of run. Without it, a section ``[stream]`` means
     ``"stream"``, anything else ``"density"``. Paths in the file are relative to the file.

@@ -20,7 +20,7 @@ from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.network import Network
 from neurolp.brain.rules.greedy import GreedyRule, learn_slice
 from neurolp.brain.seeds import generator
-from neurolp.brain.update_order import Groups, ordered_partition, random_rotation
+from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
 from neurolp.errors import DivergedError, NetworkError
 from neurolp.simulation.checkpoint import (
@@ -61,12 +61,12 @@ class Schedule:
     """When to stop, and what is drawn at random for each slice.
 
     At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
-    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
+    ``brain.update_order.ordered_partition``; ``rotation`` says whether each slice begins with one.
     """
 
     max_slices: int = 400
     patience: int = 25
-    groups: Groups = "halves"
+    update_order: UpdateOrder = "random_halves"
     rotation: bool = False
 
 
@@ -152,7 +152,7 @@ def simulate(
             while t < schedule.max_slices and t - best_time < schedule.patience:
                 # Draw this slice's groups and rotation.
                 rng = generator(seed, "slice", t + 1)
-                groups = ordered_partition(schedule.groups, network.connectivity, rng)
+                groups = ordered_partition(schedule.update_order, network.connectivity, rng)
                 rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
                 # What the slice begins with: it may be cut off, or diverge.

@@ -48,9 +48,9 @@ def path(brain, tmp_path_factory):
     "settings",
     [
         {},
-        {"gain": False},
+        {"log_scale": False},
         {"rotation": True},
-        {"groups": "each"},
+        {"update_order": "sequential"},
         {"base": "logistic"},
         {"dtype": "float32"},
         {"synapse_thresholds": ()},

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import base_density
-from neurolp.brain.heads.head import Readout
-from neurolp.brain.marginal import Receptors
+from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.density import pack_density, unpack_readouts, unpack_receptors
+from neurolp.simulation.archive.density import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.recorder import Recorder
@@ -47,8 +47,8 @@ class StoredBrain:
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
     model: str = "density"
-    readouts: tuple[Readout, ...] | None = None
-    receptors: Receptors | None = None
+    heads: tuple[WeightedHead, ...] | None = None
+    marginal_transform: MarginalTransform | None = None
     n_hidden: int = 0
 
 
@@ -123,7 +123,7 @@ def pack_brain(
     if recorder.parameters or parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
-            pack_density(out, brain.readouts, brain.receptors)
+            pack_density(out, brain.heads, brain.marginal_transform)
             _add_parameter_frames(out, recorder)
         else:
             pack_form(out, network)
@@ -164,8 +164,8 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
             parameters=json.loads(file.brain["parameters"]),
             feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
             model=str(file.brain.get("model", "density")),  # not in files of 0.1
-            readouts=unpack_readouts(file),
-            receptors=unpack_receptors(file),
+            heads=unpack_heads(file),
+            marginal_transform=unpack_marginal_transform(file),
             n_hidden=n_hidden,
         )
     except (KeyError, OSError, TypeError, ValueError) as error:

@@ -22,7 +22,7 @@ def pack_description(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
     return {
         "base": network.base,
-        "gain": network.gain,
+        "log_scale": network.log_scale,
         "dtype": str(np.dtype(network.dtype)),
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
@@ -40,12 +40,12 @@ def unpack_network(file: Trajectory) -> Network:
         unpack_connectivity(file),
         about["base"],
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
-        bool(about["gain"]),
+        bool(about["log_scale"]),
         SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
         np.dtype(about["dtype"]),
     )
     names = ["group", "bias", "node_map", "weights"]
-    names += ["gain_bias", "gain_weights"] if network.gain else []
+    names += ["log_scale_bias", "log_scale_weights"] if network.log_scale else []
     names += ["rotation"] if "rotation" in file else []
     arrays = {name: file.read(name) for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
@@ -63,7 +63,7 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
     slices, which = distinct_slices(network)
     n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
     group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
-    gain_bias = np.zeros_like(bias)
+    log_scale_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
     for t, slice_ in enumerate(slices):
         first = 0
@@ -74,8 +74,8 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             first += size
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
-            if network.gain:
-                gain_bias[t, update.targets] = update.gain_bias
+            if network.log_scale:
+                log_scale_bias[t, update.targets] = update.log_scale_bias
     if len(which) > n_slices:
         out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
         what = "slice whose parameters are in use: they repeat"
@@ -132,14 +132,16 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
         "1/slice",
         "w of every edge and transfer function; 0 inside a group",
     )
-    if network.gain:
-        out.add("gain_bias", ("slice", "node"), gain_bias, "1/slice", "constant log-gain")
+    if network.log_scale:
         out.add(
-            "gain_weights",
+            "log_scale_bias", ("slice", "node"), log_scale_bias, "1/slice", "constant log-scale"
+        )
+        out.add(
+            "log_scale_weights",
             ("slice", "bounded_transfer", *dims),
-            _all_weights(network, m - 1, "gain_weights"),
+            _all_weights(network, m - 1, "log_scale_weights"),
             "1/slice",
-            "gain modulation gamma of every edge and bounded transfer function",
+            "log-scale weight of every edge and bounded transfer function",
         )
 
 
@@ -147,7 +149,7 @@ def parameter_arrays(network: Network) -> dict[str, Array]:
     """The arrays of :func:`pack_parameters` that learning changes, by name."""
     out = NamedArrays()
     pack_parameters(out, network)
-    names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+    names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
     return {name: out.variables[name].values for name in names if name in out.variables}
 
 
@@ -226,8 +228,8 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 sources,
                 chosen("weights"),
                 at["bias"][targets],
-                chosen("gain_weights") if network.gain else None,
-                at["gain_bias"][targets] if network.gain else np.empty(0),
+                chosen("log_scale_weights") if network.log_scale else None,
+                at["log_scale_bias"][targets] if network.log_scale else np.empty(0),
                 at["node_map"][targets],
                 sequential=sequential,
             )
