@@ -49,7 +49,7 @@ class Sweep:
         The keys that get the seed of a replicate; ``["seed", "stream.seed"]`` also draws another
         stream for each.
     title : str
-        Heading of the pictures.
+        Heading of the figures.
 
     Raises
     ------
