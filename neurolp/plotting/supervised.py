@@ -139,9 +139,7 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
                 alpha=0.55,
                 label=f"{source}{told}",
             )
-        ax.set(
-            xlabel=str(score), title="Scores of known and unknown inputs", ylabel="share of inputs"
-        )
+        ax.set(xlabel=str(score), title="Known and unknown inputs", ylabel="share of inputs")
         ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
         ax.legend(frameon=False, fontsize="small", loc="upper left")
     return axes
