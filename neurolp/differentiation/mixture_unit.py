@@ -130,7 +130,8 @@ class Mixtures:
             some = part._rows(rows)
             return some.cdf(t) - q[rows], np.exp(some.log_prob(t))
 
-        out[inside] = solve_increasing(miss, 0.5 * (low + high), low, high)
+        resolution = 1e-15 * np.maximum(abs(low), abs(high))
+        out[inside] = solve_increasing(miss, 0.5 * (low + high), low, high, resolution)
         return out
 
     def mean(self) -> Array:

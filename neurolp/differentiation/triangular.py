@@ -35,6 +35,7 @@ Unit = tuple[Array, Array, Array]
 _BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with gain
 _MOST_ROWS = 4096
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+_RESOLUTION = 1e-14  # of a potential
 _FIRST_BRACKET, _WIDEST_BRACKET = 8.0, 1e150
 
 
@@ -142,4 +143,4 @@ def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
         while len(rows) and abs(end[rows[0]]) < _WIDEST_BRACKET:
             rows = rows[sign * miss(end[rows], rows)[0] > 0]
             end[rows] *= 2.0
-    return solve_increasing(miss, np.clip(wanted, low, high), low, high)
+    return solve_increasing(miss, np.clip(wanted, low, high), low, high, _RESOLUTION)

@@ -27,6 +27,7 @@ from neurolp.kernels.units import unit_log_density
 Array = npt.NDArray[Any]
 
 _BLOCK = 1 << 20  # elements of a (rows, units) table
+_RESOLUTION = 1e-17  # of a quantile, in standard deviations of the data
 _NODES = 12  # Gauss-Legendre nodes between two breakpoints
 _BREAKS = np.array([-9.0, -7, -5.5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5.5, 7, 9])  # in widths
 
@@ -115,7 +116,7 @@ class MonotoneNetwork:
         def miss(x: Array, rows: Array) -> tuple[Array, Array]:
             return self.cdf(x) - q[rows], np.exp(self.log_density(x))
 
-        out[inner] = solve_increasing(miss, 0.5 * low + 0.5 * high, low, high)
+        out[inner] = solve_increasing(miss, 0.5 * low + 0.5 * high, low, high, _RESOLUTION)
         return out
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
