@@ -124,7 +124,7 @@ def test_a_terminal_gets_a_progress_bar(config, tmp_path):
 def test_validate(config, tmp_path):
     good = neurolp_command("validate", config, cwd=tmp_path)
     assert (good.returncode, good.stdout) == (0, f"{config}: valid\n")
-    bad = neurolp_command("validate", config, "--set", "brain.gian=true", cwd=tmp_path)
+    bad = neurolp_command("validate", config, "--set", "brain.log_scael=true", cwd=tmp_path)
     assert bad.returncode == 78
     assert "nearest valid key is 'brain.log_scale'" in bad.stderr
 
