@@ -263,7 +263,7 @@ def long_run(tmp_path_factory):
 
 def wait_for(process, slice_):
     for line in process.stdout:
-        if line.startswith(f"slice {slice_}:"):
+        if line.startswith(f"slice {slice_}/"):
             return
 
 
