@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import adam, adjoint, bounded, coupling, graph, regression
+from neurolp.kernels import adam, adjoint, affine, bounded, graph, regression
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -137,7 +137,7 @@ def test_transfer_functions():
     synapse = Synapse((-1.0, 0.0, 2.0), 1.7)
     u = np.stack([probes(), probes()[::-1]])
     out = np.empty((8, u.shape[1]))
-    coupling.transfer(
+    affine.transfer(
         u, np.array([1, 0]), 0, u.shape[1], synapse.slope, np.array(synapse.thresholds), out
     )
     for j, node in enumerate((1, 0)):
@@ -150,7 +150,7 @@ def test_sparse_product_is_that_of_scipy():
     rng = np.random.default_rng(4)
     matrix = sparse.random_array((6, 9), density=0.3, rng=rng, format="csr")
     features, out = rng.standard_normal((9, 5)), np.full((6, 5), np.nan)
-    coupling.csr_product(matrix.indptr, matrix.indices, matrix.data, features, out)
+    affine.csr_product(matrix.indptr, matrix.indices, matrix.data, features, out)
     np.testing.assert_allclose(out, matrix @ features, rtol=1e-14, atol=1e-15)
 
 
@@ -160,11 +160,11 @@ def test_uncouple_undoes_couple(gain):
     u, shift, log_scale = (rng.standard_normal((3, 10)) for _ in range(3))
     bias, log_scale_bias = rng.standard_normal(3), rng.standard_normal(3 if gain else 0)
     moved, log_det, targets = u.copy(), np.zeros(10), np.arange(3)
-    coupling.shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias, log_det)
+    affine.shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias, log_det)
     total = log_scale + log_scale_bias[:, None] if gain else np.zeros((3, 10))
     np.testing.assert_allclose(moved, np.exp(total) * u + shift + bias[:, None])
     np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
-    coupling.undo_shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias)
+    affine.undo_shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias)
     np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
 
 
@@ -186,7 +186,7 @@ def test_propagate_keeps_the_input_up_to_date(gain):
     expected[1][1:4] = (log_scale_weights @ new[s:])[1:4]
     if not gain:
         log_scale = np.empty((0, 0))
-    coupling.propagate(
+    affine.propagate(
         fresh, position, s, weights, log_scale_weights, 1, 4, features, shift, log_scale
     )
     assert np.array_equal(features, new)
@@ -289,7 +289,7 @@ def test_transfer_adjoint():
     rng = np.random.default_rng(7)
     u, sources = rng.standard_normal((3, 6)), np.array([2, 0])
     features = np.empty((8, 6))
-    coupling.transfer(u, sources, 0, 6, synapse.slope, np.array(synapse.thresholds), features)
+    affine.transfer(u, sources, 0, 6, synapse.slope, np.array(synapse.thresholds), features)
     back, start = rng.standard_normal((8, 2, 6)), rng.standard_normal((3, 2, 6))
     out = start.copy()
     adjoint.transfer_adjoint(features, synapse.slope, sources, back, out)
