@@ -93,8 +93,8 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
         return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
-    strength = np.sqrt(np.mean(weights.values**2, axis=(0, 1)))
-    if weights.dims[-1] == "edge":
+    strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
+    if "edge" in weights.dims:
         n = len(trajectory["mean"])
         matrix = np.full((n, n), np.nan)
         matrix[trajectory["edge_target"].values, trajectory["edge_source"].values] = strength

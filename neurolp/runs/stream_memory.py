@@ -16,6 +16,7 @@ from neurolp.config.stream_sections import AnySource, StreamConfiguration, Strea
 from neurolp.data.streams import Stream, generator, open_stream
 from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.runs.memory import NUMBER, PROCESS, Memory, check_memory, format_bytes
+from neurolp.stream.sensors import places
 
 _SECTION: TypeAdapter[Any] = TypeAdapter(AnySource)
 
@@ -44,7 +45,7 @@ def memory(configuration: StreamConfiguration) -> Memory:
     features = 1 + brain.n_lags * n_outputs + n_hidden + 16
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
     size += 16.0 * features**2 if brain.rule == "rls" else 0
-    size += 4.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
+    size += 8.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
     return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)
 
@@ -84,7 +85,7 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     What fills a disk that is merely small is saved until then, and can be resumed elsewhere.
     """
     record, brain = configuration.record, configuration.brain
-    n_steps, n_outputs = stream.n_steps or 0, sum(sensor.n_outputs for sensor in stream.sensors)
+    n_steps, n_outputs = stream.n_steps or 0, places(stream.sensors)[-1].outputs.stop
     dream = 2 * NUMBER * float(record.dream) * stream.n_columns
     check_memory(Memory("key record.dream", dream))
 
@@ -127,6 +128,6 @@ def _sensors_of(text: str) -> tuple[int, int, int]:
     section: Any = _SECTION.validate_json(text)
     check_source(section)
     sensors = open_section(section).sensors
-    symbols = np.array([getattr(sensor, "n_symbols", 0) for sensor in sensors])
-    outputs = sum(sensor.n_outputs for sensor in sensors)
+    symbols = np.array([sensor.n_symbols for sensor in sensors])
+    outputs = places(sensors)[-1].outputs.stop
     return outputs, int(symbols.max()), int((symbols > 0).sum())

@@ -17,10 +17,11 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
-from neurolp.simulation.schedule import RecordPlan, places
+from neurolp.simulation.schedule import RecordPlan
 from neurolp.simulation.windows import N_PIT_BINS, Window
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
+from neurolp.stream.sensors import places
 
 Array = npt.NDArray[Any]
 

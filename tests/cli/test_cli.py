@@ -248,7 +248,7 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
     config.write_text(SMALL + '[connectivity]\nkind = "file"\nfile = "chain.npz"\n')
     assert neurolp_command("run", config, "-q", cwd=tmp_path).returncode == 0
     with open_trajectory(tmp_path / "chain.h5") as trajectory:
-        assert trajectory["weights"].dims == ("slice", "transfer", "edge")
+        assert trajectory["weights"].dims == ("slice", "edge", "transfer")
         assert len(trajectory["edge_target"]) == 24
     plot = neurolp_command("plot", "chain.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr

@@ -64,7 +64,7 @@ KINDS = {
     "one after another": ({"max_slices": 5, "update_order": "sequential", "log_scale": False}, {}, None),
     "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
-    "activity alone": ({"max_slices": 5, "head": "base"}, {"potential": False, "parameters": False}, None),
+    "activity alone": ({"max_slices": 5, "head": "base"}, {"potential": False, "activity": True, "parameters": False}, None),
     "no frames": ({"max_slices": 5, "head": "base"}, {"potential": False, "activity": False}, None),
     "patient": ({"max_slices": 12, "patience": 2}, {}, None),
     "online": ({"model": "online", "max_epochs": 4}, {"parameters_every": 2}, None),

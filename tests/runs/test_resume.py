@@ -75,7 +75,8 @@ def test_a_run_that_was_broken_off_ends_as_if_it_had_not(tmp_path, text, setting
             summary(file)
             if t == 230:
                 figures(file)
-    assert neurolp.resume(path) == path
+    with neurolp.resume(path) as file:
+        assert file.path == path
     assert_same(tmp_path / "whole.h5", path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.toml", "cut.h5", "whole.h5"]
 

@@ -184,7 +184,15 @@ def arrays_of(
     if network.connectivity.kind == "sparse":
         weights = [w if sparse.issparse(w) else sparse.csr_array(w) for w in weights]
     bias = np.zeros(t) if scale_bias is None else np.asarray(scale_bias)
-    return weights[0], np.asarray(step.bias), weights[1], bias
+    return _single(weights[0]), np.asarray(step.bias), _single(weights[1]), bias
+
+
+def _single(weights: Any) -> Any:
+    """Weights rounded to single precision, far below their statistical error.
+
+    Files hold them in half the bytes, and exactly.
+    """
+    return weights.astype(np.float32).astype(weights.dtype)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from neurolp.errors import FormatError
 from neurolp.kernels.stream_state import Contexts, Memory, Readout, Senses, empty
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.network import StreamState
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor
+from neurolp.stream.sensors import Sensor, sensors_from_json, sensors_to_json
 
 Array = npt.NDArray[Any]
 
@@ -30,18 +29,19 @@ _WHAT = "state of the brain, see neurolp.kernels.stream_state"
 
 def pack_stream(
     out: NamedArrays, parameters: dict[str, Any], sensors: tuple[Sensor, ...], state: StreamState,
-    first_rows: Array, n_steps: int, seed: int,
+    warmup: dict[str, Array], n_steps: int, seed: int,
 ) -> None:  # fmt: skip
     """Add a brain to the contents of a file; ``parameters`` are plain values."""
     out.attributes["brain"] = {
         "model": "stream",
         "n_steps": n_steps,
         "seed": seed,
-        "sensors": json.dumps([{"kind": type(s).__name__, **asdict(s)} for s in sensors]),
+        "sensors": sensors_to_json(sensors),
         "parameters": json.dumps(parameters),
     }
     pack_state(out, state)
-    out.add_group(_STATE, {"first_rows": first_rows}, _WHAT)
+    named = {f"warmup_{name}": values for name, values in warmup.items()}
+    out.add_group(_STATE, named, _WHAT)
 
 
 def pack_state(out: NamedArrays, state: StreamState, target: str = _STATE) -> None:
@@ -65,8 +65,8 @@ def copy_of(state: StreamState) -> StreamState:
 
 def unpack_stream(
     file: Trajectory,
-) -> tuple[tuple[Sensor, ...], dict[str, Any], StreamState, Array, int, int]:
-    """Sensors, parameters, state, rows of an unfinished calibration, steps seen, and seed.
+) -> tuple[tuple[Sensor, ...], dict[str, Any], StreamState, dict[str, Array], int, int]:
+    """Sensors, parameters, state, arrays of the warm-up, steps seen, and seed.
 
     Raises
     ------
@@ -75,25 +75,27 @@ def unpack_stream(
     """
     if file.brain.get("model") != "stream":
         raise FormatError(f"{file.path}: holds no brain for streams")
-    kinds = {kind.__name__: kind for kind in (CategoricalSensor, ContinuousSensor)}
     try:
         parameters = json.loads(file.brain["parameters"])
-        sensors = tuple(kinds[s.pop("kind")](**s) for s in json.loads(file.brain["sensors"]))
+        sensors = sensors_from_json(file.brain["sensors"])
         groups = {}
         for group, kind in _GROUPS.items():
             fields: dict[str, Any] = {
                 name: _aligned(file.read(f"{_STATE}/{group}_{name}"))
                 for name in kind._fields
-                if name != "n_delays"
+                if name != "n_lags"
             }
             if kind is Memory:
-                fields["n_delays"] = int(parameters["n_lags"])
+                fields["n_lags"] = int(parameters["n_lags"])
             groups[group] = kind(**fields)
-        first_rows = file.read(f"{_STATE}/first_rows")
+        warmup = {
+            name: file.read(f"{_STATE}/warmup_{name}")
+            for name in ("waiting", "observations", "recent")
+        }
         steps, seed = int(file.brain["n_steps"]), int(file.brain["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file.path}: the brain in it cannot be read: {error}") from error
-    return sensors, parameters, StreamState(**groups), first_rows, steps, seed
+    return sensors, parameters, StreamState(**groups), warmup, steps, seed
 
 
 def _aligned(values: Array) -> Array:
