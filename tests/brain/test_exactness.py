@@ -232,7 +232,12 @@ def test_full_equals_sparse_with_all_edges():
 
     edges = sparse.csr_array(~np.eye(5, dtype=bool))
     twin = Network(
-        Connectivity.from_array(edges), full.base, full.synapse, full.gain, full.grid, full.dtype
+        Connectivity.from_array(edges),
+        full.base,
+        full.synapse,
+        full.log_scale,
+        full.grid,
+        full.dtype,
     )
     for slice_ in full.slices:
         twin.slices.append(
