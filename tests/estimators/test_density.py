@@ -299,7 +299,7 @@ def test_threads_do_not_change_heads():
 
 
 def test_an_interrupted_search_for_readouts_loses_nothing(monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("neurolp.estimators.density.learn_heads", interrupt)
