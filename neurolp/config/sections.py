@@ -202,7 +202,7 @@ class ModularSection(_DrawnSection):
 
 
 class FileSection(Section):
-    """``kind = "file"``: NPY (boolean), SciPy sparse NPZ or an HDF5 edge table."""
+    """``kind = "file"``: a matrix in NPY or SciPy sparse NPZ, or an HDF5 edge table."""
 
     kind: Literal["file"]
     file: FilePath
