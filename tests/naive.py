@@ -73,9 +73,9 @@ def evolve(network, start):
                 if group.sequential:  # the newest potentials of all others
                     f = features(network.synapse, u, group.sources)
                 v = u[node] + weights[i] @ f + group.bias[i]
-                if network.gain:
+                if network.log_scale:
                     bounded = f[len(group.sources) :]
-                    g = _dense(group.gain_weights)[i] @ bounded + group.gain_bias[i]
+                    g = _dense(group.log_scale_weights)[i] @ bounded + group.log_scale_bias[i]
                     v = np.exp(g) * u[node] + weights[i] @ f + group.bias[i]
                     log_det += g
                 u[node] = node_value(network.grid, group.node_map[i], v)
@@ -211,8 +211,8 @@ def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
     return loss
 
 
-def receptor(base, r, u):
-    """One potential through a receptor: (u', log du'/du), with plain distribution functions."""
+def marginal_map(base, r, u):
+    """One potential through a marginal map: (u', log du'/du), with plain distribution functions."""
     student = lambda x: 0.5 * (1 + x / np.sqrt(2 + x * x)) if np.isfinite(x) else float(x > 0)  # noqa: E731
     ends = [-np.inf, *r.edges, np.inf]
     k = max(i for i in range(len(r.masses)) if ends[i] <= u)

@@ -14,10 +14,10 @@ def random_network(
     seed,
     n_nodes,
     n_slices=3,
-    groups="halves",
+    update_order="random_halves",
     kind="full",
     base="normal",
-    gain=True,
+    log_scale=True,
     strength=0.3,
     dtype=np.float64,
     thresholds=(-1.0, 0.5),
@@ -29,15 +29,15 @@ def random_network(
         random_connectivity(rng, n_nodes, kind),
         base,
         Synapse(thresholds, 1.3),
-        gain,
+        log_scale,
         SplineGrid(-3.0, 3.5, 7),
         dtype,
     )
     m = network.synapse.n_transfer
     for _ in range(n_slices):
         updates = []
-        parts = ordered_partition(groups, network.connectivity, rng)
-        sequential = groups == "each" and kind != "sparse"
+        parts = ordered_partition(update_order, network.connectivity, rng)
+        sequential = update_order == "sequential" and kind != "sparse"
         for targets in [np.concatenate(parts)] if sequential else parts:
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = sequential
@@ -62,8 +62,8 @@ def random_network(
                     sources,
                     weights(m),
                     rng.normal(0, 0.3, t),
-                    weights(m - 1) if gain else None,
-                    rng.normal(0, 0.2, t) if gain else np.empty(0),
+                    weights(m - 1) if log_scale else None,
+                    rng.normal(0, 0.2, t) if log_scale else np.empty(0),
                     node_map,
                     sequential=sequential,
                 )

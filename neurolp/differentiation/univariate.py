@@ -128,7 +128,7 @@ class MonotoneNetwork:
         for group in self.groups:
             mine = (drawn >= start) & (drawn < start + len(group.locations))
             k = drawn[mine] - start
-            out[mine] = group.transform.invert(group.locations[k] + group.widths[k] * normal[mine])
+            out[mine] = group.transform.inverse(group.locations[k] + group.widths[k] * normal[mine])
             start += len(group.locations)
         return out
 
@@ -149,7 +149,7 @@ class MonotoneNetwork:
             u = (breaks[:-1, None] + half[:, None] * (1 + nodes)).ravel()
             mass = (half[:, None] * weights).ravel() * np.exp(group.log_density(u))
             heavy = mass > 1e-30  # far in the tails a transform may round to its end
-            log_density = self.log_density(group.transform.invert(u[heavy]))
+            log_density = self.log_density(group.transform.inverse(u[heavy]))
             finite = np.isfinite(log_density)
             total -= float(mass[heavy][finite] @ log_density[finite])
         return total
@@ -161,7 +161,7 @@ class MonotoneNetwork:
         normal = special.ndtri((np.arange(25) + 0.5) / 25)
         for group in self.groups:
             u = (group.locations[:, None] + group.widths[:, None] * normal).ravel()
-            points.append(group.transform.invert(u))
+            points.append(group.transform.inverse(u))
         x = np.unique(np.concatenate(points))
         x = x[np.isfinite(x)]
         return x, np.maximum.accumulate(self.cdf(x))
@@ -172,8 +172,8 @@ class MonotoneNetwork:
         low, high = np.full(len(q), np.inf), np.full(len(q), -np.inf)
         for group in self.groups:
             u = group.locations[:, None] + group.widths[:, None] * z
-            low = np.minimum(low, group.transform.invert(u.min(axis=0)))
-            high = np.maximum(high, group.transform.invert(u.max(axis=0)))
+            low = np.minimum(low, group.transform.inverse(u.min(axis=0)))
+            high = np.maximum(high, group.transform.inverse(u.max(axis=0)))
         most = np.finfo(np.float64).max / 4
         spare = 1e-9 * (1 + np.abs(low) + np.abs(high)) * np.isfinite(low + high)
         return np.clip(low - spare, -most, most), np.clip(high + spare, -most, most)

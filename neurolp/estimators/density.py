@@ -8,12 +8,14 @@ from typing import Any, Self, final
 
 import numpy.typing as npt
 
-from neurolp.brain.heads.marginal_learning import learn_receptors
-from neurolp.brain.heads.selection import learn_readouts
+from neurolp.brain.base_density import BaseDensity
+from neurolp.brain.heads.selection import learn_heads
+from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
+from neurolp.brain.parts import HEADS, PARTS
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
-from neurolp.brain.update_order import Groups
+from neurolp.brain.update_order import UpdateOrder
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import DensityParameters, check_parameters
@@ -55,19 +57,24 @@ class BrainDensity(Brain):
 
     Parameters
     ----------
-    base : {"normal", "logistic"}
-        Density rho of a potential at the end of time.
-    groups : {"halves", "each", "colours"} or list of lists of nodes
-        Who is updated together in a slice: two random halves, each node in turn, nodes without an
-        edge between them, or groups of your own in their order.
-    connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
-        Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
-    gain : bool
-        Whether presynaptic nodes also scale a node (gain modulation).
-    receptors : bool
+    rule : "greedy" or LearningRule
+        How each group of a slice learns its affine step; see :class:`neurolp.LearningRule`.
+    node_map : "spline" or NodeMap
+        The monotone maps of the nodes; see :class:`neurolp.NodeMap`.
+    base : {"normal", "logistic"} or BaseDensity
+        Density rho of a potential at the end of time; see :class:`neurolp.BaseDensity`.
+    update_order : {"random_halves", "sequential", "coloring"} or list of lists of nodes
+        Which nodes of a slice are updated together: two random halves, each node in turn, nodes
+        without an edge between them, or groups of your own in their order.
+    connectivity : None, Connectivity, (n, n) array or SciPy sparse matrix
+        Permitted edges (target, source), or with floating-point numbers weights, which are those of
+        the first slice; None is fully connected. See ``neurolp.brain.wiring``.
+    log_scale : bool
+        Whether presynaptic nodes also scale a node, by exp(G) with a learned log-scale G.
+    marginal_transform : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
-    energy : {"auto", "mixture", "base"}
+    head : {"auto", "mixture", "base"} or LearnedHead
         What reads the density from the potentials: an average of Gaussian mixtures at a few times
         (see ``neurolp.brain.heads.selection``), or the base density at the end. "auto" is
         "mixture" for full connectivity and up to 256 features.
@@ -83,9 +90,9 @@ class BrainDensity(Brain):
     max_slices, patience : int
         Stop after ``max_slices`` slices, or when ``patience`` slices brought no lower surprise on
         validation data.
-    coupling_rate, node_rate : float
-        Fraction of a Newton step taken by the coupling and by the node maps in each slice.
-    coupling_ridge, node_ridge : float
+    shift_rate, node_rate : float
+        Fraction of a Newton step taken by the affine shift (and log-scale) and by the node maps.
+    shift_ridge, node_ridge : float
         Ridge of both, in units of (parameters of a node) / (training rows).
     fine_tune : None, int or "all"
         After the greedy fit, tune all slices in use together by gradients that run time backwards
@@ -106,10 +113,10 @@ class BrainDensity(Brain):
         All learned slices.
     n_slices_ : int
         Slices in use: the time of least validation surprise.
-    readouts_ : tuple of Readout or None
+    heads_ : tuple of WeightedHead or None
         When and with which energy the density is read, and the weights of the average; None is
         the base density at the end of ``n_slices_``.
-    receptors_ : Receptors or None
+    marginal_transform_ : MarginalTransform or None
         What happens to columns before time begins.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
@@ -142,12 +149,14 @@ class BrainDensity(Brain):
     def __init__(
         self,
         *,
-        base: str = "normal",
-        groups: Groups = "halves",
+        rule: Any = "greedy",
+        node_map: Any = "spline",
+        base: str | BaseDensity = "normal",
+        update_order: UpdateOrder = "random_halves",
         connectivity: Any = None,
-        gain: bool = True,
-        receptors: bool = True,
-        energy: str = "auto",
+        log_scale: bool = True,
+        marginal_transform: bool = True,
+        head: Any = "auto",
         rotation: bool | str = "auto",
         synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
         synapse_slope: float = 2.0,
@@ -155,9 +164,9 @@ class BrainDensity(Brain):
         spline_intervals: int | None = None,
         max_slices: int = 400,
         patience: int = 25,
-        coupling_rate: float = 0.03,
+        shift_rate: float = 0.03,
         node_rate: float = 0.5,
-        coupling_ridge: float = 20.0,
+        shift_ridge: float = 20.0,
         node_ridge: float = 8.0,
         fine_tune: int | str | None = None,
         validation_fraction: float = 0.2,
@@ -165,12 +174,14 @@ class BrainDensity(Brain):
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
+        self.rule = rule
+        self.node_map = node_map
         self.base = base
-        self.groups = groups
+        self.update_order = update_order
         self.connectivity = connectivity
-        self.gain = gain
-        self.receptors = receptors
-        self.energy = energy
+        self.log_scale = log_scale
+        self.marginal_transform = marginal_transform
+        self.head = head
         self.rotation = rotation
         self.synapse_thresholds = synapse_thresholds
         self.synapse_slope = synapse_slope
@@ -178,9 +189,9 @@ class BrainDensity(Brain):
         self.spline_intervals = spline_intervals
         self.max_slices = max_slices
         self.patience = patience
-        self.coupling_rate = coupling_rate
+        self.shift_rate = shift_rate
         self.node_rate = node_rate
-        self.coupling_ridge = coupling_ridge
+        self.shift_ridge = shift_ridge
         self.node_ridge = node_ridge
         self.fine_tune = fine_tune
         self.validation_fraction = validation_fraction
@@ -215,7 +226,7 @@ class BrainDensity(Brain):
         recorder : Recorder, optional
             What to keep of the simulation; surprise, losses and a few frames by default.
         observe : callable, optional
-            Called with a ``Progress`` after every slice, and when tuning and readouts begin.
+            Called with a ``Progress`` after every slice, and when tuning and heads begin.
         keeper : Keeper, optional
             Keeps the simulation safe as it goes on, as ``neurolp run`` does.
         stop : Stop, optional
@@ -231,17 +242,24 @@ class BrainDensity(Brain):
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(DensityParameters, self.get_params())
-        _check_connectivity(self)
+        # Parts of one's own, or of other packages by their names, are checked by their registries.
+        parts = {name: registry.resolve(getattr(self, name)) for name, registry in PARTS.items()}
+        plain = self.get_params()
+        own = [name for name, part in PARTS.items() if not part.is_built_in(plain[name])]
+        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
+        _check_together(self)
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
-        self.readouts_ = self.receptors_ = None
+        self.heads_ = self.marginal_transform_ = None
         intervals = self.spline_intervals or (14 if len(rows) < _MANY_ROWS else 28)
-        self.network_ = self._new_network(intervals)
-        rule = GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge)
-        if self.receptors:
-            self.receptors_ = learn_receptors(
+        node_map = None if self.node_map == "spline" else parts["node_map"]
+        self.network_ = self._new_network(intervals, self.node_ridge, node_map)
+        rule = parts["rule"]
+        if self.rule == "greedy":
+            rule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge)
+        if self.marginal_transform:
+            self.marginal_transform_ = learn_marginal_transform(
                 self.network_.base_density,
                 self._present(rows).potential,
                 self._present(validation).potential,
@@ -255,7 +273,7 @@ class BrainDensity(Brain):
         rotation = self.rotation
         if rotation == "auto":
             rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(self.max_slices, self.patience, self.groups, bool(rotation))
+        schedule = Schedule(self.max_slices, self.patience, self.update_order, bool(rotation))
         outcome = simulate(
             self.network_,
             rule,
@@ -282,24 +300,30 @@ class BrainDensity(Brain):
         if self.fine_tune is not None and self.n_slices_ > 0:
             announce("tuning all slices together")
             self._tune(self._present(rows), self._present(validation), stop)
-        if self._learns_energy():
-            announce("learning the readouts")
-            self._read_out(self._present(rows).potential, self._present(validation).potential)
+        if self._learns_heads():
+            announce("learning the heads")
+            self._learn_heads(self._present(rows).potential, self._present(validation).potential)
         return self
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _learns_energy(self) -> bool:
-        if self.energy == "auto":
+    def _learns_heads(self) -> bool:
+        if isinstance(self.head, str) and self.head == "auto":
             full = self.network_.connectivity.kind == "full"
             return full and self.n_features_in_ <= _MOST_NODES
-        return bool(self.energy == "mixture")
+        return not isinstance(self.head, str) or self.head != "base"
 
-    def _read_out(self, train: Array, validation: Array) -> None:
-        """Learn readouts; without them, which Ctrl-C may bring about, the end of time is read."""
+    def _learn_heads(self, train: Array, validation: Array) -> None:
+        """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
         try:
-            self.readouts_ = learn_readouts(
-                self.network_, self.n_slices_, train, validation, self.seed_, self.n_threads
+            self.heads_ = learn_heads(
+                self.network_,
+                self.n_slices_,
+                train,
+                validation,
+                self.seed_,
+                self.n_threads,
+                head=None if self.head in ("auto", "mixture") else HEADS.resolve(self.head),
             )
         except KeyboardInterrupt:
             self.interrupted_ = True
@@ -330,7 +354,9 @@ class BrainDensity(Brain):
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
 
 
-def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations are of all nodes: with given edges there can be none."""
+def _check_together(brain: BrainDensity) -> None:
+    """Raise ``ConfigurationError`` for parameters that exclude each other."""
+    if brain.fine_tune is not None and brain.node_map != "spline":
+        raise ConfigurationError("argument `fine_tune` needs the node map 'spline'")
     if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
         raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

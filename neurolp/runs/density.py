@@ -11,25 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
-from neurolp.config.load import configuration_of
-from neurolp.config.sections import Configuration
+from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DivergedError, FormatError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
+from neurolp.runs.computation import check_data
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_checkpoint import BrainKeeper
-from neurolp.runs.experiment import check_data
-from neurolp.runs.memory import check_brain
+from neurolp.runs.density_memory import memory, memory_of_table
+from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later, configuration_of
+from neurolp.runs.memory import check_memory
 from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.greedy import Progress
 from neurolp.simulation.recorder import Recorder
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.provenance import data_digests
+from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
 
@@ -63,9 +66,15 @@ class Result:
         """Whether a signal ended the run early."""
         return self.signal is not None
 
+    @property
+    def reached(self) -> str:
+        """How far learning came."""
+        unit = "slice" if isinstance(self.brain.stored().network, Network) else "epoch"
+        return f"{len(self.brain.recorder_.surprise['train']) - 1} {unit}s"
+
 
 def run(
-    configuration: Configuration,
+    configuration: DensityConfiguration,
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -131,7 +140,7 @@ def resume(
         with store.header() as header:
             configuration = configuration_of(header.configuration, str(path), settings)
             check_data(header, configuration)
-        if not isinstance(configuration, Configuration):
+        if not isinstance(configuration, DensityConfiguration):
             raise FormatError(f"{path}: is not the simulation of a brain")
         return _Simulation(store, configuration, observe).go_on()
     finally:
@@ -142,13 +151,16 @@ class _Simulation:
     """A run, from its first slice or from where it was saved, to its file."""
 
     def __init__(
-        self, store: RunStore, configuration: Configuration, observe: Callable[[Progress], None]
+        self,
+        store: RunStore,
+        configuration: DensityConfiguration,
+        observe: Callable[[Progress], None],
     ) -> None:
         self.store, self.configuration, self.observe = store, configuration, observe
         self.seed = configuration.seed or 0
         self.data = data = load_data(**configuration.data.model_dump())
         n_rows = len(data.train) + len(data.validation) + len(data.test)
-        check_brain(configuration, n_rows, len(data.columns))
+        check_memory(memory_of_table(configuration, n_rows, len(data.columns)))
         settings = configuration.brain.model_dump(exclude={"model"})
         connectivity = build_connectivity(configuration.connectivity, len(data.columns))
         if connectivity is not None:
@@ -194,8 +206,9 @@ class _Simulation:
             "test_log_prob_standardised": rows[0].standardised,
             "test_bits_per_dim": rows[0].bits_per_dim,
             "seconds": time.monotonic() - began,
-            "model": np.array([r.model for r in rows], dtype="S"),
+            "model": np.array([r.model for r in rows], dtype=np.str_),
             "model_test_log_prob": np.array([r.log_prob for r in rows]),
+            "model_seconds": np.array([r.seconds for r in rows]),
             "image_shape": data.image_shape,
         }
         out = NamedArrays()
@@ -241,3 +254,69 @@ def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]
     mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
     rows.append(row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
     return rows
+
+
+# --- what the registry knows of this kind ---------------------------------------------------------
+
+
+def _progress(configuration: DensityConfiguration, event: Progress) -> RunProgress:
+    brain = configuration.brain
+    message = event.stage
+    if not message:
+        parts = [f"{name} {value:.3f}" for name, value in event.surprise.items()]
+        message = f"surprise (nats): {', '.join(parts)}, best at {event.best_time}"
+    return RunProgress(event.time, brain.max_time, brain.time_unit, message, event.elapsed)
+
+
+def summary(file: Trajectory) -> list[SummaryTable]:
+    """Test log-likelihood of the brain, and of the models it was compared with."""
+    result = file.result
+    if "model" not in result:
+        return []
+    log_prob: npt.NDArray[np.float64] = result["model_test_log_prob"]
+    columns = ["nats", "standardised"]
+    shift = result["test_log_prob_standardised"] - result["test_log_prob"]
+    numbers = [log_prob, log_prob + shift]
+    if "test_bits_per_dim" in result:
+        # Bits per dimension fall by 1 / (D ln 2) for each nat.
+        n_columns = len(file["mean"]) - file.brain.get("n_hidden", 0)
+        per_nat = 1 / (n_columns * np.log(2))
+        columns.append("bits/dim")
+        numbers.append(result["test_bits_per_dim"] - (log_prob - log_prob[0]) * per_nat)
+    formats = (".2f", ".2f", ".3f")
+    rows = [
+        (
+            name,
+            *(f"{values[k]:{how}}" for values, how in zip(numbers, formats, strict=False)),
+            f"{result['model_seconds'][k]:.1f}",
+        )
+        for k, name in enumerate(result["model"])
+    ]
+    title = "Test log-likelihood per sample, nats (higher is better)"
+    return [SummaryTable(title, ("model", *columns, "s"), rows)]
+
+
+def numbers(file: Trajectory) -> dict[str, object]:
+    """Mean log-probability of test data, and what else a sweep's table shows of a brain."""
+    result = file.result
+    names = ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim", "seconds")
+    out: dict[str, object] = {name: result[name] for name in names if name in result}
+    if "n_slices" in file.brain:
+        out["n_slices"] = file.brain["n_slices"]
+    if "surprise" in file:  # of the time that was chosen by it: the least
+        out["validation_surprise"] = file["surprise"].sel(population="validation").values.min()
+    models = zip(result.get("model", []), result.get("model_test_log_prob", []), strict=True)
+    return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
+
+
+KIND = RunKind(
+    name="density",
+    configuration=DensityConfiguration,
+    run=run,
+    resume=resume,
+    progress=_progress,
+    summary=summary,
+    draw=called_later("neurolp.plotting.density:draw"),
+    numbers=numbers,
+    memory=memory,
+)

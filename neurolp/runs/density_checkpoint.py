@@ -8,24 +8,24 @@ from collections.abc import Callable
 import numpy as np
 
 from neurolp.arrays import NamedArrays
-from neurolp.errors import DivergedError, FormatError
+from neurolp.errors import DivergedError
 from neurolp.estimators import Brain
 from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.checkpoint import Moment, State
-from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
 _SECONDS = 30.0  # between checkpoints
 _SHARE = 25  # a checkpoint is to take at most a 25th of the time between two
-_STATE, _BAD = "state_", "state_diverged_"
+_STATE, _BAD = "state", "state_diverged"
+_WHAT = "state of the simulation, see neurolp.simulation.checkpoint"
 
 
 class BrainKeeper:
     """A :class:`neurolp.simulation.checkpoint.Keeper` that commits moments in a :class:`RunStore`.
 
     A checkpoint is what the file would hold if the run ended now, so that it can be read as such,
-    and ``state_*``: what the next slice, or epoch, depends on beside. ``seconds`` None is every
-    half a minute, or less often where a checkpoint takes more than 4 % of the time.
+    and in the group ``state`` what the next slice, or epoch, depends on beside. ``seconds`` None
+    is every half a minute, or less often where a checkpoint takes more than 4 % of the time.
     """
 
     keeps = True
@@ -48,7 +48,7 @@ class BrainKeeper:
             return None
         with saved:
             brain = archive.unpack_brain(saved)
-            state = unpack_state(saved)
+            state = saved.read_group(_STATE)
             at = {name: int(state.pop(name)[0]) for name in ("time", "best_time")}
         self.kept_time = at["time"]
         return Moment(at["time"], at["best_time"], brain.network, state)
@@ -81,7 +81,7 @@ class BrainKeeper:
     def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
         """Finish the file with the last good state and the bad one."""
         out = self._contents(good)
-        pack_state(out, bad, _BAD)
+        out.add_group(_BAD, bad, _WHAT)
         out.attributes[""] = {"status": "diverged"}
         out.attributes["result"] = {"message": str(error)}
         self._store.finish(out)
@@ -92,34 +92,5 @@ class BrainKeeper:
         stored = self._brain.stored_as(moment.brain, moment.best_time, interrupted=True)
         archive.pack_brain(out, stored, self._columns, parameters=True)
         at = {"time": np.array([moment.time]), "best_time": np.array([moment.best_time])}
-        pack_state(out, moment.state | at, _STATE)
+        out.add_group(_STATE, moment.state | at, _WHAT)
         return out
-
-
-def pack_state(out: NamedArrays, arrays: State, prefix: str = _STATE) -> None:
-    """Add arrays that are for going on, not for looking at."""
-    for name, values in arrays.items():
-        dims = []
-        for axis, length in enumerate(values.shape):
-            # One scale for each length, and each place of it among the dimensions.
-            before = values.shape[:axis].count(length)
-            dim = f"index_{length}" if not before else f"index_{length}_{axis}"
-            out.add_coordinate(dim, np.arange(length), "1", "index")
-            dims.append(dim)
-        what = "state of the simulation, see neurolp.simulation.checkpoint"
-        out.add(f"{prefix}{name}", tuple(dims), values, "1", what)
-
-
-def unpack_state(file: Trajectory, prefix: str = _STATE) -> State:
-    """What :func:`pack_state` added.
-
-    Raises
-    ------
-    FormatError
-        If nothing was.
-    """
-    names = [name for name in file if name.startswith(prefix)]
-    found = {name.removeprefix(prefix): file[name].values for name in names}
-    if not found:
-        raise FormatError(f"{file.path}: holds no state to go on from")
-    return found

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.network import Network
-from neurolp.brain.rules.greedy import GreedyRule, learn_slice
+from neurolp.brain.rules.greedy import learn_slice
+from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.seeds import generator
-from neurolp.brain.update_order import Groups, ordered_partition, random_rotation
+from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
 from neurolp.errors import DivergedError, NetworkError
 from neurolp.simulation.checkpoint import (
@@ -61,12 +62,12 @@ class Schedule:
     """When to stop, and what is drawn at random for each slice.
 
     At most ``max_slices``, and ``patience`` slices without a better best; ``groups`` as in
-    ``brain.groups.ordered_partition``; ``rotation`` says whether each slice begins with one.
+    ``brain.update_order.ordered_partition``; ``rotation`` says whether each slice begins with one.
     """
 
     max_slices: int = 400
     patience: int = 25
-    groups: Groups = "halves"
+    update_order: UpdateOrder = "random_halves"
     rotation: bool = False
 
 
@@ -95,7 +96,7 @@ class Outcome:
 
 def simulate(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     schedule: Schedule,
     populations: dict[str, Population],
     recorder: Recorder,
@@ -152,7 +153,7 @@ def simulate(
             while t < schedule.max_slices and t - best_time < schedule.patience:
                 # Draw this slice's groups and rotation.
                 rng = generator(seed, "slice", t + 1)
-                groups = ordered_partition(schedule.groups, network.connectivity, rng)
+                groups = ordered_partition(schedule.update_order, network.connectivity, rng)
                 rotation = random_rotation(network.n_nodes, rng) if schedule.rotation else None
 
                 # What the slice begins with: it may be cut off, or diverge.
@@ -160,7 +161,14 @@ def simulate(
                 try:
                     # Learn the slice while the training trajectories move through it ...
                     slice_, local_loss = learn_slice(
-                        network, rule, groups, rotation, train.potential, train.log_det, workers
+                        network,
+                        rule,
+                        groups,
+                        rotation,
+                        train.potential,
+                        train.log_det,
+                        workers,
+                        rng,
                     )
                     # ... and let everyone else follow.
                     for name, p in populations.items():

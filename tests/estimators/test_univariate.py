@@ -143,7 +143,7 @@ def test_entropy_is_near_the_closed_form_and_units_add_their_logarithm():
 def test_a_stretch_is_inverted_and_knows_its_slope(transform):
     x, h = np.linspace(-0.99, 1.99, 60), 1e-6
     u, log_slope = transform.apply(x)
-    np.testing.assert_allclose(transform.invert(u), x, atol=1e-12)
+    np.testing.assert_allclose(transform.inverse(u), x, atol=1e-12)
     slope = (transform.apply(x + h)[0] - transform.apply(x - h)[0]) / (2 * h)
     np.testing.assert_allclose(np.exp(log_slope), slope, rtol=1e-6)
     for end, limit in ((transform.low, -np.inf), (transform.high, np.inf)):

@@ -1,4 +1,4 @@
-"""The greedy local rule: each group of each slice is fitted where it stands, then left alone.
+"""The greedy local rule: each group of each slice is fitted once, and never changed again.
 
 A node minimises its own local loss, l_i = E(u_i') - E(u_i) - G_i - log g_i'(v_i), from what it sees
 itself: its own potential and the transfer functions of its presynaptic nodes. Three convex (or
@@ -7,7 +7,7 @@ its Newton step, the shrinkage that lets many small slices generalise, as in boo
 
 * shift: minimise E[E(u + w f)], Newton step w = -(H + ridge)^-1 E[psi f], H = E[psi'] E[f f^T]
   (for the normal base exactly the ridge regression of u on the features f: predictive coding);
-* gain: minimise E[E(e^G u) - G], G = w f, whose quadratic model at 0 has gradient
+* log-scale: minimise E[E(e^G u) - G], G = w f, whose quadratic model at 0 has gradient
   E[(psi u - 1) f] and curvature E[psi' u^2 + psi u] E[f f^T];
 * node map: minimise E[E(g(v)) - log g'(v)], convex in the spline coefficients of g; one Newton
   step, shortened further where a slope coefficient would leave its bounds.
@@ -23,36 +23,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
+from neurolp.brain.evolution import evolve_sequential, move_by_node_maps, rotate, synaptic_input
 from neurolp.brain.network import GroupUpdate, Network, Slice
-from neurolp.brain.rules.affine import coupling_step
-from neurolp.brain.rules.node_map import node_map_moments, node_map_step
-from neurolp.brain.update_order import one_after_another
+from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.rules.affine import affine_step
+from neurolp.brain.rules.rule import GivenWeights, LearningRule, LocalStep, LocalView, arrays_of
+from neurolp.brain.update_order import one_after_another, ordered_partition
 from neurolp.brain.workers import Block, Workers, column_blocks
-from neurolp.kernels.coupling import couple
-from neurolp.kernels.node_map import apply_node_maps
+from neurolp.kernels.affine import shift_and_scale
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class GreedyRule:
-    """Rates (fractions of a Newton step) and ridges (in units of n_parameters / n_rows)."""
+    """Rates are fractions of a Newton step; the ridge is in units of n_parameters / n_rows."""
 
-    coupling_rate: float = 0.03
+    shift_rate: float = 0.03
     node_rate: float = 0.5
-    coupling_ridge: float = 20.0
-    node_ridge: float = 8.0
+    shift_ridge: float = 20.0
+
+    def learn(self, view: LocalView, rng: np.random.Generator) -> LocalStep:
+        """A share of the ridge regression of shift and log-scale; draws nothing."""
+        return affine_step(view, rate=self.shift_rate, ridge=self.shift_ridge)
 
 
 def learn_slice(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     groups: list[Array],
     rotation: Array | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
+    rng: np.random.Generator | None = None,
 ) -> tuple[Slice, Array]:
     """Learn one slice on the training trajectories while they move through it.
 
@@ -66,6 +70,8 @@ def learn_slice(
         Rotation of the potentials before the groups.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
+    rng : numpy.random.Generator, optional
+        For rules that draw; the built-in one does not.
 
     Returns
     -------
@@ -75,6 +81,11 @@ def learn_slice(
         Mean local loss of each node in nats; its sum is the change of the mean surprise. The
         change of a node's energy by the rotation is counted as its own.
     """
+    rng = np.random.default_rng(0) if rng is None else rng
+    if network.connectivity.weights is not None and not network.slices:
+        # The first slice has the weights that were given, and uses every one of them.
+        rule = GivenWeights(rule.node_rate)
+        groups = ordered_partition("sequential", network.connectivity, rng)
     updates = []
     local_loss = np.zeros(network.n_nodes)
     if rotation is not None:
@@ -89,7 +100,7 @@ def learn_slice(
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
         update, loss = _learn_group(
-            network, rule, targets, sources, sequential, potential, log_det, workers
+            network, rule, targets, sources, sequential, potential, log_det, workers, rng
         )
         local_loss[targets] += loss
         updates.append(update)
@@ -98,32 +109,25 @@ def learn_slice(
 
 def _learn_group(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     targets: Array,
     sources: Array,
     sequential: bool,
     potential: Array,
     log_det: Array,
     workers: Workers,
+    rng: np.random.Generator,
 ) -> tuple[GroupUpdate, Array]:
     n_rows = potential.shape[1]
-    blocks = column_blocks(n_rows, network.synapse.n_transfer * len(sources) + len(targets))
+    view = LocalView(network, targets, sources, potential, workers)
+    blocks, maps = view.blocks, network.grid
 
-    # 1. Coupling: listen to the others, move by a small part of what they predict.
+    # 1. Affine step: move by a small part of what the sources predict.
     before = _energy(network, targets, potential, blocks, workers)
     draft = network.update(
         targets,
         sources,
-        *coupling_step(
-            network,
-            targets,
-            sources,
-            potential,
-            blocks,
-            workers,
-            rate=rule.coupling_rate,
-            ridge=rule.coupling_ridge,
-        ),
+        *arrays_of(network, rule.learn(view, rng), (len(targets), view.n_features)),
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
     )
@@ -131,34 +135,37 @@ def _learn_group(
     # A sequential group moves only when its node maps are known: they are learned from where all
     # of its nodes would be if they moved at once, on a copy.
     def move(block: Block) -> tuple[Array, Array]:
-        shift, log_gain = synaptic_input(network, draft, potential, block)
+        shift, log_scale = synaptic_input(network, draft, potential, block)
         columns = slice(block[0], sum(block))
         u = potential[targets, columns]
         change = np.zeros(block[1])
         everyone = np.arange(len(targets))
-        couple(u, everyone, 0, shift, draft.bias, log_gain, draft.gain_bias, change)
-        moments = node_map_moments(network, u)
+        shift_and_scale(u, everyone, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
+        # Splines learn from moments, which are sums; other maps from the potentials themselves.
+        seen = maps.moments(u, view.base) if isinstance(maps, SplineGrid) else u
         if sequential:
-            return np.zeros(len(targets)), moments
+            return np.zeros(len(targets)), seen
         potential[targets, columns] = u
         log_det[columns] += change
-        gains = log_gain.sum(axis=1, dtype=np.float64) + block[1] * draft.gain_bias
-        return gains if network.gain else np.zeros(len(targets)), moments
+        gains = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
+        return gains if network.log_scale else np.zeros(len(targets)), seen
 
     moved = workers.map(move, blocks)
-    gain = np.sum([g for g, _ in moved], axis=0)
+    log_scale = np.sum([g for g, _ in moved], axis=0)
 
-    # 2. Node maps: reshape one's own marginal.
-    node_map = node_map_step(
-        network, sum(m for _, m in moved), n_rows, rate=rule.node_rate, ridge=rule.node_ridge
-    )
+    # 2. Node maps: reshape the marginals of the targets.
+    if isinstance(maps, SplineGrid):
+        node_map = maps.newton_step(sum(m for _, m in moved), n_rows, rule.node_rate)
+    else:
+        v = np.concatenate([v for _, v in moved], axis=1).astype(np.float64)
+        node_map = np.asarray(maps.learn(v, view.base, rule.node_rate))
     update = network.update(
         targets,
         sources,
         draft.weights,
         draft.bias,
-        draft.gain_weights,
-        draft.gain_bias,
+        draft.log_scale_weights,
+        draft.log_scale_bias,
         node_map,
         sequential=sequential,
     )
@@ -168,24 +175,14 @@ def _learn_group(
         if sequential:
             evolve_sequential(network, update, potential, log_det, block, gains, log_slope)
             return gains, log_slope
-        apply_node_maps(
-            potential,
-            targets,
-            block[0],
-            network.grid.low,
-            network.grid.spacing,
-            update.table,
-            np.empty(block[1], dtype=potential.dtype),
-            log_det,
-            log_slope,
-        )
+        move_by_node_maps(network, update, potential, log_det, block, log_slope)
         return gains, log_slope
 
     reshaped = workers.map(reshape, blocks)
-    gain += np.sum([g for g, _ in reshaped], axis=0)
+    log_scale += np.sum([g for g, _ in reshaped], axis=0)
     log_slope = sum(s for _, s in reshaped)
     after = _energy(network, targets, potential, blocks, workers)
-    return update, after - before - (gain + log_slope) / n_rows
+    return update, after - before - (log_scale + log_slope) / n_rows
 
 
 def _energy(

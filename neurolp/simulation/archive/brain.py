@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import base_density
-from neurolp.brain.heads.head import Readout
-from neurolp.brain.marginal import Receptors
+from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.density import pack_density, unpack_readouts, unpack_receptors
+from neurolp.simulation.archive.density import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.recorder import Recorder
@@ -47,8 +47,8 @@ class StoredBrain:
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
     model: str = "density"
-    readouts: tuple[Readout, ...] | None = None
-    receptors: Receptors | None = None
+    heads: tuple[WeightedHead, ...] | None = None
+    marginal_transform: MarginalTransform | None = None
     n_hidden: int = 0
 
 
@@ -123,7 +123,7 @@ def pack_brain(
     if recorder.parameters or parameters:
         if isinstance(network, Network):
             pack_parameters(out, network)
-            pack_density(out, brain.readouts, brain.receptors)
+            pack_density(out, brain.heads, brain.marginal_transform)
             _add_parameter_frames(out, recorder)
         else:
             pack_form(out, network)
@@ -156,18 +156,16 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
         return StoredBrain(
             network=network,
             n_slices=int(file.brain["n_slices"]),
-            mean=file["mean"].values[:n_columns],
-            scale=file["scale"].values[:n_columns],
+            mean=file.read("mean")[:n_columns],
+            scale=file.read("scale")[:n_columns],
             seed=int(file.provenance["seed"]),
             interrupted=file.status in ("interrupted", "unfinished", "running"),
             recorder=_restore_recorder(file),
             parameters=json.loads(file.brain["parameters"]),
-            feature_names=(
-                tuple(map(str, file["node_name"].values[:n_columns])) if named else None
-            ),
+            feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
             model=str(file.brain.get("model", "density")),  # not in files of 0.1
-            readouts=unpack_readouts(file),
-            receptors=unpack_receptors(file),
+            heads=unpack_heads(file),
+            marginal_transform=unpack_marginal_transform(file),
             n_hidden=n_hidden,
         )
     except (KeyError, OSError, TypeError, ValueError) as error:
@@ -247,28 +245,25 @@ def _add_parameter_frames(out: NamedArrays, recorder: Recorder) -> None:
 def _restore_recorder(file: Trajectory) -> Recorder:
     """The record in the file, which goes along when a loaded brain is saved again."""
     recorder = Recorder(potential="potential" in file, activity="activity" in file)
-    surprise = file["surprise"]
     recorder.surprise = {
         str(p): list(row)
-        for p, row in zip(surprise.coords["population"], surprise.values, strict=True)
+        for p, row in zip(file.read("population"), file.read("surprise"), strict=True)
     }
     recorder.time_unit = file.brain.get("time_unit", "slice")
     if "local_loss" in file:
-        recorder.local_loss = list(file["local_loss"].values)
+        recorder.local_loss = list(file.read("local_loss"))
     for name in (name for name in file if name.endswith("_history")):
-        history = file[name]
-        recorder.parameter_times = [int(t) for t in history.coords["parameter_frame"]]
+        recorder.parameter_times = [int(t) for t in file.read("parameter_frame")]
         if not recorder.parameter_frames:
             recorder.parameter_frames = [{} for _ in recorder.parameter_times]
-        for frame, values in zip(recorder.parameter_frames, history.values, strict=True):
+        for frame, values in zip(recorder.parameter_frames, file.read(name), strict=True):
             frame[name.removesuffix("_history")] = values
     for name in ("potential", "activity"):
         if name in file:
-            frames = file[name]
-            recorder.frame_times = [int(t) for t in frames.coords["frame"]]
-            recorder.chosen_nodes = frames.coords["recorded_node"]
-            recorder.chosen_trajectories = frames.coords["trajectory"]
-            values = frames.values
+            recorder.frame_times = [int(t) for t in file.read("frame")]
+            recorder.chosen_nodes = file.read("recorded_node")
+            recorder.chosen_trajectories = file.read("trajectory")
+            values = file.read(name)
             if name == "activity":
                 values = base_density(file.brain["base"]).potential(values)
             recorder.frames = list(values)

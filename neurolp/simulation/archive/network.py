@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.arrays import NamedArrays
+from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map import NodeMap, SplineGrid
+from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
 from neurolp.storage.reader import Trajectory
 
@@ -21,16 +24,30 @@ Array = npt.NDArray[Any]
 def pack_description(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
     return {
-        "base": network.base,
-        "gain": network.gain,
+        "base": describe_base(network.base),
+        "log_scale": network.log_scale,
         "dtype": str(np.dtype(network.dtype)),
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
         "synapse_slope": network.synapse.slope,
-        "spline_low": network.grid.low,
-        "spline_high": network.grid.high,
-        "spline_intervals": network.grid.n_intervals,
+    } | _describe_node_map(network.grid)
+
+
+def _describe_node_map(node_map: NodeMap) -> dict[str, Any]:
+    if not isinstance(node_map, SplineGrid):
+        return {"node_map": json.dumps(NODE_MAPS.describe(node_map))}
+    return {
+        "spline_low": node_map.low,
+        "spline_high": node_map.high,
+        "spline_intervals": node_map.n_intervals,
     }
+
+
+def _node_map(about: dict[str, Any]) -> NodeMap:
+    if "node_map" in about:
+        restored: NodeMap = NODE_MAPS.restore(json.loads(about["node_map"]))
+        return restored
+    return SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
 
 
 def unpack_network(file: Trajectory) -> Network:
@@ -38,22 +55,22 @@ def unpack_network(file: Trajectory) -> Network:
     about = file.brain
     network = Network(
         unpack_connectivity(file),
-        about["base"],
+        about["base"] if about["base"] in BASES.names else base_density(about["base"]),
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
-        bool(about["gain"]),
-        SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
+        bool(about["log_scale"]),
+        _node_map(about),
         np.dtype(about["dtype"]),
     )
     names = ["group", "bias", "node_map", "weights"]
-    names += ["gain_bias", "gain_weights"] if network.gain else []
+    names += ["log_scale_bias", "log_scale_weights"] if network.log_scale else []
     names += ["rotation"] if "rotation" in file else []
-    arrays = {name: file[name].values for name in names}
+    arrays = {name: file.read(name) for name in names}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
         _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
         for t in range(len(arrays["bias"]))
     ]
-    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
+    which = file.read("slice_at") - 1 if "slice_at" in file else range(len(slices))
     network.slices = [slices[k] for k in which]
     return network
 
@@ -63,7 +80,7 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
     slices, which = distinct_slices(network)
     n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
     group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
-    gain_bias = np.zeros_like(bias)
+    log_scale_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
     for t, slice_ in enumerate(slices):
         first = 0
@@ -74,8 +91,8 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             first += size
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
-            if network.gain:
-                gain_bias[t, update.targets] = update.gain_bias
+            if network.log_scale:
+                log_scale_bias[t, update.targets] = update.log_scale_bias
     if len(which) > n_slices:
         out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
         what = "slice whose parameters are in use: they repeat"
@@ -127,19 +144,21 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
     out.add(
         "weights",
-        ("slice", "transfer", *dims),
+        ("slice", *dims, "transfer"),
         _all_weights(network, m, "weights"),
         "1/slice",
         "w of every edge and transfer function; 0 inside a group",
     )
-    if network.gain:
-        out.add("gain_bias", ("slice", "node"), gain_bias, "1/slice", "constant log-gain")
+    if network.log_scale:
         out.add(
-            "gain_weights",
-            ("slice", "bounded_transfer", *dims),
-            _all_weights(network, m - 1, "gain_weights"),
+            "log_scale_bias", ("slice", "node"), log_scale_bias, "1/slice", "constant log-scale"
+        )
+        out.add(
+            "log_scale_weights",
+            ("slice", *dims, "bounded_transfer"),
+            _all_weights(network, m - 1, "log_scale_weights"),
             "1/slice",
-            "gain modulation gamma of every edge and bounded transfer function",
+            "log-scale weight of every edge and bounded transfer function",
         )
 
 
@@ -147,18 +166,21 @@ def parameter_arrays(network: Network) -> dict[str, Array]:
     """The arrays of :func:`pack_parameters` that learning changes, by name."""
     out = NamedArrays()
     pack_parameters(out, network)
-    names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+    names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
     return {name: out.variables[name].values for name in names if name in out.variables}
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
-    """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
+    """Weights of all slices: (slice, target, source, transfer), or (slice, edge, transfer).
+
+    Those that the greedy rule learned are numbers of single precision, and are returned as such.
+    """
     slices, _ = distinct_slices(network)
     n, n_slices = network.n_nodes, len(slices)
-    shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
+    shape: tuple[int, ...] = (n_slices, n, n, n_transfer)
     is_sparse = network.connectivity.kind == "sparse"
     if is_sparse:
-        shape = (n_slices, n_transfer, network.connectivity.n_edges)
+        shape = (n_slices, network.connectivity.n_edges, n_transfer)
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
     for t, slice_ in enumerate(slices):
@@ -168,12 +190,12 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
             if is_sparse:
                 coo = weights.tocoo()
                 key = update.targets[coo.row] * n + update.sources[coo.col % s]
-                out[t, coo.col // s, np.searchsorted(keys, key)] = coo.data
+                out[t, np.searchsorted(keys, key), coo.col // s] = coo.data
             else:
-                for k in range(n_transfer):
-                    block = weights[:, k * s : (k + 1) * s]
-                    out[t, k][np.ix_(update.targets, update.sources)] = block
-    return out
+                block = weights.reshape(len(weights), n_transfer, s).transpose(0, 2, 1)
+                out[t][np.ix_(update.targets, update.sources)] = block
+    single = out.astype(np.float32)
+    return single if np.array_equal(single, out) else out
 
 
 def _edge_keys(network: Network) -> Array:
@@ -183,13 +205,13 @@ def _edge_keys(network: Network) -> Array:
 
 def unpack_connectivity(file: Trajectory) -> Connectivity:
     """Rebuild the permitted edges in a trajectory file."""
-    kind, n = file.brain["connectivity"], len(file["mean"])
-    positions = file["position"].values if "position" in file else None
+    kind, n = file.brain["connectivity"], len(file.read("mean"))
+    positions = file.read("position") if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
-    row, column = file["edge_target"].values, file["edge_source"].values
+        return Connectivity.from_array(file.read("edges").astype(np.bool_), n, positions)
+    row, column = file.read("edge_target"), file.read("edge_source")
     ones = np.ones(len(row), dtype=np.bool_)
     matrix = sparse.csr_array((ones, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)
@@ -208,16 +230,16 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
             if network.connectivity.kind != "sparse":
-                blocks = at[name][:, targets[:, None], sources]
-                return blocks.transpose(1, 0, 2).reshape(len(targets), -1)
+                blocks = at[name][targets[:, None], sources]
+                return blocks.transpose(0, 2, 1).reshape(len(targets), -1)
             near = [network.connectivity.presynaptic(int(i), sources) for i in targets]
             row = np.repeat(np.arange(len(targets)), [len(k) for k in near])
             position = np.concatenate(near) if near else np.empty(0, np.intp)
             edge = np.searchsorted(keys, targets[row] * n + sources[position])
-            k, s = len(at[name]), len(sources)
+            k, s = at[name].shape[1], len(sources)
             columns = (np.arange(k)[:, None] * s + position).ravel()
             return sparse.csr_array(
-                (at[name][:, edge].ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
+                (at[name][edge].T.ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
             )
 
         updates.append(
@@ -226,8 +248,8 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
                 sources,
                 chosen("weights"),
                 at["bias"][targets],
-                chosen("gain_weights") if network.gain else None,
-                at["gain_bias"][targets] if network.gain else np.empty(0),
+                chosen("log_scale_weights") if network.log_scale else None,
+                at["log_scale_bias"][targets] if network.log_scale else np.empty(0),
                 at["node_map"][targets],
                 sequential=sequential,
             )
