@@ -1,15 +1,35 @@
-"""Named arrays: what is to be in a file, however it is stored."""
+"""Named arrays: what is to be in a file, however it is stored.
+
+``to_arrays`` of a model returns :class:`NamedArrays`, or plain arrays by name; ``from_arrays``
+makes the model of them again, from any :class:`ArraySource`, such as an open file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+
+class ArraySource(Protocol):
+    """Arrays and attributes that can be read."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an array of this name."""
+
+    def read(self, name: str) -> Array:
+        """An array."""
+
+    def read_group(self, group: str) -> dict[str, Array]:
+        """All arrays of a group by name; none if there is none."""
+
+    def attributes(self, group: str) -> dict[str, Any]:
+        """Attributes of a group; none if there is none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,13 @@ class NamedArrays:
     variables: dict[str, Variable] = field(default_factory=dict)
     coordinates: dict[str, Variable] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def update(self, other: NamedArrays) -> None:
+        """Add everything of ``other``, which replaces what has the same name."""
+        self.variables |= other.variables
+        self.coordinates |= other.coordinates
+        for group, attributes in other.attributes.items():
+            self.attributes[group] = self.attributes.get(group, {}) | attributes
 
     def add_coordinate(self, name: str, values: Any, units: str, long_name: str) -> None:
         """Describe the dimension ``name``."""

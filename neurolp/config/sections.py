@@ -238,7 +238,7 @@ class RecordSection(Section):
     nodes: list[NonNegativeInt] | None = None
     every: PositiveInt = 5
     potential: bool = True
-    activity: bool = True
+    activity: bool = False
     parameters: bool = True
     parameters_every: PositiveInt | None = None
     checkpoint_seconds: NonNegativeFloat | None = None

@@ -13,22 +13,30 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import DataError, DivergedError, FormatError
 from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
-from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
 from neurolp.storage.provenance import provenance
-from neurolp.storage.reader import Trajectory, open_trajectory
+from neurolp.storage.reader import open_trajectory
 from neurolp.storage.writer import write_trajectory
 from neurolp.stream.faults import first_fault, is_finite
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import CodePrediction, Prediction, SymbolPrediction, ValuePrediction
 from neurolp.stream.run import Notes, StreamRun
-from neurolp.stream.sensors import Sensor, check_rows, check_sensors, encode_rows, places, row_of
+from neurolp.stream.sensors import (
+    Sensor,
+    check_rows,
+    check_sensors,
+    encode_rows,
+    places,
+    row_of,
+    sensors_from_json,
+    sensors_to_json,
+)
 from neurolp.stream.warmup import WarmUp
 from neurolp.stream.weights import feature_names, output_names, weights_of
 
@@ -287,21 +295,25 @@ class StreamBrain:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def pack(self, out: NamedArrays, *, arrays: str | None = None) -> None:
-        """Add everything that the next step depends on; with ``arrays`` only arrays, so named."""
-        if arrays:
-            return pack_state(out, self._state, arrays)
-        pack_stream(
-            out, self._design.parameters, self.sensors, self._state, self._warmup.to_arrays(),
-            self.n_steps_, self.seed_,
-        )  # fmt: skip
+    def to_arrays(self, group: str = "state") -> NamedArrays:
+        """Everything that the next step depends on; its arrays are in a group of this name."""
+        texts = {
+            "sensors": sensors_to_json(self.sensors),
+            "parameters": json.dumps(self._design.parameters),
+        }
+        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_, **texts}
+        out = NamedArrays(attributes={"brain": about})
+        what = "state of the brain, see neurolp.kernels.stream_state"
+        out.add_group(group, self._state.to_arrays(), what)
+        out.add_group(f"{group}_warmup", self._warmup.to_arrays(), "first rows, see WarmUp")
+        return out
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the brain to a trajectory file, atomically."""
         out = NamedArrays(attributes={"": {"title": "", "status": "complete"}})
         out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
         out.attributes["provenance"] = provenance(self.seed_)
-        self.pack(out)
+        out.update(self.to_arrays())
         write_trajectory(path, out, overwrite=overwrite)
 
     @classmethod
@@ -311,24 +323,32 @@ class StreamBrain:
         The module of a user's own sensor has to be imported before.
         """
         with open_trajectory(path) as file:
-            return cls.unpack(file)
+            try:
+                return cls.from_arrays(file)
+            except (KeyError, TypeError, ValueError) as error:
+                raise FormatError(f"{path}: holds no brain for streams: {error}") from error
 
     @classmethod
-    def unpack(cls, file: Trajectory) -> StreamBrain:
-        """The brain in an open file, see :meth:`load`."""
-        sensors, parameters, state, warmup, n_steps, seed = unpack_stream(file)
-        # Hidden nodes and their edges come from the file, none need be drawn.
-        brain = cls(sensors, **parameters | {"n_hidden": 0, "n_contexts": 0}, random_state=seed)
-        brain._design = replace(brain._design, **parameters)
-        brain._state, brain.n_steps_ = state, n_steps
-        brain._warmup = WarmUp(brain._places, brain._design.warmup, brain._design.n_lags)
-        brain._warmup.restore(warmup)
+    def from_arrays(cls, source: ArraySource) -> StreamBrain:
+        """The brain that :meth:`to_arrays` was called of."""
+        about = source.attributes("brain")
+        if about.get("model") != "stream":
+            raise ValueError("that of a stream is wanted")
+        parameters = json.loads(about["parameters"])
+        # Hidden nodes and their edges are among the arrays, none need be drawn.
+        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
+        brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
+        brain._design, brain.n_steps_ = replace(brain._design, **parameters), int(about["n_steps"])
+        n_lags = brain._design.n_lags
+        brain._state = StreamState.from_arrays(source.read_group("state"), n_lags)
+        brain._warmup = WarmUp(brain._places, brain._design.warmup, n_lags)
+        brain._warmup.restore(source.read_group("state_warmup"))
         return brain
 
     def copy(self) -> StreamBrain:
         """Independent brain in the same state."""
         out = copy.copy(self)
-        out._state, out._warmup = copy_of(self._state), copy.deepcopy(self._warmup)
+        out._state, out._warmup = self._state.copy(), copy.deepcopy(self._warmup)
         return out
 
     def fault(self) -> str | None:
@@ -372,15 +392,7 @@ class StreamBrain:
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """Context in which codes may be presented without learning: the memory is restored."""
-        kept, memory, contexts = self._state, self._state.memory, self._state.contexts
-        moving = ("features", "activity", "trace", "squashed", "post")
-        copies = {name: getattr(memory, name).copy() for name in moving}
-        self._state = StreamState(
-            kept.senses,
-            memory._replace(**copies),
-            kept.readout,
-            contexts._replace(history=contexts.history.copy(), known=contexts.known.copy()),
-        )
+        kept, self._state = self._state, self._state.with_own_memory()
         try:
             yield
         finally:

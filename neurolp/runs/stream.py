@@ -175,7 +175,7 @@ class _Simulation:
             if outcome.status == "complete":
                 out = _closing(outcome, saved.elapsed)
                 if self.record.brain:
-                    brain.pack(out)
+                    out.update(brain.to_arrays())
                 seed = self.configuration.seed or 0
                 self.recorder.finish(brain, out, _dream(brain, self.record.dream, seed))
         return StreamResult(self.store.path, outcome)
@@ -220,8 +220,8 @@ class _Simulation:
             return StreamResult(self.store.path, outcome)
         outcome = replace(outcome, status="diverged", message=found.message)
         out = _closing(outcome, saved.elapsed)
-        found.good.pack(out)
-        found.bad.pack(out, arrays="state_diverged")
+        out.update(found.good.to_arrays())
+        out.update(NamedArrays(found.bad.to_arrays("state_diverged").variables))
         out.add("diverged_row", ("column",), found.row, "data", "the row of the step that diverged")
         self.recorder.finish(brain, out, np.empty((0, self.stream.n_columns)))
         raise DivergedError(

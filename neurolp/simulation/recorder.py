@@ -45,7 +45,7 @@ class Recorder:
     nodes: Sequence[int] | None = None
     every: int = 5
     potential: bool = True
-    activity: bool = True
+    activity: bool = False
     parameters: bool = True
     parameters_every: int | None = None
 

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.storage.layout import FILTERS, describe
+from neurolp.storage.layout import FILTERS, chunks_of, describe
 
 Array = npt.NDArray[Any]
-
-_CHUNK_BYTES = 2**16
-_MAX_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Declared:
     def create(self, file: Any, *, most: int | None = None) -> Any:
         """Create its empty data set in an open HDF5 file; at most ``most`` rows are to come."""
         dtype = np.dtype(self.dtype)
-        rows, *rest = _chunks(self.shape, dtype.itemsize)
+        rows, *rest = chunks_of(self.shape, dtype.itemsize)
         dataset = file.create_dataset(
             self.name,
             shape=(0, *self.shape),
@@ -91,14 +88,3 @@ def check_lengths(rows: Iterable[tuple[Declared, int]]) -> None:
             raise ValueError(
                 f"{declared.name} has {n} rows along {declared.dims[0]}, but {first} has {wanted}"
             )
-
-
-def _chunks(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
-    """Many rows to a chunk where they are small, parts of a row where they are huge."""
-    trailing = [max(n, 1) for n in shape]
-    row = item * int(np.prod(trailing, dtype=np.int64))
-    while row > _MAX_CHUNK_BYTES:
-        widest = int(np.argmax(trailing))
-        row = row // trailing[widest] * -(-trailing[widest] // 2)
-        trailing[widest] = -(-trailing[widest] // 2)
-    return (max(1, min(_CHUNK_BYTES // row, 8192)), *trailing)

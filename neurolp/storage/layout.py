@@ -31,7 +31,9 @@ _NO_VALUES = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 # The lists are in the unprotected heap, in which a flipped bit lets HDF5 search without end.
 _OF_SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
 _SAMPLE = 2**16  # bytes that are compressed to see what comes of it
-_WORTH = 1 / 3  # of the size: to save less takes more time than it is worth, as of weights
+_WORTH = 0.7  # of the size: to save less, as of random numbers, is not worth the time
+_CHUNK_BYTES = 2**16
+_MAX_CHUNK_BYTES = 2**20
 _LONGEST = 60_000  # bytes of an attribute; HDF5 protects no more than 64 KiB
 _MANY = 60_000  # attributes of a group that HDF5 keeps together
 
@@ -65,6 +67,17 @@ def lay_out(
             file[name].attrs[DIMENSION_IDS] = ids
     if scales:
         _attach_scales(file, dims, numbers)
+
+
+def chunks_of(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
+    """Chunk of rows of this shape: many where they are small, parts of one where they are huge."""
+    trailing = [max(n, 1) for n in shape]
+    row = item * int(np.prod(trailing, dtype=np.int64))
+    while row > _MAX_CHUNK_BYTES:
+        widest = int(np.argmax(trailing))
+        row = row // trailing[widest] * -(-trailing[widest] // 2)
+        trailing[widest] = -(-trailing[widest] // 2)
+    return (max(1, min(_CHUNK_BYTES // row, 8192)), *trailing)
 
 
 def describe(dataset: Any, units: str, long_name: str) -> None:
@@ -152,7 +165,9 @@ def _dataset(file: Any, name: str, variable: Variable, filters: Mapping[str, Any
         options["dcpl"] = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         options["dcpl"].set_layout(h5py.h5d.COMPACT)
     elif values.size:
-        options = {**_worthwhile(values, filters), "chunks": True}
+        rows, *rest = chunks_of(values.shape[1:], values.itemsize)
+        chunks = (min(rows, len(values)), *rest)
+        options = {**_worthwhile(values, filters), "chunks": chunks}
     dataset = file.create_dataset(name, data=values, **options)
     describe(dataset, variable.units, variable.long_name)
     if is_text:

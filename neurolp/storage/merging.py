@@ -70,10 +70,7 @@ def _write(
     finally:
         source.close()
     del out.attributes[""]["overwrite"]
-    out.coordinates |= contents.coordinates
-    out.variables |= contents.variables
-    for group, attributes in contents.attributes.items():
-        out.attributes[group] = out.attributes.get(group, {}) | attributes
+    out.update(contents)
 
     datasets = {name: d.create(file) for name, d in declared.items()}
     buffers = {name: Waiting() for name in declared}

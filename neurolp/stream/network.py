@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -92,6 +92,14 @@ class StreamDesign:
         )
 
 
+_PARTS: dict[str, Any] = {
+    "senses": Senses,
+    "memory": Memory,
+    "readout": Readout,
+    "contexts": Contexts,
+}
+
+
 @dataclass(frozen=True)
 class StreamState:
     """State of a recurrent predictor: all arrays that change."""
@@ -100,6 +108,39 @@ class StreamState:
     memory: Memory
     readout: Readout
     contexts: Contexts
+
+    def to_arrays(self) -> dict[str, Array]:
+        """All arrays, by the names of their part and their own, e.g. ``"memory_activity"``."""
+        return {
+            f"{part}_{name}": values
+            for part in _PARTS
+            for name, values in getattr(self, part)._asdict().items()
+            if isinstance(values, np.ndarray)
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], n_lags: int) -> StreamState:
+        """The state in copies of these arrays, which begin at multiples of a vector register."""
+        parts = {}
+        for part, kind in _PARTS.items():
+            names = [name for name in kind._fields if name != "n_lags"]
+            values = {name: _aligned(arrays[f"{part}_{name}"]) for name in names}
+            parts[part] = kind(**values, **({"n_lags": n_lags} if kind is Memory else {}))
+        return cls(**parts)
+
+    def with_own_memory(self) -> StreamState:
+        """The same state, with copies of the arrays that change where nothing is learned."""
+        moving = ("features", "activity", "trace", "squashed", "post")
+        memory = self.memory._replace(
+            **{name: getattr(self.memory, name).copy() for name in moving}
+        )
+        history, known = self.contexts.history.copy(), self.contexts.known.copy()
+        contexts = self.contexts._replace(history=history, known=known)
+        return replace(self, memory=memory, contexts=contexts)
+
+    def copy(self) -> StreamState:
+        """The same state in arrays of its own."""
+        return self.from_arrays(self.to_arrays(), self.memory.n_lags)
 
 
 def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
@@ -122,6 +163,12 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
 def input_feature(lag: int, output: Any, n_outputs: int) -> Any:
     """Index of the feature, or features, of outputs ``lag`` steps ago (1 is the last step)."""
     return 1 + (lag - 1) * n_outputs + output
+
+
+def _aligned(values: Array) -> Array:
+    out = empty(*values.shape, dtype=values.dtype)
+    out[...] = values
+    return out
 
 
 def _padded(n: int) -> int:

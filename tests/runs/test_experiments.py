@@ -123,7 +123,7 @@ def test_the_command_line_runs_validates_informs_and_plots(tmp_path):
     assert ran.stdout.splitlines()[-1].endswith("results: own.h5")
     info = neurolp_command("info", "own.h5", cwd=tmp_path)
     assert "experiment: principle" in info.stdout
-    assert "<surprise (learner: 3, run: 8, time:" in info.stdout
+    assert "surprise (learner: 3, run: 8, time:" in info.stdout
     assert "entropy of the source" in info.stdout
     plot = neurolp_command("plot", "own.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr

@@ -178,7 +178,7 @@ def test_a_saved_brain_goes_on_to_the_last_bit(brain, tmp_path):
 
 def test_classes_that_are_no_sensors_are_not_called(brain, tmp_path, monkeypatch):
     sensors = '[{"class": "subprocess:Popen", "fields": {"args": ["true"]}}]'
-    monkeypatch.setattr("neurolp.simulation.archive.stream.sensors_to_json", lambda _: sensors)
+    monkeypatch.setattr("neurolp.estimators.stream.sensors_to_json", lambda _: sensors)
     brain.save(tmp_path / "bad.h5")
     with pytest.raises(FormatError, match="the class 'Popen' of a sensor is not known"):
         StreamBrain.load(tmp_path / "bad.h5")

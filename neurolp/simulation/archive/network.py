@@ -127,7 +127,7 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
     out.add(
         "weights",
-        ("slice", "transfer", *dims),
+        ("slice", *dims, "transfer"),
         _all_weights(network, m, "weights"),
         "1/slice",
         "w of every edge and transfer function; 0 inside a group",
@@ -138,7 +138,7 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
         )
         out.add(
             "log_scale_weights",
-            ("slice", "bounded_transfer", *dims),
+            ("slice", *dims, "bounded_transfer"),
             _all_weights(network, m - 1, "log_scale_weights"),
             "1/slice",
             "log-scale weight of every edge and bounded transfer function",
@@ -154,13 +154,16 @@ def parameter_arrays(network: Network) -> dict[str, Array]:
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
-    """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
+    """Weights of all slices: (slice, target, source, transfer), or (slice, edge, transfer).
+
+    Those that the greedy rule learned are numbers of single precision, and are returned as such.
+    """
     slices, _ = distinct_slices(network)
     n, n_slices = network.n_nodes, len(slices)
-    shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
+    shape: tuple[int, ...] = (n_slices, n, n, n_transfer)
     is_sparse = network.connectivity.kind == "sparse"
     if is_sparse:
-        shape = (n_slices, n_transfer, network.connectivity.n_edges)
+        shape = (n_slices, network.connectivity.n_edges, n_transfer)
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
     for t, slice_ in enumerate(slices):
@@ -170,12 +173,12 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
             if is_sparse:
                 coo = weights.tocoo()
                 key = update.targets[coo.row] * n + update.sources[coo.col % s]
-                out[t, coo.col // s, np.searchsorted(keys, key)] = coo.data
+                out[t, np.searchsorted(keys, key), coo.col // s] = coo.data
             else:
-                for k in range(n_transfer):
-                    block = weights[:, k * s : (k + 1) * s]
-                    out[t, k][np.ix_(update.targets, update.sources)] = block
-    return out
+                block = weights.reshape(len(weights), n_transfer, s).transpose(0, 2, 1)
+                out[t][np.ix_(update.targets, update.sources)] = block
+    single = out.astype(np.float32)
+    return single if np.array_equal(single, out) else out
 
 
 def _edge_keys(network: Network) -> Array:
@@ -210,16 +213,16 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
             if network.connectivity.kind != "sparse":
-                blocks = at[name][:, targets[:, None], sources]
-                return blocks.transpose(1, 0, 2).reshape(len(targets), -1)
+                blocks = at[name][targets[:, None], sources]
+                return blocks.transpose(0, 2, 1).reshape(len(targets), -1)
             near = [network.connectivity.presynaptic(int(i), sources) for i in targets]
             row = np.repeat(np.arange(len(targets)), [len(k) for k in near])
             position = np.concatenate(near) if near else np.empty(0, np.intp)
             edge = np.searchsorted(keys, targets[row] * n + sources[position])
-            k, s = len(at[name]), len(sources)
+            k, s = at[name].shape[1], len(sources)
             columns = (np.arange(k)[:, None] * s + position).ravel()
             return sparse.csr_array(
-                (at[name][:, edge].ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
+                (at[name][edge].T.ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
             )
 
         updates.append(
