@@ -8,7 +8,7 @@ from scipy import stats
 
 from neurolp import ConfigurationError, NeurolpError, open_trajectory
 from neurolp.arrays import NamedArrays
-from neurolp.config.stream_sections import SOURCES
+from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows, scores
 from neurolp.runs import stream as experiment
@@ -344,7 +344,8 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
 
 
 def test_the_keys_of_a_source_are_the_settings_of_its_generator():
-    sections = {s.model_fields["source"].annotation.__args__[0]: s for s in SOURCES}
+    _, sources = StreamConfiguration.versions()["stream"]
+    sections = {s.model_fields["source"].annotation.__args__[0]: s for s in sources}
     assert set(sections) == {*GENERATORS, "file"}
     for name in GENERATORS:
         fields = sections[name].model_fields
