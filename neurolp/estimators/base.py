@@ -12,14 +12,15 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp.brain.base_density import base_density
+from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.imputation import sample_missing
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, Synapse
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map import NodeMap, SplineGrid
+from neurolp.brain.parts import PARTS
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.validation import (
     KnownAttributes,
@@ -50,7 +51,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     """
 
     model: str = "density"
-    base: str
+    base: str | BaseDensity
     dtype: str
     connectivity: Any
     log_scale: bool
@@ -216,7 +217,12 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         stored = archive.load(path)
         if stored.model != cls.model:
             raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
-        brain = cls(**stored.parameters)
+        restored = {
+            name: part.restore(stored.parameters[name])
+            for name, part in PARTS.items()
+            if name in stored.parameters
+        }
+        brain = cls(**stored.parameters | restored)
         if isinstance(stored.network, Network):
             edges = stored.network.connectivity
             brain.connectivity = None if edges.kind == "full" else edges
@@ -245,6 +251,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         """The same of a brain that learns, with what evolves as it is now."""
         parameters = self.get_params() | {"random_state": self.seed_}
         parameters.pop("connectivity", None)
+        described = {n: p.describe(parameters[n]) for n, p in PARTS.items() if n in parameters}
         names = getattr(self, "feature_names_in_", None)
         return archive.StoredBrain(
             network=network,
@@ -254,7 +261,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             seed=self.seed_,
             interrupted=interrupted,
             recorder=self.recorder_,
-            parameters=parameters,
+            parameters=parameters | described,
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
             n_hidden=self.n_hidden,
@@ -275,7 +282,9 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         """Take mean and scale from the training rows."""
         self.mean_, self.scale_ = mean_and_scale(self, train)
 
-    def _new_network(self, intervals: int) -> Network:
+    def _new_network(
+        self, intervals: int, ridge: float = 8.0, node_map: NodeMap | None = None
+    ) -> Network:
         """A brain without slices, its settings turned into units of potential."""
         std = base_density(self.base).std
         n_nodes = self.n_features_in_ + self.n_hidden
@@ -292,7 +301,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
                 tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
             ),
             self.log_scale,
-            SplineGrid(-reach, reach, intervals),
+            node_map or SplineGrid(-reach, reach, intervals, ridge),
             np.dtype(self.dtype),
         )
 

@@ -8,9 +8,11 @@ from typing import Any, Self, final
 
 import numpy.typing as npt
 
+from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
+from neurolp.brain.parts import HEADS, PARTS
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.update_order import UpdateOrder
@@ -55,19 +57,24 @@ class BrainDensity(Brain):
 
     Parameters
     ----------
-    base : {"normal", "logistic"}
-        Density rho of a potential at the end of time.
+    rule : "greedy" or LearningRule
+        How each group of a slice learns its affine step; see :class:`neurolp.LearningRule`.
+    node_map : "spline" or NodeMap
+        The monotone maps of the nodes; see :class:`neurolp.NodeMap`.
+    base : {"normal", "logistic"} or BaseDensity
+        Density rho of a potential at the end of time; see :class:`neurolp.BaseDensity`.
     update_order : {"random_halves", "sequential", "coloring"} or list of lists of nodes
         Which nodes of a slice are updated together: two random halves, each node in turn, nodes
         without an edge between them, or groups of your own in their order.
-    connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
-        Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
+    connectivity : None, Connectivity, (n, n) array or SciPy sparse matrix
+        Permitted edges (target, source), or with floating-point numbers weights, which are those of
+        the first slice; None is fully connected. See ``neurolp.brain.wiring``.
     log_scale : bool
         Whether presynaptic nodes also scale a node, by exp(G) with a learned log-scale G.
     marginal_transform : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
-    head : {"auto", "mixture", "base"}
+    head : {"auto", "mixture", "base"} or LearnedHead
         What reads the density from the potentials: an average of Gaussian mixtures at a few times
         (see ``neurolp.brain.heads.selection``), or the base density at the end. "auto" is
         "mixture" for full connectivity and up to 256 features.
@@ -142,12 +149,14 @@ class BrainDensity(Brain):
     def __init__(
         self,
         *,
-        base: str = "normal",
+        rule: Any = "greedy",
+        node_map: Any = "spline",
+        base: str | BaseDensity = "normal",
         update_order: UpdateOrder = "random_halves",
         connectivity: Any = None,
         log_scale: bool = True,
         marginal_transform: bool = True,
-        head: str = "auto",
+        head: Any = "auto",
         rotation: bool | str = "auto",
         synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
         synapse_slope: float = 2.0,
@@ -165,6 +174,8 @@ class BrainDensity(Brain):
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
+        self.rule = rule
+        self.node_map = node_map
         self.base = base
         self.update_order = update_order
         self.connectivity = connectivity
@@ -231,15 +242,22 @@ class BrainDensity(Brain):
             After Ctrl-C; the slices learned until then are kept, and the brain can be used.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(DensityParameters, self.get_params())
-        _check_connectivity(self)
+        # Parts of one's own, or of other packages by their names, are checked by their registries.
+        parts = {name: registry.resolve(getattr(self, name)) for name, registry in PARTS.items()}
+        plain = self.get_params()
+        own = [name for name, part in PARTS.items() if not part.is_built_in(plain[name])]
+        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
+        _check_together(self)
         self.seed_ = resolve_seed(self.random_state)
         rows, validation = self._split(X, X_validation, self.validation_fraction)
         self._standardise(rows)
         self.heads_ = self.marginal_transform_ = None
         intervals = self.spline_intervals or (14 if len(rows) < _MANY_ROWS else 28)
-        self.network_ = self._new_network(intervals)
-        rule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge, self.node_ridge)
+        node_map = None if self.node_map == "spline" else parts["node_map"]
+        self.network_ = self._new_network(intervals, self.node_ridge, node_map)
+        rule = parts["rule"]
+        if self.rule == "greedy":
+            rule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge)
         if self.marginal_transform:
             self.marginal_transform_ = learn_marginal_transform(
                 self.network_.base_density,
@@ -290,16 +308,22 @@ class BrainDensity(Brain):
     # --- inside -----------------------------------------------------------------------------------
 
     def _learns_heads(self) -> bool:
-        if self.head == "auto":
+        if isinstance(self.head, str) and self.head == "auto":
             full = self.network_.connectivity.kind == "full"
             return full and self.n_features_in_ <= _MOST_NODES
-        return bool(self.head == "mixture")
+        return not isinstance(self.head, str) or self.head != "base"
 
     def _learn_heads(self, train: Array, validation: Array) -> None:
         """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
         try:
             self.heads_ = learn_heads(
-                self.network_, self.n_slices_, train, validation, self.seed_, self.n_threads
+                self.network_,
+                self.n_slices_,
+                train,
+                validation,
+                self.seed_,
+                self.n_threads,
+                head=None if self.head in ("auto", "mixture") else HEADS.resolve(self.head),
             )
         except KeyboardInterrupt:
             self.interrupted_ = True
@@ -330,7 +354,9 @@ class BrainDensity(Brain):
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
 
 
-def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations are of all nodes: with given edges there can be none."""
+def _check_together(brain: BrainDensity) -> None:
+    """Raise ``ConfigurationError`` for parameters that exclude each other."""
+    if brain.fine_tune is not None and brain.node_map != "spline":
+        raise ConfigurationError("argument `fine_tune` needs the node map 'spline'")
     if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
         raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

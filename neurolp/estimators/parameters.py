@@ -51,8 +51,10 @@ class Parameters(BaseModel):
 
 
 class DensityParameters(Parameters):
-    """Parameters of :class:`neurolp.BrainDensity`."""
+    """Parameters of :class:`neurolp.BrainDensity`; names of parts are those of ``brain.parts``."""
 
+    rule: str = "greedy"
+    node_map: str = "spline"
     base: Base = "normal"
     update_order: UpdateOrder = "random_halves"
     log_scale: StrictBool = True
@@ -154,7 +156,7 @@ class ConditionalParameters(EnsembleParameters):
     """Parameters of :class:`neurolp.ConditionalDensity`."""
 
     n_components: Annotated[int, Field(ge=1, le=1000, strict=True)] = 6
-    bell: Literal["normal", "logistic"] = "normal"
+    component: Literal["normal", "logistic"] = "normal"
 
 
 class ClassifierParameters(EnsembleParameters):

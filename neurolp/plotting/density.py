@@ -41,8 +41,7 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color=GREEN, lw=1, label=f"chosen on validation ({best})")
-    bound = trajectory.brain.get("n_hidden")
-    what = "bound on the mean surprise" if bound else "mean surprise"
+    what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
     ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Mean negative log-likelihood")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.network import Network
-from neurolp.brain.rules.greedy import GreedyRule, learn_slice
+from neurolp.brain.rules.greedy import learn_slice
+from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
@@ -95,7 +96,7 @@ class Outcome:
 
 def simulate(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     schedule: Schedule,
     populations: dict[str, Population],
     recorder: Recorder,
@@ -160,7 +161,14 @@ def simulate(
                 try:
                     # Learn the slice while the training trajectories move through it ...
                     slice_, local_loss = learn_slice(
-                        network, rule, groups, rotation, train.potential, train.log_det, workers
+                        network,
+                        rule,
+                        groups,
+                        rotation,
+                        train.potential,
+                        train.log_det,
+                        workers,
+                        rng,
                     )
                     # ... and let everyone else follow.
                     for name, p in populations.items():

@@ -45,7 +45,7 @@ def test_run_info_and_plot(tmp_path):
     assert "experiment: stream" in info.stdout
     assert "rate: 1.41894" in info.stdout
     assert "surprise (step: 600, sensor: 1) [nat]" in info.stdout
-    assert "independent" in info.stdout
+    assert "i.i.d. baseline" in info.stdout
     plot = neurolp_command("plot", "swing.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     assert {Path(line).stem for line in plot.stdout.split()} == {
@@ -123,10 +123,10 @@ TEXT = '[stream]\nsource = "text"\n'
         ('[stream]\nsource = "causality"\nn_steps = 9\nfollows = 1.0\n', "key 'stream.follows': input should be less than 1"),
         ('[stream]\nsource = "text"\nseed = 3\n', "argument `seed` must be 0 for generator 'text'"),
         (TEXT + '[data]\nname = "wine"\n', "key 'data' has no meaning beside 'stream'"),
-        ('experiment = "principle"\n' + TEXT, "key 'experiment' has no meaning beside 'stream'"),
+        ('experiment = "principle"\n' + TEXT, "unknown key 'stream'"),
         ("train_stepss = 3\n" + TEXT, "unknown key 'train_stepss', the nearest valid key is 'train_steps'"),
         (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.n_hidden'"),
-        (TEXT + '[brain]\nrule = "magic"\n', "key 'brain.rule': input should be 'natural', 'diagonal' or 'plain'"),
+        (TEXT + '[brain]\nrule = "magic"\n', "key 'brain.rule': input should be 'rls', 'diagonal_rls' or 'nlms'"),
         (TEXT + "[brain]\nn_hidden = -1\n", "key 'brain.n_hidden'"),
         (TEXT + "[brain]\ntime_constants = [0.5, 3.0]\n", "argument `time_constants` must be two numbers"),
         (TEXT + "[record]\nweights_evry = 5\n", "unknown key 'record.weights_evry', the nearest valid key is 'record.weights_every'"),
