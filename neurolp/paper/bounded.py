@@ -124,8 +124,13 @@ class BoundedForm(LearnedForm):
     def from_arrays(cls, source: ArraySource) -> Self:
         """The form of these parameters, validated again."""
         about = source.attributes("brain")
-        arrays = (source.read(name) for name in ("coupling", "barrier", "drift_shape"))
-        return cls(*arrays, float(about["duration"]), int(about["n_steps"]))
+        return cls(
+            source.read("coupling"),
+            source.read("barrier"),
+            source.read("drift_shape"),
+            float(about["duration"]),
+            int(about["n_steps"]),
+        )
 
     @property
     def n_nodes(self) -> int:
