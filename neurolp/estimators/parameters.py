@@ -184,7 +184,7 @@ class ConditionalParameters(EnsembleParameters):
     """Parameters of :class:`neurolp.ConditionalDensity`."""
 
     n_components: Annotated[int, Field(ge=1, le=1000, strict=True)] = 6
-    bell: Literal["normal", "logistic"] = "normal"
+    component: Literal["normal", "logistic"] = "normal"
 
 
 class ClassifierParameters(EnsembleParameters):
