@@ -39,9 +39,9 @@ def compute(configuration: SupervisedConfiguration, observe: Observer) -> NamedA
             raise DataError(f"{data.title}: {error}") from error
     out = NamedArrays()
     if regressions:
-        supervised_regression.add(out, regressions)
+        out.update(supervised_regression.named_arrays(regressions))
     if classifications:
-        supervised_classification.add(out, classifications)
+        out.update(supervised_classification.named_arrays(classifications))
     return out
 
 
