@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
+import pandas as pd
+
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
 from neurolp.runs.kinds import run_kind
 from neurolp.runs.memory import PROCESS, format_bytes
-from neurolp.sweep.collecting import Table, collect
+from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of
 from neurolp.sweep.running import SweepOutcome, SweepProgress, run_design, to_do
 from neurolp.sweep.search import Rounds
@@ -240,8 +242,8 @@ class Sweep:
         at = max(range(len(sizes)), key=sizes.__getitem__)
         return sizes[at], jobs[at]
 
-    def collect(self, path: str | os.PathLike[str]) -> Table:
-        """One table of settings and results."""
+    def collect(self, path: str | os.PathLike[str]) -> pd.DataFrame:
+        """One table of settings and results, see :func:`neurolp.sweep.collecting.collect`."""
         return collect(path)
 
     def _open_jobs(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Job]:
