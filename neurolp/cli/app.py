@@ -114,7 +114,7 @@ def sweep(
         if dry_run:
             print("\n".join(planned.plan(folder, workers, retry_failed)))
             return
-        with display.sweep_progress(quiet) as observe:
+        with display.progress(quiet, few=0) as observe:
             outcome = planned.run(
                 folder,
                 workers=workers,

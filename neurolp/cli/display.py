@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from neurolp.runs.kinds import format_duration
+
 if TYPE_CHECKING:
     from neurolp.runs.kinds import RunProgress, SummaryTable
     from neurolp.runs.reproduce import Reproduction
-    from neurolp.sweep.running import SweepOutcome, SweepProgress
+    from neurolp.sweep.running import SweepOutcome
 
 
 _FILE_WIDTH = 120  # of tables, where no terminal has a say
@@ -73,20 +75,6 @@ class _Lines:
             print(f"{at}: {event.message}  ({format_duration(event.elapsed)})", flush=True)
 
 
-@contextlib.contextmanager
-def sweep_progress(quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
-    """What shows the progress of a sweep, as :func:`progress` that of a run."""
-    from neurolp.runs.kinds import RunProgress
-
-    with progress(quiet, few=0) as show:
-
-        def observe(event: SweepProgress) -> None:
-            ended = event.total - event.counts.get("pending", 0)
-            show(RunProgress(ended, event.total, "job", _of_sweep(event), event.elapsed))
-
-        yield observe
-
-
 def print_tables(tables: Iterable[SummaryTable]) -> None:
     """Print tables: names to the left, numbers to the right."""
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
@@ -126,24 +114,3 @@ def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
         print(f"best: {outcome.best}")
     counts = ", ".join(f"{n} {state}" for state, n in outcome.counts.items())
     print(f"{len(outcome.states)} jobs: {counts}; {outcome.elapsed:.1f} s; in {outcome.path}")
-
-
-def _of_sweep(progress: SweepProgress) -> str:
-    counts = {"done": progress.counts.get("done", 0), "running": progress.running}
-    counts |= {name: n for name in ("failed", "diverged") if (n := progress.counts.get(name, 0))}
-    text = ", ".join(f"{n} {name}" for name, n in counts.items())
-    if progress.rate:
-        speed = f"{progress.rate:.1f} a second" if progress.rate > 1 else ""
-        speed = speed or f"{60 * progress.rate:.1f} a minute"
-        text += f", {speed}, {format_duration(progress.left)} left"
-    return text
-
-
-def format_duration(seconds: float) -> str:
-    """A time for people, such as ``3 min 07 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -65,6 +65,16 @@ class RunProgress:
 Observer = Callable[[RunProgress], None]
 
 
+def format_duration(seconds: float) -> str:
+    """A time for people, such as ``3 min 07 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 class RunResult(Protocol):
     """How a run ended: what it wrote, or the signal that interrupted it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import itertools
 import math
@@ -18,7 +19,7 @@ from neurolp.config.load import first_fault, read_toml, set_key
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError
 from neurolp.runs.kinds import configuration_of
-from neurolp.sweep.identity import Digests, identity
+from neurolp.sweep.identity import content_digest, identity
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
 from neurolp.sweep.search import Rounds, Search
 
@@ -105,7 +106,7 @@ def design_of(
             {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
             for k in range(wanted.sweep.n_draws or 1)
         ]
-    digests = Digests()
+    digest = functools.cache(content_digest)
     jobs: dict[str, Job] = {}
     for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
@@ -119,7 +120,7 @@ def design_of(
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
             raise _blamed(error, base, base_source, base_folder, source, settings) from error
-        name = identity(configuration, digests)
+        name = identity(configuration, digest)
         jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
