@@ -1,6 +1,6 @@
 """A sweep whose workers and driver are killed at random: what must be true in the end.
 
-Used by tests/test_sweep.py with a few kills, by benchmarks/sweep.py with many.
+Used by tests/sweep/test_driver.py with a few kills, by benchmarks/sweep.py with many.
 """
 
 import contextlib

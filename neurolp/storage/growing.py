@@ -28,11 +28,6 @@ class Declared:
     units: str
     long_name: str
 
-    @property
-    def is_coordinate(self) -> bool:
-        """Whether it is the coordinate of a growing dimension."""
-        return self.name == self.dims[0]
-
     def create(self, file: Any, *, most: int | None = None) -> Any:
         """Create its empty data set in an open HDF5 file; at most ``most`` rows are to come."""
         dtype = np.dtype(self.dtype)

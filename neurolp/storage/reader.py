@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from neurolp.errors import FormatError
 from neurolp.storage import segments
 from neurolp.storage.checksum import check
-from neurolp.storage.source import FileSource, RunSource, Source, Stored, damage_named
+from neurolp.storage.source import FileSource, RunSource, Stored, damage_named
 
 if TYPE_CHECKING:
     import xarray
@@ -118,12 +117,7 @@ class Trajectory(Mapping[str, "xarray.DataArray"]):
     def __enter__(self) -> Trajectory:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def stored(self, name: str) -> Stored:
@@ -169,7 +163,7 @@ def verify(path: str | os.PathLike[str]) -> int:
     return len(files)
 
 
-def _source(path: Path, whole: bool) -> Source:
+def _source(path: Path, whole: bool) -> FileSource | RunSource:
     """The file, or what a run has of it; one that is finished while we look is a file then."""
     file = segments.file_of(path)
     if path.is_file():

@@ -12,13 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
 from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
-from neurolp.storage.growing import Declared, Waiting, check_lengths
-from neurolp.storage.layout import LIBVER, lay_out, read_attributes
+from neurolp.storage.layout import read_attributes
 from neurolp.storage.provenance import version_of
 
 SUFFIX = ".run"
@@ -65,22 +61,6 @@ def n_segments(folder: Path) -> int:
     if missing:
         raise FormatError(f"{folder / segment_name(min(missing))}: no such file, a part is lost")
     return len(numbers)
-
-
-def segment_image(
-    rows: dict[str, tuple[Declared, Waiting]], attributes: dict[str, dict[str, Any]]
-) -> bytes:
-    """The bytes of a segment with all rows that wait; variables without any are left out."""
-    check_lengths((declared, waiting.n) for declared, waiting in rows.values())
-    full = [(declared, waiting) for declared, waiting in rows.values() if waiting.n]
-    with h5py.File("segment", "w", driver="core", backing_store=False, libver=LIBVER) as file:
-        for declared, waiting in full:
-            dataset = declared.create(file, most=waiting.n)
-            Waiting(waiting.rows, waiting.n).write(dataset)
-        dims = {declared.name: declared.dims for declared, _ in full}
-        lay_out(file, NamedArrays(attributes=attributes), growing=dims, scales=False)
-        file.flush()
-        return bytes(file.id.get_file_image())
 
 
 def open_checked(path: Path, file: Any) -> None:

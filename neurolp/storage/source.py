@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -58,31 +58,6 @@ class Stored:
         return np.char.decode(values, "utf-8").astype(self.dtype)
 
 
-class Source(Protocol):
-    """What a trajectory reads from."""
-
-    def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group, "" for the root, as plain values."""
-
-    def names(self, group: str = "") -> list[str]:
-        """Names of the variables in a group, without it; "" is the root."""
-
-    def coordinate_names(self) -> list[str]:
-        """Dimensions that have values."""
-
-    def groups(self) -> list[str]:
-        """Names of the groups."""
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a variable or coordinate."""
-
-    def variable(self, name: str) -> Stored:
-        """A variable, ``GROUP/NAME`` where it is not in the root, or a coordinate."""
-
-    def close(self) -> None:
-        """Close all files."""
-
-
 class FileSource:
     """One HDF5 file; ``whole`` verifies the checksum of the whole file first.
 
@@ -115,7 +90,7 @@ class FileSource:
             raise
 
     def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group."""
+        """Attributes of a group, "" for the root, as plain values."""
         if group and group not in self.file:
             return {}
         attributes = read_attributes(self.file[group] if group else self.file)
@@ -124,7 +99,7 @@ class FileSource:
         return attributes
 
     def names(self, group: str = "") -> list[str]:
-        """Names of the variables in a group."""
+        """Names of the variables in a group, without it; "" is the root."""
         with damage_named(str(self.path)):
             if group and group not in self.file:
                 return []
@@ -150,7 +125,7 @@ class FileSource:
             return name not in self._dimensions or self._has_values(name)
 
     def variable(self, name: str) -> Stored:
-        """A variable or a coordinate."""
+        """A variable, ``GROUP/NAME`` where it is not in the root, or a coordinate."""
         where = f"{self.path}: {name}"
         with damage_named(where):
             dataset = self.file[name]

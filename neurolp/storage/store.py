@@ -22,14 +22,14 @@ from neurolp.storage import segments
 from neurolp.storage.atomic import (
     check_writable,
     discard,
+    interrupts_ignored,
     publish,
     sync_folder,
-    undisturbed,
     write_whole,
 )
 from neurolp.storage.checksum import trailer
 from neurolp.storage.disk import write_hdf5
-from neurolp.storage.growing import Declared, Waiting
+from neurolp.storage.growing import Declared, Waiting, check_lengths
 from neurolp.storage.layout import UNCOMPRESSED, lay_out
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.storage.merging import merge
@@ -195,9 +195,11 @@ class RunStore:
         root = {"run_id": self._run_id, "checkpoint": checkpoint is not None}
         groups = dict(attributes or {})
         groups[""] = groups.get("", {}) | root
-        growing = {name: (self._declared[name], w) for name, w in self._waiting.items()}
-        with undisturbed():
-            image = segments.segment_image(growing, groups)
+        check_lengths((self._declared[name], rows.n) for name, rows in self._waiting.items())
+        growing = [self._declared[name] for name, rows in self._waiting.items() if rows.n]
+        with interrupts_ignored():
+            contents = NamedArrays(attributes=groups)
+            image = image_of(contents, growing=growing, rows=self._waiting, scales=False)
             try:
                 if checkpoint is not None:
                     self._write_state(self.folder / segments.state_name(n), checkpoint)
@@ -236,7 +238,7 @@ class RunStore:
         self._check_usable()
         complete = self.folder / segments.FINISHED
         parts = [self.folder / segments.segment_name(n) for n in range(self._n_segments)]
-        with undisturbed():
+        with interrupts_ignored():
             try:
                 merge(complete, parts, self._declared, self._waiting, contents)
                 check_writable(self.path, overwrite=self._overwrite)

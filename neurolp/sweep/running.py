@@ -205,7 +205,7 @@ class _Drive:
             write_state(folder, state)
 
     def progress(self) -> RunProgress:
-        """How many jobs have ended, how many are in which state, and how long the rest will take."""
+        """How many jobs have ended, how many are in which state, and how long it goes on."""
         now, total = time.monotonic(), len(self.states)
         counts = {"done": self._counts["done"], "running": min(len(self._flying), self._slots)}
         counts |= {state: n for state in (FAILED, DIVERGED) if (n := self._counts[state])}
