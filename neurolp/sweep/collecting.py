@@ -16,7 +16,7 @@ from neurolp.storage.writer import write_trajectory
 from neurolp.sweep.state import DONE, read_folder
 
 _ABOUT = ("state", "attempts", "reason", "message", "seconds", "host", "began")
-_NATS = ("surprise", "test_log_prob", "independent", "above_the_truth", "rate", "bound")
+_NATS = ("surprise", "test_log_prob", "iid_baseline", "excess_nll", "rate", "bound")
 
 
 def collect(path: str | os.PathLike[str]) -> pd.DataFrame:
