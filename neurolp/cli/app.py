@@ -7,12 +7,13 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from neurolp import errors
 from neurolp.cli import exit_codes
+from neurolp.storage.atomic import same_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +50,8 @@ def run(
     """Run a simulation or experiment, write its file, and summarise it."""
     with exit_codes.one_line_errors():
         _check_exists(config)
+        if output is not None and same_file(config, output):
+            _refuse(f"-o {output} is the configuration itself")
         from neurolp.cli import display
         from neurolp.runs.execution import run_file
         from neurolp.runs.kinds import read_configuration
@@ -101,10 +104,7 @@ def sweep(
 ) -> None:
     """Run a configuration many times with some keys changed; go on where it was stopped."""
     if workers is not None and scheduler is not None:
-        exit_codes.say(
-            "neurolp: --workers is for this machine, and has no meaning beside --scheduler"
-        )
-        raise typer.Exit(exit_codes.USAGE)
+        _refuse("--workers is for this machine, and has no meaning beside --scheduler")
     with exit_codes.one_line_errors("interrupted; the same command goes on"):
         _check_exists(config)
         from neurolp.cli import display
@@ -161,6 +161,8 @@ def validate(config: ConfigArgument, settings: SetOption = None) -> None:
         if "sweep" in read_toml(config):
             from neurolp.sweep.design import read_sweep
 
+            if settings:
+                _refuse("--set changes a run, and has no meaning for a sweep")
             print(f"{config}: valid, {len(read_sweep(config).jobs)} jobs")
         else:
             read_configuration(config, settings or [])
@@ -230,7 +232,9 @@ def plot(
 ) -> None:
     """Draw all figures that a trajectory file, or the folder of a sweep, allows, as PNG."""
     with exit_codes.one_line_errors():
-        folder = output or Path(f"{file.stem}-figures")
+        if result is not None and not file.is_dir():
+            _refuse("--result is for the folder of a sweep, and has no meaning for a file")
+        folder = output or Path(f"{file.absolute().stem}-figures")
         drawn = _figures_of_sweep(file, result) if file.is_dir() else _figures(file)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -238,9 +242,8 @@ def plot(
                 figure.savefig(folder / f"{name}.png", dpi=150)
                 print(folder / f"{name}.png")
         except OSError as error:
-            raise errors.OutputError(
-                f"{folder}: cannot write the figures, {error.strerror}"
-            ) from error
+            reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise errors.OutputError(f"{folder}: cannot write the figures, {reason}") from error
 
 
 def _figures(file: Path) -> dict[str, Figure]:
@@ -287,10 +290,15 @@ def _end(result: RunResult, began: float, quiet: bool) -> None:
         print(f"{time.monotonic() - began:.1f} s in all; results: {result.path}")
 
 
+def _refuse(message: str) -> NoReturn:
+    """End with one line about wrong usage."""
+    exit_codes.say(f"neurolp: {message}")
+    raise typer.Exit(exit_codes.USAGE)
+
+
 def _check_exists(config: Path) -> None:
     if not config.is_file():
-        exit_codes.say(f"neurolp: {config}: no such configuration file")
-        raise typer.Exit(exit_codes.USAGE)
+        _refuse(f"{config}: no such configuration file")
 
 
 def _free_name(path: Path) -> Path:

@@ -38,6 +38,14 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     return target
 
 
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file that exists."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
 def write_whole(target: Path, *pieces: bytes) -> None:
     """Write a file atomically: readers see the old one, or none, or the whole new one.
 

@@ -23,13 +23,14 @@ _SEGMENT = re.compile(r"segment-(\d{6,})\.h5")
 
 
 def folder_of(path: Path) -> Path:
-    """Where a run keeps what it has, until ``path`` is finished."""
-    return path.with_name(path.name + SUFFIX)
+    """The folder of a run that is to become the file ``path``."""
+    return path.with_name(path.name + SUFFIX) if path.name else path / SUFFIX
 
 
 def file_of(path: Path) -> Path:
     """The file that a run is to become, given it or its folder."""
-    return path.with_name(path.name.removesuffix(SUFFIX)) if path.name != SUFFIX else path
+    name = path.name.removesuffix(SUFFIX)
+    return path.with_name(name) if name else path
 
 
 def segment_name(n: int) -> str:

@@ -70,7 +70,8 @@ class FileSource:
     def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
         if not path.is_file():
-            raise FormatError(f"{path}: no such file")
+            what = "is a folder, not a trajectory file" if path.is_dir() else "no such file"
+            raise FormatError(f"{path}: {what}")
         try:
             if whole:
                 check(path)
