@@ -27,7 +27,9 @@ app = typer.Typer(
     help="Brain simulations for the learning principle: learn the probability of the input.",
 )
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/configuration.md has all keys.")
+]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory file (HDF5).")]
 SetOption = Annotated[
     list[str] | None,
@@ -41,7 +43,7 @@ def run(
     config: ConfigArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Trajectory file; CONFIG's name in this folder."),
+        typer.Option("-o", "--output", help="File [default: CONFIG's name, in this folder]."),
     ] = None,
     settings: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -66,7 +68,7 @@ def run(
 
 @app.command()
 def resume(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the run is to become.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file of an interrupted run.")],
     quiet: QuietOption = False,
 ) -> None:
     """Continue an interrupted run from where it was last saved."""
@@ -84,28 +86,27 @@ def resume(
 def sweep(
     config: ConfigArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; CONFIG's name in this folder.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder [default: CONFIG's name, in this folder]."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Processes here; as many as there is room for."),
+        typer.Option("--workers", min=1, help="Processes here [default: as many as fit]."),
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:port."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also run again what failed for good.")
+        bool, typer.Option("--retry-failed", help="Also run jobs again that failed or diverged.")
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a configuration many times with some keys changed; go on where it was stopped."""
+    """Run a configuration many times with some keys changed; continues where it was stopped."""
     if workers is not None and scheduler is not None:
         _refuse("--workers is for this machine, and has no meaning beside --scheduler")
-    with exit_codes.one_line_errors("interrupted; the same command goes on"):
+    with exit_codes.one_line_errors("interrupted; the same command continues"):
         _check_exists(config)
         from neurolp.cli import display
         from neurolp.sweep.api import Sweep
@@ -126,7 +127,7 @@ def sweep(
             display.print_sweep(outcome)
     if outcome.stopped_by is not None:
         exit_codes.say(
-            f"neurolp: stopped; the same command goes on with what is not done in {folder}"
+            f"neurolp: stopped; the same command continues with what is not done in {folder}"
         )
         raise typer.Exit(exit_codes.SIGNAL + outcome.stopped_by)
     if outcome.failed:
@@ -138,7 +139,7 @@ def collect(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="A .csv or .h5 file; table.csv in DIR by default."),
+        typer.Option("-o", "--output", help="A .csv or .h5 file [default: DIR/table.csv]."),
     ] = None,
 ) -> None:
     """Put the settings and results of a sweep into one table."""
@@ -186,7 +187,7 @@ def reproduce(file: FileArgument, settings: SetOption = None, quiet: QuietOption
 
 @app.command()
 def info(file: FileArgument) -> None:
-    """Say what is in a trajectory file."""
+    """Print what is in a trajectory file."""
     with exit_codes.one_line_errors():
         from neurolp.cli import display
         from neurolp.runs.execution import summary
@@ -224,10 +225,10 @@ def verify(file: FileArgument, quiet: QuietOption = False) -> None:
 def plot(
     file: FileArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; FILE's name by default.")
+        Path | None, typer.Option("-o", "--output", help="Folder [default: FILE-figures].")
     ] = None,
     result: Annotated[
-        str | None, typer.Option("--result", help="Of a sweep: the column of its table to draw.")
+        str | None, typer.Option("--result", help="Column of the table of a sweep to draw.")
     ] = None,
 ) -> None:
     """Draw all figures that a trajectory file, or the folder of a sweep, allows, as PNG."""
@@ -273,7 +274,7 @@ def main() -> None:
 
 
 def _end(result: RunResult, began: float, quiet: bool) -> None:
-    """Summarise the file of a run, or say that it was interrupted."""
+    """Print the summary of a run, or that it was interrupted."""
     if result.signal is not None:
         exit_codes.say(
             f"neurolp: interrupted after {result.reached}, which are saved; "

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal while a command works, and at its end."""
+"""Progress bars and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from neurolp.sweep.running import SweepOutcome
 
 
-_FILE_WIDTH = 120  # of tables, where no terminal has a say
+_FILE_WIDTH = 120  # columns of a table that is not printed on a terminal
 _PRINT_EVERY = 10.0  # seconds between lines, where there is no terminal
 _FEW = 1000  # units of time of a run, each of which gets a line
 
 
 @contextlib.contextmanager
 def progress(quiet: bool, few: int = _FEW) -> Iterator[Callable[[RunProgress], None]]:
-    """What shows progress: a bar on a terminal, lines otherwise, nothing when quiet."""
+    """A function that shows progress: a bar on a terminal, lines otherwise, nothing when quiet."""
     if quiet:
         yield lambda event: None
     elif not sys.stdout.isatty():
@@ -91,7 +91,7 @@ def print_tables(tables: Iterable[SummaryTable]) -> None:
 
 
 def print_reproduction(found: Reproduction) -> None:
-    """What differs, if anything does, and software that is not what it was."""
+    """Print the differences, and the software whose version has changed."""
     for name, (then, now) in found.versions.items():
         print(f"{name} {now}, was {then}")
     for difference in found.differences:
@@ -103,7 +103,7 @@ def print_reproduction(found: Reproduction) -> None:
 
 
 def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
-    """How many jobs are in which state, and why some failed, one line each."""
+    """Print how many jobs are in which state, and a line for each failed job."""
     failed = outcome.failed
     for name, state in list(failed.items())[:most]:
         where = outcome.path / "jobs" / name

@@ -1,4 +1,4 @@
-"""What a simulation may be asked for: the sections and keys of a configuration, with defaults."""
+"""Sections and keys of the simulation of a table, with defaults and ranges."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ BrainSection = Annotated[
 
 
 class FullSection(Section):
-    """``[connectivity]`` with ``kind = "full"``: everyone is connected to everyone."""
+    """``[connectivity]`` with ``kind = "full"``: an edge between any two nodes."""
 
     kind: Literal["full"] = "full"
 

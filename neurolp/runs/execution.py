@@ -1,4 +1,4 @@
-"""Run, resume and show whatever a configuration or a file describes."""
+"""Run, resume and summarise any kind of run."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def run(
     overwrite : bool
         Whether a file at ``output`` is replaced.
     observe : callable
-        Told a :class:`neurolp.runs.RunProgress` now and then.
+        Called with a :class:`neurolp.runs.RunProgress` now and then.
 
     Raises
     ------
     ConfigurationError, DataError, OutputError
-        One line each. Whether ``output`` can be written is checked before the work starts.
+        One line each. ``output`` is checked before the work starts.
     RecordingError
         If the disk is full or fails meanwhile.
     NeurolpError

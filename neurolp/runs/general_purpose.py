@@ -1,8 +1,8 @@
 """``experiment = "general_purpose"``: one estimator, defaults only, on many tables.
 
 Every table is split 60 / 20 / 20 as for a simulation (see :func:`neurolp.data.tables.load_data`);
-the estimator sees training and validation rows, and what is reported are test rows. A Gaussian and
-a Gaussian mixture, whose settings are chosen on the same validation rows, stand beside it.
+the estimator sees training and validation rows, and test rows are scored. It is compared with a
+Gaussian and a Gaussian mixture, whose settings are chosen on the same validation rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAP_SIZE = 120
 
 def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
     """Fit all models to all tables, and map the density of those with two columns."""
-    # All tables are read before the first is learned: a fault in the last is told at once.
+    # All tables are read before the first fit: a fault in the last is reported at once.
     sources = [_load(name, configuration) for name in _sources(configuration)]
     score = np.full((len(sources), len(_MODELS)), np.nan)
     seconds, shape = np.zeros_like(score), np.zeros((len(sources), 2), dtype=np.int64)

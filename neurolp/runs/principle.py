@@ -6,8 +6,8 @@ the gradient of -log Phi at each symbol,
     theta <- theta - rate_t (Phi - onehot(k)),      rate_t = rate / sqrt(1 + t / 10),
 
 and the average of theta over time is the estimate in use (Polyak's averaging). Counting, with one
-count given to each symbol (Laplace), stands beside it. Then four losses, each as the density it
-stands for, learn four kinds of noise.
+count given to each symbol (Laplace), is the baseline. Then four losses, each as the density it
+stands for, are fitted to four kinds of noise.
 """
 
 from __future__ import annotations

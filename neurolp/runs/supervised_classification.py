@@ -136,7 +136,7 @@ def named_arrays(found: list[dict[str, Any]]) -> NamedArrays:
             "classification": ([f["title"] for f in found], "1", "problem"),
             "classifier": (MODELS, "1", "model of p(label | x)"),
             "confidence_bin": (np.arange(_BINS), "1", "bins of equal width from 0 to 1"),
-            "score": (SCORES, "1", "what tells known inputs from others"),
+            "score": (SCORES, "1", "score that separates known inputs from others"),
             "source": (SOURCES, "1", "where inputs come from"),
             "strange_source": (SOURCES[1:], "1", "inputs of no class"),
             "input_row": (np.arange(_MOST_ROWS), "1", "input, the first so many"),
@@ -146,7 +146,7 @@ def named_arrays(found: list[dict[str, Any]]) -> NamedArrays:
 
 
 def summary(file: Trajectory) -> list[SummaryTable]:
-    """Log-loss, accuracy and calibration; how well strange inputs are told apart."""
+    """Log-loss, accuracy and calibration; how well inputs of no class are recognised."""
     if "log_loss" not in file:
         return []
     loss = file["log_loss"]

@@ -1,8 +1,8 @@
 """``experiment = "univariate"``: densities of one variable from few and from many values.
 
 The monotone network y(x), whose derivative is the density, against the truth: shapes with several
-modes, with edges, skewed. A kernel density, its bandwidth chosen by leaving one value out, stands
-beside it. The values of a smaller sample are the first ones of a larger one.
+modes, with edges, skewed. The baseline is a kernel density whose bandwidth is chosen by leaving one
+value out. A smaller sample is the beginning of a larger one.
 """
 
 from __future__ import annotations

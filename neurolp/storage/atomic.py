@@ -1,4 +1,4 @@
-"""Whole files or none: a temporary name in the same folder, synced, then renamed."""
+"""Atomic writing of files: under a temporary name in the same folder, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PIECE = 2**24  # bytes written at once
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Return ``path`` if a result can be written there; meant to be asked before the work starts.
+    """Return ``path`` if a result can be written there; to be called before the work starts.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A checksum of the whole file, behind the end of the HDF5 file, where HDF5 does not look.
+"""A checksum of the whole file, appended behind the end of the HDF5 file, which HDF5 ignores.
 
 HDF5 checks what is read of a file; this is for ``neurolp verify``, ``reproduce`` and ``resume``,
 which read all of it. 64 bytes are appended:

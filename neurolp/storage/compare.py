@@ -16,7 +16,7 @@ from neurolp.storage.source import Stored
 
 Array = npt.NDArray[Any]
 
-# When a file was made, by which command, and how fast: nothing of the result.
+# Names that say when a file was made, by which command and how fast: no part of the result.
 CLOCK = (
     "run_id",
     "provenance.created",

@@ -1,4 +1,4 @@
-"""From the segments of a run to one file, in constant memory."""
+"""Merging of the segments of a run into one file, in constant memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def merge(
 ) -> None:
     """Write one synced file: the header (the first segment), all rows, and ``contents``.
 
-    ``contents`` has the last word where the header says something else.
+    ``contents`` replaces what the header has under the same name.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def merge(
 
 
 def contents_of(header: FileSource) -> NamedArrays:
-    """What is in a header, but for what grows."""
+    """Everything in a header but the growing variables."""
     out = NamedArrays()
     growing = header.growing()
     for target, names in (

@@ -1,7 +1,7 @@
-"""The folder of a run that goes on, or was killed: ``FILE.run`` with a header, segments, a state.
+"""The folder ``FILE.run`` of an unfinished run: a header, segments, and a checkpoint.
 
 Segment 0 is the header: what does not grow, and an empty data set for each variable that was
-declared. Every other one has the rows that came since the last. ``state-000003.h5`` is the
+declared. Every other segment has the rows appended since the one before. ``state-000003.h5`` is the
 checkpoint that ``segment-000003.h5`` commits: without the segment it does not count.
 """
 
@@ -65,7 +65,7 @@ def n_segments(folder: Path) -> int:
 
 
 def open_checked(path: Path, file: Any) -> None:
-    """Raise :class:`FormatError` unless an open HDF5 file is one of ours, of a version we read."""
+    """Raise :class:`FormatError` unless an open HDF5 file has our format and a known version."""
     about = read_attributes(file)
     version: Any = about.get("format_version")
     if about.get("format") != FORMAT_NAME:

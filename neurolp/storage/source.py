@@ -1,4 +1,4 @@
-"""Where the arrays of a trajectory come from: one file, or the folder of a run that goes on."""
+"""Sources of the arrays of a trajectory: one file, or the folder of an unfinished run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from neurolp.storage.lock import is_held
 Array = npt.NDArray[Any]
 
 _DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
-_TRIES = 20  # to look at a run that goes on: what it replaces meanwhile is not there any more
+_TRIES = 20  # to read the folder of a run, which may replace its checkpoint meanwhile
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set, or what looks like one, and what is said of it; values are read when asked for.
+    """A data set with its dimensions, units and long name; values are read when it is indexed.
 
     Texts are decoded. ``where`` names it in errors.
     """
@@ -64,7 +64,7 @@ class FileSource:
     Raises
     ------
     FormatError
-        If it is not there, is not one of ours, or is damaged.
+        If it does not exist, is not a neurolp trajectory, or is damaged.
     """
 
     def __init__(self, path: Path, *, whole: bool = False) -> None:
@@ -79,7 +79,7 @@ class FileSource:
         except OSError as error:
             if isinstance(error, FormatError | FileNotFoundError):
                 raise
-            if not path.exists():  # it was removed since: a run goes on
+            if not path.exists():  # a run replaced it since
                 raise FileNotFoundError(path) from error
             raise FormatError(f"{path}: not a readable HDF5 file, or truncated") from error
         try:
@@ -137,7 +137,7 @@ class FileSource:
             return Stored(where, dataset, dims, about["units"], about["long_name"])
 
     def growing(self) -> dict[str, tuple[Declared, int]]:
-        """What was declared to grow, and how many rows of it are here."""
+        """Declarations of the growing variables, and how many rows of each are in this file."""
         out = {}
         for name in [*self.names(), *self.coordinate_names()]:
             dataset = self.file[name]
@@ -153,7 +153,7 @@ class FileSource:
 
     @staticmethod
     def _members(group: Any, kind: type) -> list[str]:
-        # Not of ``items()``, which passes over what is damaged.
+        # Not by ``items()``, which skips what is damaged.
         return [name for name in group if isinstance(group[name], kind)]
 
     def _has_values(self, dim: str) -> bool:
@@ -161,7 +161,7 @@ class FileSource:
 
 
 class RunSource:
-    """The folder of a run: everything up to the last commit, with the brain as it was then.
+    """The folder of an unfinished run: everything up to the last commit, and the last checkpoint.
 
     ``whole`` verifies the checksums of its files first.
 
@@ -215,7 +215,7 @@ class RunSource:
                     segment.close()
 
     def _open_state(self) -> None:
-        """Open the last checkpoint before all else: a run that goes on soon removes it."""
+        """Open the last checkpoint first: a running run soon removes it."""
         for n in range(self.n_segments - 1, 0, -1):
             segment = self._opened(self.folder / segments.segment_name(n))
             committed = segment.attributes("").get("checkpoint")
@@ -284,7 +284,7 @@ class RunSource:
 
 @dataclass
 class Joined:
-    """The rows of a variable in all segments, which are opened when they are asked for."""
+    """The rows of a variable in all segments; a segment is opened when rows of it are read."""
 
     declared: Declared
     ends: list[int] = field(default_factory=list)

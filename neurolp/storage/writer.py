@@ -1,4 +1,4 @@
-"""Write a trajectory file: whole or not at all."""
+"""Atomic writing of a trajectory file, and the bytes of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def image_of(
     growing : iterable of Declared
         Variables that are to grow: they are in the file, empty, or with ``rows``.
     rows : mapping, optional
-        Rows of these variables, which go on waiting.
+        Rows of these variables, which are not cleared.
     filters, scales
         As of :func:`neurolp.storage.layout.lay_out`.
     """

@@ -1,4 +1,4 @@
-"""Sweeps from Python."""
+"""The class ``Sweep``: many runs of one configuration, from Python."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Sweep:
     n_draws : int, optional
         Needed with ``random``.
     search : dict, optional
-        ``{"minimise": "surprise"}``, or ``"maximise"``: draws go to where this result was good in
-        the rounds before (of 8 draws, or ``"round"``). Needs Optuna.
+        ``{"minimise": "surprise"}``, or ``"maximise"``: draws depend on this result in earlier
+        rounds (of 8 draws, or ``"round"``). Needs Optuna.
     replicates : int, optional
         Each of these again with so many seeds: ``seed``, ``seed`` + 1 ..
     seed : int
@@ -52,7 +52,7 @@ class Sweep:
         The keys that get the seed of a replicate; ``["seed", "stream.seed"]`` also draws another
         stream for each.
     title : str
-        Heading of the pictures.
+        Heading of the figures.
 
     Raises
     ------
@@ -112,12 +112,12 @@ class Sweep:
 
     @property
     def design(self) -> Design:
-        """Everything that is to be done."""
+        """The jobs and how they were made."""
         return self._design
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs, each once; of a search those that are known so far."""
+        """The jobs, each once; of a search those drawn so far."""
         return self._design.jobs
 
     def __len__(self) -> int:
@@ -137,14 +137,14 @@ class Sweep:
         retry_failed: bool = False,
         observe: Observer = lambda progress: None,
     ) -> SweepOutcome:
-        """Run all jobs that are not done in the folder ``path``, and say how they ended.
+        """Run all jobs that are not done in the folder ``path``; returns how they ended.
 
         A script needs ``if __name__ == "__main__":`` around this: workers import it.
 
         Parameters
         ----------
         path : path
-            Folder of the sweep; one that is there is continued.
+            Folder of the sweep; an existing sweep is continued.
         workers : int, optional
             Processes on this machine; as many as there are processors, jobs and memory for.
         scheduler : str, optional
@@ -153,14 +153,14 @@ class Sweep:
             Whether jobs that diverged, or failed because of the configuration or the data, are
             run again.
         observe : callable
-            Is told a :class:`neurolp.runs.RunProgress` now and then.
+            Called with a :class:`neurolp.runs.RunProgress` now and then.
 
         Raises
         ------
         ConfigurationError
             If a job cannot fit into the memory of a worker.
         OutputError
-            If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
+            If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
         """
         run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
         if self._design.search is None:
@@ -198,7 +198,7 @@ class Sweep:
     def plan(
         self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False
     ) -> list[str]:
-        """What :meth:`run` would do, in a few lines for people; errors are the same."""
+        """Lines that describe what :meth:`run` would do; errors are the same."""
         counts = Counter(state.state for state in self.states(path).values())
         lines = [f"{self._design.title}: {len(self)} jobs"]
         lines += [f"  {how}: {key}" for key, how in self._design.how.items()]

@@ -28,7 +28,7 @@ LARGEST_SWEEP = 1_000_000  # jobs
 
 @dataclass(frozen=True)
 class Job:
-    """One run: what was set (dotted keys), which replicate it is, and all that is to be done."""
+    """One run: the keys that were set, the number of its replicate, its configuration."""
 
     identity: str
     settings: dict[str, Any]
@@ -36,7 +36,7 @@ class Job:
     configuration: RunConfiguration
 
     def described(self) -> dict[str, Any]:
-        """What the file of a sweep says of it."""
+        """The entry of this job in ``sweep.json``."""
         return {
             "identity": self.identity,
             "settings": self.settings,
@@ -51,16 +51,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Design:
-    """The jobs of a sweep, each once; ``how`` says for every key what varies it.
+    """The jobs of a sweep, each once; ``how`` maps every varied key to what varies it.
 
-    Of a ``search`` they are those of the draws so far, and to begin with of its first round.
+    Of a ``search``, the jobs of the draws so far; at first those of the first round.
     """
 
     source: str
     title: str
     how: dict[str, str]
     jobs: list[Job]
-    n_repeated: int  # draws that fell on a job that was there already
+    n_repeated: int  # draws that gave a job a second time
     search: Search | None = None
 
 
@@ -70,8 +70,8 @@ def read_sweep(path: Path) -> Design:
     Raises
     ------
     ConfigurationError
-        One line: the file, the key, what was wanted and what came, for the sweep itself, for its
-        base and for every one of its jobs.
+        One line that names the file, the key, what was wanted and what was given; of the sweep
+        itself, its base, or any of its jobs.
     """
     return design_of(read_toml(path), str(path), path.parent)
 
@@ -131,7 +131,7 @@ def design_of(
 def _base(
     wanted: SweepConfiguration, source: str, folder: Path
 ) -> tuple[dict[str, Any], Path, str]:
-    """The configuration that jobs start from, where its paths begin, and what to call it."""
+    """The configuration that jobs start from, the folder of its paths, and its name in errors."""
     if isinstance(wanted.base, dict):
         return copy.deepcopy(wanted.base), folder, f"{source}: [base]"
     path = folder / wanted.base
@@ -194,12 +194,12 @@ def _blamed(
     source: str,
     settings: dict[str, Any],
 ) -> ConfigurationError:
-    """Say whether the base is at fault, or what was set."""
+    """The error with its cause named: the base, or the keys that were set."""
     fault = str(error).removeprefix(f"{source}: ")
     try:
         configuration_of(copy.deepcopy(base), base_source, (), base_folder)
     except ConfigurationError as of_base:
         if str(of_base).endswith(fault):
             return of_base
-    said = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
-    return ConfigurationError(f"{source}: with {said}: {fault}")
+    named = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+    return ConfigurationError(f"{source}: with {named}: {fault}")

@@ -30,7 +30,7 @@ _MOST_LINES, _MOST_PANELS, _MOST_CELLS, _MOST_MAPS = 6, 6, 100, 3
 
 
 def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, Figure]:
-    """All figures that a table allows, by name; ``result`` is drawn, or what says most.
+    """All figures that a table allows, by name; ``result`` is drawn, by default the first.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def plot_curve(
 ) -> Axes:
     """``result`` against ``key``: every job, their mean, and a band of one standard deviation.
 
-    The deviation is that of replicates, and of whatever else is not told apart.
+    The deviation is over replicates and over all keys that are not shown.
     """
     x, labels = _places(table, key)
     y = table[result]
@@ -97,7 +97,7 @@ def plot_curve(
 
 
 def plot_heat_map(table: pd.DataFrame, result: str, keys: tuple[str, str], ax: Axes) -> Axes:
-    """Mean of ``result`` over all that is not told apart, for every pair of settings."""
+    """Mean of ``result`` over all keys that are not shown, for every pair of settings."""
     y = table[result]
     used = np.isfinite(y)
     (a, names_a), (b, names_b) = (_levels(table, key, used) for key in keys)
@@ -120,7 +120,7 @@ def plot_heat_map(table: pd.DataFrame, result: str, keys: tuple[str, str], ax: A
 
 
 def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
-    """``result`` at every draw of ``key``; the best tenth is set off."""
+    """``result`` at every draw of ``key``; the best tenth is highlighted."""
     x, labels = _places(table, key)
     y = table[result]
     used = np.isfinite(y)
@@ -143,7 +143,7 @@ def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
 
 
 def label(result: str) -> str:
-    """What an axis says of a result."""
+    """The label of an axis that shows a result."""
     return _LABELS.get(result, result)
 
 
@@ -201,14 +201,14 @@ def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
 
 
 def _places(table: pd.DataFrame, key: str) -> tuple[pd.Series, list[str] | None]:
-    """Where the values of a key stand on an axis, and what is written there if not numbers."""
+    """Positions of the values of a key on an axis, and tick labels where they are no numbers."""
     if is_numeric_dtype(table[key]):
         return table[key], None
     return _levels(table, key, pd.Series(True, table.index))
 
 
 def _levels(table: pd.DataFrame, key: str, where: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Which of its values a key has at each job (-1: none of those), and their names."""
+    """Number of the value that a key has in each job (-1 outside ``where``), and their names."""
     is_number = is_numeric_dtype(table[key])
     # Texts in the order in which the sweep names them.
     codes, values = pd.factorize(table[key].where(where), sort=is_number)

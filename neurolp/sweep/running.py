@@ -1,7 +1,7 @@
-"""The driver of a sweep: jobs to Dask workers, until each is done or has failed for good.
+"""The driver of a sweep: submits jobs to Dask workers until each is done or has failed.
 
-All that must survive is on disk, written by the workers (:mod:`.state`). The driver may be killed
-at any moment: run again, it reads the states and goes on with what is neither done nor failed.
+The workers write all states to disk (:mod:`.state`). The driver may be killed at any moment: run
+again, it reads the states and continues with the jobs that are neither done nor failed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ Open = Callable[["queue.SimpleQueue[str]"], contextlib.AbstractContextManager["D
 
 
 def to_do(states: dict[str, JobState], retry_failed: bool) -> list[str]:
-    """The jobs that a sweep still has to run: those that failed for good only when asked to."""
+    """The jobs to run: not those that failed by their configuration or data, unless asked for."""
 
     def wanted(state: JobState) -> bool:
         if state.state in (PENDING, RUNNING):
@@ -101,7 +101,7 @@ def run_design(
     Raises
     ------
     OutputError
-        If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
+        If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
     """
     began = time.monotonic()
     with _driving(path), SignalStop() as stop:
@@ -123,7 +123,7 @@ def run_design(
 
 
 class _Drive:
-    """Which jobs wait, run, or are through; what becomes of one that ended."""
+    """The queue of a sweep: jobs that wait, run or have ended, and which are tried again."""
 
     def __init__(
         self, design: Design, folder: SweepFolder, retry_failed: bool, began: float
@@ -150,7 +150,7 @@ class _Drive:
         return bool(self.waiting or self._later or self._flying)
 
     def start(self, workers: DaskWorkers) -> None:
-        """Give the workers what they can take, and not more: a lost one shall cost little."""
+        """Submit as many jobs as there are slots, and no more: a lost worker loses few jobs."""
         now = time.monotonic()
         self.waiting.extend(identity for when, identity in self._later if when <= now)
         self._later = [(when, identity) for when, identity in self._later if when > now]
@@ -166,7 +166,7 @@ class _Drive:
             self._first = self._first or now
 
     def ended(self, workers: DaskWorkers, key: str) -> None:
-        """A job ended, one way or another."""
+        """Handle the end of a job, whatever it was."""
         identity = self._flying.pop(key)
         returned = workers.result(key)
         state = JobState(**returned) if returned is not None else self._lost(identity)
@@ -191,7 +191,7 @@ class _Drive:
         return self._tries[identity] < TRIES
 
     def _lost(self, identity: str) -> JobState:
-        """The state of a job whose worker died: what it said last, or a failure."""
+        """The state of a job whose worker was lost: the one on disk, or a failure."""
         state = read_state(self.folder.job(identity))
         if state.state != RUNNING:
             return state
@@ -205,7 +205,7 @@ class _Drive:
             write_state(folder, state)
 
     def progress(self) -> RunProgress:
-        """How many jobs have ended, how many are in which state, and how long it goes on."""
+        """How many jobs have ended and are in which state, and the time left."""
         now, total = time.monotonic(), len(self.states)
         counts = {"done": self._counts["done"], "running": min(len(self._flying), self._slots)}
         counts |= {state: n for state in (FAILED, DIVERGED) if (n := self._counts[state])}
@@ -221,7 +221,7 @@ class _Drive:
 
 @contextlib.contextmanager
 def _driving(path: Path) -> Iterator[None]:
-    """Be the only driver of the sweep in ``path``."""
+    """Hold the lock of the sweep in ``path``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with Lock(path / LOCK_FILE):

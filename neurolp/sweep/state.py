@@ -1,4 +1,4 @@
-"""What is known of a sweep on disk: one folder, one state and one writer for each job.
+"""The files of a sweep: one folder, one state and one writer for each job.
 
     DIR/sweep.json                the design: title, what is varied, and the jobs in their order
     DIR/lock                      held by the driver while it runs
@@ -26,18 +26,14 @@ FORMAT_NAME, FORMAT_VERSION = "neurolp-sweep", 1
 PENDING, RUNNING, DONE, FAILED, DIVERGED = "pending", "running", "done", "failed", "diverged"
 STATES = (PENDING, RUNNING, DONE, FAILED, DIVERGED)
 
-# Why a job failed. These may pass, and are tried again; others come from the configuration or
-# the data, and would come again.
+# Reasons of a failure that may pass, so that the job is tried again.
 INPUT_OUTPUT, WORKER_LOST = "input/output", "worker lost"
 PASSING = (INPUT_OUTPUT, WORKER_LOST)
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What is known of a job; ``result`` holds the numbers that :mod:`.results` takes out.
-
-    ``seconds`` is what the run itself took, where it was done.
-    """
+    """The state of a job; ``result`` has the numbers of its file, ``seconds`` the time of the run."""
 
     state: str = PENDING
     attempts: int = 0
@@ -75,7 +71,7 @@ def read_state(folder: Path) -> JobState:
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A folder with a sweep, and what its ``sweep.json`` says."""
+    """The folder of a sweep, and the contents of its ``sweep.json``."""
 
     path: Path
     title: str
@@ -92,9 +88,9 @@ class SweepFolder:
 
 
 def write_folder(folder: SweepFolder) -> None:
-    """Make the folder of a sweep, or let one that is there hold this design.
+    """Make the folder of a sweep, or replace the design in one that exists.
 
-    Jobs of an earlier design stay on disk: they count again as soon as a design has them.
+    Jobs of an earlier design stay on disk and are used again if a later design has them.
 
     Raises
     ------
@@ -149,7 +145,7 @@ def read_folder(path: Path) -> SweepFolder:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a whole file or nothing; errors as of :func:`write_text`."""
-    # Values of a user's own that JSON does not know, such as paths, are shown as they are.
+    # Values that JSON does not know, such as paths, are written as text.
     write_text(path, json.dumps(content, indent=1, default=str))
 
 

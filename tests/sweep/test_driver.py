@@ -163,7 +163,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
         output, _ = finished(process)
         assert process.returncode == code
         assert "Traceback" not in output
-        assert "goes on" in output.splitlines()[-1]
+        assert "continues" in output.splitlines()[-1]
         until = time.monotonic() + 5  # helpers of the workers end a moment later
         while session(process) and time.monotonic() < until:
             time.sleep(0.02)

@@ -49,7 +49,7 @@ def test_a_search_goes_where_it_was_good_and_is_the_same_again():
     assert outcome.best.startswith(f"surprise {best:.6g} with brain.rate = ")
     early, late = ([v for v in part if v is not None] for part in (tried[:10], tried[-15:]))
     assert np.median(late) < np.median(early) - 0.3
-    # Broken off and begun anew it asks for the same, and goes on.
+    # Interrupted and started again it draws the same, and continues.
     some, stopped = searched(value, until=20)
     assert some.drawn == rounds.drawn[:20]
     assert (stopped.stopped_by, stopped.best) == (2, "")
