@@ -33,7 +33,7 @@ PASSING = (INPUT_OUTPUT, WORKER_LOST)
 
 @dataclass(frozen=True)
 class JobState:
-    """The state of a job; ``result`` has the numbers of its file, ``seconds`` the time of the run."""
+    """The state of a job; ``result`` has the numbers of its file, ``seconds`` its run time."""
 
     state: str = PENDING
     attempts: int = 0
