@@ -307,20 +307,10 @@ class Joined:
 
     def __getitem__(self, key: Any) -> Array:
         first, *rest = (key or (slice(None),)) if isinstance(key, tuple) else (key,)
-        n = self.shape[0]
-        if isinstance(first, int | np.integer):
-            if not -n <= first < n:
-                raise IndexError(f"row {first} of {self.declared.name}, which has {n}")
-            at = int(first) % n if n else 0
-            return np.asarray(self._rows(at, at + 1)[(0, *rest)])
-        if isinstance(first, slice):
-            chosen = range(n)[first]
-            if not chosen:
-                return np.asarray(self._rows(0, 0)[(slice(0, 0), *rest)])
-            low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1
-            step = slice(None, None, first.step)
-            return np.asarray(self._rows(low, high)[(step, *rest)])
-        return np.asarray(self._rows(0, n)[(first, *rest)])
+        at = np.arange(self.shape[0])[first]
+        low, high = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
+        rows = self._rows(low, high)[at - low]
+        return np.asarray(rows[(*[slice(None)] * np.ndim(at), *rest)])
 
     def _rows(self, start: int, stop: int) -> Array:
         parts = [np.empty((0, *self.declared.shape), np.dtype(self.declared.dtype))]

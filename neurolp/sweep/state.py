@@ -55,7 +55,7 @@ def write_state(folder: Path, state: JobState) -> None:
     OSError
         If it cannot be written; the old one stands.
     """
-    write_json(folder / STATE_FILE, asdict(state))
+    _write_json(folder / STATE_FILE, asdict(state))
 
 
 def read_state(folder: Path) -> JobState:
@@ -104,16 +104,11 @@ def write_folder(folder: SweepFolder) -> None:
             raise OutputError(f"{path}: a folder that holds something else than a sweep")
         (path / "jobs").mkdir(exist_ok=True)
         about = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "title": folder.title}
-        write_json(path / SWEEP_FILE, about | {"how": folder.how, "jobs": folder.jobs})
+        _write_json(path / SWEEP_FILE, about | {"how": folder.how, "jobs": folder.jobs})
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{path}: cannot write the sweep, {error.strerror}") from error
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether ``path`` is the folder of a sweep."""
-    return (path / SWEEP_FILE).is_file()
 
 
 def read_folder(path: Path) -> SweepFolder:
@@ -125,36 +120,21 @@ def read_folder(path: Path) -> SweepFolder:
         If there is none, or it is damaged or of another version.
     """
     file = path / SWEEP_FILE
-    if not is_sweep(path):
+    if not file.is_file():
         raise DataError(f"{path}: no sweep in it (no {SWEEP_FILE})")
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT_NAME:
-            raise FormatError(f"{file}: not a {FORMAT_NAME}")
-        if raw["version"] != FORMAT_VERSION:
-            newer = "too new" if raw["version"] > FORMAT_VERSION else "too old"
-            raise FormatError(
-                f"{file}: version {raw['version']} is {newer}, this release reads {FORMAT_VERSION}"
-            )
-        return SweepFolder(path, raw["title"], raw["how"], raw["jobs"])
+        name, version = raw["format"], raw["version"]
+        if (name, version) == (FORMAT_NAME, FORMAT_VERSION):
+            return SweepFolder(path, raw["title"], raw["how"], raw["jobs"])
+        newer = "too new" if version > FORMAT_VERSION else "too old"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{file}: damaged, {error}") from error
+    if name != FORMAT_NAME:
+        raise FormatError(f"{file}: not a {FORMAT_NAME}")
+    raise FormatError(f"{file}: version {version} is {newer}, this release reads {FORMAT_VERSION}")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a whole file or nothing; errors as of :func:`write_text`."""
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     # Values that JSON does not know, such as paths, are written as text.
-    write_text(path, json.dumps(content, indent=1, default=str))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; an old one stands.
-    """
-    write_whole(path, text.encode("utf-8"))
+    write_whole(path, json.dumps(content, indent=1, default=str).encode())
