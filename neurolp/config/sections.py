@@ -102,6 +102,7 @@ class DensitySection(DensityParameters, Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
     time_unit: ClassVar[str] = "slice"
+    takes_edges: ClassVar[bool] = True
     model: Literal["density"] = "density"
 
     @property
@@ -112,6 +113,7 @@ class DensitySection(DensityParameters, Section):
 
 class _EpochSection(Section):
     time_unit: ClassVar[str] = "epoch"
+    takes_edges: ClassVar[bool] = False  # whether the connectivity may be partial
     max_epochs: Count
 
     @property
@@ -135,6 +137,7 @@ class BoundedSection(BoundedParameters, _EpochSection):
 class OnlineSection(OnlineParameters, _EpochSection):
     """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
 
+    takes_edges: ClassVar[bool] = True
     model: Literal["online"]
 
 
@@ -252,8 +255,7 @@ class DensityConfiguration(RunConfiguration):
 
     @model_validator(mode="after")
     def _edges_in_use(self) -> Self:
-        partial = not isinstance(self.connectivity, FullSection)
-        if partial and not isinstance(self.brain, DensitySection | OnlineSection):
+        if self.connectivity.kind != "full" and not self.brain.takes_edges:
             raise ValueError(
                 f"key 'connectivity': model '{self.brain.model}' needs full connectivity"
             )

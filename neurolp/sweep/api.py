@@ -126,7 +126,7 @@ class Sweep:
     def states(self, path: str | os.PathLike[str]) -> dict[str, JobState]:
         """The state of every job in the folder ``path``."""
         jobs = Path(path) / "jobs"
-        return {p.identity: read_state(jobs / p.identity) for p in self.jobs}
+        return {job.identity: read_state(jobs / job.identity) for job in self.jobs}
 
     def run(
         self,
@@ -242,7 +242,7 @@ class Sweep:
 
     def _open_jobs(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Job]:
         open_ = set(to_do(self.states(path), retry_failed))
-        return [p for p in self.jobs if p.identity in open_]
+        return [job for job in self.jobs if job.identity in open_]
 
 
 def run_search(
@@ -268,7 +268,9 @@ def _found(
     design: Design, states: Mapping[str, JobState]
 ) -> Callable[[dict[str, Any]], list[JobState]]:
     """The states of all jobs with given settings."""
-    return lambda settings: [states[p.identity] for p in design.jobs if p.settings == settings]
+    return lambda settings: [
+        states[job.identity] for job in design.jobs if job.settings == settings
+    ]
 
 
 def memory_of(job: Job) -> float:

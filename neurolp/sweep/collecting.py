@@ -34,11 +34,11 @@ def collect(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     folder = read_folder(Path(path))
     states = folder.states().values()
-    columns: dict[str, list[Any]] = {"job": [p["identity"] for p in folder.jobs]}
+    columns: dict[str, list[Any]] = {"job": [job["identity"] for job in folder.jobs]}
     for key in folder.how:
-        columns[key] = [_cell(p["settings"].get(key)) for p in folder.jobs]
+        columns[key] = [_cell(job["settings"].get(key)) for job in folder.jobs]
     for key in ("replicate", "seed"):
-        columns.setdefault(key, [p[key] for p in folder.jobs])
+        columns.setdefault(key, [job[key] for job in folder.jobs])
     results = {name: _free(name, columns) for state in states for name in state.result}
     for name, column in results.items():
         found = [state.result.get(name) if state.state == DONE else None for state in states]

@@ -106,7 +106,9 @@ def run_design(
     began = time.monotonic()
     with _driving(path), SignalStop() as stop:
         stop.defer()
-        folder = SweepFolder(path, design.title, design.how, [p.described() for p in design.jobs])
+        folder = SweepFolder(
+            path, design.title, design.how, [job.described() for job in design.jobs]
+        )
         write_folder(folder)
         drive = _Drive(design, folder, retry_failed, began)
         observe(drive.progress())
@@ -130,7 +132,7 @@ class _Drive:
     ) -> None:
         self.folder, self.began = folder, began
         self.states = folder.states()
-        self._jobs: dict[str, Job] = {p.identity: p for p in design.jobs}
+        self._jobs: dict[str, Job] = {job.identity: job for job in design.jobs}
         self.waiting = deque(to_do(self.states, retry_failed))
         for identity in self.waiting:
             self.states[identity] = JobState(PENDING, self.states[identity].attempts)

@@ -1,7 +1,7 @@
 """The files of a sweep: one folder, one state and one writer for each job.
 
-    DIR/sweep.json                the design: title, what is varied, and the jobs in their order
-    DIR/lock                      held by the driver while it runs
+    DIR/sweep.json              the design: title, what is varied, and the jobs in their order
+    DIR/lock                    held by the driver while it runs
     DIR/jobs/HASH/state.json    running, done, failed or diverged; a job without one is pending
     DIR/jobs/HASH/result.h5     what `neurolp run` would have written
     DIR/jobs/HASH/lock          held by the worker while it runs the job
@@ -84,7 +84,7 @@ class SweepFolder:
 
     def states(self) -> dict[str, JobState]:
         """The state of every job, in the order of the design."""
-        return {p["identity"]: read_state(self.job(p["identity"])) for p in self.jobs}
+        return {job["identity"]: read_state(self.job(job["identity"])) for job in self.jobs}
 
 
 def write_folder(folder: SweepFolder) -> None:
