@@ -179,7 +179,7 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
         ('[data]\nname = "wine"\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted a boolean NPY, a SciPy sparse NPZ matrix or an HDF5 edge"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted an NPY matrix, a SciPy sparse NPZ matrix or an HDF5 edge"),
         ('[data]\nname = "wine"\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
         ('[data]\nname = "wine"\n[brain]\nupdate_order = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),
@@ -202,6 +202,23 @@ def test_wrong_use_exits_2(tmp_path, config):
     assert neurolp_command("fly", cwd=tmp_path).returncode == 2
     assert neurolp_command("run", cwd=tmp_path).returncode == 2
     assert neurolp_command("run", config, "--speed", cwd=tmp_path).returncode == 2
+    (tmp_path / "sweep.toml").write_text('base = "small.toml"\n[sweep]\nreplicates = 2\n')
+    for arguments, message in (
+        (("run", config, "-o", "small.toml", "--force"), "is the configuration itself"),
+        (("plot", config, "--result", "surprise"), "--result is for the folder of a sweep"),
+        (("validate", "sweep.toml", "--set", "seed=1"), "has no meaning for a sweep"),
+    ):
+        assert_one_line(neurolp_command(*arguments, cwd=tmp_path), 2, message)
+    assert config.read_text() == SMALL
+
+
+def test_the_result_never_replaces_the_data(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    before = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "c.toml").write_text('[data]\nfile = "x.npy"\n')
+    done = neurolp_command("run", "c.toml", "-o", "x.npy", "--force", cwd=tmp_path)
+    assert_one_line(done, 73, "it is the data ('data.file')")
+    assert (tmp_path / "x.npy").read_bytes() == before
 
 
 def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
@@ -213,6 +230,8 @@ def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
             neurolp_command(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory"
         )
         assert_one_line(neurolp_command(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
+    for verb in ("info", "verify", "reproduce"):
+        assert_one_line(neurolp_command(verb, ".", cwd=tmp_path), 65, "is a folder")
     done = neurolp_command("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
     assert_one_line(done, 73, "its folder does not exist")
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import base_density
+from neurolp.brain.heads.arrays import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.density import pack_density, unpack_heads, unpack_marginal_transform
-from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
+from neurolp.paper.bounded import BoundedForm
+from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.recorder import Recorder
 from neurolp.storage.provenance import provenance
@@ -25,6 +26,9 @@ from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
 
 Array = npt.NDArray[Any]
+PaperForm = LinearForm | BoundedForm
+
+_FORMS: dict[str, type[PaperForm]] = {"linear": LinearForm, "bounded": BoundedForm}
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def pack_brain(
     if isinstance(network, Network):
         about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
     else:
-        about, unit, time_unit = describe_form(network), "epoch", "epoch"
+        form = network.to_arrays()
+        about, unit, time_unit = form.attributes.pop("brain"), "epoch", "epoch"
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
@@ -126,7 +131,7 @@ def pack_brain(
             pack_density(out, brain.heads, brain.marginal_transform)
             _add_parameter_frames(out, recorder)
         else:
-            pack_form(out, network)
+            out.update(form)
 
 
 def load(path: str | os.PathLike[str]) -> StoredBrain:
@@ -150,7 +155,11 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
         raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
     try:
         named = file.brain["named_columns"]
-        network = unpack_form(file) if "form" in file.brain else unpack_network(file)
+        network = (
+            _FORMS[file.brain["form"]].from_arrays(file)
+            if "form" in file.brain
+            else unpack_network(file)
+        )
         n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
         n_columns = network.n_nodes - n_hidden
         return StoredBrain(

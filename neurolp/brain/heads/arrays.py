@@ -1,22 +1,23 @@
-"""Heads and marginal maps <-> the labelled arrays of a trajectory file."""
+"""Density heads and marginal maps as named arrays, and back."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
-from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.heads.head import HEADS, DensityHead, WeightedHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import GatedNode, TreeHead
 from neurolp.brain.marginal import MarginalMap, MarginalTransform
-from neurolp.errors import OutputError
-from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
+
+_TREE, _OWN = -1, -2  # in the place of a number of Gaussians
 
 
 def pack_density(
@@ -24,12 +25,6 @@ def pack_density(
 ) -> None:
     """Add heads and marginal maps, where there are any."""
     if heads is not None:
-        own = [r.head for r in heads if not isinstance(r.head, MixtureHead | TreeHead | None)]
-        if own:
-            raise OutputError(
-                f"cannot save argument `head` = {type(own[0]).__name__}: files hold mixtures, "
-                f"trees and base densities; use head='mixture' or 'base'"
-            )
         _pack_heads(out, heads)
     if transform is not None:
         _pack_marginal_transform(out, transform)
@@ -44,9 +39,15 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
     mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
     trees = [r.head for r in heads if isinstance(r.head, TreeHead)]
     count = np.array([_n_gaussians(r) for r in heads])
-    out.add("head_components", ("head",), count, "1", "Gaussians; 0 base density, -1 tree")
+    what = "Gaussians; 0 base density, -1 tree, -2 a head of one's own"
+    out.add("head_components", ("head",), count, "1", what)
     if trees:
         _pack_trees(out, trees)
+    if np.any(count == _OWN):
+        own = json.dumps([HEADS.describe(r.head) for r in heads if _n_gaussians(r) == _OWN])
+        out.add_coordinate("own_head_byte", np.arange(len(own)), "1", "byte of a text")
+        text = np.frombuffer(own.encode(), dtype=np.uint8)
+        out.add("own_heads", ("own_head_byte",), text, "1", "heads of one's own, as JSON")
     if not mixtures:
         return
     count = count[count > 0]
@@ -66,21 +67,25 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
         out.add(f"component_{name}", ("component", *dims), np.concatenate(parts), "1", about)
 
 
-def unpack_heads(file: Trajectory) -> tuple[WeightedHead, ...] | None:
-    """Rebuild the heads of a file."""
-    if "head_time" not in file:
+def unpack_heads(source: ArraySource) -> tuple[WeightedHead, ...] | None:
+    """The heads that were added; None if there are none."""
+    if "head_time" not in source:
         return None
-    times, weights = file.read("head_time"), file.read("head_weight")
-    count = file.read("head_components")
+    times, weights = source.read("head_time"), source.read("head_weight")
+    count = source.read("head_components")
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
-        parts = [file.read(f"component_{name}") for name in ("weight", "mean", "factor")]
-    trees = iter(_unpack_trees(file) if np.any(count < 0) else [])
+        parts = [source.read(f"component_{name}") for name in ("weight", "mean", "factor")]
+    trees = iter(_unpack_trees(source) if np.any(count == _TREE) else [])
+    own = json.loads(source.read("own_heads").tobytes()) if np.any(count == _OWN) else []
+    others = iter([HEADS.restore(head) for head in own])
     heads = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
-        head: MixtureHead | TreeHead | None = None
-        if k:
-            head = next(trees) if k < 0 else MixtureHead(*(p[end - k : end] for p in parts))
+        head: DensityHead | None = None
+        if k > 0:
+            head = MixtureHead(*(p[end - k : end] for p in parts))
+        elif k < 0:
+            head = next(trees if k == _TREE else others)
         heads.append(WeightedHead(int(time), float(weight), head))
     return tuple(heads)
 
@@ -88,7 +93,9 @@ def unpack_heads(file: Trajectory) -> tuple[WeightedHead, ...] | None:
 def _n_gaussians(weighted: WeightedHead) -> int:
     if isinstance(weighted.head, MixtureHead):
         return weighted.head.n_components
-    return 0 if weighted.head is None else -1
+    if weighted.head is None:
+        return 0
+    return _TREE if isinstance(weighted.head, TreeHead) else _OWN
 
 
 def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
@@ -113,26 +120,26 @@ def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
     out.add("tree_edge", ("tree_bin",), edges, "1", "upper end of the bin")
 
 
-def _unpack_trees(file: Trajectory) -> list[TreeHead]:
-    base = base_density(file.brain["base"])
+def _unpack_trees(source: ArraySource) -> list[TreeHead]:
+    base = base_density(source.attributes("brain")["base"])
     marginal_maps = _marginal_maps(
-        base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
+        base, *(source.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
     )
-    gate_bins = file.read("tree_gate_bins")
+    gate_bins = source.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
+    gate_edges = np.split(source.read("tree_gate_edge"), stops[:-1])
     nodes = [
         GatedNode(int(node), int(parent), edges[:-1], tuple(marginal_maps[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            file.read("tree_member"),
-            file.read("tree_parent"),
+            source.read("tree_member"),
+            source.read("tree_parent"),
             gate_edges,
             gate_bins,
             stops,
             strict=True,
         )
     ]
-    n = len(file.read("mean"))
+    n = len(source.read("mean"))
     return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
@@ -163,9 +170,10 @@ def _pack_marginal_transform(out: NamedArrays, transform: MarginalTransform) -> 
     )
 
 
-def unpack_marginal_transform(file: Trajectory) -> MarginalTransform | None:
-    """Rebuild the marginal maps of a file; each is validated again."""
-    if "marginal_bins" not in file:
+def unpack_marginal_transform(source: ArraySource) -> MarginalTransform | None:
+    """The marginal maps that were added, validated again; None if there are none."""
+    if "marginal_bins" not in source:
         return None
-    arrays = (file.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
-    return MarginalTransform(tuple(_marginal_maps(base_density(file.brain["base"]), *arrays)))
+    arrays = (source.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
+    base = base_density(source.attributes("brain")["base"])
+    return MarginalTransform(tuple(_marginal_maps(base, *arrays)))
