@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
@@ -45,19 +45,36 @@ def unpack_network(file: Trajectory) -> Network:
         SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
         np.dtype(about["dtype"]),
     )
-    names = ["group", "bias", "node_map", "weights"]
-    names += ["gain_bias", "gain_weights"] if network.gain else []
-    optional = ("rotation", "interneuron_input", "interneuron_bias", "interneuron_weights")
-    names += [name for name in (*optional, "interneuron_gain_weights") if name in file]
-    arrays = {name: file[name].values for name in names}
+    network.slices = slices_from_arrays(
+        network, {name: file[name].values for name in _SLICE_ARRAYS if name in file}
+    )
+    return network
+
+
+_SLICE_ARRAYS = (
+    "group", "bias", "node_map", "weights", "gain_bias", "gain_weights", "rotation",
+    "interneuron_input", "interneuron_bias", "interneuron_weights", "interneuron_gain_weights",
+    "slice_at",
+)  # fmt: skip
+
+
+def slices_to_arrays(network: Network) -> dict[str, Array]:
+    """All parameters of the slices of a network, by the names they have in a file."""
+    out = NamedArrays()
+    pack_parameters(out, network)
+    return {name: out.variables[name].values for name in _SLICE_ARRAYS if name in out.variables}
+
+
+def slices_from_arrays(network: Network, arrays: dict[str, Array]) -> list[Slice]:
+    """The slices that :func:`slices_to_arrays` was given, validated again."""
+    known = {name: arrays[name] for name in _SLICE_ARRAYS[:-1] if name in arrays}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
-        _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
-        for t in range(len(arrays["bias"]))
+        _unpack_slice(network, {name: array[t] for name, array in known.items()}, keys)
+        for t in range(len(known["bias"]))
     ]
-    which = file["slice_at"].values - 1 if "slice_at" in file else range(len(slices))
-    network.slices = [slices[k] for k in which]
-    return network
+    which = arrays["slice_at"] - 1 if "slice_at" in arrays else range(len(slices))
+    return [slices[k] for k in which]
 
 
 def pack_parameters(out: NamedArrays, network: Network) -> None:
@@ -146,12 +163,12 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
         )
 
 
-def parameter_arrays(network: Network) -> dict[str, Array]:
-    """The arrays of :func:`pack_parameters` that learning changes, by name."""
+def learned_parameters(network: Network) -> dict[str, Variable]:
+    """The variables of :func:`pack_parameters` that learning changes, by name."""
     out = NamedArrays()
     pack_parameters(out, network)
     names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
-    return {name: out.variables[name].values for name in names if name in out.variables}
+    return {name: out.variables[name] for name in names if name in out.variables}
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
