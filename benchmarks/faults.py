@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from watched import KINDS, SECONDS, STUCK, Bench, Child, everything
+from watched import KINDS, SECONDS, STUCK, Bench, Child
 
 from neurolp.errors import FormatError
 from neurolp.storage import segments
+from neurolp.storage.compare import digest
 from neurolp.storage.store import RunStore
 
 CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate")
@@ -243,7 +244,7 @@ def damage(bench: Bench, n_cut: int, n_flipped: int) -> Counter[str]:
         child.wait()
     places = [(bench.folder / "whole.h5", bench.folder / "whole.h5")]
     places += [(bench.path, part) for part in sorted(bench.run_folder.glob("*.h5"))]
-    good = {path: everything(path) for path, _ in places}
+    good = {path: digest(path) for path, _ in places}
     weight = np.array([0.5] + [0.5 / (len(places) - 1)] * (len(places) - 1))
     for kind in ["cut"] * n_cut + ["flipped"] * n_flipped:
         path, part = places[rng.choice(len(places), p=weight)]
@@ -258,7 +259,7 @@ def damage(bench: Bench, n_cut: int, n_flipped: int) -> Counter[str]:
         pid = os.fork()  # so that a crash of HDF5 is seen
         if pid == 0:
             try:
-                code = 0 if everything(path) == good[path] else 2
+                code = 0 if digest(path) == good[path] else 2
             except FormatError as error:
                 code = 1 if str(part) in str(error) else 3
             except BaseException:

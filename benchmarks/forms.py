@@ -101,7 +101,7 @@ def audits(console: Console, n_nodes: int, n_slices: int) -> None:
         brain = BrainDensity(
             connectivity=edges,
             energy="base",
-            receptors=False,
+            marginal_transform=False,
             max_slices=n_slices,
             patience=n_slices,
             random_state=0,

@@ -1,6 +1,6 @@
 """What locality costs: test log-likelihood against signal, horizon and period.
 
-    python benchmarks/online.py [--data digits] [--groups halves]
+    python benchmarks/online.py [--data digits] [--update-order halves]
 
 Split 0, otherwise the defaults of ``OnlineBrain``; standardised nats; early stopping on validation.
 """
@@ -28,7 +28,9 @@ def main() -> None:
     """Print a line per signal: validation, test, seconds for each period."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=TABLE_NAMES, default="digits")
-    parser.add_argument("--groups", choices=("halves", "each"), default="halves")
+    parser.add_argument(
+        "--update-order", choices=("random_halves", "sequential"), default="random_halves"
+    )
     parser.add_argument("--slices", type=int, default=12)
     arguments = parser.parse_args()
     data = load_data(name=arguments.data)
@@ -39,7 +41,7 @@ def main() -> None:
                 **signal,
                 n_slices=arguments.slices,
                 period=period,
-                groups=arguments.groups,
+                update_order=arguments.update_order,
                 random_state=0,
             )
             began = time.perf_counter()

@@ -8,7 +8,6 @@ For faults see ``benchmarks/faults.py``.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import signal
 import subprocess
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from watched import everything, run_here
+from watched import run_here
 
 import neurolp
+from neurolp.storage.compare import CLOCK, digest
 from neurolp.storage.store import RunStore
 
 SIMULATIONS = Path(__file__).parent.parent / "simulations"
@@ -56,11 +56,7 @@ def _variants(folder: Path) -> dict[str, Path]:
 
 def _hash(path: Path) -> str:
     """Of all that is in a file but the clock, and the number of threads that was asked for."""
-    digest = hashlib.sha256()
-    for name, values in sorted(everything(path).items()):
-        if name not in ("configuration@json", "brain@parameters"):
-            digest.update(name.encode() + b"\0" + values)
-    return digest.hexdigest()[:12]
+    return digest(path, {*CLOCK, "configuration", "brain.parameters"})[:12]
 
 
 def threads(folder: Path) -> Counter[str]:
@@ -180,7 +176,7 @@ def cost(folder: Path) -> Counter[str]:
 
 def main() -> None:
     """Print what was found; exit code 1 if hashes differ."""
-    tests = {"threads": threads, "halves": halves, "cost": cost}
+    tests = {"threads": threads, "random_halves": halves, "cost": cost}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", nargs="*", default=list(tests), help=", ".join(tests))
     wrong = 0

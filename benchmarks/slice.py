@@ -64,7 +64,7 @@ def measure(dtype: str, n_nodes: int, n_trajectories: int, repeats: int) -> None
     def products() -> None:
         for g in slice_.groups:
             g.weights @ features
-            g.gain_weights @ bounded
+            g.log_scale_weights @ bounded
 
     def forward() -> None:
         evolve_slice(network, slice_, start.copy(), np.zeros(n_trajectories), workers)
@@ -78,7 +78,9 @@ def measure(dtype: str, n_nodes: int, n_trajectories: int, repeats: int) -> None
         if k == 0:  # compiled and warm
             limit, ours = [], []
     back = [timed(lambda: rewind(network, start)) for _ in range(3)]
-    flop = sum(2 * (g.weights.size + g.gain_weights.size) * n_trajectories for g in slice_.groups)
+    flop = sum(
+        2 * (g.weights.size + g.log_scale_weights.size) * n_trajectories for g in slice_.groups
+    )
     print(
         f"{dtype}: matrix products alone {1e3 * np.median(limit):.1f} ms "
         f"({flop / np.median(limit) / 1e9:.0f} GFLOP/s), slice {1e3 * np.median(ours):.1f} ms, "

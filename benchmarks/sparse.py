@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=100, help="per node")
     parser.add_argument("--rows", type=int, default=1, help="presented together")
     parser.add_argument("--slices", type=int, default=2)
-    parser.add_argument("--gain", action="store_true", help="nonlinear synapses and gain too")
+    parser.add_argument("--log-scale", action="store_true", help="nonlinear synapses and gain too")
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(0)
@@ -63,8 +63,8 @@ def main() -> None:
         connectivity=random_edges(arguments.nodes, arguments.edges, rng),
         n_slices=arguments.slices,
         period=1,
-        synapse_thresholds=(0.0,) if arguments.gain else (),
-        gain=arguments.gain,
+        synapse_thresholds=(0.0,) if arguments.log_scale else (),
+        log_scale=arguments.log_scale,
         random_state=0,
     )
     common = rng.standard_normal((1, arguments.nodes))

@@ -1,9 +1,9 @@
-"""What a sweep costs beyond its points, and whether it survives.
+"""What a sweep costs beyond its jobs, and whether it survives.
 
-    python benchmarks/sweep.py            overhead of a point on Dask, with tiny points
-    python benchmarks/sweep.py --faults   200 points, workers killed 20 times, the driver 5 times
+    python benchmarks/sweep.py            overhead of a job on Dask, with tiny jobs
+    python benchmarks/sweep.py --faults   200 jobs, workers killed 20 times, the driver 5 times
 
-Overhead: the median time from one end of a point to the next, of a sweep with one worker, minus the
+Overhead: the median time from one end of a job to the next, of a sweep with one worker, minus the
 median time of the run in it. Where other programs run too, the clock counts them as well; processor
 time does not: that of all processes of two sweeps of different length, minus that of the runs in a
 process of their own.
@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from neurolp import Sweep
-from neurolp.sweep.point import execute
+from neurolp.sweep.job import execute
 from neurolp.sweep.running import SweepProgress
 from neurolp.sweep.workers import THREADS
 from tests import sweep_faults
@@ -53,11 +53,11 @@ def own_seconds(n: int) -> tuple[float, float]:
 def print_own(n: int) -> None:
     took, started = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for k, point in enumerate(tiny(n).points):
+        for k, job in enumerate(tiny(n).jobs):
             if k == 2:
                 started = time.process_time()
             began = time.perf_counter()
-            execute(point.configuration, Path(folder) / f"{k}.h5")
+            execute(job.configuration, Path(folder) / f"{k}.h5")
             took.append(time.perf_counter() - began)
     print(np.median(took[2:]), (time.process_time() - started) / (n - 2))
 
@@ -69,7 +69,7 @@ def processor_seconds() -> float:
 
 
 def swept(n: int, folder: Path) -> tuple[float, np.ndarray, np.ndarray]:
-    """Processor time of a sweep, times between ends of points, times of the runs in them."""
+    """Processor time of a sweep, times between ends of jobs, times of the runs in them."""
     ends: list[float] = []
 
     def observe(progress: SweepProgress) -> None:
@@ -92,14 +92,14 @@ def overhead(n: int) -> None:
         tiny(n).run(Path(folder) / "many", workers=1)
         again = time.perf_counter() - began
     after = own_seconds(n)
-    own, point = np.median(runs), np.median(between)
+    own, job = np.median(runs), np.median(between)
     own_processor = (before[1] + after[1]) / 2
     processor = (many - few) / (n - n // 5)
-    print(f"{n} points, ms each                  by the clock   of processors")
+    print(f"{n} jobs, ms each                  by the clock   of processors")
     print(f"the run in a process of its own {1e3 * before[0]:14.1f} {1e3 * own_processor:14.1f}")
-    print(f"the run in a point              {1e3 * own:14.1f}")
-    print(f"a point of the sweep            {1e3 * point:14.1f} {1e3 * processor:14.1f}")
-    beyond = point - own, processor - own_processor
+    print(f"the run in a job              {1e3 * own:14.1f}")
+    print(f"a job of the sweep            {1e3 * job:14.1f} {1e3 * processor:14.1f}")
+    beyond = job - own, processor - own_processor
     print(f"overhead (to be below 50)       {1e3 * beyond[0]:14.1f} {1e3 * beyond[1]:14.1f}")
     print(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(f"the sweep again, nothing to do: {again:.2f} s")
@@ -115,7 +115,7 @@ def faults(n_workers_killed: int, n_drivers_killed: int) -> None:
         states = found.table["state"]
         counts = {str(state): int((states == state).sum()) for state in np.unique(states)}
         print(f"workers killed {found.workers_killed} times, drivers {found.drivers_killed} times")
-        print(f"{found.n_points} points, each once: {counts}, as due")
+        print(f"{found.n_jobs} jobs, each once: {counts}, as due")
         again = int((attempts > 1).sum())
         print(f"begun more than once: {again}, at most {int(attempts.max())} times")
         print(f"workers that outlived their driver: {found.orphans}; {found.seconds:.0f} s")
@@ -124,7 +124,7 @@ def faults(n_workers_killed: int, n_drivers_killed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", action="store_true")
-    parser.add_argument("--points", type=int, default=150)
+    parser.add_argument("--jobs", type=int, default=150)
     parser.add_argument("--own", type=int)
     asked = parser.parse_args()
     if asked.own:
@@ -132,7 +132,7 @@ def main() -> None:
     elif asked.faults:
         faults(20, 5)
     else:
-        overhead(asked.points)
+        overhead(asked.jobs)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import numpy as np
 import neurolp
 from neurolp.cli import exit_codes as exits
 from neurolp.cli.app import main
-from neurolp.config.load import read_configuration
 from neurolp.errors import FormatError
-from neurolp.runs.dispatch import run_any
+from neurolp.runs.execution import run_file
+from neurolp.runs.kinds import read_configuration
 from neurolp.storage import segments
+from neurolp.storage.compare import differences
 
 STREAM = """
 seed = 3
@@ -61,23 +62,6 @@ KINDS = ("stream", *BRAINS)
 PATIENCE = 60.0  # seconds for a process that needs one or two
 SECONDS: list[float] = []  # that each process took
 STUCK: list[str] = []
-DIFFERENT = {"run_id", "created", "command", "steps_per_second", "seconds"}
-GROUPS = ("", "configuration", "provenance", "brain", "result", "experiment")
-
-
-def everything(path: Path) -> dict[str, bytes]:
-    """All of a file but when and how fast it was made."""
-    out = {}
-    with neurolp.open_trajectory(path) as file:
-        for name in file:
-            out[name] = file[name].values.tobytes()
-            for dim, values in file[name].coords.items():
-                out[f"coordinates/{dim}"] = values.tobytes()
-        for group in GROUPS:
-            for key, value in file.attributes(group).items():
-                if key not in DIFFERENT:
-                    out[f"{group}@{key}"] = repr(value).encode()
-    return out
 
 
 class Child:
@@ -146,7 +130,6 @@ class Bench:
         began = time.monotonic()
         run_here(self.config, folder / "whole.h5")
         self.seconds = time.monotonic() - began
-        self.whole = everything(folder / "whole.h5")
         self._surprise = _surprise(folder / "whole.h5")
 
     @property
@@ -185,7 +168,7 @@ class Bench:
     def is_whole(self) -> bool:
         """Whether the finished file is that of the undisturbed run, and nothing else is left."""
         left = [p for p in self.folder.iterdir() if p.name.startswith("cut") or p.name[0] == "."]
-        return left == [self.path] and everything(self.path) == self.whole
+        return left == [self.path] and not differences(self.folder / "whole.h5", self.path)
 
     def continued(self) -> str:
         """Go on to the end; whether that is the file of the undisturbed run."""
@@ -207,7 +190,7 @@ def run_here(
     observe: Callable[[Any], None] = lambda progress: None,
 ) -> None:
     """Run a configuration in this process."""
-    run_any(read_configuration(config, settings), path, observe=observe)
+    run_file(read_configuration(config, settings), path, observe=observe)
 
 
 def _surprise(path: Path) -> np.ndarray:

@@ -19,11 +19,15 @@ from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
 from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
+from .runs.execution import resume as resume
+from .runs.execution import run as run
+from .runs.kinds import RunKind as RunKind
+from .runs.kinds import RunProgress as RunProgress
+from .runs.kinds import SummaryTable as SummaryTable
+from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
-from .runs.resume import resume as resume
 from .simulation.recorder import Recorder as Recorder
-from .storage.reader import LabelledArray as LabelledArray
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.sensors import CategoricalSensor as CategoricalSensor

@@ -1,18 +1,35 @@
-"""Named arrays: what models are turned into for a file, and made of again; no file is known here.
+"""Named arrays: what is to be in a file, however it is stored.
 
-``to_arrays`` of a class returns :class:`NamedArrays`; its ``from_arrays`` accepts any
-:class:`ArraySource`, such as named arrays in memory or an open file.
+``to_arrays`` of a model returns :class:`NamedArrays`, or plain arrays by name; ``from_arrays``
+makes the model of them again, from any :class:`ArraySource`, such as an open file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+
+class ArraySource(Protocol):
+    """Arrays and attributes that can be read."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an array of this name."""
+
+    def read(self, name: str) -> Array:
+        """An array."""
+
+    def read_group(self, group: str) -> dict[str, Array]:
+        """All arrays of a group by name; none if there is none."""
+
+    def attributes(self, group: str) -> dict[str, Any]:
+        """Attributes of a group; none if there is none."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class Variable:
     def __post_init__(self) -> None:
         if np.ndim(self.values) != len(self.dims):
             raise ValueError(f"variable has dims {self.dims} but shape {np.shape(self.values)}")
+        if len({*self.dims}) < len(self.dims):
+            raise ValueError(f"variable has dims {self.dims}, two of which have the same name")
 
 
 @dataclass
@@ -41,6 +60,13 @@ class NamedArrays:
     coordinates: dict[str, Variable] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def update(self, other: NamedArrays) -> None:
+        """Add everything of ``other``, which replaces what has the same name."""
+        self.variables |= other.variables
+        self.coordinates |= other.coordinates
+        for group, attributes in other.attributes.items():
+            self.attributes[group] = self.attributes.get(group, {}) | attributes
+
     def add_coordinate(self, name: str, values: Any, units: str, long_name: str) -> None:
         """Describe the dimension ``name``."""
         self.coordinates[name] = Variable((name,), np.asarray(values), units, long_name)
@@ -51,13 +77,14 @@ class NamedArrays:
         """Add one variable."""
         self.variables[name] = Variable(dims, np.asarray(values), units, long_name)
 
-    def add_state(self, name: str, values: Any, long_name: str) -> None:
-        """Add an array that is for going on, not for looking at: one scale for each length."""
-        array = np.asarray(values)
-        dims = []
-        for axis, length in enumerate(array.shape):
-            twice = length in array.shape[:axis]
-            dim = f"index_{length}_{axis}" if twice else f"index_{length}"
-            self.add_coordinate(dim, np.arange(length), "1", "index")
-            dims.append(dim)
-        self.add(name, tuple(dims), array, "1", long_name)
+    def add_group(self, group: str, arrays: Mapping[str, Array], long_name: str) -> None:
+        """Add arrays as ``GROUP/NAME``: for going on, not for looking at.
+
+        Their dimensions have names, one for each length, but no coordinates.
+        """
+        for name, values in arrays.items():
+            dims: list[str] = []
+            for length in np.shape(values):
+                dim = f"index_{length}"
+                dims.append(dim if dim not in dims else f"{dim}_{len(dims)}")
+            self.add(f"{group}/{name}", tuple(dims), values, "1", long_name)

@@ -42,8 +42,7 @@ def rows(k):
 def state(k):
     out = NamedArrays()
     out.attributes["brain"] = {"commits": k}
-    out.add_coordinate("index", np.arange(1000), "1", "index")
-    out.add("state_x", ("index",), np.full(1000, k), "1", "state")
+    out.add_group("state", {"x": np.full(1000, k)}, "state")
     return out
 
 
@@ -67,13 +66,16 @@ def go_on(store, *, said=lambda k: None):
     if with_state is not None:
         with with_state:
             first = with_state.brain["commits"]
-            assert (with_state["state_x"].values == first).all()
+            assert (with_state.read("state/x") == first).all()
     for k in range(first, N_COMMITS):
         append(store, k)
         store.commit(state(k + 1))
         said(k + 1)
     append(store, N_COMMITS)
-    store.finish(NamedArrays(attributes={"result": {"commits": N_COMMITS}}))
+    out = NamedArrays(attributes={"result": {"commits": N_COMMITS}})
+    noise = np.random.default_rng(0).random(2000)  # so that the file is larger than its parts
+    out.add("noise", ("place",), noise, "1", "known in the end")
+    store.finish(out)
 
 
 def fail_at(function, n):

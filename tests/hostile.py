@@ -15,12 +15,10 @@ import numpy as np
 import typer
 
 from neurolp.cli import exit_codes as exits
-from neurolp.config.experiment_sections import EXPERIMENTS
-from neurolp.config.load import configuration_of, read_configuration
-from neurolp.config.sections import Configuration, Section
-from neurolp.config.stream_sections import StreamConfiguration
+from neurolp.config.sections import Section
 from neurolp.errors import ConfigurationError
-from neurolp.runs.dispatch import run_any
+from neurolp.runs.execution import run_file
+from neurolp.runs.kinds import configuration_of, kind_names, read_configuration, run_kind
 
 CODES = (65, 73, 78)
 
@@ -78,9 +76,7 @@ def _keys_of(kind):
     return names
 
 
-KEYS = {
-    kind: _keys_of(kind) for kind in (Configuration, StreamConfiguration, *EXPERIMENTS.values())
-}
+KEYS = {kind: _keys_of(kind) for kind in (run_kind(name).configuration for name in kind_names())}
 ALL_KEYS = sorted({key for keys in KEYS.values() for key in keys})
 
 _WORDS = [
@@ -93,9 +89,9 @@ _WORDS = [
     "linear",
     "density",
     "bounded",
-    "halves",
-    "each",
-    "colours",
+    "random_halves",
+    "sequential",
+    "coloring",
     "mixture",
     "base",
     "logistic",
@@ -323,7 +319,7 @@ def outcome(folder, text, settings=(), patience=4):
     try:
         with contextlib.redirect_stderr(said), exits.one_line_errors(), _patience(patience):
             configuration = read_configuration(config, settings)
-            run_any(configuration, output, observe=_stop)
+            run_file(configuration, output, observe=_stop)
     except typer.Exit as stop:
         code = stop.exit_code
     except Began:

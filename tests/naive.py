@@ -59,15 +59,6 @@ def features(synapse, u, sources):
     return f.T.ravel() if len(sources) else np.zeros(0)
 
 
-def heard(network, group, u):
-    """Everything a group hears: the transfer functions of its sources, then its interneurons."""
-    f = features(network.synapse, u, group.sources)
-    between = group.interneurons
-    if between is None:
-        return f
-    return np.append(f, np.tanh(between.weights @ u[group.sources] + between.bias))
-
-
 def evolve(network, start):
     """One trajectory through all slices: (u(T), log-determinant)."""
     u = np.array(start, dtype=float)
@@ -76,15 +67,15 @@ def evolve(network, start):
         if slice_.rotation is not None:
             u = slice_.rotation @ u
         for group in slice_.groups:
-            f = heard(network, group, u)
+            f = features(network.synapse, u, group.sources)
             weights = _dense(group.weights)
             for i, node in enumerate(group.targets):
                 if group.sequential:  # the newest potentials of all others
-                    f = heard(network, group, u)
+                    f = features(network.synapse, u, group.sources)
                 v = u[node] + weights[i] @ f + group.bias[i]
-                if network.gain:
+                if network.log_scale:
                     bounded = f[len(group.sources) :]
-                    g = _dense(group.gain_weights)[i] @ bounded + group.gain_bias[i]
+                    g = _dense(group.log_scale_weights)[i] @ bounded + group.log_scale_bias[i]
                     v = np.exp(g) * u[node] + weights[i] @ f + group.bias[i]
                     log_det += g
                 u[node] = node_value(network.grid, group.node_map[i], v)
@@ -220,8 +211,8 @@ def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
     return loss
 
 
-def receptor(base, r, u):
-    """One potential through a receptor: (u', log du'/du), with plain distribution functions."""
+def marginal_map(base, r, u):
+    """One potential through a marginal map: (u', log du'/du), with plain distribution functions."""
     student = lambda x: 0.5 * (1 + x / np.sqrt(2 + x * x)) if np.isfinite(x) else float(x > 0)  # noqa: E731
     ends = [-np.inf, *r.edges, np.inf]
     k = max(i for i in range(len(r.masses)) if ends[i] <= u)

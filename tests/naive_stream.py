@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 from scipy.stats import norm
 
-from neurolp import CategoricalSensor
+from neurolp.stream.sensors import places
 
 CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP = 0.15, 2.0, 12, 200.0, 3.0
 PRIOR = {"symbols": 0.015, "values": 3.0}
@@ -21,7 +21,8 @@ class NaiveStreamBrain:
         state, design = brain._state, brain._design
         memory, readout = state.memory, state.readout
         self.sensors, self.design = brain.sensors, design
-        self.q = sum(s.n_outputs for s in self.sensors)
+        self.places = places(self.sensors)
+        self.q = self.places[-1].outputs.stop
         self.location, self.scale = state.senses.location.copy(), state.senses.scale.copy()
         self.pad = len(memory.features) - len(memory.activity)
         n, m = len(memory.activity), len(memory.features)
@@ -45,12 +46,12 @@ class NaiveStreamBrain:
         self.recurrent_share = 1.0 if memory.weights.size else self.W_edges.mean()
         self.A = np.zeros((self.q, m))
         self.P = {kind: prior * np.eye(m) for kind, prior in PRIOR.items()}
-        self.S = [np.eye(s.n_outputs) for s in self.sensors]
+        self.S = [np.eye(p.n_outputs) for p in self.places]
         self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
         self.seen = np.zeros(len(self.sensors))
         self.counts = [
-            [defaultdict(lambda k=s.n_outputs: np.zeros(k)) for _ in range(design.max_order + 1)]
-            for s in self.sensors
+            [defaultdict(lambda k=p.n_outputs: np.zeros(k)) for _ in range(design.max_order + 1)]
+            for p in self.places
         ]
         self.mixing, self.history = state.contexts.mixing.copy(), [[] for _ in self.sensors]
         self.slopes = np.ones_like(self.mixing)
@@ -79,18 +80,15 @@ class NaiveStreamBrain:
 
     def step(self, row, learn=True):
         """Surprise of each sensor."""
-        z, out, column, start = self.features(), [], 0, 0
+        z, out = self.features(), []
         self.A_next = self.A.copy()
         heard, error, observed = np.zeros(self.q), np.zeros(self.q), {}
-        for s, sensor in enumerate(self.sensors):
-            at = np.arange(start, start + sensor.n_outputs)
-            x = row[column : column + sensor.n_columns]
-            column, start = column + sensor.n_columns, start + sensor.n_outputs
-            symbols = isinstance(sensor, CategoricalSensor)
-            kind = "symbols" if symbols else "values"
+        for s, p in enumerate(self.places):
+            at, x = np.arange(p.outputs.start, p.outputs.stop), row[p.codes]
+            kind = "symbols" if p.symbols else "values"
             observed[kind] = observed.get(kind, False) or not np.isnan(x[0])
-            meet = self.symbol if symbols else self.values
-            surprise, heard[at], error[at] = meet(s, sensor, at, x, z, learn)
+            meet = self.symbol if p.symbols else self.values
+            surprise, heard[at], error[at] = meet(s, p.sensor, at, x, z, learn)
             out.append(surprise)
             self.seen[s] += learn and not np.isnan(x[0])
         if learn:

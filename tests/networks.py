@@ -4,7 +4,6 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.local import copy_network
@@ -15,15 +14,14 @@ def random_network(
     seed,
     n_nodes,
     n_slices=3,
-    groups="halves",
+    update_order="random_halves",
     kind="full",
     base="normal",
-    gain=True,
+    log_scale=True,
     strength=0.3,
     dtype=np.float64,
     thresholds=(-1.0, 0.5),
     rotation=False,
-    interneurons=0,
 ):
     """Strong random weights, gains and node maps: nothing is small, nothing was learned."""
     rng = np.random.default_rng(seed)
@@ -31,29 +29,25 @@ def random_network(
         random_connectivity(rng, n_nodes, kind),
         base,
         Synapse(thresholds, 1.3),
-        gain,
+        log_scale,
         SplineGrid(-3.0, 3.5, 7),
         dtype,
     )
     m = network.synapse.n_transfer
     for _ in range(n_slices):
         updates = []
-        parts = ordered_partition(groups, network.connectivity, rng)
-        n_between = interneurons if kind == "full" else 0
-        sequential = groups == "each" and kind != "sparse" and not n_between
+        parts = ordered_partition(update_order, network.connectivity, rng)
+        sequential = update_order == "sequential" and kind != "sparse"
         for targets in [np.concatenate(parts)] if sequential else parts:
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = sequential
             sources = network.connectivity.sources_of(targets, outside)
             t, s = len(targets), len(sources)
-            between = draw_interneurons(n_between, s, 1.0, rng)
-            h = len(between) if between else 0
 
-            def weights(k, targets=targets, sources=sources, t=t, s=s, h=h):
+            def weights(k, targets=targets, sources=sources, t=t, s=s):
                 values = strength * rng.standard_normal((t, k * s))
                 if kind == "full":
-                    values = values * np.tile(targets[:, None] != sources, (1, k))
-                    return np.hstack([values, strength * rng.standard_normal((t, h))])
+                    return values * np.tile(targets[:, None] != sources, (1, k))
                 allowed = network.connectivity.matrix[np.ix_(targets, sources)]
                 allowed = allowed.toarray() if kind == "sparse" else allowed
                 values *= np.tile(allowed, (1, k))
@@ -68,11 +62,10 @@ def random_network(
                     sources,
                     weights(m),
                     rng.normal(0, 0.3, t),
-                    weights(m - 1) if gain else None,
-                    rng.normal(0, 0.2, t) if gain else np.empty(0),
+                    weights(m - 1) if log_scale else None,
+                    rng.normal(0, 0.2, t) if log_scale else np.empty(0),
                     node_map,
                     sequential=sequential,
-                    interneurons=between,
                 )
             )
         turn = random_rotation(n_nodes, rng) if rotation else None

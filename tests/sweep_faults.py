@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurolp.config.load import read_configuration
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 from neurolp.storage.reader import open_trajectory
 from neurolp.sweep.collecting import Table, collect
@@ -40,7 +40,7 @@ brain = false
 class Faults:
     """What was done to a sweep, and what came of it."""
 
-    n_points: int
+    n_jobs: int
     workers_killed: int
     drivers_killed: int
     orphans: int  # workers that outlived a killed driver by two seconds
@@ -51,7 +51,7 @@ class Faults:
 
 
 def write_sweep(folder, n_good, n_hidden, n_steps):
-    """A sweep over files, two of which are bad, and sizes: n_hidden of its points fail, n_hidden diverge."""
+    """A sweep over files, two of which are bad, and sizes: n_hidden of its jobs fail, n_hidden diverge."""
     rng = np.random.default_rng(0)
     names = [f"good{k}.npy" for k in range(n_good)]
     for name in names:
@@ -99,7 +99,7 @@ def session(process):
 
 
 def kill_a_worker(folder, process, rng):
-    """Kill a worker while it runs a point, if one does now."""
+    """Kill a worker while it runs a job, if one does now."""
     alive = set(session(process))
     at_work = [
         state.process
@@ -152,7 +152,7 @@ def torment(folder, n_workers_killed, n_drivers_killed, pause, seed=0):
 
 
 def check(faults, folder, files, hidden):
-    """Each point once, failures exactly those that are due, numbers those of a run by hand."""
+    """Each job once, failures exactly those that are due, numbers those of a run by hand."""
     table = faults.table
     rows = list(zip(table["stream.file"], table["brain.n_hidden"], table["state"], strict=True))
     assert sorted(rows) == sorted(
@@ -160,9 +160,9 @@ def check(faults, folder, files, hidden):
         for f in files
         for h in hidden
     )
-    assert len(set(table.columns["point"])) == len(rows) == len(files) * len(hidden)
-    points = folder / "out" / "points"
-    assert {p.name for p in points.iterdir()} == set(table.columns["point"])
+    assert len(set(table.columns["job"])) == len(rows) == len(files) * len(hidden)
+    jobs = folder / "out" / "jobs"
+    assert {p.name for p in jobs.iterdir()} == set(table.columns["job"])
     for file, state, message in zip(
         table["stream.file"], table["state"], table["message"], strict=True
     ):
@@ -180,10 +180,10 @@ def check(faults, folder, files, hidden):
             folder / "by_hand.h5",
             overwrite=True,
         )
-        result = points / table.columns["point"][k] / "result.h5"
+        result = jobs / table.columns["job"][k] / "result.h5"
         with open_trajectory(by_hand.path) as one, open_trajectory(result) as other:
             np.testing.assert_array_equal(one["surprise"].values, other["surprise"].values)
-    assert not list(points.glob("*/.neurolp-*"))
+    assert not list(jobs.glob("*/.neurolp-*"))
     assert faults.orphans == 0
     assert faults.exit_code == 70
     assert "Traceback" not in faults.output

@@ -100,7 +100,7 @@ class Connectivity:
         return target, source
 
     @cached_property
-    def colours(self) -> Array:
+    def coloring(self) -> Array:
         """Colour of every node, 0, 1, ..; no edge, of either direction, is inside a colour.
 
         Greedy, nodes with the most conflicts first (Welsh and Powell, Comput. J. 10, 85).

@@ -13,10 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.workers import Block, Workers, column_blocks
-from neurolp.kernels.coupling import couple, csr_product, propagate, transfer, uncouple
+from neurolp.kernels.affine import (
+    csr_product,
+    propagate,
+    shift_and_scale,
+    transfer,
+    undo_shift_and_scale,
+)
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
 
 Array = npt.NDArray[Any]
@@ -80,7 +85,7 @@ def rewind(
 ) -> Array:
     """Run time backward: u(T) -> u(0), the exact inverse of :func:`evolve`.
 
-    Groups are undone in reverse order: invert the node maps, subtract the input, undo the gain;
+    Groups are undone in reverse order: invert the node maps, subtract the input, undo the scale;
     then the rotation, if any, is turned back.
     Parameters and errors as for :func:`evolve`.
     """
@@ -133,8 +138,10 @@ def _evolve_group(
         evolve_sequential(network, group, potential, log_det, block)
         return
     start, width = block
-    shift, log_gain = synaptic_input(network, group, potential, block)
-    couple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias, log_det)
+    shift, log_scale = synaptic_input(network, group, potential, block)
+    shift_and_scale(
+        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias, log_det
+    )
     apply_node_maps(
         potential,
         group.targets,
@@ -151,38 +158,29 @@ def _evolve_group(
 def synaptic_input(
     network: Network, group: GroupUpdate, potential: Array, block: Block
 ) -> tuple[Array, Array]:
-    """Shift and log-gain that the sources exert on the targets, each (n_targets, width)."""
+    """Shift and log-scale of the targets, computed from the sources, each (n_targets, width)."""
     features = source_features(network, group, potential, block)
     shift = product(group.weights, features)
-    if not network.gain:
+    if not network.log_scale:
         return shift, np.empty((0, 0), dtype=potential.dtype)
-    return shift, product(group.gain_weights, features[len(group.sources) :])
+    return shift, product(group.log_scale_weights, features[len(group.sources) :])
 
 
 def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
-    """Transfer functions of the sources, then interneurons, (n_features, width)."""
+    """Transfer functions of the sources, (n_features, width)."""
     out = np.empty((group.n_features, block[1]), dtype=potential.dtype)
-    write_features(network, group.sources, group.interneurons, potential, block, out)
+    write_features(network, group.sources, potential, block, out)
     return out
 
 
 def write_features(
-    network: Network,
-    sources: Array,
-    interneurons: Interneurons | None,
-    potential: Array,
-    block: Block,
-    out: Array,
+    network: Network, sources: Array, potential: Array, block: Block, out: Array
 ) -> None:
-    """Write what a group hears of its sources to the first rows of ``out`` (.., width)."""
+    """Write the transfer functions of the sources to the first rows of ``out`` (.., width)."""
     start, width = block
     synapse = network.synapse
     thresholds = np.array(synapse.thresholds)
     transfer(potential, sources, start, width, synapse.slope, thresholds, out)
-    if interneurons is not None:
-        first = synapse.n_transfer * len(sources)
-        # The identity, the first of the transfer functions, has the potentials together already.
-        interneurons.respond(out[: len(sources)], out[first : first + len(interneurons)])
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:
@@ -193,8 +191,10 @@ def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block:
     invert_node_maps(
         potential, group.targets, start, width, network.grid.low, network.grid.spacing, group.table
     )
-    shift, log_gain = synaptic_input(network, group, potential, block)
-    uncouple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias)
+    shift, log_scale = synaptic_input(network, group, potential, block)
+    undo_shift_and_scale(
+        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias
+    )
 
 
 def evolve_sequential(
@@ -203,7 +203,7 @@ def evolve_sequential(
     potential: Array,
     log_det: Array,
     block: Block,
-    node_gain: Array = _NOTHING,
+    node_log_scale: Array = _NOTHING,
     node_log_slope: Array = _NOTHING,
 ) -> None:
     """Move a sequential group, a chunk of nodes at a time.
@@ -211,16 +211,18 @@ def evolve_sequential(
     The input of a chunk is a matrix product; what its nodes change for one another on the way is
     a triangular recursion.
 
-    ``node_gain`` and ``node_log_slope``, when they have lengths, receive the sums of G_i and of
-    log g_i' over the block of trajectories for every target.
+    ``node_log_scale`` and ``node_log_slope``, when they have lengths, receive the sums of G_i and
+    of log g_i' over the block of trajectories for every target.
     """
     inputs = _SequentialInput(network, group, potential, block)
     scratch = np.empty(block[1], dtype=potential.dtype)
     for nodes in inputs.chunks():
         inputs.start(nodes)
         for i in nodes:
-            target, shift, bias, log_gain, gain_bias = inputs.of(i)
-            couple(potential, target, block[0], shift, bias, log_gain, gain_bias, log_det)
+            target, shift, bias, log_scale, log_scale_bias = inputs.of(i)
+            shift_and_scale(
+                potential, target, block[0], shift, bias, log_scale, log_scale_bias, log_det
+            )
             apply_node_maps(
                 potential,
                 target,
@@ -233,9 +235,9 @@ def evolve_sequential(
                 node_log_slope[i : i + 1],
             )
             inputs.moved(i, range(i + 1, nodes.stop))
-            if len(node_gain):
-                gains = log_gain.sum(dtype=np.float64) + block[1] * gain_bias.sum()
-                node_gain[i] = gains if network.gain else 0.0
+            if len(node_log_scale):
+                gains = log_scale.sum(dtype=np.float64) + block[1] * log_scale_bias.sum()
+                node_log_scale[i] = gains if network.log_scale else 0.0
 
 
 def _rewind_sequential(
@@ -247,10 +249,10 @@ def _rewind_sequential(
     for nodes in reversed(inputs.chunks()):
         inputs.start(nodes)
         for i in reversed(nodes):
-            target, shift, bias, log_gain, gain_bias = inputs.of(i)
+            target, shift, bias, log_scale, log_scale_bias = inputs.of(i)
             table = group.table[i : i + 1]
             invert_node_maps(potential, target, start, width, grid.low, grid.spacing, table)
-            uncouple(potential, target, start, shift, bias, log_gain, gain_bias)
+            undo_shift_and_scale(potential, target, start, shift, bias, log_scale, log_scale_bias)
             inputs.moved(i, range(nodes.start, i))
 
 
@@ -266,7 +268,7 @@ class _SequentialInput:
         self._group, self._potential, self._block = group, potential, block
         self._slope = network.synapse.slope
         self._thresholds = np.array(network.synapse.thresholds)
-        self._gain_weights = group.gain_weights if network.gain else np.empty((0, 0))
+        self._log_scale_weights = group.log_scale_weights if network.log_scale else np.empty((0, 0))
         self._features = source_features(network, group, potential, block)
         self._fresh = np.empty((network.synapse.n_transfer, block[1]), dtype=potential.dtype)
         self._first = 0
@@ -281,24 +283,24 @@ class _SequentialInput:
         rows = slice(nodes.start, nodes.stop)
         self._first = nodes.start
         self._shift = self._group.weights[rows] @ self._features
-        self._log_gain = np.empty((0, 0), dtype=self._shift.dtype)
-        if len(self._gain_weights):
+        self._log_scale = np.empty((0, 0), dtype=self._shift.dtype)
+        if len(self._log_scale_weights):
             bounded = self._features[len(self._group.sources) :]
-            self._log_gain = self._gain_weights[rows] @ bounded
+            self._log_scale = self._log_scale_weights[rows] @ bounded
 
     def of(self, i: int) -> tuple[Array, Array, Array, Array, Array]:
-        """Target i as an array, its shift, bias, log-gain and gain bias."""
+        """Target i as an array, its shift, bias, log-scale and log-scale bias."""
         group, one, row = self._group, slice(i, i + 1), i - self._first
         return (
             group.targets[one],
             self._shift[row : row + 1],
             group.bias[one],
-            self._log_gain[row : row + 1],
-            group.gain_bias[one],
+            self._log_scale[row : row + 1],
+            group.log_scale_bias[one],
         )
 
     def moved(self, i: int, waiting: range) -> None:
-        """Target i has a new potential: tell the targets of the chunk that still ``waiting``."""
+        """Update the input of the targets that are ``waiting`` after target i has moved."""
         group = self._group
         if group.own[i] < 0:
             return
@@ -317,12 +319,12 @@ class _SequentialInput:
             group.own[i],
             len(group.sources),
             group.weights[rows],
-            self._gain_weights[rows],
+            self._log_scale_weights[rows],
             waiting.start - self._first,
             waiting.stop - self._first,
             self._features,
             self._shift,
-            self._log_gain,
+            self._log_scale,
         )
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from neurolp.brain.evolution import evolve, evolve_slice, rewind
 from neurolp.brain.form import Form, check_states
-from neurolp.brain.heads.head import Readout, dream, log_prob
+from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
 from neurolp.brain.workers import Workers
 
@@ -25,13 +25,13 @@ class ExactForm(Form):
     """A network whose groups are updated one after another: claimed and true determinant agree.
 
     ``n_slices`` slices are used and ``n_threads`` threads, all of them when None. The density is
-    read from ``readouts``; when None, from the product of the bases at the end.
+    read from ``heads``; when None, from the product of the bases at the end.
     """
 
     network: Network
     n_slices: int | None = None
     n_threads: int | None = None
-    readouts: tuple[Readout, ...] | None = None
+    heads: tuple[WeightedHead, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -67,16 +67,16 @@ class ExactForm(Form):
         return self.network.base_density.potential(uniform)
 
     def log_prob(self, potential: Array) -> Array:
-        """Return log Phi(u(0)) of the readouts, nats, shape (n_trajectories,)."""
-        return log_prob(self.network, self._readouts, potential, self.n_threads)
+        """Return log Phi(u(0)) of the heads, nats, shape (n_trajectories,)."""
+        return log_prob(self.network, self._heads, potential, self.n_threads)
 
     def dream(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw n states u(0) from the readouts, shape (n_nodes, n)."""
-        return dream(self.network, self._readouts, n, rng, self.n_threads)
+        """Draw n states u(0) from the heads, shape (n_nodes, n)."""
+        return dream(self.network, self._heads, n, rng, self.n_threads)
 
     @property
-    def _readouts(self) -> tuple[Readout, ...]:
-        return self.readouts or (Readout(self.n_times, 1.0),)
+    def _heads(self) -> tuple[WeightedHead, ...]:
+        return self.heads or (WeightedHead(self.n_times, 1.0),)
 
     def step_jacobians(self, potential: Array) -> Iterator[Array]:
         """Jacobian of every slice, along the path that the kernels take.
@@ -106,22 +106,15 @@ class ExactForm(Form):
         """Move one state (n,) and its Jacobian (n, n) through the update of a group, in place."""
         f, slopes = _transfer(self.network.synapse, state[group.sources])
         before = jacobian[group.sources]
-        edges, mediated = len(f), np.zeros((0, self.n_nodes))
-        if group.interneurons is not None:
-            h = np.tanh(group.interneurons.weights @ f[: len(before)] + group.interneurons.bias)
-            f = np.append(f, h)
-            mediated = (1 - h**2)[:, None] * (group.interneurons.weights @ before)
         held = state[group.targets]
         v = held + group.weights @ f + group.bias
-        d_v = _through(group.weights[:, :edges], slopes) @ before
-        d_v += group.weights[:, edges:] @ mediated
+        d_v = _through(group.weights, slopes) @ before
         own = np.ones(len(held))
-        if self.network.gain:
+        if self.network.log_scale:
             s = len(group.sources)
-            own = np.exp(group.gain_weights @ f[s:] + group.gain_bias)
+            own = np.exp(group.log_scale_weights @ f[s:] + group.log_scale_bias)
             v += (own - 1) * held
-            d_gain = _through(group.gain_weights[:, : edges - s], slopes[1:]) @ before
-            d_gain += group.gain_weights[:, edges - s :] @ mediated
+            d_gain = _through(group.log_scale_weights, slopes[1:]) @ before
             d_v += (own * held)[:, None] * d_gain
         d_v += own[:, None] * jacobian[group.targets]
         state[group.targets], slope = self._node_maps(group, v)
@@ -154,8 +147,8 @@ def form_of(model: Any) -> Form:
     if hasattr(model, "form_"):
         return form_of(model.form_)
     if hasattr(model, "network_"):
-        readouts = getattr(model, "readouts_", None)
-        return ExactForm(model.network_, model.n_slices_, model.n_threads, readouts)
+        heads = getattr(model, "heads_", None)
+        return ExactForm(model.network_, model.n_slices_, model.n_threads, heads)
     raise TypeError(
         f"argument `model` must be a form, a network or a fitted estimator, "
         f"but is {type(model).__name__}"

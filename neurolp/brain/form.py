@@ -94,7 +94,7 @@ def dream_from_end(form: Form, n: int, rng: np.random.Generator) -> Array:
     return form.rewind(form.draw(n, rng))
 
 
-def check_coupling(weights: Array, duration: float, n_steps: int) -> None:
+def check_evolution(weights: Array, duration: float, n_steps: int) -> None:
     """Raise :class:`NetworkError` unless weights and times describe an evolution of a form."""
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
         raise NetworkError(

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from neurolp.brain.heads.mixture import MixtureEnergy, fit_mixture
+from neurolp.brain.heads.mixture import MixtureHead, fit_mixture
 from neurolp.brain.workers import single_threaded_blas
 
 Array = npt.NDArray[Any]
@@ -58,7 +58,7 @@ def n_steps(n_missing: int) -> int:
 class Proposal:
     """The mixture q in standardised units, z = (x - mean) / scale, and its precisions P_k."""
 
-    mixture: MixtureEnergy
+    mixture: MixtureHead
     precisions: Array
     mean: Array
     scale: Array

@@ -1,9 +1,9 @@
-"""Receptors: histogram equalisation of what a node senses, before time begins.
+"""MarginalTransform: histogram equalisation of what a node senses, before time begins.
 
 A sensory cell whose response follows the distribution function of its stimulus uses all responses
 equally often (Laughlin, Z. Naturforsch. 36c, 1981). Where the density of a column has steps or
 spikes, as counts, rounded and bounded measurements have, smooth node maps would need many slices
-to follow them; a receptor removes them at once. With H the distribution function of Student's t
+to follow them; a marginal map removes them at once. With H the distribution function of Student's t
 with two degrees of freedom, whose heavy tails keep outliers apart, the bin from x_k to x_k+1 is
 mapped to activities linearly in H,
 
@@ -33,7 +33,7 @@ Function = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class Receptor:
+class MarginalMap:
     """The map of one node: ``edges`` (K - 1,) between its K bins, in potential; ``masses`` (K,).
 
     Raises
@@ -48,11 +48,11 @@ class Receptor:
 
     def __post_init__(self) -> None:
         if self.masses.shape != (len(self.edges) + 1,) or not np.all(np.diff(self.edges) > 0):
-            raise NetworkError("receptor edges must increase, and be one fewer than the masses")
+            raise NetworkError("marginal map edges must increase, and be one fewer than the masses")
         if not np.all(self.masses > 0) or not abs(self.masses.sum() - 1) < 1e-9:
-            raise NetworkError("receptor masses must be positive and sum to 1")
+            raise NetworkError("marginal map masses must be positive and sum to 1")
 
-    def respond(self, u: Array) -> tuple[Array, Array]:
+    def forward(self, u: Array) -> tuple[Array, Array]:
         """U -> (u', log du'/du), each of the shape of ``u`` (n,)."""
         if not len(self.edges):
             return u.copy(), np.zeros_like(u)
@@ -61,7 +61,7 @@ class Receptor:
         slope = self._outer.log_width[k] - self._inner.log_width[k]
         return out, slope - 1.5 * np.log(2 + u * u) + self.base.energy(out)
 
-    def invert(self, out: Array) -> Array:
+    def inverse(self, out: Array) -> Array:
         """U' -> u."""
         if not len(self.edges):
             return out.copy()
@@ -136,28 +136,28 @@ def _student_quantile(log_p: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Receptors:
-    """The receptors of all nodes; a receptor of one bin is the identity."""
+class MarginalTransform:
+    """The marginal maps of all nodes; a marginal map of one bin is the identity."""
 
-    nodes: tuple[Receptor, ...]
+    nodes: tuple[MarginalMap, ...]
 
-    def respond(self, potential: Array) -> tuple[Array, Array]:
+    def forward(self, potential: Array) -> tuple[Array, Array]:
         """U (n_nodes, n) -> u' and the log-determinant (n,) in nats."""
         out, log_det = np.empty(potential.shape), np.zeros(potential.shape[1])
-        for i, receptor in enumerate(self.nodes):
-            out[i], change = receptor.respond(potential[i].astype(np.float64))
+        for i, marginal_map in enumerate(self.nodes):
+            out[i], change = marginal_map.forward(potential[i].astype(np.float64))
             log_det += change
         return out, log_det
 
-    def invert(self, potential: Array) -> Array:
+    def inverse(self, potential: Array) -> Array:
         """U' (n_nodes, n) -> u."""
         pairs = zip(self.nodes, potential, strict=True)
-        return np.array([receptor.invert(u.astype(np.float64)) for receptor, u in pairs])
+        return np.array([marginal_map.inverse(u.astype(np.float64)) for marginal_map, u in pairs])
 
     @property
     def are_identity(self) -> bool:
         """Whether no node has more than one bin."""
-        return all(len(receptor.masses) == 1 for receptor in self.nodes)
+        return all(len(marginal_map.masses) == 1 for marginal_map in self.nodes)
 
 
 def log_interval(log_cdf: Function, low: Any, high: Any) -> Array:

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 
@@ -26,7 +25,7 @@ DEFAULT_THRESHOLDS = (-1.5, -0.75, 0.0, 0.75, 1.5)
 class Synapse:
     """Transfer functions of an edge: phi_0(u) = u, phi_m(u) = tanh(slope (u - theta_m)).
 
-    The shift of a node uses all of them, its gain modulation only the bounded ones (m >= 1).
+    The shift of a node uses all of them, its log-scale only the bounded ones (m >= 1).
     """
 
     thresholds: tuple[float, ...]
@@ -53,15 +52,15 @@ class Synapse:
 class GroupUpdate:
     """One group's step: read ``sources``, move ``targets``. Online learning changes it in place.
 
-    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j), and the H
-    ``interneurons``, if any, in the last rows:
+    With f the features of the sources, row m * n_sources + j holding phi_m(u_source_j):
 
-        v_i = exp(G_i) u_i + I_i,  I = weights f + bias,  G = gain_weights f_bounded + gain_bias,
-        u_i' = g_i(v_i),           log_det += sum_i G_i + log g_i'(v_i).
+        v_i = exp(G_i) u_i + I_i,   I = weights f + bias,
+        u_i' = g_i(v_i),            G = log_scale_weights f_bounded + log_scale_bias,
+        log_det += sum_i G_i + log g_i'(v_i).
 
-    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources + H)
-    and ``gain_weights`` (targets, (M - 1) * sources + H) are both dense or both CSR;
-    ``gain_weights`` is None and ``gain_bias`` has length 0 without gain modulation.
+    One slice is the unit of time, so a weight is per slice. ``weights`` (targets, M * sources)
+    and ``log_scale_weights`` (targets, (M - 1) * sources) are both dense or both CSR;
+    ``log_scale_weights`` is None and ``log_scale_bias`` has length 0 without a log-scale.
 
     Sources and targets are disjoint unless the group is ``sequential``: then the targets move one
     after another in their order, each reading the newest potentials of all others, and targets may
@@ -73,12 +72,11 @@ class GroupUpdate:
     sources: Array
     weights: Any
     bias: Array
-    gain_weights: Any
-    gain_bias: Array
+    log_scale_weights: Any
+    log_scale_bias: Array
     node_map: Array
     grid: SplineGrid = field(repr=False)
     sequential: bool = False
-    interneurons: Interneurons | None = None
 
     @cached_property
     def own(self) -> Array:
@@ -98,7 +96,7 @@ class GroupUpdate:
             others = np.flatnonzero(np.arange(s) != self.own[i])
             columns = (np.arange(self.n_features // max(s, 1))[:, None] * s + others).ravel()
             bounded = columns[len(others) :] - s
-            gain = self.gain_weights is not None
+            scaled = self.log_scale_weights is not None
             out.append(
                 replace(
                     self,
@@ -106,10 +104,12 @@ class GroupUpdate:
                     sources=self.sources[others],
                     weights=np.ascontiguousarray(self.weights[i : i + 1, columns]),
                     bias=self.bias[i : i + 1],
-                    gain_weights=np.ascontiguousarray(self.gain_weights[i : i + 1, bounded])
-                    if gain
+                    log_scale_weights=np.ascontiguousarray(
+                        self.log_scale_weights[i : i + 1, bounded]
+                    )
+                    if scaled
                     else None,
-                    gain_bias=self.gain_bias[i : i + 1],
+                    log_scale_bias=self.log_scale_bias[i : i + 1],
                     node_map=self.node_map[i : i + 1],
                     sequential=False,
                 )
@@ -127,7 +127,7 @@ class GroupUpdate:
 
     @property
     def n_features(self) -> int:
-        """Rows of the feature matrix, M * n_sources + H."""
+        """Rows of the feature matrix, M * n_sources."""
         return int(self.weights.shape[1])
 
 
@@ -151,7 +151,7 @@ class Network:
     connectivity: Connectivity
     base: str
     synapse: Synapse
-    gain: bool
+    log_scale: bool
     grid: SplineGrid
     dtype: npt.DTypeLike = np.float64
     slices: list[Slice] = field(default_factory=list)
@@ -172,12 +172,11 @@ class Network:
         sources: Array,
         weights: Any,
         bias: Array,
-        gain_weights: Any,
-        gain_bias: Array,
+        log_scale_weights: Any,
+        log_scale_bias: Array,
         node_map: Array,
         *,
         sequential: bool = False,
-        interneurons: Interneurons | None = None,
     ) -> GroupUpdate:
         """Build one validated group update in the network's precision.
 
@@ -185,42 +184,30 @@ class Network:
         ------
         NetworkError
             If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
-            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone;
-            or if there are interneurons in a sequential group or without full connectivity.
+            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
         """
         m, s, t = self.synapse.n_transfer, len(sources), len(targets)
-        h = 0 if interneurons is None else len(interneurons)
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
-        if interneurons is not None:
-            if sequential or self.connectivity.kind != "full":
-                raise NetworkError(
-                    "interneurons need full connectivity, and a group that moves at once"
-                )
-            if interneurons.weights.shape[1] != s:
-                raise NetworkError(
-                    f"interneurons must read {s} sources, but read {interneurons.weights.shape[1]}"
-                )
-            interneurons = Interneurons(
-                self._cast(interneurons.weights), self._cast(interneurons.bias)
-            )
-        if weights.shape != (t, m * s + h) or bias.shape != (t,):
+        if weights.shape != (t, m * s) or bias.shape != (t,):
             raise NetworkError(
-                f"weights must have shape {(t, m * s + h)} and bias {(t,)}, "
+                f"weights must have shape {(t, m * s)} and bias {(t,)}, "
                 f"but have shapes {weights.shape} and {bias.shape}"
             )
-        if self.gain and (gain_weights.shape != (t, (m - 1) * s + h) or gain_bias.shape != (t,)):
+        if self.log_scale and (
+            log_scale_weights.shape != (t, (m - 1) * s) or log_scale_bias.shape != (t,)
+        ):
             raise NetworkError(
-                f"gain weights must have shape {(t, (m - 1) * s + h)} and gain bias {(t,)}, "
-                f"but have shapes {gain_weights.shape} and {gain_bias.shape}"
+                f"log-scale weights must have shape {(t, (m - 1) * s)} and log-scale bias {(t,)}, "
+                f"but have shapes {log_scale_weights.shape} and {log_scale_bias.shape}"
             )
-        self._check_finite(targets, weights, bias, gain_weights, gain_bias, node_map)
+        self._check_finite(targets, weights, bias, log_scale_weights, log_scale_bias, node_map)
         self.grid.check(node_map)
         if node_map.shape[0] != t:
             raise NetworkError(f"node maps must be {t}, one per target, but are {len(node_map)}")
         self._check_edges(targets, sources, weights)
-        if self.gain:
-            self._check_edges(targets, sources, gain_weights)
+        if self.log_scale:
+            self._check_edges(targets, sources, log_scale_weights)
         if sequential and sparse.issparse(weights):
             raise NetworkError("a sequential group must have dense weights, but they are sparse")
         return GroupUpdate(
@@ -228,12 +215,11 @@ class Network:
             sources=np.ascontiguousarray(sources, dtype=np.intp),
             weights=self._cast(weights),
             bias=self._cast(bias),
-            gain_weights=self._cast(gain_weights) if self.gain else None,
-            gain_bias=self._cast(gain_bias if self.gain else np.empty(0)),
+            log_scale_weights=self._cast(log_scale_weights) if self.log_scale else None,
+            log_scale_bias=self._cast(log_scale_bias if self.log_scale else np.empty(0)),
             node_map=self._cast(node_map),
             grid=self.grid,
             sequential=sequential,
-            interneurons=interneurons,
         )
 
     def _cast(self, array: Any) -> Any:
@@ -242,13 +228,13 @@ class Network:
         return np.ascontiguousarray(array, dtype=self.dtype)
 
     def _check_finite(
-        self, targets: Array, weights: Any, bias: Array, gain_weights: Any, gain_bias: Array,
-        node_map: Array,
+        self, targets: Array, weights: Any, bias: Array, log_scale_weights: Any,
+        log_scale_bias: Array, node_map: Array,
     ) -> None:  # fmt: skip
-        """Name the node of the first number that is none: learning has diverged there."""
+        """Name the node of the first NaN or infinity: learning has diverged there."""
         learned = {"weights": weights, "bias": bias, "node map": node_map}
-        if self.gain:
-            learned |= {"gain weights": gain_weights, "gain bias": gain_bias}
+        if self.log_scale:
+            learned |= {"log-scale weights": log_scale_weights, "log-scale bias": log_scale_bias}
         for name, values in learned.items():
             numbers = values.data if sparse.issparse(values) else values
             if not np.all(np.isfinite(numbers)):

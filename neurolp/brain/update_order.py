@@ -1,4 +1,4 @@
-"""What is drawn at random for a slice: who is updated together, and the rotation."""
+"""Random draws of a slice: its ordered partition into groups of nodes, and its rotation."""
 
 from __future__ import annotations
 
@@ -12,58 +12,61 @@ from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import NetworkError
 
 Array = npt.NDArray[Any]
-Groups = str | Sequence[Sequence[int]]
+UpdateOrder = str | Sequence[Sequence[int]]
 
-GROUP_NAMES = ("halves", "each", "colours")
+UPDATE_ORDERS = ("random_halves", "sequential", "coloring")
 
 
 def ordered_partition(
-    groups: Groups, connectivity: Connectivity, rng: np.random.Generator
+    order: UpdateOrder, connectivity: Connectivity, rng: np.random.Generator
 ) -> list[Array]:
-    """Draw the ordered partition of one slice; a group is updated at once from the others.
+    """Draw the groups of one slice, in the order of their updates.
 
-    * ``"halves"``: two random halves, so a slice is two matrix products; edges inside a half rest.
-    * ``"each"``: every node after the other, in random order: the fully sequential scheme. Where
-      the edges are sparse, nodes without an edge between them that may as well be updated together
-      are, which changes nothing else.
-    * ``"colours"``: the colours of the connectivity, in random order. There is no edge inside a
-      colour, so none rests, and a sparse network takes few groups. With full connectivity every
-      node is a colour.
+    All nodes of a group are updated at once, from the nodes outside it.
+
+    * ``"random_halves"``: two random halves, so a slice is two matrix products; edges inside a
+      half are not used in that slice.
+    * ``"sequential"``: one node after another in random order; every edge is used. Where the edges
+      are sparse, nodes without an edge between them that may as well be updated together are, which
+      changes nothing else.
+    * ``"coloring"``: the colors of the connectivity in random order. No edge is inside a color, so
+      every edge is used, and a sparse network takes few groups. With full connectivity every node
+      has its own color.
     * a sequence of sequences of nodes: these groups in this order, in every slice.
 
     Groups are never empty; node numbers are sorted inside a group.
 
-    >>> ordered_partition("halves", Connectivity.full(5), np.random.default_rng(1))
+    >>> ordered_partition("random_halves", Connectivity.full(5), np.random.default_rng(1))
     [array([0, 4]), array([1, 2, 3])]
 
     Raises
     ------
     NetworkError
-        If ``groups`` is neither one of the names nor an ordered partition of the nodes.
+        If ``order`` is neither one of the names nor an ordered partition of the nodes.
     """
     n = connectivity.n_nodes
-    if not isinstance(groups, str):
-        return _given(groups, n)
-    if groups == "colours":
-        parts = _members(connectivity.colours)
+    if not isinstance(order, str):
+        return _given(order, n)
+    if order == "coloring":
+        parts = _members(connectivity.coloring)
         return [parts[k] for k in rng.permutation(len(parts))]
-    order = rng.permutation(n)
-    if groups == "halves":
-        parts = [np.sort(order[: n // 2]), np.sort(order[n // 2 :])]
-    elif groups == "each":
+    nodes = rng.permutation(n)
+    if order == "random_halves":
+        parts = [np.sort(nodes[: n // 2]), np.sort(nodes[n // 2 :])]
+    elif order == "sequential":
         if connectivity.kind == "sparse":
-            return _members(connectivity.levels(order))
-        parts = [order[k : k + 1] for k in range(n)]
+            return _members(connectivity.levels(nodes))
+        parts = [nodes[k : k + 1] for k in range(n)]
     else:
         raise NetworkError(
-            f"argument `groups` must be one of {GROUP_NAMES} or a list of lists of nodes, "
-            f"but is {groups!r}"
+            f"argument `update_order` must be one of {UPDATE_ORDERS} or a list of lists of nodes, "
+            f"but is {order!r}"
         )
     return [part for part in parts if len(part)]
 
 
 def one_after_another(connectivity: Connectivity, parts: list[Array]) -> bool:
-    """Whether a partition into single nodes is to be run as one sequential group, the same map.
+    """Whether a partition into single nodes can be run as one sequential group, the same map.
 
     Not where edges are sparse: each node then reads little, and nothing is gained.
     """
@@ -84,20 +87,23 @@ def _given(groups: Sequence[Sequence[int]], n_nodes: int) -> list[Array]:
         everyone = np.concatenate(parts)
     except (TypeError, ValueError) as error:
         raise NetworkError(
-            f"argument `groups` must be a list of lists of nodes, but is {groups!r}"
+            f"argument `update_order` must be a list of lists of nodes, but is {groups!r}"
         ) from error
     if everyone.dtype.kind not in "iu" or any(part.ndim != 1 or not len(part) for part in parts):
-        raise NetworkError("argument `groups` must have groups of integers, none of them empty")
+        raise NetworkError(
+            "argument `update_order` must have groups of integers, none of them empty"
+        )
     wrong = everyone[(everyone < 0) | (everyone >= n_nodes)]
     if len(wrong):
         raise NetworkError(
-            f"argument `groups` must have nodes in [0, {n_nodes - 1}], but has {wrong[0]}"
+            f"argument `update_order` must have nodes in [0, {n_nodes - 1}], but has {wrong[0]}"
         )
     often = np.bincount(everyone, minlength=n_nodes)
     if np.any(often != 1):
         node = int(np.flatnonzero(often != 1)[0])
         raise NetworkError(
-            f"argument `groups` must have every node once, but has node {node} {often[node]} times"
+            f"argument `update_order` must have every node once, "
+            f"but has node {node} {often[node]} times"
         )
     return [np.sort(part).astype(np.intp) for part in parts]
 

@@ -7,20 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from neurolp.config.sections import FilePath, Section, Seed, Text
+from neurolp.config.sections import FilePath, RunConfiguration, Section, Seed
 from neurolp.data.problems_1d import PROBLEMS
 from neurolp.data.tables import DATA_NAMES
 
 
-class ExperimentConfiguration(Section):
-    """What all experiments are asked: which, under what title, from which seed."""
-
-    experiment: str
-    title: Text = ""
-    seed: Seed | None = None
-
-
-class PrincipleConfiguration(ExperimentConfiguration):
+class PrincipleConfiguration(RunConfiguration):
     """``experiment = "principle"``: learning the probabilities of symbols; losses as densities."""
 
     experiment: Literal["principle"]
@@ -55,7 +47,7 @@ GENERAL_DATA = (
 )
 
 
-class GeneralPurposeConfiguration(ExperimentConfiguration):
+class GeneralPurposeConfiguration(RunConfiguration):
     """``experiment = "general_purpose"``: one estimator with its defaults on many tables."""
 
     experiment: Literal["general_purpose"]
@@ -66,7 +58,7 @@ class GeneralPurposeConfiguration(ExperimentConfiguration):
     max_rows: int = Field(default=2000, ge=10)
 
 
-class UnivariateConfiguration(ExperimentConfiguration):
+class UnivariateConfiguration(RunConfiguration):
     """``experiment = "univariate"``: densities of one variable whose truth is known."""
 
     experiment: Literal["univariate"]
@@ -87,7 +79,7 @@ class TableSection(Section):
     task: Literal["regression", "classification"] | None = None
 
 
-class SupervisedConfiguration(ExperimentConfiguration):
+class SupervisedConfiguration(RunConfiguration):
     """``experiment = "supervised"``: p(target | conditions) by regression and classification."""
 
     experiment: Literal["supervised"]
@@ -96,11 +88,3 @@ class SupervisedConfiguration(ExperimentConfiguration):
     n_points: int = Field(default=1000, ge=50)
     split_seed: Seed = 0
     max_rows: int = Field(default=10_000, ge=20)
-
-
-EXPERIMENTS: dict[str, type[ExperimentConfiguration]] = {
-    "principle": PrincipleConfiguration,
-    "univariate": UnivariateConfiguration,
-    "supervised": SupervisedConfiguration,
-    "general_purpose": GeneralPurposeConfiguration,
-}

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from neurolp.config.experiment_sections import EXPERIMENTS, ExperimentConfiguration
-from neurolp.config.sections import Configuration, Section, tag_of
-from neurolp.config.stream_sections import StreamConfiguration
+from neurolp.config.sections import Section, tag_of
 from neurolp.errors import ConfigurationError
 
-AnyConfiguration = Configuration | ExperimentConfiguration | StreamConfiguration
-
 Model = TypeVar("Model", bound=BaseModel)
+Configuration = TypeVar("Configuration", bound=Section)
 
 _LARGEST = 2**20  # bytes of a file
 _DEEPEST = 20
 _LONGEST = 200  # characters of a value in a message
 
 
-def read_configuration(
-    path: str | os.PathLike[str], settings: Sequence[str] = ()
-) -> AnyConfiguration:
-    """Read and validate a TOML file, after applying ``settings`` such as ``"brain.gain=false"``.
-
-    The key ``experiment`` says what its other keys are; without it, it is the simulation of a brain
-    that learns from a table, or with a section ``[stream]`` from a stream. Paths in the file are
-    relative to the file.
-
-    Raises
-    ------
-    ConfigurationError
-        One line that names the file, the key, what was wanted and what came.
-    """
-    source = Path(path)
-    return configuration_of(read_toml(source), str(source), settings, source.parent)
-
-
 def read_toml(source: Path) -> dict[str, Any]:
-    """The tables of a TOML file; errors as of :func:`read_configuration`."""
+    """The tables of a TOML file; errors as of :func:`validated`."""
     try:
         if source.stat().st_size > _LARGEST:
             raise ConfigurationError(f"{source}: too large for a configuration, over 1 MB")
@@ -59,22 +37,47 @@ def read_toml(source: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{source}: not valid TOML: nested too deeply") from error
 
 
-def configuration_of(
-    raw: dict[str, Any], source: str, settings: Sequence[str] = (), folder: Path = Path()
-) -> AnyConfiguration:
-    """Validate the keys of a configuration that came from ``source``.
+def validated(
+    raw: dict[str, Any],
+    source: str,
+    model_of: Callable[[dict[str, Any], str], type[Configuration]],
+    settings: Sequence[str] = (),
+    folder: Path = Path(),
+) -> Configuration:
+    """The section that the keys ``raw`` from ``source`` describe, with ``settings`` applied.
 
-    Paths are relative to ``folder``; errors as of :func:`read_configuration`.
+    ``model_of(raw, source)`` is its type. Paths are relative to ``folder``.
+
+    Raises
+    ------
+    ConfigurationError
+        One line that names the source, the key, what was wanted and what came.
     """
     for setting in settings:
         _apply(raw, setting)
     _check_plain(raw, source)
-    kind = _kind(raw, source)
+    model = model_of(raw, source)
     try:
-        configuration = kind.model_validate(raw)
+        configuration = model.model_validate(raw)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {first_fault(error, kind)}") from error
+        raise ConfigurationError(f"{source}: {first_fault(error, model)}") from error
     return _absolute(configuration, folder)
+
+
+def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key such as ``"brain.log_scale"``; sections that are missing are added.
+
+    Raises
+    ------
+    ConfigurationError
+        If a part of it is not a section.
+    """
+    *sections, last = key.split(".")
+    for section in sections:
+        raw = raw.setdefault(section, {})
+        if not isinstance(raw, dict):
+            raise ConfigurationError(f"'{section}' is not a section")
+    raw[last] = value
 
 
 def _check_plain(raw: dict[str, Any], source: str) -> None:
@@ -94,23 +97,6 @@ def _check_plain(raw: dict[str, Any], source: str) -> None:
             waiting += [(key, member, depth + 1) for member in value]
 
 
-def _kind(raw: dict[str, Any], source: str) -> type[AnyConfiguration]:
-    if "sweep" in raw:
-        raise ConfigurationError(f"{source}: describes a sweep, which `neurolp sweep` runs")
-    if "stream" in raw:
-        for key in ("data", "experiment"):
-            if key in raw:
-                raise ConfigurationError(f"{source}: key '{key}' has no meaning beside 'stream'")
-        return StreamConfiguration
-    kinds: dict[str, type[AnyConfiguration]] = {"brain": Configuration, **EXPERIMENTS}
-    name = raw.get("experiment", "brain")
-    if name not in list(kinds):
-        raise ConfigurationError(
-            f"{source}: key 'experiment' must be one of {tuple(kinds)}, but is {_shown(name)}"
-        )
-    return kinds[name]
-
-
 def _apply(raw: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
@@ -121,13 +107,10 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
-    *sections, last = key.strip().split(".")
-    where = raw
-    for section in sections:
-        where = where.setdefault(section, {})
-        if not isinstance(where, dict):
-            raise ConfigurationError(f"--set {_short(setting)}: '{section}' is not a section")
-    where[last] = value
+    try:
+        set_key(raw, key.strip(), value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--set {_short(setting)}: {error}") from error
 
 
 def first_fault(error: ValidationError, kind: type[Section]) -> str:
@@ -139,12 +122,10 @@ def first_fault(error: ValidationError, kind: type[Section]) -> str:
     version = where.pop(1) if where and where[0] in kind.versions and len(where) > 1 else None
     # .. and the members of other unions anywhere.
     key = _short(".".join(str(part) for part in where if not _is_union_member(str(part))))
-    if not key and kind is Configuration:
-        key = "connectivity"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] == "extra_forbidden":
         section = key.rpartition(".")[0]
-        keys = [k for k in _all_keys(kind, version) if k.rpartition(".")[0] == section]
+        keys = [k for k in all_keys(kind, version) if k.rpartition(".")[0] == section]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         hint = f", the nearest valid key is '{near[0]}'" if near else ""
         return f"unknown key '{key}'{hint}{more}"
@@ -152,17 +133,17 @@ def first_fault(error: ValidationError, kind: type[Section]) -> str:
         tag, versions = kind.versions[key]
         names = tuple(tag_of(section, tag) for section in versions)
         if not isinstance(fault["input"], dict):
-            return f"key '{key}' must be a section, but is {_shown(fault['input'])}{more}"
+            return f"key '{key}' must be a section, but is {shown_value(fault['input'])}{more}"
         if tag not in fault["input"]:
             return f"key '{key}.{tag}' is missing, it must be one of {names}{more}"
-        came = _shown(fault["input"][tag])
+        came = shown_value(fault["input"][tag])
         return f"key '{key}.{tag}' must be one of {names}, but is {came}{more}"
     if fault["type"] == "missing":
         return f"key '{key}' is missing{more}"
     message = _short(fault["msg"].removeprefix("Value error, "))
     message = message[0].lower() + message[1:]
     whole = isinstance(fault["input"], dict | BaseModel)
-    came = "" if whole else f", but is {_shown(fault['input'])}"
+    came = "" if whole else f", but is {shown_value(fault['input'])}"
     return f"key '{key}': {message}{came}{more}" if key else f"{message}{more}"
 
 
@@ -172,7 +153,7 @@ def _short(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """A value as someone wrote it, if it is short enough for that."""
     try:
         return _short(repr(value))
@@ -184,7 +165,7 @@ def _is_union_member(part: str) -> bool:
     return "[" in part or part in ("bool", "int", "str", "constrained-int")
 
 
-def _all_keys(kind: type[Section], version: Any = None) -> list[str]:
+def all_keys(kind: type[Section], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
     keys = []
     for name, info in kind.model_fields.items():

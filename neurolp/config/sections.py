@@ -54,6 +54,14 @@ class Section(BaseModel):
     versions: ClassVar[dict[str, tuple[str, tuple[type[Section], ...]]]] = {}
 
 
+class RunConfiguration(Section):
+    """The keys of every kind of run: which, under what title, from which seed."""
+
+    experiment: str
+    title: Text = ""
+    seed: Seed | None = None
+
+
 class DataSection(Section):
     """``[data]``: what the brain perceives; see :func:`neurolp.data.tables.load_data`."""
 
@@ -230,20 +238,18 @@ class RecordSection(Section):
     nodes: list[NonNegativeInt] | None = None
     every: PositiveInt = 5
     potential: bool = True
-    activity: bool = True
+    activity: bool = False
     parameters: bool = True
     parameters_every: PositiveInt | None = None
     checkpoint_seconds: NonNegativeFloat | None = None
 
 
-class Configuration(Section):
-    """One simulation of a brain, as in a file of ``simulations/``."""
+class DensityConfiguration(RunConfiguration):
+    """``experiment = "density"``: a brain that learns the density of a table."""
 
     versions: ClassVar[dict[str, Versions]] = VERSIONS
 
-    experiment: Literal["brain"] = "brain"
-    title: Text = ""
-    seed: Seed | None = None
+    experiment: Literal["density"] = "density"
     compare: bool = Field(
         default=True, description="whether to fit a Gaussian and a mixture beside the brain"
     )
@@ -256,5 +262,7 @@ class Configuration(Section):
     def _edges_in_use(self) -> Self:
         partial = not isinstance(self.connectivity, FullSection)
         if partial and not isinstance(self.brain, DensitySection | OnlineSection):
-            raise ValueError(f"model '{self.brain.model}' needs full connectivity")
+            raise ValueError(
+                f"key 'connectivity': model '{self.brain.model}' needs full connectivity"
+            )
         return self

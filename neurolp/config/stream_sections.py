@@ -22,10 +22,10 @@ from neurolp.config.sections import (
     FullSection,
     ModularSection,
     RandomSection,
+    RunConfiguration,
     Section,
     Seed,
     SmallWorldSection,
-    Text,
     Versions,
 )
 from neurolp.estimators.parameters import StreamParameters
@@ -216,7 +216,7 @@ Connectivity = Annotated[
 ]
 
 
-class StreamConfiguration(Section):
+class StreamConfiguration(RunConfiguration):
     """One brain that learns from a stream, as in a file of ``simulations/`` with ``[stream]``."""
 
     versions: ClassVar[dict[str, Versions]] = {
@@ -224,8 +224,7 @@ class StreamConfiguration(Section):
         "connectivity": ("kind", CONNECTIVITIES),
     }
 
-    title: Text = ""
-    seed: Seed | None = None
+    experiment: Literal["stream"] = "stream"
     train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()

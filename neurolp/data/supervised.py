@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.data.csv_file import CsvFile, is_number
 from neurolp.data.problems_conditional import bimodal_log_density, sample_bimodal
-from neurolp.data.tables import (
-    check_table,
-    column_positions,
-    csv_header,
-    is_number,
-    read_table,
-    select_columns,
-)
+from neurolp.data.tables import TEXT_SUFFIXES, check_table, column_positions, read_table
 from neurolp.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -61,18 +54,12 @@ class SupervisedSplit:
     def limited(self, max_rows: int) -> SupervisedSplit:
         """The same with at most ``max_rows`` training rows, and a third as many for validation."""
         v = max(max_rows // 3, 1)
-        return SupervisedSplit(
-            self.title,
-            self.X_train[:max_rows],
-            self.y_train[:max_rows],
-            self.X_validation[:v],
-            self.y_validation[:v],
-            self.X_test,
-            self.y_test,
-            self.columns,
-            self.target,
-            self.classification,
-            self.log_density,
+        return replace(
+            self,
+            X_train=self.X_train[:max_rows],
+            y_train=self.y_train[:max_rows],
+            X_validation=self.X_validation[:v],
+            y_validation=self.y_validation[:v],
         )
 
 
@@ -139,93 +126,59 @@ def load_supervised_table(
         One line that says what is wrong, where.
     """
     title = str(file)
-    text: list[str] | None = None
-    if file.is_file() and file.suffix.lower() in (".csv", ".tsv", ".txt"):
-        names = csv_header(file)[0]
-        wanted = _conditions(names, target, columns, title)
-        text = _text_column(file, column_positions(names, [target], title)[0])
-        table, names = read_table(file, dataset, wanted)
+    y: Array
+    if file.is_file() and file.suffix.lower() in TEXT_SUFFIXES:
+        source = CsvFile.open(file)
+        at = column_positions(source.names, [target], title)[0]
+        wanted = _conditions(source.names, at, columns, title)
+        X, X_names = read_table(file, dataset, wanted)
+        y, name = np.array(source.text(at)), source.names[at]
+        if all(is_number(cell) for cell in y):
+            y = y.astype(np.float64)
     else:
         table, names = read_table(file, dataset)
-        wanted = _conditions(names, target, columns, title)
-    X, X_names = select_columns(table, names, wanted, title)
+        at = column_positions(names, [target], title)[0]
+        wanted = _conditions(names, at, columns, title)
+        X, X_names = table[:, wanted], tuple(names[j] for j in wanted)
+        y, name = table[:, at], names[at]
     check_table(X, X_names, title)
-    at = column_positions(names, [target], title)[0]
-    y: Array
-    if text is None:
-        y = table[:, at]
-    elif all(is_number(cell) for cell in text):
-        y = np.array(text, dtype=np.float64)
-    else:
-        y = np.array([cell.strip() for cell in text])
-    if len(y) != len(X):
-        raise DataError(f"{title}: {len(X)} rows of numbers, but {len(y)} of '{names[at]}'")
     if y.dtype.kind == "f":
-        check_table(y[:, None], (names[at],), title)
+        check_table(y[:, None], (name,), title)
         whole = bool(np.all(y == np.round(y)))
     classes = np.unique(y)
     if task is None:
         labels = y.dtype.kind != "f" or (whole and len(classes) <= _MOST_CLASSES)
         task = "classification" if labels else "regression"
     if len(classes) < 2:
-        raise DataError(f"{title}: target '{names[at]}' is constant ({classes[0]})")
+        raise DataError(f"{title}: target '{name}' is constant ({classes[0]})")
     if task == "regression":
         if y.dtype.kind != "f":
-            wrong = next(cell for cell in text or [] if not is_number(cell))
+            wrong = next(str(cell) for cell in y if not is_number(cell))
             raise DataError(
-                f"{title}: target '{names[at]}' must be numbers for regression, but has {wrong!r}"
+                f"{title}: target '{name}' must be numbers for regression, but has {wrong!r}"
             )
-        return _cut(file.stem, X, y, X_names, names[at], False, split_seed)
+        return _cut(file.stem, X, y, X_names, name, False, split_seed)
     if y.dtype.kind == "f" and whole:
         y = y.astype(np.int64)
     kinds, counts = np.unique(y, return_counts=True)
     if counts.min() < _FEWEST_ROWS:
         few = int(np.argmin(counts))
         raise DataError(
-            f"{title}: target '{names[at]}' must have at least {_FEWEST_ROWS} rows of each class, "
+            f"{title}: target '{name}' must have at least {_FEWEST_ROWS} rows of each class, "
             f"but has {counts[few]} of {str(kinds[few])!r}"
         )
-    return _cut(file.stem, X, y, X_names, names[at], True, split_seed, by_class=True)
+    return _cut(file.stem, X, y, X_names, name, True, split_seed, by_class=True)
 
 
 def _conditions(
-    names: tuple[str, ...], target: str | int, columns: Sequence[str | int] | None, title: str
+    names: tuple[str, ...], at: int, columns: Sequence[str | int] | None, title: str
 ) -> list[int]:
-    at = column_positions(names, [target], title)[0]
     if columns is None:
         return [j for j in range(len(names)) if j != at]
     use = column_positions(names, columns, title)
     if at in use:
         raise DataError(f"{title}: target '{names[at]}' must not be among `columns`")
     return use
-
-
-def _text_column(path: Path, at: int) -> list[str]:
-    """One column as text.
-
-    Raises
-    ------
-    DataError
-        If a row is too short, or the cell is empty.
-    """
-    names, delimiter, has_header = csv_header(path)
-    cells = []
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
-        for row in reader:
-            if not row or (has_header and reader.line_num == 1):
-                continue
-            if len(row) != len(names):
-                raise DataError(
-                    f"{path}: line {reader.line_num} has {len(row)} fields, "
-                    f"but the first line has {len(names)}"
-                )
-            if not row[at].strip():
-                raise DataError(
-                    f"{path}: column '{names[at]}', line {reader.line_num}: value is missing"
-                )
-            cells.append(row[at])
-    return cells
 
 
 def _cut(

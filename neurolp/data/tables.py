@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.data.csv_file import CsvFile
 from neurolp.data.problems_1d import PROBLEMS
 from neurolp.data.problems_2d import PROBLEM_NAMES, sample_problem
 from neurolp.errors import DataError
@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
 LINE_NAMES = tuple(PROBLEMS)
 DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES + LINE_NAMES
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 
 _DEQUANTISATION_SEED = 12345
 _MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
@@ -93,18 +95,17 @@ def load_data(
             points = sample_problem(name, 22_000, rng)
         d = points.shape[1]
         names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
-        points, names = select_columns(points, names, columns, name)
+        points, names = _select(points, names, columns, name)
         parts = np.split(points, [10_000, 12_000])
         return DataSplit(name, parts[0], parts[1], parts[2], names, np.zeros(len(names)))
     if name is not None:
-        table, names = _named_table(name)
         title: str = name
+        table, names = _select(*_named_table(name), columns, title)
         image = (8, 8) if name == "digits" and columns is None else None
     else:
         path = Path(str(file))
         table, names = read_table(path, dataset, columns)
         title, image = str(path), None
-    table, names = select_columns(table, names, columns, title)
     check_table(table, names, title)
     if name != "digits":  # blank pixels become U(0, 1)
         _check_constant(table, names, title)
@@ -175,9 +176,7 @@ def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
 def read_table(
     path: Path, dataset: str | None = None, columns: Sequence[str | int] | None = None
 ) -> tuple[Array, tuple[str, ...]]:
-    """Read a table of numbers: its values (n, d), and the names of its columns.
-
-    Of a CSV file only the chosen ``columns`` are read; the others are NaN.
+    """The chosen ``columns`` of a table of numbers, (n, d), and their names.
 
     Raises
     ------
@@ -188,8 +187,10 @@ def read_table(
         raise DataError(f"{path}: no such file")
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv", ".txt"):
-        return _read_csv(path, columns)
+    if suffix in TEXT_SUFFIXES:
+        file = CsvFile.open(path)
+        use = column_positions(file.names, _all(file.names, columns), str(path))
+        return file.table(use), tuple(file.names[j] for j in use)
     if suffix not in readers:
         raise DataError(f"{path}: unknown kind of file; wanted .csv, .npy, .npz, .h5 or .hdf5")
     try:
@@ -206,7 +207,8 @@ def read_table(
         raise DataError(
             f"{path}: wanted a table of shape (rows, columns), but it has {table.shape}"
         )
-    return table.astype(np.float64), tuple(f"column {j}" for j in range(table.shape[1]))
+    names = tuple(f"column {j}" for j in range(table.shape[1]))
+    return _select(table.astype(np.float64), names, columns, str(path))
 
 
 def _read_numpy(path: Path, dataset: str | None) -> Array:
@@ -236,98 +238,6 @@ def choose_array(path: Path, available: list[str], dataset: str | None) -> str:
     return dataset.strip("/")
 
 
-def csv_header(path: Path, header: bool | None = None) -> tuple[tuple[str, ...], str, bool]:
-    """Names of the columns of a CSV file, its delimiter, and whether it has a header.
-
-    ``header`` says so where the first line does not show it: a header holds no numbers.
-
-    Raises
-    ------
-    DataError
-        If it is not text, is empty, or two columns have the same name.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read, {error.strerror}") from error
-    if not first.strip():
-        raise DataError(f"{path}: is empty")
-    delimiter = max(",;\t", key=first.count)
-    fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter))]
-    # A header has no numbers; a first row with one missing value has.
-    has_header = not any(is_number(field) for field in fields) if header is None else header
-    names = tuple(fields) if has_header else tuple(f"column {j}" for j in range(len(fields)))
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: two columns are named {twice!r}")
-    return names, delimiter, has_header
-
-
-def _read_csv(path: Path, columns: Sequence[str | int] | None) -> tuple[Array, tuple[str, ...]]:
-    """Read all columns, or only the chosen ones: text elsewhere in the file does no harm."""
-    names, delimiter, has_header = csv_header(path)
-    # Without a choice of columns, loadtxt itself insists on rows of one length.
-    use = None if columns is None else column_positions(names, columns, str(path))
-    try:
-        table = np.loadtxt(
-            path,
-            delimiter=delimiter,
-            skiprows=int(has_header),
-            usecols=use,
-            ndmin=2,
-            comments=None,
-            quotechar='"',
-            encoding="utf-8-sig",
-        )
-    except ValueError as error:
-        checked = range(len(names)) if use is None else use
-        raise DataError(_csv_fault(path, delimiter, names, checked, has_header)) from error
-    if use is None and table.size and table.shape[1] != len(names):
-        raise DataError(_csv_fault(path, delimiter, names, range(len(names)), has_header))
-    out = np.full((len(table), len(names)), np.nan)
-    out[:, slice(None) if use is None else use] = table
-    return out, names
-
-
-def _csv_fault(
-    path: Path, delimiter: str, names: tuple[str, ...], use: Sequence[int], has_header: bool
-) -> str:
-    """Find the cell that could not be read, and say so in a line."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
-        for row in reader:
-            if not row or (has_header and reader.line_num == 1):
-                continue
-            if len(row) != len(names):
-                return wrong_width(path, reader.line_num, len(row), len(names))
-            for j in use:
-                if not row[j].strip():
-                    return f"{path}: column '{names[j]}', line {reader.line_num}: value is missing"
-                if not is_number(row[j]):
-                    return (
-                        f"{path}: column '{names[j]}', line {reader.line_num}: "
-                        f"wanted a number, but found {row[j]!r}"
-                    )
-    return f"{path}: cannot be read as a table of numbers"
-
-
-def wrong_width(path: Path, line: int, n_fields: int, n_columns: int) -> str:
-    """The text of the error that a line of a table is too short or too long."""
-    return f"{path}: line {line} has {n_fields} fields, but the first line has {n_columns}"
-
-
-def is_number(text: str) -> bool:
-    """Whether a cell of a table can be read as a number, NaN among them."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 # --- checks ---------------------------------------------------------------------------------------
 
 
@@ -346,7 +256,11 @@ def column_positions(names: tuple[str, ...], columns: Sequence[str | int], title
     return out
 
 
-def select_columns(
+def _all(names: tuple[str, ...], columns: Sequence[str | int] | None) -> Sequence[str | int]:
+    return range(len(names)) if columns is None else columns
+
+
+def _select(
     table: Array, names: tuple[str, ...], columns: Sequence[str | int] | None, title: str
 ) -> tuple[Array, tuple[str, ...]]:
     """The chosen ``columns`` of a table, by name or position, and their names."""

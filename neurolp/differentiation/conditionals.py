@@ -8,7 +8,7 @@ closed form for all of them (Rosenblatt, Ann. Math. Statist. 23, 1952):
   softmax of quadratic functions of the earlier nodes and whose means are linear in them. With
   Sigma_k = L_k L_k' and z_k = L_k^-1 (u - mu_k): (u_i - m_ki) / s_ki = z_ki,
   gate_k ~ pi_k prod_j<i normal'(z_kj) / L_kjj;
-* a tree whose parents come before their children: F_i is the receptor of the parent's bin.
+* a tree whose parents come before their children: F_i is the marginal map of the parent's bin.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp
 
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.heads.mixture import MixtureEnergy
-from neurolp.brain.heads.tree import TreeEnergy
+from neurolp.brain.heads.mixture import MixtureHead
+from neurolp.brain.heads.tree import TreeHead
 
 Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
@@ -51,12 +51,12 @@ class Conditionals(ABC):
 
 
 def conditionals(
-    base: BaseDensity, energy: MixtureEnergy | TreeEnergy | None, n_rows: int
+    base: BaseDensity, energy: MixtureHead | TreeHead | None, n_rows: int
 ) -> Conditionals:
     """Conditional densities of ``energy`` (None: the product of the bases) for ``n_rows`` rows."""
     if energy is None:
         return _Product(base)
-    if isinstance(energy, MixtureEnergy):
+    if isinstance(energy, MixtureHead):
         return _Mixture(energy, n_rows)
     return _Tree(energy, n_rows)
 
@@ -75,7 +75,7 @@ class _Product(Conditionals):
 
 @final
 class _Mixture(Conditionals):
-    def __init__(self, energy: MixtureEnergy, n_rows: int) -> None:
+    def __init__(self, energy: MixtureHead, n_rows: int) -> None:
         self.energy = energy
         k, d = energy.means.shape
         self.z = np.empty((k, d, n_rows))
@@ -110,7 +110,7 @@ class _Mixture(Conditionals):
 
 @final
 class _Tree(Conditionals):
-    def __init__(self, energy: TreeEnergy, n_rows: int) -> None:
+    def __init__(self, energy: TreeHead, n_rows: int) -> None:
         self.nodes = {gated.node: gated for gated in energy.nodes}
         self.known = np.empty((len(self.nodes), n_rows))
         self._look()
@@ -120,8 +120,8 @@ class _Tree(Conditionals):
         response, log_slope = np.empty(len(u)), np.empty(len(u))
         for k in np.unique(bins):
             mine = bins == k
-            response[mine], log_slope[mine] = gated.receptors[k].respond(u[mine])
-        base = gated.receptors[0].base
+            response[mine], log_slope[mine] = gated.maps[k].forward(u[mine])
+        base = gated.maps[0].base
         log_pdf = log_slope - base.energy(response)
         return log_pdf, base.log_activity(response), base.log_activity(-response)
 

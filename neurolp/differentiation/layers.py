@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.network import GroupUpdate, Network
-from neurolp.kernels.coupling import couple, transfer
+from neurolp.kernels.affine import shift_and_scale, transfer
 from neurolp.kernels.node_map import apply_node_maps
 
 Array = npt.NDArray[Any]
@@ -35,7 +35,7 @@ class Layers:
         self.network, self.n_layers = network, n_layers
         shape = (n_layers, network.n_nodes, n_rows)
         self.shift = np.zeros(shape)
-        self.log_gain = np.zeros(shape if network.gain else (n_layers, network.n_nodes, 0))
+        self.log_scale = np.zeros(shape if network.log_scale else (n_layers, network.n_nodes, 0))
         # Per layer: the groups in their order, and for each node its group and its row there.
         self.groups: list[list[GroupUpdate]] = []
         self.home: list[dict[int, tuple[int, int]]] = []
@@ -66,14 +66,18 @@ class Layers:
             now, change = path[t + 1 : t + 2], log_slope[t + 1]
             now[0], change[:] = path[t], log_slope[t]
             shift = self.shift[t, i, rows][None]
-            log_gain = self.log_gain[t, i, rows][None] if self.network.gain else self.log_gain[t]
-            couple(now, _ONE, 0, shift, group.bias[one], log_gain, group.gain_bias[one], change)
+            log_scale = (
+                self.log_scale[t, i, rows][None] if self.network.log_scale else self.log_scale[t]
+            )
+            shift_and_scale(
+                now, _ONE, 0, shift, group.bias[one], log_scale, group.log_scale_bias[one], change
+            )
             table = group.table[one]
             apply_node_maps(now, _ONE, 0, grid.low, grid.spacing, table, scratch, change, _NOTHING)
         return path, log_slope
 
     def know(self, i: int, path: Array) -> None:
-        """Node ``i`` has the potentials ``path`` (n_layers + 1, n): tell its listeners."""
+        """Add what node ``i`` with potentials ``path`` (n_layers + 1, n) gives to its targets."""
         synapse, n = self.network.synapse, path.shape[1]
         features, thresholds = np.empty((synapse.n_transfer, n)), np.array(synapse.thresholds)
         for t, groups in enumerate(self.groups):
@@ -88,6 +92,6 @@ class Layers:
                 columns = place + len(group.sources) * np.arange(synapse.n_transfer)
                 weights = group.weights[later][:, columns]
                 self.shift[t, group.targets[later]] += weights @ features
-                if self.network.gain:
-                    weights = group.gain_weights[later][:, columns[:-1]]
-                    self.log_gain[t, group.targets[later]] += weights @ features[1:]
+                if self.network.log_scale:
+                    weights = group.log_scale_weights[later][:, columns[:-1]]
+                    self.log_scale[t, group.targets[later]] += weights @ features[1:]

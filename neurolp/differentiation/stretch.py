@@ -31,7 +31,7 @@ class Stretch(ABC):
         """T(x) and log dT/dx of points inside the support."""
 
     @abstractmethod
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """T^-1(u)."""
 
     @final
@@ -55,7 +55,7 @@ class Plain(Stretch):
     def _inside(self, x: Array) -> tuple[Array, Array]:
         return x, np.zeros_like(x)
 
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """Return u."""
         return u
 
@@ -74,7 +74,7 @@ class Arcsinh(Stretch):
         z = (x - self.centre) / self.scale
         return np.arcsinh(z), -np.log(np.hypot(1.0, z)) - np.log(self.scale)
 
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """Centre + scale sinh(u)."""
         with np.errstate(over="ignore"):
             return np.asarray(self.centre + self.scale * np.sinh(u))
@@ -95,7 +95,7 @@ class Logarithm(Stretch):
         log = np.log(self.high - x)
         return -log, -log
 
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """Low + exp(u), or high - exp(-u)."""
         with np.errstate(over="ignore"):
             if np.isfinite(self.low):
@@ -121,7 +121,7 @@ class Decay(Stretch):
         u = -special.ndtri_exp(-np.maximum(distance, 1e-300))
         return u if up else -u, 0.5 * u * u + _HALF_LOG_2PI - distance - np.log(self.scale)
 
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """Low - scale log S(-u), or high + scale log S(u)."""
         if np.isfinite(self.low):
             return np.asarray(self.low - self.scale * special.log_ndtr(-u))
@@ -142,7 +142,7 @@ class Probit(Stretch):
         u = np.where(below < above, 1.0, -1.0) * special.ndtri(np.minimum(below, above))
         return u, 0.5 * u * u + _HALF_LOG_2PI - np.log(width)
 
-    def invert(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         """Low + (high - low) S(u), from the nearer end."""
         width = self.high - self.low
         lower, upper = self.low + width * special.ndtr(u), self.high - width * special.ndtr(-u)

@@ -5,7 +5,7 @@ its composition with the Rosenblatt map of an energy (``conditionals``): read in
 
     Phi_r(u) = prod_i dy_ri/du_i,   y_ri = F_ri(u_i(t_r) | u_<i(t_r)).
 
-The average of several readouts, sum_r w_r Phi_r, is such a product again, in closed form:
+The average of several heads, sum_r w_r Phi_r, is such a product again, in closed form:
 
     y_i = sum_r g_ri y_ri,   dy_i/du_i = sum_r g_ri dy_ri/du_i,   g_ri ~ w_r prod_j<i dy_rj/du_j,
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, ndtri, ndtri_exp
 
-from neurolp.brain.heads.head import Readout
+from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.network import Network
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
@@ -41,10 +41,10 @@ _PRECISION = 1e-14  # relative to 1 + |u|, where Newton's method ends
 
 @dataclass(frozen=True)
 class TriangularMap:
-    """A triangular ``network`` and what reads it; ``readouts`` have positive weights of sum 1."""
+    """A triangular ``network`` and what reads it; ``heads`` have positive weights of sum 1."""
 
     network: Network
-    readouts: tuple[Readout, ...]
+    heads: tuple[WeightedHead, ...]
 
     def evaluate(self, potential: Array) -> tuple[Array, Array]:
         """U (n_nodes, n) -> log dy_i/du_i and y_i, both (n_nodes, n); nats."""
@@ -57,7 +57,7 @@ class TriangularMap:
                     y[i, columns] = np.where(log_y < log_rest, np.exp(log_y), -np.expm1(log_rest))
         return log_slope, y
 
-    def invert(self, y: Array) -> Array:
+    def inverse(self, y: Array) -> Array:
         """Y (n_nodes, n) in (0, 1) -> u, one node after another."""
         out = np.empty(y.shape)
         probit = ndtri(y)
@@ -70,7 +70,7 @@ class TriangularMap:
         return out
 
     def _blocks(self, n_rows: int) -> list[slice]:
-        n_layers = max(readout.time for readout in self.readouts)
+        n_layers = max(weighted.time for weighted in self.heads)
         elements = max(n_layers * self.network.n_nodes, 1)
         width = min(max(_BLOCK_ELEMENTS // elements, 1), _MOST_ROWS)
         return [slice(a, min(a + width, n_rows)) for a in range(0, n_rows, width)]
@@ -80,12 +80,12 @@ class _Walk:
     """The average for n rows, node by node: what is known of the earlier ones is kept."""
 
     def __init__(self, map_: TriangularMap, n_rows: int) -> None:
-        self.readouts = map_.readouts
-        self.times = [readout.time for readout in self.readouts]
+        self.heads = map_.heads
+        self.times = [weighted.time for weighted in self.heads]
         self.layers = Layers(map_.network, max(self.times), n_rows)
         base = map_.network.base_density
-        self.conditionals = [conditionals(base, r.energy, n_rows) for r in self.readouts]
-        weights = np.array([readout.weight for readout in self.readouts])
+        self.conditionals = [conditionals(base, r.head, n_rows) for r in self.heads]
+        weights = np.array([weighted.weight for weighted in self.heads])
         self.log_gate = np.repeat(np.log(weights / weights.sum())[:, None], n_rows, axis=1)
         self.everyone = np.arange(n_rows)
         self.place = 0
@@ -109,7 +109,7 @@ class _Walk:
         return out
 
     def _readings(self, path: Array, log_slope: Array, rows: Array) -> Array:
-        """Log dy_r/du, log y_r and log(1 - y_r) of every readout, (3, n_readouts, m)."""
+        """Log dy_r/du, log y_r and log(1 - y_r) of every head, (3, n_heads, m)."""
         out = np.empty((3, len(self.times), len(rows)))
         for r, (time, unit) in enumerate(zip(self.times, self.conditionals, strict=True)):
             out[:, r] = unit.at(path[time], rows)

@@ -145,7 +145,7 @@ class MonotoneNetwork:
         for group in self.groups:
             mine = (drawn >= start) & (drawn < start + len(group.places))
             k = drawn[mine] - start
-            out[mine] = group.stretch.invert(group.places[k] + group.widths[k] * normal[mine])
+            out[mine] = group.stretch.inverse(group.places[k] + group.widths[k] * normal[mine])
             start += len(group.places)
         return out
 
@@ -166,7 +166,7 @@ class MonotoneNetwork:
             u = (breaks[:-1, None] + half[:, None] * (1 + nodes)).ravel()
             mass = (half[:, None] * weights).ravel() * np.exp(group.log_density(u))
             heavy = mass > 1e-30  # far in the tails a stretch may round to its end
-            log_density = self.log_density(group.stretch.invert(u[heavy]))
+            log_density = self.log_density(group.stretch.inverse(u[heavy]))
             finite = np.isfinite(log_density)
             total -= float(mass[heavy][finite] @ log_density[finite])
         return total
@@ -178,7 +178,7 @@ class MonotoneNetwork:
         normal = special.ndtri((np.arange(25) + 0.5) / 25)
         for group in self.groups:
             u = (group.places[:, None] + group.widths[:, None] * normal).ravel()
-            points.append(group.stretch.invert(u))
+            points.append(group.stretch.inverse(u))
         x = np.unique(np.concatenate(points))
         x = x[np.isfinite(x)]
         return x, np.maximum.accumulate(self.cdf(x))
@@ -189,8 +189,8 @@ class MonotoneNetwork:
         low, high = np.full(len(q), np.inf), np.full(len(q), -np.inf)
         for group in self.groups:
             u = group.places[:, None] + group.widths[:, None] * z
-            low = np.minimum(low, group.stretch.invert(u.min(axis=0)))
-            high = np.maximum(high, group.stretch.invert(u.max(axis=0)))
+            low = np.minimum(low, group.stretch.inverse(u.min(axis=0)))
+            high = np.maximum(high, group.stretch.inverse(u.max(axis=0)))
         most = np.finfo(np.float64).max / 4
         spare = 1e-9 * (1 + np.abs(low) + np.abs(high)) * np.isfinite(low + high)
         return np.clip(low - spare, -most, most), np.clip(high + spare, -most, most)

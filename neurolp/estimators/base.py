@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
-from neurolp.brain.heads.head import Readout
+from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.imputation import sample_missing
-from neurolp.brain.marginal import Receptors
+from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import FormatError, NeurolpError
@@ -47,14 +47,15 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
     Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``record_`` and ``interrupted_``, and what
     evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
-    has the parameters ``connectivity``, ``gain``, ``synapse_*``, ``spline_range``, ``n_threads``.
+    has the parameters ``connectivity``, ``log_scale``, ``synapse_*``, ``spline_range`` and
+    ``n_threads``.
     """
 
     model: str = "density"
     base: str
     dtype: str
     connectivity: Any
-    gain: bool
+    log_scale: bool
     synapse_thresholds: Sequence[float]
     synapse_slope: float
     spline_range: float
@@ -72,8 +73,8 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     validation_fraction: float
     random_state: Any
     interrupted_: bool
-    readouts_: tuple[Readout, ...] | None = None
-    receptors_: Receptors | None = None
+    heads_: tuple[WeightedHead, ...] | None = None
+    marginal_transform_: MarginalTransform | None = None
 
     def fit(
         self,
@@ -182,7 +183,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
 
         Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
-        standardisation and the receptors, if any.
+        standardisation and the marginal transform, if any.
         """
         check_is_fitted(self)
         start = self._present(finite_rows(self, X, "X"))
@@ -256,7 +257,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         rng = np.random.default_rng(resolve_seed(random_state))
         form = form_of(self)
 
-        # In potentials at time 0: each is a function of its own column, made smooth by receptors.
+        # In potentials at time 0: each is a function of its own column, smooth after the transform.
         def log_prob(potential: Array) -> Array:
             return form.log_prob(np.ascontiguousarray(potential.T, dtype=self.dtype))
 
@@ -303,7 +304,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             edges = stored.network.connectivity
             brain.connectivity = None if edges.kind == "full" else edges
             brain.network_, brain.n_slices_ = stored.network, stored.n_slices
-            brain.readouts_, brain.receptors_ = stored.readouts, stored.receptors
+            brain.heads_, brain.marginal_transform_ = stored.heads, stored.marginal_transform
         else:
             brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
         brain.mean_, brain.scale_ = stored.mean, stored.scale
@@ -340,8 +341,8 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
             n_hidden=self.n_hidden,
-            readouts=self.readouts_,
-            receptors=self.receptors_,
+            heads=self.heads_,
+            marginal_transform=self.marginal_transform_,
         )
 
     # --- inside -----------------------------------------------------------------------------------
@@ -373,7 +374,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             Synapse(
                 tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
             ),
-            self.gain,
+            self.log_scale,
             SplineGrid(-reach, reach, intervals),
             np.dtype(self.dtype),
         )
@@ -383,8 +384,8 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         std = base_density(self.base).std
         potential = ((rows - self.mean_) * (std / self.scale_)).T
         log_det = np.full(len(rows), np.log(std / self.scale_).sum())
-        if self.receptors_ is not None:
-            potential, change = self.receptors_.respond(potential)
+        if self.marginal_transform_ is not None:
+            potential, change = self.marginal_transform_.forward(potential)
             log_det += change
         with np.errstate(over="ignore"):  # infinite potentials are named where they are used
             potential = np.ascontiguousarray(potential, dtype=np.dtype(self.dtype))
@@ -393,6 +394,6 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     def _express(self, potential: Array) -> Array:
         """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""
         potential = potential[: self.n_features_in_]
-        if self.receptors_ is not None:
-            potential = self.receptors_.invert(potential)
+        if self.marginal_transform_ is not None:
+            potential = self.marginal_transform_.inverse(potential)
         return np.asarray(potential.T * (self.scale_ / base_density(self.base).std) + self.mean_)

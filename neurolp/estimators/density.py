@@ -8,16 +8,16 @@ from typing import Any, final
 
 import numpy.typing as npt
 
-from neurolp.brain.heads.marginal_learning import learn_receptors
-from neurolp.brain.heads.selection import learn_readouts
+from neurolp.brain.base_density import BaseDensity
+from neurolp.brain.heads.selection import learn_heads
+from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
-from neurolp.brain.update_order import Groups
+from neurolp.brain.update_order import UpdateOrder
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import DensityParameters, check_parameters
-
 from neurolp.simulation.batch import Batch, Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
@@ -25,7 +25,6 @@ from neurolp.simulation.loop import Outcome, Process, simulate
 from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
 from neurolp.simulation.online import NetworkLearner
 from neurolp.simulation.signals import Stop
-from neurolp.brain.base_density import BaseDensity
 
 Array = npt.NDArray[Any]
 
@@ -59,21 +58,17 @@ class BrainDensity(Brain):
     ----------
     base : {"normal", "logistic"}
         Density rho of a potential at the end of time.
-    groups : {"halves", "each", "colours"} or list of lists of nodes
-        Who is updated together in a slice: two random halves, each node in turn, nodes without an
-        edge between them, or groups of your own in their order.
+    update_order : {"random_halves", "sequential", "coloring"} or list of lists of nodes
+        Which nodes of a slice are updated together: two random halves, each node in turn, nodes
+        without an edge between them, or groups of your own in their order.
     connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
         Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
-    gain : bool
-        Whether presynaptic nodes also scale a node (gain modulation).
-    interneurons : int
-        Random, memoryless nodes between each group of a slice and its sources, which let a node
-        hear how its sources stand together (see ``neurolp.brain.interneurons``). They need full
-        connectivity.
-    receptors : bool
+    log_scale : bool
+        Whether presynaptic nodes also scale a node, by exp(G) with a learned log-scale G.
+    marginal_transform : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
-    energy : {"auto", "mixture", "base"}
+    head : {"auto", "mixture", "base"}
         What reads the density from the potentials: an average of Gaussian mixtures at a few times
         (see ``neurolp.brain.heads.selection``), or the base density at the end. "auto" is
         "mixture" for full connectivity and up to 256 features.
@@ -89,9 +84,9 @@ class BrainDensity(Brain):
     max_slices, patience : int
         Stop after ``max_slices`` slices, or when ``patience`` slices brought no lower surprise on
         validation data.
-    coupling_rate, node_rate : float
-        Fraction of a Newton step taken by the coupling and by the node maps in each slice.
-    coupling_ridge, node_ridge : float
+    shift_rate, node_rate : float
+        Fraction of a Newton step taken by the affine shift (and log-scale) and by the node maps.
+    shift_ridge, node_ridge : float
         Ridge of both, in units of (parameters of a node) / (training rows).
     fine_tune : None, int or "all"
         After the greedy fit, tune all slices in use together by gradients that run time backwards
@@ -112,10 +107,10 @@ class BrainDensity(Brain):
         All learned slices.
     n_slices_ : int
         Slices in use: the time of least validation surprise.
-    readouts_ : tuple of Readout or None
+    heads_ : tuple of WeightedHead or None
         When and with which energy the density is read, and the weights of the average; None is
         the base density at the end of ``n_slices_``.
-    receptors_ : Receptors or None
+    marginal_transform_ : MarginalTransform or None
         What happens to columns before time begins.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
@@ -150,12 +145,11 @@ class BrainDensity(Brain):
         self,
         *,
         base: str = "normal",
-        groups: Groups = "halves",
+        update_order: UpdateOrder = "random_halves",
         connectivity: Any = None,
-        gain: bool = True,
-        interneurons: int = 0,
-        receptors: bool = True,
-        energy: str = "auto",
+        log_scale: bool = True,
+        marginal_transform: bool = True,
+        head: str = "auto",
         rotation: bool | str = "auto",
         synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
         synapse_slope: float = 2.0,
@@ -163,9 +157,9 @@ class BrainDensity(Brain):
         spline_intervals: int | None = None,
         max_slices: int = 400,
         patience: int = 25,
-        coupling_rate: float = 0.03,
+        shift_rate: float = 0.03,
         node_rate: float = 0.5,
-        coupling_ridge: float = 20.0,
+        shift_ridge: float = 20.0,
         node_ridge: float = 8.0,
         fine_tune: int | str | None = None,
         validation_fraction: float = 0.2,
@@ -174,12 +168,11 @@ class BrainDensity(Brain):
         n_threads: int | None = None,
     ) -> None:
         self.base = base
-        self.groups = groups
+        self.update_order = update_order
         self.connectivity = connectivity
-        self.gain = gain
-        self.interneurons = interneurons
-        self.receptors = receptors
-        self.energy = energy
+        self.log_scale = log_scale
+        self.marginal_transform = marginal_transform
+        self.head = head
         self.rotation = rotation
         self.synapse_thresholds = synapse_thresholds
         self.synapse_slope = synapse_slope
@@ -187,9 +180,9 @@ class BrainDensity(Brain):
         self.spline_intervals = spline_intervals
         self.max_slices = max_slices
         self.patience = patience
-        self.coupling_rate = coupling_rate
+        self.shift_rate = shift_rate
         self.node_rate = node_rate
-        self.coupling_ridge = coupling_ridge
+        self.shift_ridge = shift_ridge
         self.node_ridge = node_ridge
         self.fine_tune = fine_tune
         self.validation_fraction = validation_fraction
@@ -199,11 +192,11 @@ class BrainDensity(Brain):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _learns_energy(self) -> bool:
-        if self.energy == "auto":
+    def _learns_heads(self) -> bool:
+        if self.head == "auto":
             full = self.network_.connectivity.kind == "full"
             return full and self.n_features_in_ <= _MOST_NODES
-        return bool(self.energy == "mixture")
+        return bool(self.head == "mixture")
 
     def _check_parameters(self) -> None:
         check_parameters(DensityParameters, self.get_params())
@@ -216,12 +209,12 @@ class BrainDensity(Brain):
         progress: Callable[[Progress], None],
         stop: Stop | None,
     ) -> None:
-        self.readouts_ = self.receptors_ = None
+        self.heads_ = self.marginal_transform_ = None
         n_rows, n_columns = rows["train"].shape
         network = self._new_network(self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28))
-        if self.receptors:
+        if self.marginal_transform:
             start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
-            self.receptors_ = learn_receptors(
+            self.marginal_transform_ = learn_marginal_transform(
                 network.base_density, start["train"], start["validation"], self.n_threads
             )
         rotation = self.rotation
@@ -229,8 +222,8 @@ class BrainDensity(Brain):
             rotation = self.connectivity is None and 1 < n_columns <= _FEW_NODES
         process = GreedyProcess(
             network,
-            GreedyRule(self.coupling_rate, self.node_rate, self.coupling_ridge, self.node_ridge),
-            GreedyConfig(self.patience, self.groups, bool(rotation), self.interneurons),
+            GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge, self.node_ridge),
+            GreedyConfig(self.patience, self.update_order, bool(rotation)),
             {name: self._present(part) for name, part in rows.items()},
             seed=self.seed_,
             n_threads=self.n_threads,
@@ -248,10 +241,10 @@ class BrainDensity(Brain):
         if self.fine_tune is not None and self.n_slices_ > 0:
             announce("tuning all slices together")
             self._tune(self._present(rows["train"]), self._present(rows["validation"]), stop)
-        if self._learns_energy():
-            announce("learning the readouts")
+        if self._learns_heads():
+            announce("learning the heads")
             start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
-            self._read_out(start["train"], start["validation"])
+            self._learn_heads(start["train"], start["validation"])
 
     def _monitors(self, base: BaseDensity) -> list[Monitor]:
         monitors: list[Monitor] = [ScoreMonitor("slice")]
@@ -263,10 +256,10 @@ class BrainDensity(Brain):
             )
         return monitors
 
-    def _read_out(self, train: Array, validation: Array) -> None:
-        """Learn readouts; without them, which Ctrl-C may bring about, the end of time is read."""
+    def _learn_heads(self, train: Array, validation: Array) -> None:
+        """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
         try:
-            self.readouts_ = learn_readouts(
+            self.heads_ = learn_heads(
                 self.network_, self.n_slices_, train, validation, self.seed_, self.n_threads
             )
         except KeyboardInterrupt:
@@ -298,10 +291,6 @@ class BrainDensity(Brain):
 
 
 def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations and interneurons are of all nodes: with given edges there can be none."""
-    for name in ("rotation", "interneurons"):
-        value = getattr(brain, name)
-        if value and value != "auto" and brain.connectivity is not None:
-            raise ConfigurationError(
-                f"argument `{name}` needs full connectivity, but edges are given"
-            )
+    """Rotations are of all nodes: with given edges there can be none."""
+    if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
+        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

@@ -12,16 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
-from neurolp.brain.rules.local import Learner, OnlineRule, Signal, resting_slices
+from neurolp.brain.network import Network
+from neurolp.brain.rules.local import Learner, OnlineRule, Signal, identity_slices
 from neurolp.brain.seeds import generator
-from neurolp.brain.update_order import Groups, ordered_partition
+from neurolp.brain.update_order import UpdateOrder, ordered_partition
 from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import OnlineParameters, check_parameters
 from neurolp.estimators.validation import finite_rows, resolve_seed
-
-from neurolp.brain.network import Network
 from neurolp.simulation.archive.network import learned_parameters
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
@@ -61,11 +60,11 @@ class OnlineBrain(Brain):
         are seeded anew at each presentation from the base density. The density of a row is then an
         integral over the seeds: :meth:`bound_samples` bounds it from below, :meth:`score_samples`
         refuses, and every surprise that is recorded is a bound, with one seed a row.
-    base, groups, connectivity, gain, synapse_thresholds, synapse_slope, spline_range,
+    base, update_order, connectivity, log_scale, synapse_thresholds, synapse_slope, spline_range,
     spline_intervals
         As for :class:`neurolp.BrainDensity`. The groups are drawn once for each slice of a period.
     rate, node_rate : float
-        Step of Adam for the weights of shift and gain, and for biases and node maps.
+        Step of Adam for the weights of shift and log-scale, and for biases and node maps.
     decay : float
         Fraction of the parameters forgotten at a step.
     average : float
@@ -119,9 +118,9 @@ class OnlineBrain(Brain):
         period: int = 4,
         n_hidden: int = 0,
         base: str = "normal",
-        groups: Groups = "halves",
+        update_order: UpdateOrder = "random_halves",
         connectivity: Any = None,
-        gain: bool = True,
+        log_scale: bool = True,
         synapse_thresholds: Sequence[float] = (0.0,),
         synapse_slope: float = 2.0,
         spline_range: float = 3.5,
@@ -144,9 +143,9 @@ class OnlineBrain(Brain):
         self.period = period
         self.n_hidden = n_hidden
         self.base = base
-        self.groups = groups
+        self.update_order = update_order
         self.connectivity = connectivity
-        self.gain = gain
+        self.log_scale = log_scale
         self.synapse_thresholds = synapse_thresholds
         self.synapse_slope = synapse_slope
         self.spline_range = spline_range
@@ -286,9 +285,7 @@ class OnlineBrain(Brain):
         recorder, base = self.recorder_, process.model.base_density
         monitors: list[Monitor] = [ScoreMonitor("epoch", bound=bool(self.n_hidden))]
         if recorder.frames:
-            monitors.append(
-                EvolutionMonitor(recorder, base, "slice", lambda p: p.learner.recorded)
-            )
+            monitors.append(EvolutionMonitor(recorder, base, "slice", lambda p: p.learner.recorded))
         if recorder.parameters_every is not None:
             monitors.append(
                 ParameterMonitor(
@@ -324,8 +321,8 @@ class OnlineBrain(Brain):
         network = self._new_network(self.spline_intervals)
         rng = generator(self.seed_, "groups")
         partitions = [
-            ordered_partition(self.groups, network.connectivity, rng)
+            ordered_partition(self.update_order, network.connectivity, rng)
             for _ in range(min(self.period, self.n_slices))
         ]
-        network.slices = resting_slices(network, partitions, self.n_slices)
+        network.slices = identity_slices(network, partitions, self.n_slices)
         return Learner(network, self._rule())

@@ -41,7 +41,7 @@ SplineRange = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
 Duration = Annotated[float, Field(ge=1e-6, le=1e6, strict=True)]
 Base = Literal["normal", "logistic"]
 Precision = Literal["float64", "float32"]
-Groups = Literal["halves", "each", "colours"] | list[list[Count]]
+UpdateOrder = Literal["random_halves", "sequential", "coloring"] | list[list[Count]]
 
 
 class Parameters(BaseModel):
@@ -54,11 +54,10 @@ class DensityParameters(Parameters):
     """Parameters of :class:`neurolp.BrainDensity`."""
 
     base: Base = "normal"
-    groups: Groups = "halves"
-    gain: StrictBool = True
-    interneurons: Count = 0
-    receptors: StrictBool = True
-    energy: Literal["auto", "mixture", "base"] = "auto"
+    update_order: UpdateOrder = "random_halves"
+    log_scale: StrictBool = True
+    marginal_transform: StrictBool = True
+    head: Literal["auto", "mixture", "base"] = "auto"
     rotation: StrictBool | Literal["auto"] = "auto"
     synapse_thresholds: list[Number] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveNumber = 2.0
@@ -66,9 +65,9 @@ class DensityParameters(Parameters):
     spline_intervals: Intervals | None = None
     max_slices: Count = 400
     patience: Positive = 25
-    coupling_rate: Share = 0.03
+    shift_rate: Share = 0.03
     node_rate: Share = 0.5
-    coupling_ridge: NonNegative = 20.0
+    shift_ridge: NonNegative = 20.0
     node_ridge: NonNegative = 8.0
     fine_tune: Positive | Literal["all"] | None = None
     dtype: Precision = "float64"
@@ -84,8 +83,8 @@ class OnlineParameters(Parameters):
     period: Positive = 4
     n_hidden: Count = 0
     base: Base = "normal"
-    groups: Groups = "halves"
-    gain: StrictBool = True
+    update_order: UpdateOrder = "random_halves"
+    log_scale: StrictBool = True
     synapse_thresholds: list[Number] = [0.0]
     synapse_slope: PositiveNumber = 2.0
     spline_range: SplineRange = 3.5

@@ -1,4 +1,4 @@
-"""A brain in a stream: it expects what comes next, is surprised, and learns, step by step."""
+"""StreamBrain: predicts a stream step by step, and learns from the surprise of each step."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import DataError, DivergedError, FormatError
 from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
-from neurolp.simulation.archive.stream import copy_of, pack_state, pack_stream, unpack_stream
 from neurolp.storage.provenance import provenance
-from neurolp.storage.reader import Trajectory, open_trajectory
+from neurolp.storage.reader import open_trajectory
 from neurolp.storage.writer import write_trajectory
 from neurolp.stream.faults import first_fault, is_finite
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
-from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
+from neurolp.stream.prediction import CodePrediction, Prediction, SymbolPrediction, ValuePrediction
 from neurolp.stream.run import Notes, StreamRun
-from neurolp.stream.sensors import CategoricalSensor, Sensor, check_rows, check_sensors, row_of
-from neurolp.stream.warmup import columns_without_units, first_prediction, fix_units
+from neurolp.stream.sensors import (
+    Sensor,
+    check_rows,
+    check_sensors,
+    encode_rows,
+    places,
+    row_of,
+    sensors_from_json,
+    sensors_to_json,
+)
+from neurolp.stream.warmup import WarmUp
 from neurolp.stream.weights import feature_names, output_names, weights_of
 
 Array = npt.NDArray[Any]
@@ -37,21 +45,22 @@ Array = npt.NDArray[Any]
 
 @final
 class StreamBrain:
-    """A brain that learns from a stream: at every step it predicts, is surprised, and learns.
+    """A recurrent network that predicts the next row of a stream and learns from every row.
 
-        Phi(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-delays), hidden activity h),
+        p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
         u = W h + V z + b,   h <- h + leak (tanh(u) - h)
 
     Symbols are predicted by a softmax, values by a triangular chain of monotone maps (a linear
-    mean, residuals of any shape): each is normalised for every state of the memory, exactly. All
-    rules are local. The readout learns from its own errors; hidden nodes from errors that come back
-    along the weights of the readout, times their own slope and what each synapse just heard; cells
-    that fire for the last few symbols count what follows.
+    mean, residuals of any shape): both are normalised exactly for every state of the memory. All
+    rules are local: the readout learns from its own errors; hidden nodes from errors sent back
+    along the weights of the readout, times their own slope and the input of each synapse; contexts
+    (the last few symbols) count the symbols that follow them.
 
     Parameters
     ----------
     sensors : sensor or sequence of sensors
-        :class:`CategoricalSensor` and :class:`ContinuousSensor`, in the order of the columns.
+        :class:`CategoricalSensor`, :class:`ContinuousSensor`, or a class of your own (see
+        :class:`neurolp.stream.sensors.Sensor`), in the order of the columns.
     n_hidden : int
         Hidden nodes.
     n_lags : int
@@ -59,7 +68,9 @@ class StreamBrain:
     fan_in : int
         Largest number of lags that feed a hidden node.
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
-        Edges (target, source) between hidden nodes; None draws ten sources for each.
+        Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
+        booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
+        all edges if it is dense and those it stores if it is a SciPy sparse one.
     rule : {"rls", "diagonal_rls", "nlms"}
         How the readout learns: recursive least squares (memory and time grow with the square of the
         features), the same with the diagonal of the covariance only, or normalised least mean
@@ -83,8 +94,8 @@ class StreamBrain:
     mixing_rate : float
         Step of the weights that mix counts and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
     warmup : int
-        Steps that fix location and scale of continuous sensors that have none. Until then the
-        prediction is broad and nothing else is learned.
+        Observations that fix location and scale of a sensor of values that has none. Until it has
+        them its prediction is broad, and the network takes it as missing.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
     random_state : None, int, RandomState or Generator
@@ -141,12 +152,21 @@ class StreamBrain:
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
-        self._first_rows = np.zeros((0, self.n_columns))
-        self._calibrating = bool(self._uncalibrated())
+        self._places = places(self.sensors)
+        self._warmup = WarmUp(self._places, warmup, n_lags)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse attributes that would have no effect: parameters are fixed at construction."""
+        if not (name.startswith("_") or name in ("sensors", "seed_", "n_steps_")):
+            raise AttributeError(
+                f"StreamBrain has no attribute {name!r} to assign: parameters are arguments of "
+                "StreamBrain(...)"
+            )
+        super().__setattr__(name, value)
 
     @property
     def n_columns(self) -> int:
-        """Columns of the rows that are presented."""
+        """Number of columns of the rows."""
         return sum(s.n_columns for s in self.sensors)
 
     # --- presenting -------------------------------------------------------------------------------
@@ -159,38 +179,33 @@ class StreamBrain:
         predictions: bool = False,
         activity: bool = False,
     ) -> StreamRun:
-        """Present rows (n_steps, n_columns), NaN where nothing came, one after another.
+        """Present rows (n_steps, n_columns) one after another; NaN is missing.
 
-        Presenting them in pieces is the same. ``learn=False`` freezes what was learned; the memory
-        goes on. Missing input is remembered as it was expected.
+        Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
+        learned; the memory moves on. The memory takes the expected value of what is missing.
 
         Raises
         ------
         DataError
-            If the rows are not what the sensors bring.
+            If the rows are not what the sensors want.
         DivergedError
-            If a surprise is no longer finite; the message names step and sensor.
+            If a surprise is not finite; the message names step and sensor.
         """
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
+        codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
-        notes = Notes.blank(self.sensors, len(all_rows), predictions, memory.activity, activity)
-        n_first = self._calibrate(all_rows, notes) if self._calibrating else 0
-        rest, later = all_rows[n_first:], notes.after(n_first)
-        done = self._present(rest, learn, later)
-        self.n_steps_ += n_first + done
-        if done < len(rest):
-            bad = ~np.isfinite(later.outcome.surprise[done]) & ~np.isnan(
-                rest[done][self._state.senses.column]
-            )
-            wrong = int(np.argmax(bad))
-            raise DivergedError(
-                f"the surprise of sensor '{self.sensors[wrong].name}' became "
-                f"{later.outcome.surprise[done, wrong]} in step {self.n_steps_}"
-            )
+        notes = Notes.blank(self.sensors, len(codes), predictions, memory.activity, activity)
+        start = 0
+        while start < len(codes):
+            n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
+            part = slice(start, start + n)
+            self._advance(codes[part], learn, notes.between(part.start, part.stop))
+            start = part.stop
+        np.subtract(notes.outcome.surprise, log_factor, out=notes.outcome.surprise)
         return notes.run(self._design.n_hidden)
 
     def observe(self, x: Any, *, learn: bool = True) -> float:
-        """Present one row and return its surprise in nats, over the sensors that brought something.
+        """Present one row and return its surprise in nats, summed over the observed sensors.
 
         ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
         mapping leaves out are missing.
@@ -198,194 +213,187 @@ class StreamBrain:
         return float(self.run(row_of(x, self.sensors), learn=learn).total[0])
 
     def predict(self) -> dict[str, Prediction]:
-        """Distributions of what comes next, by name of the sensor."""
-        out: dict[str, Prediction] = {}
-        if self._calibrating:
-            for s, sensor in enumerate(self.sensors):
-                if isinstance(sensor, CategoricalSensor):
-                    k = sensor.n_symbols
-                    out[sensor.name] = SymbolPrediction(np.full(k, 1 / k))
-                else:
-                    out[sensor.name] = first_prediction(self._first_rows[:, self._columns(s)])
-            return out
-        with self._unmoved():
-            notes = Notes.blank(self.sensors, 1, True, self._state.memory.activity, False)
-            self._present(np.full((1, self.n_columns), np.nan), False, notes)
+        """Distribution of the next observation of each sensor, by name. Nothing is changed."""
+        notes = Notes.blank(self.sensors, 1, True, self._state.memory.activity, False)
+        if not self._warmup.of_all:
+            with self._unmoved():
+                self._present(self._missing(), False, notes)
         readout, senses = self._state.readout, self._state.senses
         z = self._state.memory.features
-        # The gain of the values is what the call above left.
+        # The call above left the gain of the values in its array.
         q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "nlms" else 0.0
-        for s, sensor in enumerate(self.sensors):
-            at = self._outputs(s)
-            if isinstance(sensor, CategoricalSensor):
+        out: dict[str, Prediction] = {}
+        for s, place in enumerate(self._places):
+            at = place.outputs
+            prediction: CodePrediction
+            if s in self._warmup:
+                prediction = self._warmup.prediction(s)
+            elif place.symbols:
                 p = notes.outcome.prediction[0, at]
-                out[sensor.name] = SymbolPrediction(p / p.sum())
+                prediction = SymbolPrediction(p / p.sum())
             else:
                 scale = senses.scale[at]
-                out[sensor.name] = ValuePrediction(
+                prediction = ValuePrediction(
                     senses.location[at] + scale * (readout.weights[at] @ z),
                     scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
                     readout.shape[at].copy(),
                 )
+            out[place.sensor.name] = place.sensor.express(prediction)
         return out
 
     def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
-        """Rows (n_steps, n_columns) that the brain expects of itself, going on from here.
+        """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        Every row is drawn from the prediction and becomes the input of the next. Afterwards the
-        brain is where it was.
+        The state is the same before and after. Sensors whose units are not known yet are missing.
         """
         check_value("n_steps", n_steps, Count)
-        if self._calibrating:
+        if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
                 f"{self.n_steps_} steps: it cannot dream yet"
             )
         rng = generator(resolve_seed(random_state), "stream dream")
-        out = np.empty((n_steps, self.n_columns))
+        out = np.full((n_steps, self.n_columns), np.nan)
+        notes = Notes.blank(self.sensors, 1, False, self._state.memory.activity, False)
         with self._unmoved():
             for t in range(n_steps):
                 expected = self.predict()
-                for s, sensor in enumerate(self.sensors):
-                    drawn = expected[sensor.name].sample(1, rng)
-                    out[t, self._columns(s)] = np.reshape(drawn, -1)
-                self._present(
-                    out[t : t + 1],
-                    False,
-                    Notes.blank(self.sensors, 1, False, self._state.memory.activity, False),
-                )
+                for s, place in enumerate(self._places):
+                    if s not in self._warmup:
+                        drawn = expected[place.sensor.name].sample(1, rng)
+                        out[t, place.columns] = np.reshape(drawn, -1)
+                codes, _ = encode_rows(out[t : t + 1], self.sensors)
+                self._present(codes, False, notes)
         return out
 
     # --- looking inside ---------------------------------------------------------------------------
 
     @property
     def activity(self) -> Array:
-        """Activity of the hidden nodes now, (n_hidden,)."""
+        """Present activity of the hidden nodes, (n_hidden,)."""
         return self._state.memory.activity[: self._design.n_hidden].copy()
 
     @property
     def feature_names(self) -> list[str]:
-        """What the memory consists of: constant, each output at each delay, hidden nodes."""
+        """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
         return feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
 
     @property
     def output_names(self) -> list[str]:
-        """What is predicted: each symbol and each value."""
+        """Name of each output: each symbol and each value."""
         return output_names(self.sensors)
 
     @property
     def weights(self) -> dict[str, Any]:
-        """Copies of what was learned, by name.
+        """Copies of all weights, by name.
 
         "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
-        "recurrent" (hidden, hidden), (target, source), dense or CSR, absent without edges;
-        "afferent" CSR (hidden, n_features).
+        "recurrent" (n_hidden, n_hidden), (target, source), dense or CSR, absent without edges;
+        "afferent" CSR (n_hidden, n_features): from features to hidden nodes.
         """
         return weights_of(self._state, self._design.n_hidden)
 
     # --- files ------------------------------------------------------------------------------------
 
-    def pack(self, out: NamedArrays, *, arrays: str | None = None) -> None:
-        """Add everything that the next step depends on, or the arrays under names of their own."""
-        if arrays:
-            return pack_state(out, self._state, arrays)
-        pack_stream(
-            out, self._design.parameters, self.sensors, self._state, self._first_rows,
-            self.n_steps_, self.seed_,
-        )  # fmt: skip
+    def to_arrays(self, group: str = "state") -> NamedArrays:
+        """Everything that the next step depends on; its arrays are in a group of this name."""
+        texts = {
+            "sensors": sensors_to_json(self.sensors),
+            "parameters": json.dumps(self._design.parameters),
+        }
+        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_, **texts}
+        out = NamedArrays(attributes={"brain": about})
+        what = "state of the brain, see neurolp.kernels.stream_state"
+        out.add_group(group, self._state.to_arrays(), what)
+        out.add_group(f"{group}_warmup", self._warmup.to_arrays(), "first rows, see WarmUp")
+        return out
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the brain to a trajectory file, whole or not at all."""
+        """Write the brain to a trajectory file, atomically."""
         out = NamedArrays(attributes={"": {"title": "", "status": "complete"}})
         out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
         out.attributes["provenance"] = provenance(self.seed_)
-        self.pack(out)
+        out.update(self.to_arrays())
         write_trajectory(path, out, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StreamBrain:
-        """Read a brain from a file; it goes on to the last bit as the one that was saved."""
+        """Brain read from a file; it continues bit for bit as the saved one would have.
+
+        The module of a user's own sensor has to be imported before.
+        """
         with open_trajectory(path) as file:
-            return cls.unpack(file)
+            try:
+                return cls.from_arrays(file)
+            except (KeyError, TypeError, ValueError) as error:
+                raise FormatError(f"{path}: holds no brain for streams: {error}") from error
 
     @classmethod
-    def unpack(cls, file: Trajectory) -> StreamBrain:
-        """The brain in an open file, see :meth:`load`."""
-        sensors, parameters, state, first_rows, n_steps, seed = unpack_stream(file)
-        # Hidden nodes and their edges come from the file, none need be drawn.
-        brain = cls(sensors, **parameters | {"n_hidden": 0, "n_contexts": 0}, random_state=seed)
-        brain._design = replace(brain._design, **parameters)
-        brain._state, brain._first_rows, brain.n_steps_ = state, first_rows, n_steps
-        brain._calibrating = bool(brain._uncalibrated()) and len(first_rows) >= n_steps
+    def from_arrays(cls, source: ArraySource) -> StreamBrain:
+        """The brain that :meth:`to_arrays` was called of."""
+        about = source.attributes("brain")
+        if about.get("model") != "stream":
+            raise ValueError("that of a stream is wanted")
+        parameters = json.loads(about["parameters"])
+        # Hidden nodes and their edges are among the arrays, none need be drawn.
+        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
+        brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
+        brain._design, brain.n_steps_ = replace(brain._design, **parameters), int(about["n_steps"])
+        n_lags = brain._design.n_lags
+        brain._state = StreamState.from_arrays(source.read_group("state"), n_lags)
+        brain._warmup = WarmUp(brain._places, brain._design.warmup, n_lags)
+        brain._warmup.restore(source.read_group("state_warmup"))
         return brain
 
     def copy(self) -> StreamBrain:
-        """Another one in the same state."""
+        """Independent brain in the same state."""
         out = copy.copy(self)
-        out._state = copy_of(self._state)
+        out._state, out._warmup = self._state.copy(), copy.deepcopy(self._warmup)
         return out
 
     def fault(self) -> str | None:
-        """What in it is not finite any more; None while all is well."""
+        """Which number of the state is NaN or infinite, in words; None if all are finite."""
         if is_finite(self._state):
             return None
         return first_fault(self._state, self.sensors, self._design.n_lags, self._design.n_hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _present(self, rows: Array, learn: bool, notes: Notes) -> int:
+    def _advance(self, codes: Array, learn: bool, notes: Notes) -> None:
+        """Present codes after which units may have to be fixed."""
+        warmup, done = self._warmup, len(codes)
+        if not warmup.of_all:
+            shown = warmup.without_waiting(codes) if warmup else codes
+            done = self._present(shown, learn, notes)
+        if warmup:
+            warmup.observe(codes[:done], learn, notes.between(0, done).outcome)
+            warmup.fix_units(self._state)
+        self.n_steps_ += done
+        if done < len(codes):
+            surprise = notes.outcome.surprise[done]
+            missing = np.isnan(shown[done][self._state.senses.column])
+            wrong = int(np.argmax(~np.isfinite(surprise) & ~missing))
+            raise DivergedError(
+                f"the surprise of sensor '{self.sensors[wrong].name}' became "
+                f"{surprise[wrong]} in step {self.n_steps_}"
+            )
+
+    def _missing(self) -> Array:
+        return np.full((1, self._places[-1].codes.stop), np.nan)
+
+    def _present(self, codes: Array, learn: bool, notes: Notes) -> int:
+        """Run the kernel over codes; number of steps done, less than all after a bad surprise."""
         s = self._state
         return stream_block(
-            rows, bool(learn), s.senses, s.memory, s.readout, s.contexts, self._design.rates,
+            codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, self._design.rates,
             notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.contexts),
         )  # fmt: skip
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """Whatever is presented without learning meanwhile, the memory is afterwards as before."""
-        kept, memory, contexts = self._state, self._state.memory, self._state.contexts
-        moving = ("features", "activity", "trace", "squashed", "post")
-        copies = {name: getattr(memory, name).copy() for name in moving}
-        self._state = StreamState(
-            kept.senses,
-            memory._replace(**copies),
-            kept.readout,
-            contexts._replace(history=contexts.history.copy(), known=contexts.known.copy()),
-        )
+        """Context in which codes may be presented without learning: the memory is restored."""
+        kept, self._state = self._state, self._state.with_own_memory()
         try:
             yield
         finally:
             self._state = kept
-
-    def _calibrate(self, rows: Array, notes: Notes) -> int:
-        """Present rows until the units of all values are known; how many that took."""
-        for t, row in enumerate(rows):
-            expected = self.predict()
-            for s, sensor in enumerate(self.sensors):
-                x, prediction = row[self._columns(s)], expected[sensor.name]
-                if np.isnan(x[0]):
-                    continue
-                if isinstance(prediction, ValuePrediction):
-                    notes.outcome.pit[t, self._outputs(s)] = prediction.cdf(x)
-                    notes.outcome.surprise[t, s] = -np.sum(prediction.log_prob(x))
-                else:
-                    notes.outcome.surprise[t, s] = -prediction.log_prob(x[0])
-            self._first_rows = np.vstack([self._first_rows, row])
-            seen = np.isfinite(self._first_rows)[:, self._uncalibrated()].sum(axis=0)
-            if seen.min() >= self._design.warmup:
-                fix_units(self._state, self.sensors, self._first_rows)
-                self._first_rows = np.zeros((0, self.n_columns))
-                self._calibrating = False
-                return t + 1
-        return len(rows)
-
-    def _uncalibrated(self) -> list[int]:
-        return columns_without_units(self._state, self.sensors)
-
-    def _columns(self, s: int) -> slice:
-        start = int(self._state.senses.column[s])
-        return slice(start, start + self.sensors[s].n_columns)
-
-    def _outputs(self, s: int) -> slice:
-        start = int(self._state.senses.output[s])
-        return slice(start, start + self.sensors[s].n_outputs)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import (
@@ -20,14 +21,11 @@ from neurolp.estimators.parameters import (
     Parameters,
     check_parameters,
 )
-from neurolp.estimators.validation import finite_rows, resolve_seed
 from neurolp.paper.bounded import BoundedForm
+from neurolp.paper.form_learner import FormLearner
 from neurolp.paper.learning import Adam, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
-
-from neurolp.brain.base_density import base_density
-from neurolp.paper.form_learner import FormLearner
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.loop import Outcome, Process

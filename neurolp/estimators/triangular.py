@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.heads.head import Readout, dream, log_prob
-from neurolp.brain.heads.marginal_learning import learn_receptors
-from neurolp.brain.heads.selection import learn_readouts
+from neurolp.brain.heads.head import WeightedHead, dream, log_prob
+from neurolp.brain.heads.selection import learn_heads
+from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule
@@ -61,7 +61,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
        layers: units whose gates and means are functions of the earlier columns
        (``neurolp.differentiation.triangular``). For few columns a tree of histograms votes too.
 
-    Number of layers, readouts and their weights are chosen on validation data.
+    Number of layers, heads and their weights are chosen on validation data.
 
     Parameters
     ----------
@@ -85,10 +85,10 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     order_ : array of shape (n_features,)
         Columns from first to last.
     n_layers_ : int
-        Layers in use at most; readouts may look at earlier ones.
+        Layers in use at most; heads may look at earlier ones.
     map_ : TriangularMap
         The map of potentials, columns in the order.
-    receptors_ : Receptors or None
+    marginal_transform_ : MarginalTransform or None
         The equalisation, columns as given.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
@@ -163,16 +163,16 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         else:
             train, validation = X, finite_rows(self, X_validation, "X_validation")
         self.mean_, self.scale_ = mean_and_scale(self, train)
-        self.receptors_ = None
+        self.marginal_transform_ = None
         parts = {
             "train": self._present(train).potential,
             "validation": self._present(validation).potential,
         }
-        self.receptors_ = learn_receptors(
+        self.marginal_transform_ = learn_marginal_transform(
             base_density("normal"), parts["train"], parts["validation"], self.n_threads
         )
-        if self.receptors_ is not None:
-            parts = {name: self.receptors_.respond(u)[0] for name, u in parts.items()}
+        if self.marginal_transform_ is not None:
+            parts = {name: self.marginal_transform_.forward(u)[0] for name, u in parts.items()}
 
         candidates = candidate_orders(parts["train"]) if order is None else [order]
         if len(candidates) > 1:
@@ -181,11 +181,11 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         self.order_ = candidates[0]
         parts = {name: np.ascontiguousarray(u[self.order_]) for name, u in parts.items()}
 
-        network, outcome, _ = self._evolve(parts, self.max_layers, self.patience)
-        best = outcome.best_time
-        readouts: tuple[Readout, ...] = (Readout(best, 1.0),)
+        network, stopping = self._evolve(parts, self.max_layers, self.patience)
+        best = stopping.best_time
+        heads: tuple[WeightedHead, ...] = (WeightedHead(best, 1.0),)
         if X.shape[1] <= _MOST_COLUMNS:
-            readouts = learn_readouts(
+            heads = learn_heads(
                 network,
                 best,
                 parts["train"],
@@ -194,9 +194,9 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
                 self.n_threads,
                 ordered=True,
             )
-        self.n_layers_ = max(readout.time for readout in readouts)
+        self.n_layers_ = max(weighted.time for weighted in heads)
         network.slices = network.slices[: self.n_layers_]
-        self.map_ = TriangularMap(network, readouts)
+        self.map_ = TriangularMap(network, heads)
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -204,7 +204,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         check_is_fitted(self)
         start = self._present(finite_rows(self, X, "X"))
         map_, u = self.map_, np.ascontiguousarray(start.potential[self.order_])
-        return np.asarray(log_prob(map_.network, map_.readouts, u, self.n_threads) + start.log_det)
+        return np.asarray(log_prob(map_.network, map_.heads, u, self.n_threads) + start.log_det)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows of ``X`` in nats."""
@@ -248,7 +248,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             )
         tiny, most = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
         y = np.clip(rows, tiny, most).T[self.order_]
-        return self._express(self.map_.invert(y))
+        return self._express(self.map_.inverse(y))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw rows from the density, shape (n_samples, n_features)."""
@@ -259,9 +259,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             )
         rng = np.random.default_rng(resolve_seed(random_state))
         map_ = self.map_
-        return self._express(
-            dream(map_.network, map_.readouts, int(n_samples), rng, self.n_threads)
-        )
+        return self._express(dream(map_.network, map_.heads, int(n_samples), rng, self.n_threads))
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -269,8 +267,8 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         """Potentials of the rows, columns as given, and the log-determinant of all that."""
         potential = ((rows - self.mean_) / self.scale_).T
         log_det = np.full(len(rows), -np.log(self.scale_).sum())
-        if self.receptors_ is not None:
-            potential, change = self.receptors_.respond(potential)
+        if self.marginal_transform_ is not None:
+            potential, change = self.marginal_transform_.forward(potential)
             log_det += change
         return Batch(np.ascontiguousarray(potential), log_det)
 
@@ -278,8 +276,8 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         """The rows of potentials whose columns are in the order."""
         given = np.empty(potential.shape)
         given[self.order_] = potential
-        if self.receptors_ is not None:
-            given = self.receptors_.invert(given)
+        if self.marginal_transform_ is not None:
+            given = self.marginal_transform_.inverse(given)
         return np.asarray(given.T * self.scale_ + self.mean_)
 
     def _trial(self, parts: dict[str, Array], order: Array) -> float:
@@ -300,9 +298,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             True,
             SplineGrid(-_RANGE, _RANGE, _INTERVALS if n < _MANY_ROWS else _MORE_INTERVALS),
         )
-        batches = {
-            name: Batch(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()
-        }
+        batches = {name: Batch(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()}
         process = GreedyProcess(
             network,
             GreedyRule(),

@@ -129,8 +129,8 @@ def audit(
     Parameters
     ----------
     model : Form, Network or fitted estimator
-        The brain. An estimator is audited in its potentials; standardisation and receptors are left
-        out.
+        The brain. An estimator is audited in its potentials; standardisation
+        and marginal transform are left out.
     potential : array of shape (n_nodes, n_points), optional
         States u(0) at which determinant and round trip are measured; by default ``n_points`` from
         the standard normal density, every third one ten times as wide.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.storage.reader import LabelledArray, Trajectory
+from neurolp.storage.reader import Trajectory
+
+if TYPE_CHECKING:
+    import xarray
 
 Array = npt.NDArray[Any]
 
-Variables = Mapping[str, LabelledArray]
+Variables = Mapping[str, "xarray.DataArray"]
 
 LEARNED_FROM = 0.8
 _USED = (
@@ -59,7 +62,7 @@ class Score:
 
 def last_windows(file: Variables) -> Array:
     """Which windows (n_windows,) lie in the last fifth of what was seen; at least the last."""
-    ends = file["window_steps"].coords["window"]
+    ends = file["window_steps"].coords["window"].values
     starts = ends - file["window_steps"].values
     chosen = starts >= LEARNED_FROM * ends[-1]
     chosen[-1] = True
@@ -98,7 +101,7 @@ def scores(file: Trajectory) -> list[Score]:
     """Return the scores of every sensor and, where there are several, of all together."""
     found = {name: file[name] for name in _USED if name in file}  # each is looked up only once
     use = last_windows(found)
-    names = [str(name) for name in found["mean_surprise"].coords["sensor"]]
+    names = [str(name) for name in found["mean_surprise"].coords["sensor"].values]
     n = found["window_observed"].values[use].astype(np.float64)
     steps = found["window_steps"].values[use].astype(np.float64)
     brain, plain = found["mean_surprise"].values[use], independent_surprise(found)[use]

@@ -73,7 +73,7 @@ def presynaptic_ridge(
     factor: Array,
     status: Array,
     shift: Array,
-    log_gain: Array,
+    log_scale: Array,
 ) -> None:
     """Regress every node on its presynaptic nodes, f = (phi_0 .. phi_M-1 of its sources, 1).
 
@@ -83,7 +83,7 @@ def presynaptic_ridge(
         log_gain_i = (E[f f^T] + ridge K / N)^-1 E[f right_1i]    without phi_0,
 
     and no ridge on the constant. Node i has the sources ``starts[i] .. starts[i + 1]``; its
-    coefficients follow those of node i - 1 in ``shift`` and ``log_gain``, the constant last.
+    coefficients follow those of node i - 1 in ``shift`` and ``log_scale``, the constant last.
 
     ``right`` is (2, nodes, N), of which the second part may be empty (no gain). ``status[i]``
     becomes 1 where a matrix is not positive definite. Scratch: ``features`` (tile, >= K) with a
@@ -106,7 +106,7 @@ def presynaptic_ridge(
                 gram[a, b] = 0.0
         if gain:
             for a in range(k - degree):
-                log_gain[first_gain + a] = 0.0
+                log_scale[first_gain + a] = 0.0
 
         # Sums over trajectories, a tile at a time.
         for begin in range(0, n_rows, tile):
@@ -151,8 +151,8 @@ def presynaptic_ridge(
                 if gain:
                     y = float(right[1, i, begin + r])
                     for a in range(k - degree):
-                        log_gain[first_gain + a] += y * f0[degree + a]
+                        log_scale[first_gain + a] += y * f0[degree + a]
 
         solve(gram, 0, k, ridge, n_rows, factor, status, i, shift, first_shift)
         if gain:
-            solve(gram, degree, k, ridge, n_rows, factor, status, i, log_gain, first_gain)
+            solve(gram, degree, k, ridge, n_rows, factor, status, i, log_scale, first_gain)

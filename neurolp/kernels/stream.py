@@ -146,9 +146,9 @@ def _remember(
     """Move the input along the delays, learn and read the weights, update the hidden nodes."""
     z, width = memory.features, told.shape[0]
     n = memory.afferent_first.shape[0] - 1
-    for j in range(memory.n_delays * width, width, -1):
+    for j in range(memory.n_lags * width, width, -1):
         z[j] = z[j - width]
-    if memory.n_delays > 0:
+    if memory.n_lags > 0:
         copy(told, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
         if teach:

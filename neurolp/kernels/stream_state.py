@@ -49,7 +49,7 @@ class Memory(NamedTuple):
     first: Array  # (n + 1,) CSR
     source: Array
     weight: Array
-    n_delays: int
+    n_lags: int
 
 
 class Readout(NamedTuple):

@@ -35,7 +35,7 @@ from scipy.special import expit, logit
 from neurolp.brain.base_density import Logistic
 from neurolp.brain.form import (
     LearnedForm,
-    check_coupling,
+    check_evolution,
     check_states,
     dream_from_end,
     log_prob_at_end,
@@ -73,7 +73,7 @@ class BoundedForm(LearnedForm):
     n_steps: int = 10
 
     def __post_init__(self) -> None:
-        check_coupling(self.weights, self.duration, self.n_steps)
+        check_evolution(self.weights, self.duration, self.n_steps)
         n = len(self.weights)
         if self.barrier.shape != (n,) or self.shape.ndim != 2 or len(self.shape) != n:
             raise NetworkError(

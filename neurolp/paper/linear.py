@@ -24,7 +24,7 @@ from scipy.linalg import expm
 
 from neurolp.brain.form import (
     LearnedForm,
-    check_coupling,
+    check_evolution,
     check_states,
     dream_from_end,
     log_prob_at_end,
@@ -55,7 +55,7 @@ class LinearForm(LearnedForm):
     stepping: str = "exact"
 
     def __post_init__(self) -> None:
-        check_coupling(self.weights, self.duration, self.n_steps)
+        check_evolution(self.weights, self.duration, self.n_steps)
         n = len(self.weights)
         if self.bias.shape != (n,) or len(self.energies.slopes) != n:
             raise NetworkError(

@@ -9,12 +9,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.estimators import Brain, load_brain
+from neurolp.plotting.style import NewFigure
 from neurolp.simulation.archive.network import unpack_connectivity
 from neurolp.storage.reader import Trajectory
 
@@ -26,21 +26,17 @@ _COLOURS = {"train": "#999999", "validation": "#E69F00", "test": "#0072B2"}
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     """Mean surprise of every population against time, with the compared models as lines."""
     surprise = trajectory["surprise"]
-    time = surprise.coords["time"]
-    for population in surprise.coords["population"]:
+    time = surprise.coords["time"].values
+    for population in surprise.coords["population"].values:
         curve = surprise.sel(population=population).values
         ax.plot(time, curve, color=_COLOURS.get(str(population)), label=str(population), lw=1.8)
     models = trajectory.result.get("model", [])
     levels = trajectory.result.get("model_test_log_prob", [])
     styles = iter(["--", ":", "-."])
     for name, log_prob in list(zip(models, levels, strict=True))[1:]:
-        ax.axhline(
-            -log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name.decode()}, test"
-        )
-    if "readout_time" in trajectory and len(levels):
-        ax.axhline(
-            -levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="readouts, test"
-        )
+        ax.axhline(-log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name}, test")
+    if "head_time" in trajectory and len(levels):
+        ax.axhline(-levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="heads, test")
     best = trajectory.brain.get("n_slices")
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
@@ -60,7 +56,7 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
     histogram pools all recorded nodes, or shows the one at position ``node``.
     """
     potential = trajectory["potential"]
-    times = potential.coords["frame"]
+    times = potential.coords["frame"].values
     usable = np.flatnonzero(times <= max(trajectory.brain.get("n_slices", times[-1]), times[0]))
     # Most of the melting happens early, so the times are spaced like a geometric series.
     fractions = np.linspace(0, 1, len(axes)) ** 2
@@ -97,8 +93,8 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
         return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
-    strength = np.sqrt(np.mean(weights.values**2, axis=(0, 1)))
-    if weights.dims[-1] == "edge":
+    strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
+    if "edge" in weights.dims:
         n = len(trajectory["mean"])
         matrix = np.full((n, n), np.nan)
         matrix[trajectory["edge_target"].values, trajectory["edge_source"].values] = strength
@@ -110,8 +106,10 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     return ax
 
 
-def plot_connectivity(connectivity: Connectivity, positions: Array | None = None) -> Figure:
-    """Who may listen to whom: the edges, the in-degrees, and the layout where there are positions.
+def plot_connectivity(
+    connectivity: Connectivity, axes: Array, positions: Array | None = None
+) -> Array:
+    """Edges on the first Axes, in-degrees on the second, and on a third the layout in space.
 
     Edges are drawn one by one up to 400 nodes and counted in bins beyond. The layout shows the
     first two of the ``positions`` (those of the connectivity by default), at most 2000 edges; in
@@ -120,10 +118,6 @@ def plot_connectivity(connectivity: Connectivity, positions: Array | None = None
     n = connectivity.n_nodes
     where = connectivity.positions if positions is None else positions
     target, source = connectivity.edges()
-    n_panels = 2 if where is None else 3
-    figure = Figure(figsize=(4.4 * n_panels, 4.2), layout="constrained")
-    axes = figure.subplots(1, n_panels)
-
     bins = min(n, 400) if n <= 400 else 200
     ends = [np.linspace(-0.5, n - 0.5, bins + 1)] * 2
     counts, _, _ = np.histogram2d(target, source, bins=ends)
@@ -134,7 +128,7 @@ def plot_connectivity(connectivity: Connectivity, positions: Array | None = None
         interpolation="nearest",
     )
     if bins < n:
-        figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
+        axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
@@ -147,8 +141,8 @@ def plot_connectivity(connectivity: Connectivity, positions: Array | None = None
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
-    if where is None:
-        return figure
+    if where is None or len(axes) < 3:
+        return axes
 
     ax = axes[2]
     shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
@@ -167,7 +161,7 @@ def plot_connectivity(connectivity: Connectivity, positions: Array | None = None
         if len(shown) == connectivity.n_edges
         else f"{len(shown):,} of them in space"
     )
-    return figure
+    return axes
 
 
 def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
@@ -267,31 +261,26 @@ def recorded_rows(trajectory: Trajectory) -> Array | None:
     return np.asarray(start.values.T * (scale / std) + mean)[:, :n_columns]
 
 
-def pictures(trajectory: Trajectory) -> dict[str, Figure]:
-    """All pictures that the contents of a trajectory file allow, by name."""
-    out: dict[str, Figure] = {}
-
-    def figure(name: str, width: float, height: float) -> Figure:
-        out[name] = Figure(figsize=(width, height), layout="constrained")
-        out[name].suptitle(trajectory.title)
-        return out[name]
-
+def draw(trajectory: Trajectory, figure: NewFigure) -> None:
+    """All figures that the contents of a trajectory file allow."""
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
     if "potential" in trajectory and trajectory["potential"].shape[2]:
         plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
     shared = "coupling" in trajectory
     if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
-        return out
+        return
     if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
         plot_weights(trajectory, figure("weights", 6, 5).subplots())
     if not shared:
         plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
     if trajectory.brain.get("connectivity", "full") != "full":
-        out["connectivity"] = plot_connectivity(unpack_connectivity(trajectory))
-        out["connectivity"].suptitle(trajectory.title)
+        connectivity = unpack_connectivity(trajectory)
+        n_panels = 2 if connectivity.positions is None else 3
+        axes = figure("connectivity", 4.4 * n_panels, 4.2).subplots(1, n_panels)
+        plot_connectivity(connectivity, axes)
     rows = recorded_rows(trajectory)
     if rows is None:
-        return out
+        return
     brain = load_brain(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
     image_shape = trajectory.result.get("image_shape")
@@ -311,7 +300,6 @@ def pictures(trajectory: Trajectory) -> dict[str, Figure]:
         plot_marginals(brain, rows, names, grid.ravel()[:shown])
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
-    return out
 
 
 def _unit(trajectory: Trajectory) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``general_purpose``."""
+"""Figures of the experiment ``general_purpose``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Array = npt.NDArray[Any]
 def plot_gains(file: Trajectory, ax: Axes) -> Axes:
     """Gain of every model over the Gaussian by table, nats per column so that tables compare."""
     score = file["log_prob"]
-    names = list(map(str, score.coords["model"]))
+    names = list(map(str, score.coords["model"].values))
     plain = names.index("Gaussian")
     gain = (score.values - score.values[:, [plain]]) / file["n_columns"].values[:, None]
     shown = [j for j in range(len(names)) if j != plain]
-    tables = [str(name).replace("_", " ") for name in score.coords["data"]]
+    tables = [str(name).replace("_", " ") for name in score.coords["data"].values]
     draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], "")
     ax.axvline(0, color=BLACK, lw=1)
     ax.set(xlabel="gain over a Gaussian (nats per column)", title="One estimator, defaults only")
@@ -39,12 +39,12 @@ def plot_maps(file: Trajectory, axes: Array) -> Array:
             cmap="magma",
             aspect="equal",
         )
-        ax.set(title=str(density.coords["map"][k]).replace("_", " "))
+        ax.set(title=str(density.coords["map"].values[k]).replace("_", " "))
     return axes
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     n_tables = len(file["log_prob"])
     plot_gains(file, figure("gains", 7, 1.5 + 0.5 * n_tables).subplots())
     if "map_density" in file:

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``principle``."""
+"""Figures of the experiment ``principle``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
     """Mean surprise against the symbols seen: every learner, mean (thick) and the first runs."""
     surprise = file["surprise"]
     floor = float(file.result["entropy"])
-    time = surprise.coords["time"]
-    for name, colour in zip(surprise.coords["learner"], SERIES, strict=False):
+    time = surprise.coords["time"].values
+    for name, colour in zip(surprise.coords["learner"].values, SERIES, strict=False):
         runs = surprise.sel(learner=name).values
         ax.plot(time, runs[:10].T, color=colour, lw=0.5, alpha=0.2)
         ax.plot(time, runs.mean(axis=0), color=colour, lw=2, label=str(name))
@@ -36,9 +36,9 @@ def plot_cost_of_ignorance(file: Trajectory, ax: Axes) -> Axes:
     """KL(P || Phi), mean over runs, against the symbols seen; theory: (symbols - 1) / (2 seen)."""
     surprise = file["surprise"]
     floor = float(file.result["entropy"])
-    time = surprise.coords["time"]
+    time = surprise.coords["time"].values
     later = time > 0
-    for name, colour in zip(surprise.coords["learner"], SERIES, strict=False):
+    for name, colour in zip(surprise.coords["learner"].values, SERIES, strict=False):
         mean = surprise.sel(learner=name).values.mean(axis=0) - floor
         ax.plot(time[later], mean[later], color=colour, lw=2, label=str(name))
     n_symbols = len(file["true_probability"])
@@ -53,7 +53,7 @@ def plot_cost_of_ignorance(file: Trajectory, ax: Axes) -> Axes:
 def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gradient") -> Axes:
     """Probabilities while they are learned, and the true ones as dashed lines."""
     learned = file["probability"].sel(learner=learner)
-    time, truth = learned.coords["time"], file["true_probability"].values
+    time, truth = learned.coords["time"].values, file["true_probability"].values
     for j, (p, colour) in enumerate(zip(truth, cycle(len(truth)), strict=True)):
         ax.axhline(p, color=colour, ls="--", lw=1)
         ax.plot(time, learned.values[:, j], color=colour, lw=1.8, label=f"symbol {j}")
@@ -68,8 +68,8 @@ def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gra
 
 def plot_losses(file: Trajectory, axes: Array) -> Array:
     """Losses on the first Axes, the densities they stand for on the second."""
-    residual = file["loss_value"].coords["residual"]
-    names = file["loss_value"].coords["loss"]
+    residual = file["loss_value"].coords["residual"].values
+    names = file["loss_value"].coords["loss"].values
     for name, colour, style in zip(names, SERIES, ("-", "-", "--", "-"), strict=False):
         settings = {"color": colour, "ls": style, "lw": 1.8, "label": str(name)}
         axes[0].plot(residual, file["loss_value"].sel(loss=name).values, **settings)
@@ -85,14 +85,14 @@ def plot_losses(file: Trajectory, axes: Array) -> Array:
 def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
     """What each loss costs on each noise above its entropy: comparable, because all are nats."""
     cost = file["loss_kl"]
-    noises, losses = (list(map(str, cost.coords[d])) for d in ("noise", "loss"))
+    noises, losses = (list(map(str, cost.coords[d].values)) for d in ("noise", "loss"))
     draw_bars(ax, noises, losses, cost.values, "cost above the entropy (nats)")
     ax.set(title="The loss that fits the noise costs least")
     return ax
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     axes = figure("learning", 13, 4.2).subplots(1, 3)
     plot_surprise_of_symbols(file, axes[0])
     plot_cost_of_ignorance(file, axes[1])

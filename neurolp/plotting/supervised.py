@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``supervised``."""
+"""Figures of the experiment ``supervised``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
     density = file["map_density"].sel(map=problem)
     x = file["map_condition"].sel(map=problem).values
     y = file["map_target"].sel(map=problem).values
-    names = [str(name) for name in density.coords["map_model"]]
+    names = [str(name) for name in density.coords["map_model"].values]
     known = not np.isnan(density.values[-1]).any()
     order = [len(names) - 1, *range(len(names) - 1)] if known else list(range(len(names) - 1))
     top = np.nanquantile(density.values[order[0]], 0.995)
@@ -43,7 +43,9 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
     """50 and 90 % intervals of test rows, in the order of their medians, and the targets."""
     quantile = file["regression_quantile"].sel(regression=problem)
     target = file["regression_target"].sel(regression=problem).values
-    for ax, model, colour in zip(axes, quantile.coords["regression_model"], SERIES, strict=False):
+    for ax, model, colour in zip(
+        axes, quantile.coords["regression_model"].values, SERIES, strict=False
+    ):
         q = quantile.sel(regression_model=model).values
         seen = np.flatnonzero(~np.isnan(target))
         order = seen[np.argsort(q[seen, 2], kind="stable")]
@@ -72,12 +74,12 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
 def plot_pit(file: Trajectory, problem: str, ax: Axes) -> Axes:
     """Histogram of F(y | x) of test rows: flat, within the band, where the model is calibrated."""
     counts = file["pit_counts"].sel(regression=problem)
-    middle = counts.coords["pit_bin"]
+    middle = counts.coords["pit_bin"].values
     n_bins, total = len(middle), int(counts.values[0].sum())
     low, high = stats.binom(total, 1 / n_bins).ppf([0.025, 0.975]) * n_bins / total
     ax.axhspan(low, high, color="#dddddd", lw=0, label="95 % of a calibrated model")
     edges = np.linspace(0, 1, n_bins + 1)
-    for model, colour in zip(counts.coords["regression_model"], SERIES, strict=False):
+    for model, colour in zip(counts.coords["regression_model"].values, SERIES, strict=False):
         density = counts.sel(regression_model=model).values * n_bins / total
         p = file["regression_calibration_p"].sel(regression=problem).sel(regression_model=model)
         label = f"{model} (p = {float(p.values):.2g})"
@@ -95,7 +97,7 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
     frequency = file["bin_frequency"].sel(classification=problem)
     counts = file["bin_counts"].sel(classification=problem)
     ax.plot([0, 1], [0, 1], color=BLACK, ls=":", lw=1)
-    for model, colour in zip(confidence.coords["classifier"], SERIES, strict=False):
+    for model, colour in zip(confidence.coords["classifier"].values, SERIES, strict=False):
         c, f, n = (v.sel(classifier=model).values for v in (confidence, frequency, counts))
         c, f, n = (v[n > 0] for v in (c, f, n))
         loss = file["log_loss"].sel(classification=problem).sel(classifier=model)
@@ -117,15 +119,17 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
     """What each score says of test rows and of inputs never seen, one score on each Axes."""
     scores = file["input_score"].sel(classification=problem)
     auroc = file["auroc"].sel(classification=problem)
-    for ax, score in zip(axes, scores.coords["score"], strict=True):
+    for ax, score in zip(axes, scores.coords["score"].values, strict=True):
         values = scores.sel(score=score).values
         finite = values[np.isfinite(values)]
         # A few inputs of no probability at all must not flatten the rest.
         low = max(finite.min(), np.quantile(finite, 0.02) - 0.1 * np.ptp(finite))
         bins = np.linspace(low, finite.max(), 41)
-        for source, row, colour in zip(scores.coords["source"], values, SERIES, strict=False):
+        for source, row, colour in zip(
+            scores.coords["source"].values, values, SERIES, strict=False
+        ):
             found = np.clip(row[~np.isnan(row)], low, None)
-            where = np.flatnonzero(auroc.coords["strange_source"] == source)
+            where = np.flatnonzero(auroc.coords["strange_source"].values == source)
             told = f" (AUROC {auroc.sel(score=score).values[where[0]]:.4f})" if len(where) else ""
             ax.hist(
                 found,
@@ -142,7 +146,7 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
+    """All figures."""
     maps = _names(file, "map_density", "map")
     for problem in _names(file, "regression_log_prob", "regression"):
         if problem in maps:
@@ -164,4 +168,4 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
 
 
 def _names(file: Trajectory, variable: str, dim: str) -> list[str]:
-    return [str(name) for name in file[variable].coords[dim]] if variable in file else []
+    return [str(name) for name in file[variable].coords[dim].values] if variable in file else []

@@ -1,4 +1,4 @@
-"""Pictures of the experiment ``univariate``."""
+"""Figures of the experiment ``univariate``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Array = npt.NDArray[Any]
 def plot_densities(file: Trajectory, axes: Array) -> Array:
     """The true density and those learned: a row of Axes per problem, a column per sample size."""
     density, kl = file["density"], file["kl"]
-    for i, problem in enumerate(density.coords["problem"]):
+    for i, problem in enumerate(density.coords["problem"].values):
         x, truth = file["grid"].values[i], file["true_density"].values[i]
-        for j, size in enumerate(density.coords["size"]):
+        for j, size in enumerate(density.coords["size"].values):
             ax = axes[i, j]
             ax.fill_between(x, truth, color="#dddddd", lw=0, label="true density")
             for e, (name, colour, style) in enumerate(
-                zip(density.coords["estimator"], SERIES, ("-", "--"), strict=False)
+                zip(density.coords["estimator"].values, SERIES, ("-", "--"), strict=False)
             ):
                 # The first line is drawn last, over the others.
                 ax.plot(
@@ -66,7 +66,7 @@ def plot_densities(file: Trajectory, axes: Array) -> Array:
 def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
     """y(x), which runs from 0 to 1, over the empirical distribution of the largest sample."""
     y = file["distribution"].sel(problem=problem)
-    i = int(np.flatnonzero(file["grid"].coords["problem"] == problem)[0])
+    i = int(np.flatnonzero(file["grid"].coords["problem"].values == problem)[0])
     x, values = file["grid"].values[i], np.sort(file["sample"].values[i])
     ax.step(
         values,
@@ -76,7 +76,7 @@ def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
         lw=3,
         label=f"{len(values):,} values",
     )
-    for size, colour in zip(y.coords["size"], SERIES, strict=False):
+    for size, colour in zip(y.coords["size"].values, SERIES, strict=False):
         ax.plot(x, y.sel(size=size).values, color=colour, lw=1.4, label=f"y(x), n = {size:,}")
     ax.set(xlabel="x", ylabel="probability below x", title=problem, xlim=(x[0], x[-1]))
     ax.legend(frameon=False, fontsize="small")
@@ -86,8 +86,8 @@ def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
 def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
     """KL(truth || estimate) against the size of the sample: every seed, and the mean."""
     kl = file["kl"].sel(problem=problem)
-    size = kl.coords["size"]
-    for name, colour in zip(kl.coords["estimator"], SERIES, strict=False):
+    size = kl.coords["size"].values
+    for name, colour in zip(kl.coords["estimator"].values, SERIES, strict=False):
         values = kl.sel(estimator=name).values
         ax.plot(size, values, "o", color=colour, ms=3, alpha=0.5)
         ax.plot(size, values.mean(axis=1), color=colour, lw=1.8, label=str(name))
@@ -99,8 +99,8 @@ def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures."""
-    problems = [str(name) for name in file["density"].coords["problem"]]
+    """All figures."""
+    problems = [str(name) for name in file["density"].coords["problem"].values]
     n_rows, n_columns = file["density"].shape[:2]
     axes = figure("densities", 4 * n_columns, 2.6 * n_rows)
     plot_densities(file, axes.subplots(n_rows, n_columns, squeeze=False))

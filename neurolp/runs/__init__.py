@@ -1,13 +1,19 @@
-"""Experiments: from a configuration to a file, one module each.
+"""Runs: from a configuration to a file. Each kind of run is a module with a ``KIND``."""
 
-``brain`` is the simulation of a brain. Each of the others is two functions:
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.execution import figures, resume, run, summary
+from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, read_configuration, register
 
-    run(configuration, observe) -> Contents     do it, return labelled arrays
-    tables(file) -> list of ClosingTable        what the file says, in a few lines for the terminal
-
-and :func:`run` here does what they have in common.
-"""
-
-from neurolp.runs.experiment import ClosingTable, Observer, Step, closing_tables, run
-
-__all__ = ["ClosingTable", "Observer", "Step", "closing_tables", "run"]
+__all__ = [
+    "RunKind",
+    "RunProgress",
+    "SummaryTable",
+    "computed",
+    "figures",
+    "read_configuration",
+    "register",
+    "resume",
+    "run",
+    "summary",
+    "watched",
+]

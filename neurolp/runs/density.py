@@ -9,27 +9,33 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
-from neurolp.config.load import configuration_of
-from neurolp.config.sections import Configuration
+from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DivergedError, FormatError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
+from neurolp.runs.computation import check_data
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.density_checkpoint import BrainKeeper
-from neurolp.runs.experiment import check_data
-from neurolp.runs.memory import check_brain
+from neurolp.runs.density_memory import memory, memory_of_table
+from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later, configuration_of
+from neurolp.runs.memory import check_memory
 from neurolp.simulation.archive import brain as archive
-from neurolp.simulation.greedy import Progress
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Progress
+from neurolp.simulation.checkpoint import Checkpointer
+from neurolp.simulation.epochs import EpochProcess
+from neurolp.simulation.greedy import GreedyProcess
+from neurolp.simulation.monitors import Recorder
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.provenance import data_digests
+from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
 
@@ -57,15 +63,24 @@ class Result:
     data: DataSplit
     rows: list[Row]
     signal: int | None = None
+    time: int = 0
 
     @property
     def interrupted(self) -> bool:
         """Whether a signal ended the run early."""
         return self.signal is not None
 
+    @property
+    def reached(self) -> str:
+        """How far learning came."""
+        unit = "slice" if isinstance(self.brain.stored().network, Network) else "epoch"
+        if self.brain.model == "online":
+            unit = "epoch"
+        return f"{self.time} {unit}s"
+
 
 def run(
-    configuration: Configuration,
+    configuration: DensityConfiguration,
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -100,7 +115,7 @@ def run(
         try:
             return simulation.go_on()
         except (KeyboardInterrupt, NeurolpError) as error:
-            nothing = simulation.keeper.kept_time is None and store.folder.exists()
+            nothing = simulation.checkpointer.time is None and store.folder.exists()
             if nothing and not isinstance(error, RecordingError):
                 store.discard()  # before the first slice: there is nothing to keep
             raise
@@ -131,7 +146,7 @@ def resume(
         with store.header() as header:
             configuration = configuration_of(header.configuration, str(path), settings)
             check_data(header, configuration)
-        if not isinstance(configuration, Configuration):
+        if not isinstance(configuration, DensityConfiguration):
             raise FormatError(f"{path}: is not the simulation of a brain")
         return _Simulation(store, configuration, observe).go_on()
     finally:
@@ -142,13 +157,16 @@ class _Simulation:
     """A run, from its first slice or from where it was saved, to its file."""
 
     def __init__(
-        self, store: RunStore, configuration: Configuration, observe: Callable[[Progress], None]
+        self,
+        store: RunStore,
+        configuration: DensityConfiguration,
+        observe: Callable[[Progress], None],
     ) -> None:
         self.store, self.configuration, self.observe = store, configuration, observe
         self.seed = configuration.seed or 0
         self.data = data = load_data(**configuration.data.model_dump())
         n_rows = len(data.train) + len(data.validation) + len(data.test)
-        check_brain(configuration, n_rows, len(data.columns))
+        check_memory(memory_of_table(configuration, n_rows, len(data.columns)))
         settings = configuration.brain.model_dump(exclude={"model"})
         connectivity = build_connectivity(configuration.connectivity, len(data.columns))
         if connectivity is not None:
@@ -156,7 +174,7 @@ class _Simulation:
         self.brain = BRAINS[configuration.brain.model](**settings, random_state=self.seed)
         seconds = configuration.record.checkpoint_seconds
         self.stop = SignalStop()
-        self.keeper = BrainKeeper(store, self.brain, data.columns, seconds)
+        self.checkpointer = Checkpointer(store, self._describe, seconds)
 
     def go_on(self) -> Result:
         """Learn, compare, write the file.
@@ -175,17 +193,21 @@ class _Simulation:
                 X_validation=data.validation,
                 X_test=data.test,
                 recorder=Recorder(**record),
-                observe=self.observe,
-                keeper=self.keeper,
+                store=self.store,
+                checkpointer=self.checkpointer,
+                progress=self.observe,
                 stop=self.stop,
             )
             rows = self._rows(time.monotonic() - began)
         except KeyboardInterrupt as interrupt:
-            self.keeper.rescue()
-            if self.keeper.kept_time is None:
-                raise KeyboardInterrupt(_signal_of(interrupt, self.stop)) from interrupt
-            return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.stop))
+            self.checkpointer.flush()
+            signum, time_ = _signal_of(interrupt, self.stop), self.checkpointer.time
+            if time_ is None:
+                raise KeyboardInterrupt(signum) from interrupt
+            return Result(self.store.path, brain, data, [], signum, time_)
         except DivergedError as error:
+            if not self.checkpointer.finish_diverged(error):
+                raise
             raise DivergedError(
                 f"{error}; the last good state and the one after it are in {self.store.path}"
             ) from error
@@ -194,16 +216,27 @@ class _Simulation:
             "test_log_prob_standardised": rows[0].standardised,
             "test_bits_per_dim": rows[0].bits_per_dim,
             "seconds": time.monotonic() - began,
-            "model": np.array([r.model for r in rows], dtype="S"),
+            "model": np.array([r.model for r in rows], dtype=np.str_),
             "model_test_log_prob": np.array([r.log_prob for r in rows]),
+            "model_seconds": np.array([r.seconds for r in rows]),
             "image_shape": data.image_shape,
         }
         out = NamedArrays()
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-        archive.pack_brain(out, brain.stored(), data.columns)
+        parameters = self.configuration.record.parameters
+        archive.pack_brain(out, brain.stored(), data.columns, parameters=parameters)
         self.store.finish(out)
         return Result(self.store.path, brain, data, rows)
+
+    def _describe(self, process: GreedyProcess | EpochProcess[Any]) -> NamedArrays:
+        """What the file would hold if learning ended now."""
+        out = NamedArrays()
+        out.attributes["provenance"] = {"seed": self.brain.seed_}
+        model = process.network if isinstance(process, GreedyProcess) else process.model
+        stored = self.brain.stored_as(model, process.stopping.best_time, interrupted=True)
+        archive.pack_brain(out, stored, self.data.columns)
+        return out
 
     def _rows(self, seconds: float) -> list[Row]:
         """The brain on test data, and what it is to be compared with."""
@@ -219,9 +252,8 @@ class _Simulation:
         name = f"brain ({stored.n_slices} {unit}s){bound}"
         rows = [row(name, self.brain.score(data.test), seconds)]
         if self.configuration.compare:
-            last = len(self.brain.recorder_.surprise["train"]) - 1
             what = "fitting what to compare with"
-            self.observe(Progress(last, {}, stored.n_slices, seconds, what))
+            self.observe(Progress(stored.n_slices, {}, stored.n_slices, seconds, what))
             rows += _compare(data, self.seed, row)
         return rows
 
@@ -241,3 +273,69 @@ def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]
     mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
     rows.append(row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
     return rows
+
+
+# --- what the registry knows of this kind ---------------------------------------------------------
+
+
+def _progress(configuration: DensityConfiguration, event: Progress) -> RunProgress:
+    brain = configuration.brain
+    message = event.stage
+    if not message:
+        parts = [f"{name} {value:.3f}" for name, value in event.surprise.items()]
+        message = f"surprise (nats): {', '.join(parts)}, best at {event.best_time}"
+    return RunProgress(event.time, brain.max_time, brain.time_unit, message, event.elapsed)
+
+
+def summary(file: Trajectory) -> list[SummaryTable]:
+    """Test log-likelihood of the brain, and of the models it was compared with."""
+    result = file.result
+    if "model" not in result:
+        return []
+    log_prob: npt.NDArray[np.float64] = result["model_test_log_prob"]
+    columns = ["nats", "standardised"]
+    shift = result["test_log_prob_standardised"] - result["test_log_prob"]
+    numbers = [log_prob, log_prob + shift]
+    if "test_bits_per_dim" in result:
+        # Bits per dimension fall by 1 / (D ln 2) for each nat.
+        n_columns = len(file["mean"]) - file.brain.get("n_hidden", 0)
+        per_nat = 1 / (n_columns * np.log(2))
+        columns.append("bits/dim")
+        numbers.append(result["test_bits_per_dim"] - (log_prob - log_prob[0]) * per_nat)
+    formats = (".2f", ".2f", ".3f")
+    rows = [
+        (
+            name,
+            *(f"{values[k]:{how}}" for values, how in zip(numbers, formats, strict=False)),
+            f"{result['model_seconds'][k]:.1f}",
+        )
+        for k, name in enumerate(result["model"])
+    ]
+    title = "Test log-likelihood per sample, nats (higher is better)"
+    return [SummaryTable(title, ("model", *columns, "s"), rows)]
+
+
+def numbers(file: Trajectory) -> dict[str, object]:
+    """Mean log-probability of test data, and what else a sweep's table shows of a brain."""
+    result = file.result
+    names = ("test_log_prob", "test_log_prob_standardised", "test_bits_per_dim", "seconds")
+    out: dict[str, object] = {name: result[name] for name in names if name in result}
+    if "n_slices" in file.brain:
+        out["n_slices"] = file.brain["n_slices"]
+    if "surprise" in file:  # of the time that was chosen by it: the least
+        out["validation_surprise"] = file["surprise"].sel(split="validation").values.min()
+    models = zip(result.get("model", []), result.get("model_test_log_prob", []), strict=True)
+    return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
+
+
+KIND = RunKind(
+    name="density",
+    configuration=DensityConfiguration,
+    run=run,
+    resume=resume,
+    progress=_progress,
+    summary=summary,
+    draw=called_later("neurolp.plotting.density:draw"),
+    numbers=numbers,
+    memory=memory,
+)

@@ -20,7 +20,9 @@ from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
 from neurolp.estimators import BrainDensity, TriangularDensity
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
-from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -30,7 +32,7 @@ _MODELS = ("estimator", "Gaussian", "Gaussian mixture")
 _MAP_SIZE = 120
 
 
-def run(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
+def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
     """Fit all models to all tables, and map the density of those with two columns."""
     # All tables are read before the first is learned: a fault in the last is told at once.
     sources = [_load(name, configuration) for name in _sources(configuration)]
@@ -73,12 +75,12 @@ def run(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedA
     return out
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Log-likelihoods by table; the last column is the gain over the better of the others."""
     score = file["log_prob"]
-    estimator, *others = map(str, score.coords["model"])
+    estimator, *others = map(str, score.coords["model"].values)
     rows = []
-    for k, name in enumerate(score.coords["data"]):
+    for k, name in enumerate(score.coords["data"].values):
         mine, *peers = score.values[k]
         rows.append(
             (
@@ -91,7 +93,7 @@ def tables(file: Trajectory) -> list[ClosingTable]:
         )
     title = "Test log-likelihood per row, nats, standardised columns (higher is better)"
     columns = ("data", "training", estimator, *others, "gain", "s")
-    return [ClosingTable(title, columns, rows)]
+    return [SummaryTable(title, columns, rows)]
 
 
 def _sources(configuration: GeneralPurposeConfiguration) -> list[str | Path]:
@@ -133,3 +135,17 @@ def _add_maps(out: NamedArrays, maps: list[tuple[str, Array, Array]]) -> None:
     out.add("map_end", ("map", "end", "axis"), np.stack(ends), "data", "ends of the map")
     dims = ("map", "map_row", "map_column")
     out.add("map_density", dims, np.stack(density), "1/data^2", "density of the estimator")
+
+
+def _memory(configuration: GeneralPurposeConfiguration) -> Memory:
+    return Memory("keys data and files", most=PROCESS + SEVERAL_MODELS)
+
+
+KIND = RunKind(
+    name="general_purpose",
+    configuration=GeneralPurposeConfiguration,
+    run=computed(compute),
+    summary=summary,
+    draw=called_later("neurolp.plotting.general_purpose:draw"),
+    memory=_memory,
+)

@@ -12,7 +12,7 @@ stands for, learn four kinds of noise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,13 @@ from scipy import stats
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.seeds import generator
+from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
 from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
-from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
-
-if TYPE_CHECKING:
-    from neurolp.config.experiment_sections import PrincipleConfiguration
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +34,7 @@ LEARNERS = ("gradient", "averaged gradient", "counting")
 _N_TIMES = 120
 
 
-def run(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
+def compute(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays:
     """Learn the symbols in all runs at once, then the noise with each loss."""
     out = NamedArrays()
     for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
@@ -42,29 +42,29 @@ def run(configuration: PrincipleConfiguration, observe: Observer) -> NamedArrays
     return out
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Surprise of the learners at the beginning, in between and at the end; losses by noise."""
     surprise, floor = file["surprise"], float(file.result["entropy"])
-    times = surprise.coords["time"]
+    times = surprise.coords["time"].values
     shown = np.unique(np.searchsorted(times, [0, times[-1] // 100, times[-1] // 10, times[-1]]))
     rows = [
         (str(name), *(f"{at:.5f}" for at in surprise.sel(learner=name).values.mean(axis=0)[shown]))
-        for name in surprise.coords["learner"]
+        for name in surprise.coords["learner"].values
     ]
     rows.append(("entropy of the source", *[f"{floor:.5f}"] * len(shown)))
-    symbols = ClosingTable(
+    symbols = SummaryTable(
         f"Mean surprise after so many symbols, nats, mean of {surprise.shape[1]} runs",
         ("learner", *(f"{times[k]:,}" for k in shown)),
         rows,
     )
     cost = file["loss_kl"]
-    names = tuple(str(name) for name in cost.coords["loss"])
-    losses = ClosingTable(
+    names = tuple(str(name) for name in cost.coords["loss"].values)
+    losses = SummaryTable(
         "What the density of each loss costs above the entropy of the noise, nats",
         ("noise", *names),
         [
             (str(noise), *(f"{value:.4f}" for value in row))
-            for noise, row in zip(cost.coords["noise"], cost.values, strict=True)
+            for noise, row in zip(cost.coords["noise"].values, cost.values, strict=True)
         ],
     )
     return [symbols, losses]
@@ -165,3 +165,20 @@ def _noises(level: float) -> dict[str, Any]:
         "Student's t, 4 degrees": stats.t(4),
         "asymmetric Laplace": stats.laplace_asymmetric(np.sqrt(level / (1 - level))),
     }
+
+
+def _memory(configuration: PrincipleConfiguration) -> Memory:
+    k, n_runs = len(configuration.probabilities), configuration.n_runs
+    least = n_runs * (10_000.0 + 3 * _N_TIMES * k) + 6.0 * configuration.n_samples
+    most = PROCESS + 8.0 * NUMBER * k * n_runs * configuration.n_steps
+    return Memory("keys n_runs and n_samples", NUMBER * least, most)
+
+
+KIND = RunKind(
+    name="principle",
+    configuration=PrincipleConfiguration,
+    run=computed(compute),
+    summary=summary,
+    draw=called_later("neurolp.plotting.principle:draw"),
+    memory=_memory,
+)

@@ -23,15 +23,21 @@ from neurolp.config.stream_sections import (
     StreamConfiguration,
     StreamRecordSection,
 )
-from neurolp.data.streams import Stream, generator, open_stream
+from neurolp.data.streams import Stream
 from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.experiment import ClosingTable
-from neurolp.runs.memory import check_recording, check_source, check_stream_brain
+from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later
 from neurolp.runs.stream_checkpoint import Checkpoints, restored
 from neurolp.runs.stream_divergence import find_divergence
+from neurolp.runs.stream_memory import (
+    check_brain,
+    check_recording,
+    check_source,
+    memory,
+    open_section,
+)
 from neurolp.simulation.schedule import RecordPlan, Schedule
 from neurolp.simulation.signals import SignalStop
 from neurolp.simulation.stream import StreamOutcome, StreamProgress, simulate_stream
@@ -62,6 +68,11 @@ class StreamResult:
     def signal(self) -> int | None:
         """What interrupted it, if anything did."""
         return self.outcome.signal if self.outcome.status == "interrupted" else None
+
+    @property
+    def reached(self) -> str:
+        """How far the run came."""
+        return f"{self.outcome.n_steps} steps"
 
 
 def run(
@@ -164,7 +175,7 @@ class _Simulation:
             if outcome.status == "complete":
                 out = _closing(outcome, saved.elapsed)
                 if self.record.brain:
-                    brain.pack(out)
+                    out.update(brain.to_arrays())
                 seed = self.configuration.seed or 0
                 self.recorder.finish(brain, out, _dream(brain, self.record.dream, seed))
         return StreamResult(self.store.path, outcome)
@@ -209,8 +220,8 @@ class _Simulation:
             return StreamResult(self.store.path, outcome)
         outcome = replace(outcome, status="diverged", message=found.message)
         out = _closing(outcome, saved.elapsed)
-        found.good.pack(out)
-        found.bad.pack(out, arrays="state_diverged")
+        out.update(found.good.to_arrays())
+        out.update(NamedArrays(found.bad.to_arrays("state_diverged").variables))
         out.add("diverged_row", ("column",), found.row, "data", "the row of the step that diverged")
         self.recorder.finish(brain, out, np.empty((0, self.stream.n_columns)))
         raise DivergedError(
@@ -227,7 +238,7 @@ def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:
         return np.empty((0, brain.n_columns))
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Mean surprise in the last fifth, beside what is known of the source."""
     if not len(file["mean_surprise"]):
         return []  # of a run that has only begun
@@ -241,10 +252,13 @@ def tables(file: Trajectory) -> list[ClosingTable]:
     columns = ("sensor", "brain", "independent", "entropy rate", "above the truth")
     shown = [k for k in range(len(columns)) if k < 3 or any(row[k] for row in rows)]
     title = "Mean surprise of the last fifth, nats a step (lower is better)"
+    if "steps_per_second" in file.result:
+        speed = file.result["steps_per_second"]
+        title += f"; {file.result['n_steps']:,} steps, {speed:,.0f} a second"
     if "bound" in file.result:
         title += f"; the entropy rate is at least {file.result['bound']:.4f}"
     return [
-        ClosingTable(
+        SummaryTable(
             title, tuple(columns[k] for k in shown), [tuple(row[k] for k in shown) for row in rows]
         )
     ]
@@ -258,12 +272,9 @@ def open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]
     """
     section = configuration.stream
     check_source(section)
-    settings = section.model_dump(exclude={"source", "file", "n_steps"})
+    stream = open_section(section)
     if not isinstance(section, FileStreamSection):
-        return generator(section.source, section.n_steps, **settings), None
-    if settings["symbols"] is None:
-        del settings["symbols"]
-    stream = open_stream(section.file, **settings)
+        return stream, None
     if section.n_steps is not None:
         stream = stream.head(section.n_steps)
     digest = hashlib.sha256()
@@ -274,7 +285,7 @@ def open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]
 
 def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
     """The brain that a configuration asks for."""
-    check_stream_brain(configuration.brain)
+    check_brain(configuration)
     settings = configuration.brain.model_dump()
     section = configuration.connectivity
     connectivity: Any = None
@@ -343,3 +354,40 @@ def _closing(outcome: StreamOutcome, seconds: float) -> NamedArrays:
     if outcome.message:
         out.attributes["result"]["message"] = outcome.message
     return out
+
+
+# --- what the registry knows of this kind ---------------------------------------------------------
+
+
+def _progress(configuration: StreamConfiguration, event: StreamProgress) -> RunProgress:
+    rate = "" if event.rate is None else f", entropy rate {event.rate:.4f}"
+    message = f"surprise {event.surprise:.4f} nats{rate}"
+    return RunProgress(event.time, event.n_steps, "step", message, event.elapsed)
+
+
+def numbers(file: Trajectory) -> dict[str, Any]:
+    """Mean surprise of the last fifth (nats a step), and what it is to be compared with."""
+    *sensors, total = scores(file)
+    out: dict[str, Any] = {
+        "surprise": total.brain.value,
+        "surprise_error": total.brain.error,
+        "independent": total.independent.value,
+    }
+    if total.excess is not None:
+        out |= {"above_the_truth": total.excess.value}
+    out |= {f"surprise[{score.sensor}]": score.brain.value for score in sensors}
+    names = ("rate", "bound", "n_steps", "steps_per_second")
+    return out | {name: file.result[name] for name in names if name in file.result}
+
+
+KIND = RunKind(
+    name="stream",
+    configuration=StreamConfiguration,
+    run=run,
+    resume=resume,
+    progress=_progress,
+    summary=summary,
+    draw=called_later("neurolp.plotting.stream:draw"),
+    numbers=numbers,
+    memory=memory,
+)

@@ -66,7 +66,7 @@ class Checkpoints:
         if not (due or when == "now"):
             return
         out = NamedArrays()
-        self.brain.pack(out)
+        out.update(self.brain.to_arrays())
         self.recorder.pack(out)
         out.attributes["experiment"] = {"seconds": self.elapsed}
         out.attributes["result"] = {"n_steps": self.recorder.n_steps}
@@ -88,4 +88,4 @@ def restored(
         return make_brain(), 0.0
     with saved:
         recorder.unpack(saved)
-        return StreamBrain.unpack(saved), float(saved.experiment["seconds"])
+        return StreamBrain.from_arrays(saved), float(saved.experiment["seconds"])

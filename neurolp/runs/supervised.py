@@ -8,9 +8,9 @@ also says how probable the input itself is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from neurolp.arrays import NamedArrays
+from neurolp.config.experiment_sections import SupervisedConfiguration
 from neurolp.data.supervised import (
     SUPERVISED_NAMES,
     SupervisedSplit,
@@ -19,14 +19,13 @@ from neurolp.data.supervised import (
 )
 from neurolp.errors import DataError
 from neurolp.runs import supervised_classification, supervised_regression
-from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
-if TYPE_CHECKING:
-    from neurolp.config.experiment_sections import SupervisedConfiguration
 
-
-def run(configuration: SupervisedConfiguration, observe: Observer) -> NamedArrays:
+def compute(configuration: SupervisedConfiguration, observe: Observer) -> NamedArrays:
     """Learn all problems; a table of one's own comes last."""
     regressions, classifications = [], []
     for data in watched(_load(configuration), observe, lambda data: data.title):
@@ -46,9 +45,9 @@ def run(configuration: SupervisedConfiguration, observe: Observer) -> NamedArray
     return out
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Tables of regression and of classification, whichever there are."""
-    return [*supervised_regression.tables(file), *supervised_classification.tables(file)]
+    return [*supervised_regression.summary(file), *supervised_classification.summary(file)]
 
 
 def _load(configuration: SupervisedConfiguration) -> list[SupervisedSplit]:
@@ -66,3 +65,18 @@ def _load(configuration: SupervisedConfiguration) -> list[SupervisedSplit]:
         table = configuration.table.model_dump()
         data.append(load_supervised_table(**table, split_seed=split_seed))
     return [split.limited(configuration.max_rows) for split in data]
+
+
+def _memory(configuration: SupervisedConfiguration) -> Memory:
+    least = 20.0 * NUMBER * configuration.n_points
+    return Memory("key n_points", least, PROCESS + SEVERAL_MODELS)
+
+
+KIND = RunKind(
+    name="supervised",
+    configuration=SupervisedConfiguration,
+    run=computed(compute),
+    summary=summary,
+    draw=called_later("neurolp.plotting.supervised:draw"),
+    memory=_memory,
+)

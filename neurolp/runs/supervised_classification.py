@@ -21,7 +21,7 @@ from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalClassifier
 from neurolp.evaluation.metrics import reliability
-from neurolp.runs.experiment import ClosingTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -166,14 +166,14 @@ def add(out: NamedArrays, found: list[Classification]) -> None:
     )
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Log-loss, accuracy and calibration; how well strange inputs are told apart."""
     if "log_loss" not in file:
         return []
     loss = file["log_loss"]
     rows, strange = [], []
-    for k, problem in enumerate(loss.coords["classification"]):
-        for j, model in enumerate(loss.coords["classifier"]):
+    for k, problem in enumerate(loss.coords["classification"].values):
+        for j, model in enumerate(loss.coords["classifier"].values):
             error = file["log_loss_error"].values[k, j]
             rows.append(
                 (
@@ -185,18 +185,18 @@ def tables(file: Trajectory) -> list[ClosingTable]:
                     f"{file['seconds'].values[k, j]:.1f}",
                 )
             )
-        for j, score in enumerate(file["auroc"].coords["score"]):
+        for j, score in enumerate(file["auroc"].coords["score"].values):
             values = file["auroc"].values[k, j]
             strange.append((str(problem), str(score), *(f"{value:.4f}" for value in values)))
     return [
-        ClosingTable(
+        SummaryTable(
             "Classification, test rows: log-loss in nats (lower is better)",
             ("problem", "model", "log-loss", "accuracy", "calibration error", "s"),
             rows,
         ),
-        ClosingTable(
+        SummaryTable(
             "Told from inputs never seen (area under the ROC curve; 0.5 is guessing)",
-            ("problem", "by", *map(str, file["auroc"].coords["strange_source"])),
+            ("problem", "by", *map(str, file["auroc"].coords["strange_source"].values)),
             strange,
         ),
     ]

@@ -13,7 +13,7 @@ from neurolp.arrays import NamedArrays
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalDensity
 from neurolp.evaluation.metrics import calibration_test, pit_histogram
-from neurolp.runs.experiment import ClosingTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.least_squares import LeastSquares
 from neurolp.storage.reader import Trajectory
 
@@ -159,7 +159,7 @@ def _add_maps(out: NamedArrays, found: list[tuple[str, ConditionMap]]) -> None:
     out.add("map_density", dims, values, "1/target", "p(y | x); NaN where not known")
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """Log-densities, errors and intervals of both models."""
     if "regression_log_prob" not in file:
         return []
@@ -169,8 +169,8 @@ def tables(file: Trajectory) -> list[ClosingTable]:
         for name in ("log_prob_error", "rmse", "coverage", "width", "calibration_p")
     }
     rows = []
-    for k, problem in enumerate(score.coords["regression"]):
-        for j, model in enumerate(score.coords["regression_model"]):
+    for k, problem in enumerate(score.coords["regression"].values):
+        for j, model in enumerate(score.coords["regression_model"].values):
             at = {name: values[k, j] for name, values in numbers.items()}
             rows.append(
                 (
@@ -188,4 +188,4 @@ def tables(file: Trajectory) -> list[ClosingTable]:
             rows.append((str(problem), "the truth", f"{truth:.3f}", "", "", "", ""))
     title = "Regression, test rows: log p(y | x) in nats (higher is better), 90 % intervals"
     columns = ("problem", "model", "log p(y | x)", "rmse", "covered", "width", "PIT p")
-    return [ClosingTable(title, columns, rows)]
+    return [SummaryTable(title, columns, rows)]

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
+from neurolp.config.experiment_sections import UnivariateConfiguration
 from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
 from neurolp.evaluation.baselines import kernel_density
 from neurolp.evaluation.metrics import total_probability
-from neurolp.runs.experiment import ClosingTable, Observer, watched
+from neurolp.runs.computation import computed, watched
+from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
-
-if TYPE_CHECKING:
-    from neurolp.config.experiment_sections import UnivariateConfiguration
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ ESTIMATORS = ("MonotoneDensity", "kernel density")
 _N_POINTS = 601
 
 
-def run(configuration: UnivariateConfiguration, observe: Observer) -> NamedArrays:
+def compute(configuration: UnivariateConfiguration, observe: Observer) -> NamedArrays:
     """Learn every problem from samples of every size, once for each seed."""
     problems, sizes = configuration.problems, sorted(set(configuration.sizes))
     seeds = np.arange(configuration.n_seeds) + (configuration.seed or 0) % 2**32
@@ -107,22 +107,22 @@ def run(configuration: UnivariateConfiguration, observe: Observer) -> NamedArray
     return out
 
 
-def tables(file: Trajectory) -> list[ClosingTable]:
+def summary(file: Trajectory) -> list[SummaryTable]:
     """KL, mean and standard error over seeds."""
     kl = file["kl"]
-    n_seeds = len(kl.coords["seed"])
+    n_seeds = len(kl.coords["seed"].values)
     rows = []
-    for i, problem in enumerate(kl.coords["problem"]):
-        for e, estimator in enumerate(kl.coords["estimator"]):
+    for i, problem in enumerate(kl.coords["problem"].values):
+        for e, estimator in enumerate(kl.coords["estimator"].values):
             cells = []
-            for j in range(len(kl.coords["size"])):
+            for j in range(len(kl.coords["size"].values)):
                 values = kl.values[i, j, :, e]
                 error = f" +- {values.std(ddof=1) / n_seeds**0.5:.4f}" if n_seeds > 1 else ""
                 cells.append(f"{values.mean():.4f}{error}")
             rows.append((str(problem), str(estimator), *cells))
     title = f"KL(truth || estimate), nats, mean of {n_seeds} samples (lower is better)"
-    sizes = (f"n = {size}" for size in kl.coords["size"])
-    return [ClosingTable(title, ("problem", "estimator", *sizes), rows)]
+    sizes = (f"n = {size}" for size in kl.coords["size"].values)
+    return [SummaryTable(title, ("problem", "estimator", *sizes), rows)]
 
 
 def _grid(problem: Problem) -> Array:
@@ -131,3 +131,20 @@ def _grid(problem: Problem) -> Array:
     low, high = np.quantile(values, [0.001, 0.999])
     pad = 0.12 * (high - low)
     return np.linspace(low - pad, high + pad, _N_POINTS)
+
+
+def _memory(configuration: UnivariateConfiguration) -> Memory:
+    n_problems, sizes = len(configuration.problems), configuration.sizes
+    numbers = 8.0 * n_problems * len(sizes) * configuration.n_seeds
+    numbers += (2.0 + n_problems) * max(sizes)
+    return Memory("keys n_seeds and sizes", NUMBER * numbers, PROCESS + SEVERAL_MODELS)
+
+
+KIND = RunKind(
+    name="univariate",
+    configuration=UnivariateConfiguration,
+    run=computed(compute),
+    summary=summary,
+    draw=called_later("neurolp.plotting.univariate:draw"),
+    memory=_memory,
+)

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
-from neurolp.errors import DivergedError, FormatError
-from neurolp.storage.reader import Trajectory
+from neurolp.errors import DivergedError
 from neurolp.storage.store import RunStore
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -19,7 +18,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 _SECONDS = 30.0  # between checkpoints, by default
 _SHARE = 25  # a checkpoint takes at most a 25th of the time between two, by default
 _MOST_WAITING = 2**24  # bytes of rows that wait in memory
-_STATE, _MONITOR, _DIVERGED = "state_", "monitor_", "state_diverged_"
+_STATE, _DIVERGED = "state", "state_diverged"  # groups
+_MONITOR = "monitor_"
+_WHAT = "state of the simulation, see neurolp.simulation.checkpoint"
 
 
 class Stateful(Protocol):
@@ -80,8 +81,8 @@ class Checkpointer:
     """Commits checkpoints to a :class:`RunStore`, together with the rows that were appended to it.
 
     A checkpoint holds what ``describe(process)`` returns, so that the unfinished run can be read
-    like a file, and ``state_*``: the state of the process and of the monitors, as far as it is not
-    among that already.
+    like a file, and in the group ``state`` the state of the process and of the monitors, as far as
+    it is not among that already.
 
     Parameters
     ----------
@@ -94,10 +95,7 @@ class Checkpointer:
     """
 
     def __init__(
-        self,
-        store: RunStore,
-        describe: Callable[[Any], NamedArrays],
-        seconds: float | None = None,
+        self, store: RunStore, describe: Callable[[Any], NamedArrays], seconds: float | None = None
     ) -> None:
         self._store, self._describe = store, describe
         self._pause = _SECONDS if seconds is None else seconds
@@ -121,7 +119,7 @@ class Checkpointer:
         with saved:
             self._before = float(saved.attributes("checkpoint")["seconds"])
             names = saved.attributes("checkpoint")["shared"].split()
-            arrays = read_state(saved) | {name: saved[name].values for name in names}
+            arrays = saved.read_group(_STATE) | {name: saved.read(name) for name in names}
         process.restore({k: v for k, v in arrays.items() if not k.startswith(_MONITOR)})
         for k, monitor in enumerate(monitors):
             prefix = f"{_MONITOR}{k}_"
@@ -150,7 +148,7 @@ class Checkpointer:
         for k, monitor in enumerate(monitors):
             state |= with_prefix(f"{_MONITOR}{k}_", monitor.state())
         shared = [name for name in state if name in out.variables]
-        write_state(out, {k: v for k, v in state.items() if k not in shared})
+        out.add_group(_STATE, {k: v for k, v in state.items() if k not in shared}, _WHAT)
         out.attributes["checkpoint"] = {"seconds": self.elapsed, "shared": " ".join(shared)}
         self._store.commit(out)
         self.time, self._last = process.time, time.monotonic()
@@ -176,33 +174,13 @@ class Checkpointer:
             return False
         process, _ = self._simulated
         out = self._describe(process)
-        write_state(out, {k: v for k, v in process.state().items() if k not in out.variables})
-        write_state(out, error.state, _DIVERGED)
+        state = {k: v for k, v in process.state().items() if k not in out.variables}
+        out.add_group(_STATE, state, _WHAT)
+        out.add_group(_DIVERGED, error.state, _WHAT)
         out.attributes[""] = {"status": "diverged"}
         out.attributes.setdefault("result", {})["message"] = str(error)
         self._store.finish(out)
         return True
-
-
-def write_state(out: NamedArrays, arrays: Arrays, prefix: str = _STATE) -> None:
-    """Add arrays that are for continuing, not for looking at."""
-    for name, values in arrays.items():
-        if f"{prefix}{name}" not in out.variables:
-            out.add_state(f"{prefix}{name}", values, "state of the simulation")
-
-
-def read_state(file: Trajectory, prefix: str = _STATE) -> Arrays:
-    """What :func:`write_state` added.
-
-    Raises
-    ------
-    FormatError
-        If nothing was.
-    """
-    found = {n.removeprefix(prefix): file[n].values for n in file if n.startswith(prefix)}
-    if not found:
-        raise FormatError(f"{file.path}: holds no state to continue from")
-    return found
 
 
 def first_fault(arrays: Arrays) -> str:

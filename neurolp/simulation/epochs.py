@@ -1,4 +1,4 @@
-"""Parameters that are fitted by presenting mini-batches, epoch by epoch: a process of the main loop."""
+"""Parameters fitted to mini-batches, epoch by epoch: a process of the main loop."""
 
 from __future__ import annotations
 

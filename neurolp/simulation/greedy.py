@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
-from neurolp.brain.interneurons import draw_interneurons
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.rules.greedy import GreedyRule, learn_slice
 from neurolp.brain.seeds import generator
-from neurolp.brain.update_order import Groups, ordered_partition, random_rotation
+from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
 from neurolp.errors import DivergedError, NetworkError
 from neurolp.simulation.archive.network import slices_from_arrays, slices_to_arrays
@@ -36,15 +35,13 @@ Array = npt.NDArray[Any]
 class GreedyConfig:
     """When to stop, and what is drawn at random for each slice.
 
-    Learning stops ``patience`` slices without a better best; ``groups`` as in
-    ``brain.update_order.ordered_partition``; ``rotation`` says whether each slice begins with one;
-    ``interneurons`` is their number in each group.
+    Learning stops ``patience`` slices without a better best; ``update_order`` as in
+    ``brain.update_order.ordered_partition``; ``rotation`` says whether each slice begins with one.
     """
 
     patience: int = 25
-    groups: Groups = "halves"
+    update_order: UpdateOrder = "random_halves"
     rotation: bool = False
-    interneurons: int = 0
 
 
 @final
@@ -119,17 +116,13 @@ class GreedyProcess:
         self.stopping.update(t, scores.surprise)
 
     def _learn(self, t: int, train: Batch, workers: Workers) -> tuple[Slice, Array]:
-        """Draw this slice's groups, rotation and random features, and learn it."""
+        """Draw this slice's groups and rotation, and learn it."""
         network, config = self.network, self._config
         rng = generator(self._seed, "slice", t)
-        n, std = network.n_nodes, network.base_density.std
-        groups = ordered_partition(config.groups, network.connectivity, rng)
-        rotation = random_rotation(n, rng) if config.rotation else None
-        between = [
-            draw_interneurons(config.interneurons, n - len(group), std, rng) for group in groups
-        ]
+        groups = ordered_partition(config.update_order, network.connectivity, rng)
+        rotation = random_rotation(network.n_nodes, rng) if config.rotation else None
         return learn_slice(
-            network, self._rule, groups, rotation, between, train.potential, train.log_det, workers
+            network, self._rule, groups, rotation, train.potential, train.log_det, workers
         )
 
     def state(self) -> dict[str, Array]:

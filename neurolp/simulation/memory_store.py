@@ -22,7 +22,7 @@ def is_recorded(dims: Sequence[str]) -> bool:
 
 
 class Store(Protocol):
-    """Variables whose first dimension grows: ``storage.store.RunStore`` and :class:`MemoryStore`."""
+    """Where rows are appended: ``storage.store.RunStore`` or :class:`MemoryStore`."""
 
     def declare_dimension(self, name: str, dtype: str, units: str, long_name: str) -> None:
         """Declare a dimension that grows; its coordinate is appended to under the same name."""
@@ -147,7 +147,9 @@ class MemoryStore(Mapping[str, Array]):
         store = cls()
         chosen = {k: v for k, v in variables.items() if is_recorded(v.dims)}
         for name, v in chosen.items():
-            store.declare(name, v.dims, v.values.shape[1:], v.values.dtype.str, v.units, v.long_name)
+            store.declare(
+                name, v.dims, v.values.shape[1:], v.values.dtype.str, v.units, v.long_name
+            )
             store.append(name, v.values)
         for dim in {dim for v in chosen.values() for dim in v.dims[1:]} & set(variables):
             if variables[dim].dims == (dim,):

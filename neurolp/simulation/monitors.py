@@ -95,11 +95,7 @@ class FrameMonitor(Monitor):
     """
 
     def __init__(
-        self,
-        recorder: Recorder,
-        base: BaseDensity,
-        unit: str,
-        potential_of: Callable[[Any], Array],
+        self, recorder: Recorder, base: BaseDensity, unit: str, potential_of: Callable[[Any], Array]
     ) -> None:
         self.schedule = Schedule(every=recorder.every, times=(0,))
         self._recorder, self._base, self._unit = recorder, base, unit
@@ -218,7 +214,7 @@ class Recorder:
     nodes: Sequence[int] | None = None
     every: int = 5
     potential: bool = True
-    activity: bool = True
+    activity: bool = False
     parameters: bool = True
     parameters_every: int | None = None
 
@@ -226,9 +222,7 @@ class Recorder:
         for name in ("every", "parameters_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ConfigurationError(
-                    f"recorder setting `{name}` must be >= 1, but is {value}"
-                )
+                raise ConfigurationError(f"recorder setting `{name}` must be >= 1, but is {value}")
 
     @property
     def frames(self) -> bool:

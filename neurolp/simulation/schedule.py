@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from neurolp.stream.sensors import CategoricalSensor, Sensor
 
 
 @dataclass(frozen=True)
@@ -63,30 +60,3 @@ class RecordPlan:
     def after(self, t: int) -> float:
         """The first time after ``t`` at which anything is to be looked at."""
         return min(s.after(t) for s in (self.predictions, self.activity, self.weights))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sensor is: its columns of the rows, its outputs, its values (none for symbols)."""
-
-    sensor: Sensor
-    columns: slice
-    outputs: slice
-    values: slice
-
-    @property
-    def symbols(self) -> bool:
-        """Whether it brings symbols."""
-        return isinstance(self.sensor, CategoricalSensor)
-
-
-def places(sensors: Sequence[Sensor]) -> tuple[Place, ...]:
-    """Where each sensor is, in the order of the columns."""
-    out: list[Place] = []
-    column = output = value = 0
-    for s in sensors:
-        n_values = 0 if isinstance(s, CategoricalSensor) else s.n_columns
-        ends = column + s.n_columns, output + s.n_outputs, value + n_values
-        out.append(Place(s, slice(column, ends[0]), slice(output, ends[1]), slice(value, ends[2])))
-        column, output, value = ends
-    return tuple(out)

@@ -12,10 +12,10 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
-from neurolp.simulation.schedule import Place, places
 from neurolp.simulation.stream_recorder import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
+from neurolp.stream.sensors import Place, places
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ def pack_sensors(out: NamedArrays, stream: Stream) -> None:
         middle = (np.arange(N_PIT_BINS) + 0.5) / N_PIT_BINS
         out.add_coordinate("pit_bin", middle, "1", "middle of a bin of F(x_t | past)")
         out.add_coordinate("probability", np.array(QUANTILES), "1", "of a quantile")
-    n_symbols = [p.sensor.n_outputs if p.symbols else 0 for p in where]
+    n_symbols = [p.sensor.n_symbols for p in where]
     out.add("n_symbols", ("sensor",), n_symbols, "1", "number of symbols; 0 for values")
     n_columns = [p.sensor.n_columns for p in where]
     out.add("n_columns", ("sensor",), n_columns, "1", "number of columns")
@@ -92,10 +92,10 @@ def pack_names(out: NamedArrays, brain: Nameable) -> None:
 
 def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
     """The sensors in a file."""
-    labels = [str(label) for label in file["label"].values]
+    labels = [str(label) for label in file.read("label")]
     out, column, output, value = [], 0, 0, 0
-    n_symbols, n_columns = file["n_symbols"].values, file["n_columns"].values
-    for j, name in enumerate(file["n_symbols"].coords["sensor"]):
+    n_symbols, n_columns = file.read("n_symbols"), file.read("n_columns")
+    for j, name in enumerate(file.read("sensor")):
         n_values = 0 if n_symbols[j] else int(n_columns[j])
         ends = (
             column + int(n_columns[j]),
@@ -126,4 +126,4 @@ def _labels(place: Place, stream: Stream) -> Sequence[str]:
     if not place.symbols:
         return _numbered(place, place.sensor.n_columns)
     alphabet = (stream.alphabets or {}).get(place.sensor.name)
-    return alphabet or [str(k) for k in range(place.sensor.n_outputs)]
+    return alphabet or [str(k) for k in range(place.n_outputs)]

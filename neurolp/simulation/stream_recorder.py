@@ -17,16 +17,17 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
-from neurolp.simulation.schedule import RecordPlan, places
+from neurolp.simulation.schedule import RecordPlan
 from neurolp.simulation.windows import N_PIT_BINS, Window
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
+from neurolp.stream.sensors import places
 
 Array = npt.NDArray[Any]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _N_SAMPLES = 400
-_PREFIX = "state_recorder_"
+_STATE = "state_recorder"
 
 # Weights of a brain: dimensions if they are dense, and what they are.
 _WEIGHTS = {
@@ -129,21 +130,20 @@ class StreamRecorder:
             "window_steps": window.n_steps if window else 0,
         }
         arrays = {"reference": self._reference, "last_rows": self._last_rows}
-        for name, values in (arrays | (window.state() if window else {})).items():
-            out.add_state(f"{_PREFIX}{name}", values, "state of the recorder")
+        out.add_group(_STATE, arrays | (window.state() if window else {}), "state of the recorder")
 
     def unpack(self, file: Trajectory) -> None:
         """Go on from a checkpoint."""
         known = file.attributes("recorder")
         self.n_steps, self._weights_at = int(known["n_steps"]), int(known["weights_at"])
         self.recent = float(known["recent"])
-        self._reference[:] = file[f"{_PREFIX}reference"].values
-        self._last_rows = file[f"{_PREFIX}last_rows"].values
+        arrays = file.read_group(_STATE)
+        self._reference[:] = arrays.pop("reference")
+        self._last_rows = arrays.pop("last_rows")
         self._window = None
         if known["window_steps"]:
             self._window = Window(self._places, self._reference)
-            state = {name: file[f"{_PREFIX}{name}"].values for name in self._window.state()}
-            self._window.restore(int(known["window_steps"]), state)
+            self._window.restore(int(known["window_steps"]), arrays)
 
     # --- windows and looks ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.simulation.schedule import Place
+from neurolp.stream.sensors import Place
 
 Array = npt.NDArray[Any]
 
@@ -62,8 +62,9 @@ class Window:
         for p in self._places:
             part = rows[:, p.columns]
             if p.symbols:
-                known = part[~np.isnan(part)].astype(np.int64)
-                self._input[p.outputs] += np.bincount(known, minlength=p.sensor.n_outputs)
+                code = p.sensor.encode(part)[0]
+                known = code[~np.isnan(code)].astype(np.int64)
+                self._input[p.outputs] += np.bincount(known, minlength=p.n_outputs)
             else:
                 difference = part - self._reference[p.columns]
                 _add_up(self._input[p.outputs], difference)
@@ -89,7 +90,7 @@ class Window:
 
     def input_moments(self) -> tuple[Array, Array]:
         """Mean and variance of every value, frequency p of every symbol and p (1 - p)."""
-        n = np.repeat(self.n_observed, [p.sensor.n_outputs for p in self._places])
+        n = np.repeat(self.n_observed, [p.n_outputs for p in self._places])
         mean, square = _mean(self._input, n), _mean(self._square, n)
         variance = np.maximum(square - mean**2, 0.0)
         for p in self._places:

@@ -1,15 +1,14 @@
 """A checksum of the whole file, behind the end of the HDF5 file, where HDF5 does not look.
 
-fletcher32 protects the values of data sets, but nothing in HDF5 protects its own structure: a
-flipped bit there may crash the library or give another number. 64 bytes are appended:
+HDF5 checks what is read of a file; this is for ``neurolp verify``, ``reproduce`` and ``resume``,
+which read all of it. 64 bytes are appended:
 
     16  b"neurolp sha256 1"
      8  length of the HDF5 file before them, little-endian
     32  its SHA-256
      8  zeros
 
-Whoever changes the file with HDF5 usually loses them, and the file is then read without a check.
-Reading 36 MB to check them takes 55 ms.
+A program that changes the file with HDF5 usually removes them. To verify 36 MB takes 55 ms.
 """
 
 from __future__ import annotations
@@ -38,11 +37,13 @@ def trailer_of(handle: int) -> bytes:
     return _trailer(length, digest.digest())
 
 
-def check(path: Path) -> None:
-    """Raise :class:`FormatError` if ``path`` ends with a checksum and it is not the file's.
+def check(path: Path) -> bool:
+    """Whether ``path`` ends with a checksum, which is then verified.
 
     Raises
     ------
+    FormatError
+        If it is not that of the file.
     OSError
         If it cannot be read.
     """
@@ -50,11 +51,11 @@ def check(path: Path) -> None:
     try:
         length = os.fstat(handle).st_size - _SIZE
         if length < 0:
-            return
+            return False
         os.lseek(handle, length, os.SEEK_SET)
         found = os.read(handle, _SIZE)
         if not found.startswith(_MAGIC):
-            return
+            return False
         digest = hashlib.sha256()
         os.lseek(handle, 0, os.SEEK_SET)
         _digest(handle, length, digest)
@@ -62,6 +63,7 @@ def check(path: Path) -> None:
         os.close(handle)
     if found != _trailer(length, digest.digest()):
         raise FormatError(f"{path}: damaged, its checksum is not that of its contents")
+    return True
 
 
 def _trailer(length: int, digest: bytes) -> bytes:

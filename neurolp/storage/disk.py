@@ -12,6 +12,7 @@ import h5py
 
 from neurolp.storage.atomic import discard, write_all
 from neurolp.storage.checksum import trailer_of
+from neurolp.storage.layout import LIBVER
 
 _CACHE = 2**20  # bytes of chunks: each is written once
 
@@ -30,7 +31,7 @@ def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) ->
     try:
         try:
             disk = Disk(handle)
-            with h5py.File(disk, "w", rdcc_nbytes=_CACHE) as file:
+            with h5py.File(disk, "w", rdcc_nbytes=_CACHE, libver=LIBVER) as file:
                 fill(file, disk.raise_if_failed)
             disk.raise_if_failed()
             behind = trailer_of(handle)

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.storage.layout import FILTERS, describe
+from neurolp.storage.layout import FILTERS, chunks_of, describe
 
 Array = npt.NDArray[Any]
-
-_CHUNK_BYTES = 2**16
-_MAX_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -36,20 +33,12 @@ class Declared:
         """Whether it is the coordinate of a growing dimension."""
         return self.name == self.dims[0]
 
-    @property
-    def where(self) -> str:
-        """Its place in a file."""
-        return f"coordinates/{self.name}" if self.is_coordinate else self.name
-
     def create(self, file: Any, *, most: int | None = None) -> Any:
-        """Create its empty data set in an open HDF5 file; no more than ``most`` rows are to come.
-
-        Without scales along the other dimensions, which may be described elsewhere.
-        """
+        """Create its empty data set in an open HDF5 file; at most ``most`` rows are to come."""
         dtype = np.dtype(self.dtype)
-        rows, *rest = _chunks(self.shape, dtype.itemsize)
+        rows, *rest = chunks_of(self.shape, dtype.itemsize)
         dataset = file.create_dataset(
-            self.where,
+            self.name,
             shape=(0, *self.shape),
             maxshape=(None, *self.shape),
             dtype=dtype,
@@ -58,10 +47,6 @@ class Declared:
             **FILTERS,
         )
         describe(dataset, self.units, self.long_name)
-        if self.is_coordinate:
-            dataset.make_scale(self.name)
-        for k, dim in enumerate(self.dims):
-            dataset.dims[k].label = dim
         return dataset
 
 
@@ -103,14 +88,3 @@ def check_lengths(rows: Iterable[tuple[Declared, int]]) -> None:
             raise ValueError(
                 f"{declared.name} has {n} rows along {declared.dims[0]}, but {first} has {wanted}"
             )
-
-
-def _chunks(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
-    """Many rows to a chunk where they are small, parts of a row where they are huge."""
-    trailing = [max(n, 1) for n in shape]
-    row = item * int(np.prod(trailing, dtype=np.int64))
-    while row > _MAX_CHUNK_BYTES:
-        widest = int(np.argmax(trailing))
-        row = row // trailing[widest] * -(-trailing[widest] // 2)
-        trailing[widest] = -(-trailing[widest] // 2)
-    return (max(1, min(_CHUNK_BYTES // row, 8192)), *trailing)

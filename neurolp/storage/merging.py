@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from neurolp.arrays import NamedArrays, Variable
 from neurolp.storage.disk import write_hdf5
 from neurolp.storage.growing import Declared, Waiting, check_lengths
-from neurolp.storage.layout import attach, lay_out
-from neurolp.storage.segments import declared_in
+from neurolp.storage.layout import lay_out
 from neurolp.storage.source import FileSource
 
 _PIECE_BYTES = 2**23  # read at once
@@ -44,18 +42,17 @@ def merge(
 def contents_of(header: FileSource) -> NamedArrays:
     """What is in a header, but for what grows."""
     out = NamedArrays()
-    scales = header.scales()
-    for name, dataset in scales.items():
-        if declared_in(dataset, name) is None:
-            out.coordinates[name] = _variable(dataset, (name,))
-    for name in header.names():
-        stored = header.variable(name)
-        if declared_in(stored.data, name) is None:
-            out.variables[name] = _variable(stored.data, stored.dims)
-    groups = [name for name, item in header.file.items() if isinstance(item, h5py.Group)]
-    for group in ["", *groups]:
-        if group != "coordinates":
-            out.attributes[group] = header.attributes(group)
+    growing = header.growing()
+    for target, names in (
+        (out.coordinates, header.coordinate_names()),
+        (out.variables, header.names()),
+    ):
+        for name in names:
+            if name not in growing:
+                stored = header.variable(name)
+                target[name] = Variable(stored.dims, stored[()], stored.units, stored.long_name)
+    for group in ["", *header.groups()]:
+        out.attributes[group] = header.attributes(group)
     return out
 
 
@@ -73,17 +70,14 @@ def _write(
     finally:
         source.close()
     del out.attributes[""]["overwrite"]
-    out.coordinates |= contents.coordinates
-    out.variables |= contents.variables
-    for group, attributes in contents.attributes.items():
-        out.attributes[group] = out.attributes.get(group, {}) | attributes
+    out.update(contents)
 
     datasets = {name: d.create(file) for name, d in declared.items()}
     buffers = {name: Waiting() for name in declared}
     for path in segments[1:]:
         with _closing(FileSource(path)) as segment:
-            for name, (d, _) in segment.growing().items():
-                for rows in _pieces(segment.file[d.where]):
+            for name in segment.growing():
+                for rows in _pieces(segment.file[name]):
                     buffers[name].add(rows)
                     if buffers[name].n >= datasets[name].chunks[0]:
                         buffers[name].write(datasets[name], whole_chunks=True)
@@ -93,10 +87,7 @@ def _write(
             buffers[name].add(rows)
         buffers[name].write(dataset)
     check_lengths((d, len(datasets[name])) for name, d in declared.items())
-    lay_out(file, out)
-    for name, d in declared.items():
-        if not d.is_coordinate:
-            attach(file, datasets[name], d.dims)
+    lay_out(file, out, growing={name: d.dims for name, d in declared.items()})
 
 
 def _pieces(dataset: Any) -> Iterator[Any]:
@@ -104,13 +95,6 @@ def _pieces(dataset: Any) -> Iterator[Any]:
     size = max(1, _PIECE_BYTES // max(row, 1))
     for start in range(0, len(dataset), size):
         yield dataset[start : start + size]
-
-
-def _variable(dataset: Any, dims: tuple[str, ...]) -> Variable:
-    values = np.asarray(dataset[()])
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8")
-    return Variable(dims, values, dataset.attrs["units"], dataset.attrs["long_name"])
 
 
 @contextmanager

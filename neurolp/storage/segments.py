@@ -14,10 +14,11 @@ from typing import Any
 
 import h5py
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
 from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
 from neurolp.storage.growing import Declared, Waiting, check_lengths
-from neurolp.storage.layout import lay_out_attributes
+from neurolp.storage.layout import LIBVER, lay_out, read_attributes
 from neurolp.storage.provenance import version_of
 
 SUFFIX = ".run"
@@ -72,36 +73,27 @@ def segment_image(
     """The bytes of a segment with all rows that wait; variables without any are left out."""
     check_lengths((declared, waiting.n) for declared, waiting in rows.values())
     full = [(declared, waiting) for declared, waiting in rows.values() if waiting.n]
-    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
-        lay_out_attributes(file, attributes)
+    with h5py.File("segment", "w", driver="core", backing_store=False, libver=LIBVER) as file:
         for declared, waiting in full:
             dataset = declared.create(file, most=waiting.n)
             Waiting(waiting.rows, waiting.n).write(dataset)
+        dims = {declared.name: declared.dims for declared, _ in full}
+        lay_out(file, NamedArrays(attributes=attributes), growing=dims, scales=False)
         file.flush()
         return bytes(file.id.get_file_image())
 
 
-def declared_in(dataset: Any, name: str) -> Declared | None:
-    """What a data set was declared to be; None for one that does not grow."""
-    if not dataset.maxshape or dataset.maxshape[0] is not None:
-        return None
-    dims = tuple(d.label for d in dataset.dims)
-    return Declared(
-        name, dims, dataset.shape[1:], dataset.dtype.str, dataset.attrs["units"],
-        dataset.attrs["long_name"],
-    )  # fmt: skip
-
-
 def open_checked(path: Path, file: Any) -> None:
     """Raise :class:`FormatError` unless an open HDF5 file is one of ours, of a version we read."""
-    name, version = file.attrs.get("format"), file.attrs.get("format_version")
-    if name != FORMAT_NAME:
+    about = read_attributes(file)
+    version: Any = about.get("format_version")
+    if about.get("format") != FORMAT_NAME:
         raise FormatError(f"{path}: an HDF5 file, but not a {FORMAT_NAME}")
     if not hasattr(version, "__index__"):
         raise FormatError(f"{path}: damaged, it has no format version")
     if not OLDEST_VERSION <= version <= FORMAT_VERSION:
-        about = file["provenance"].attrs if "provenance" in file else {}
-        writer = str(about.get("version_neurolp", "unknown"))
+        made = read_attributes(file["provenance"]) if "provenance" in file else {}
+        writer = str(made.get("version_neurolp", "unknown"))
         raise FormatError(f"{path}: {_unreadable(int(version), writer)}")
 
 

@@ -17,6 +17,7 @@ from neurolp.errors import FormatError
 from neurolp.storage import segments
 from neurolp.storage.checksum import check
 from neurolp.storage.growing import Declared
+from neurolp.storage.layout import DIMENSION_IDS, read_attributes
 from neurolp.storage.lock import is_held
 
 Array = npt.NDArray[Any]
@@ -27,12 +28,34 @@ _TRIES = 20  # to look at a run that goes on: what it replaces meanwhile is not 
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set, or what looks like one, and what is said of it."""
+    """A data set, or what looks like one, and what is said of it; values are read when asked for.
 
+    Texts are decoded. ``where`` names it in errors.
+    """
+
+    where: str
     data: Any
     dims: tuple[str, ...]
     units: str
     long_name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of each dimension."""
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        dtype: np.dtype[Any] = self.data.dtype
+        return np.dtype(f"U{dtype.itemsize}") if dtype.kind == "S" else dtype
+
+    def __getitem__(self, key: Any) -> Array:
+        with damage_named(self.where, OSError):
+            values = np.asarray(self.data[key])
+        if values.dtype.kind != "S":
+            return values
+        return np.char.decode(values, "utf-8").astype(self.dtype)
 
 
 class Source(Protocol):
@@ -41,24 +64,27 @@ class Source(Protocol):
     def attributes(self, group: str) -> dict[str, Any]:
         """Attributes of a group, "" for the root, as plain values."""
 
-    def names(self) -> list[str]:
-        """Names of the variables."""
+    def names(self, group: str = "") -> list[str]:
+        """Names of the variables in a group, without it; "" is the root."""
+
+    def coordinate_names(self) -> list[str]:
+        """Dimensions that have values."""
+
+    def groups(self) -> list[str]:
+        """Names of the groups."""
 
     def has(self, name: str) -> bool:
-        """Whether there is such a variable."""
+        """Whether there is such a variable or coordinate."""
 
     def variable(self, name: str) -> Stored:
-        """A variable."""
-
-    def scales(self) -> dict[str, Any]:
-        """Data sets of coordinates by dimension."""
+        """A variable, ``GROUP/NAME`` where it is not in the root, or a coordinate."""
 
     def close(self) -> None:
         """Close all files."""
 
 
 class FileSource:
-    """One HDF5 file.
+    """One HDF5 file; ``whole`` verifies the checksum of the whole file first.
 
     Raises
     ------
@@ -66,12 +92,13 @@ class FileSource:
         If it is not there, is not one of ours, or is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
         if not path.is_file():
             raise FormatError(f"{path}: no such file")
         try:
-            check(path)
+            if whole:
+                check(path)
             self.file = h5py.File(path, "r")
         except OSError as error:
             if isinstance(error, FormatError | FileNotFoundError):
@@ -82,6 +109,7 @@ class FileSource:
         try:
             with damage_named(str(path)):
                 segments.open_checked(path, self.file)
+                self._dimensions = read_attributes(self.file)["dimensions"].split()
         except FormatError:
             self.file.close()
             raise
@@ -90,40 +118,56 @@ class FileSource:
         """Attributes of a group."""
         if group and group not in self.file:
             return {}
-        attributes = self.file[group].attrs if group else self.file.attrs
-        return {
-            key: value.item() if isinstance(value, np.generic) else value
-            for key, value in attributes.items()
-        }
+        attributes = read_attributes(self.file[group] if group else self.file)
+        if not group:
+            del attributes["dimensions"]
+        return attributes
 
-    def names(self) -> list[str]:
-        """Names of the variables."""
+    def names(self, group: str = "") -> list[str]:
+        """Names of the variables in a group."""
         with damage_named(str(self.path)):
-            return [name for name, item in self.file.items() if isinstance(item, h5py.Dataset)]
+            if group and group not in self.file:
+                return []
+            names = self._members(self.file[group] if group else self.file, h5py.Dataset)
+        return names if group else [name for name in names if name not in self._dimensions]
+
+    def coordinate_names(self) -> list[str]:
+        """Dimensions that have values."""
+        with damage_named(str(self.path)):
+            return [name for name in self._dimensions if self._has_values(name)]
+
+    def groups(self) -> list[str]:
+        """Names of the groups."""
+        with damage_named(str(self.path)):
+            return self._members(self.file, h5py.Group)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a variable."""
+        """Whether there is such a variable or coordinate."""
         # Without looking at all the others, which in a file of many costs milliseconds.
         with damage_named(str(self.path)):
-            return "/" not in name and self.file.get(name, getclass=True) is h5py.Dataset
+            if name not in self.file or not isinstance(self.file[name], h5py.Dataset):
+                return False
+            return name not in self._dimensions or self._has_values(name)
 
     def variable(self, name: str) -> Stored:
-        """A variable."""
-        dataset = self.file[name]
-        dims = tuple(d.label for d in dataset.dims)
-        return Stored(dataset, dims, dataset.attrs["units"], dataset.attrs["long_name"])
-
-    def scales(self) -> dict[str, Any]:
-        """Data sets of coordinates by dimension."""
-        return dict(self.file.get("coordinates", {}).items())
+        """A variable or a coordinate."""
+        where = f"{self.path}: {name}"
+        with damage_named(where):
+            dataset = self.file[name]
+            about = read_attributes(dataset)
+            dims = tuple(self._dimensions[k] for k in about.get(DIMENSION_IDS, ()))
+            if len(dims) != dataset.ndim:
+                raise ValueError(f"has {dataset.ndim} dimensions, but names of {len(dims)}")
+            return Stored(where, dataset, dims, about["units"], about["long_name"])
 
     def growing(self) -> dict[str, tuple[Declared, int]]:
         """What was declared to grow, and how many rows of it are here."""
         out = {}
-        datasets = [(name, self.file[name]) for name in self.names()]
-        for name, dataset in [*datasets, *self.scales().items()]:
-            declared = segments.declared_in(dataset, name)
-            if declared is not None:
+        for name in [*self.names(), *self.coordinate_names()]:
+            dataset = self.file[name]
+            if dataset.maxshape and dataset.maxshape[0] is None:
+                v = self.variable(name)
+                declared = Declared(name, v.dims, v.shape[1:], v.dtype.str, v.units, v.long_name)
                 out[name] = declared, len(dataset)
         return out
 
@@ -131,9 +175,19 @@ class FileSource:
         """Close the file."""
         self.file.close()
 
+    @staticmethod
+    def _members(group: Any, kind: type) -> list[str]:
+        # Not of ``items()``, which passes over what is damaged.
+        return [name for name in group if isinstance(group[name], kind)]
+
+    def _has_values(self, dim: str) -> bool:
+        return dim in self.file and "units" in self.file[dim].attrs
+
 
 class RunSource:
     """The folder of a run: everything up to the last commit, with the brain as it was then.
+
+    ``whole`` verifies the checksums of its files first.
 
     Raises
     ------
@@ -141,8 +195,8 @@ class RunSource:
         If there is none, or a part of it is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.folder = path, segments.folder_of(path)
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
+        self.path, self.folder, self._whole = path, segments.folder_of(path), whole
         for tries_left in reversed(range(_TRIES)):
             self._static: list[FileSource] = []
             self._parts: dict[str, Joined] = {}
@@ -173,7 +227,7 @@ class RunSource:
         self._open_state()
         for n in range(self.n_segments):
             path = self.folder / segments.segment_name(n)
-            segment = _opened(path)
+            segment = self._opened(path)
             if n == 0:
                 self._static.append(segment)
                 run = segment.attributes("")["run_id"]
@@ -187,11 +241,11 @@ class RunSource:
     def _open_state(self) -> None:
         """Open the last checkpoint before all else: a run that goes on soon removes it."""
         for n in range(self.n_segments - 1, 0, -1):
-            segment = _opened(self.folder / segments.segment_name(n))
+            segment = self._opened(self.folder / segments.segment_name(n))
             committed = segment.attributes("").get("checkpoint")
             segment.close()
             if committed:
-                self._static.append(_opened(self.folder / segments.state_name(n)))
+                self._static.append(self._opened(self.folder / segments.state_name(n)))
                 self.checkpoint = n
                 return
 
@@ -200,7 +254,7 @@ class RunSource:
         if root["run_id"] != run:
             raise FormatError(f"{segment.path}: belongs to another run")
         if n:
-            self._last = {g: segment.attributes(g) for g in segment.file if _is_group(segment, g)}
+            self._last = {group: segment.attributes(group) for group in segment.groups()}
         for name, (declared, rows) in segment.growing().items():
             self.declared[name] = declared
             joined = self._parts.setdefault(name, Joined(declared))
@@ -217,35 +271,39 @@ class RunSource:
             out["status"] = "running" if is_held(lock) else "unfinished"
         return out | self._last.get(group, {})
 
-    def names(self) -> list[str]:
-        """Names of the variables."""
-        static = {name for source in self._static for name in source.names()}
-        growing = {name for name, d in self.declared.items() if not d.is_coordinate}
-        return sorted(static | growing)
+    def names(self, group: str = "") -> list[str]:
+        """Names of the variables in a group."""
+        return sorted({name for source in self._static for name in source.names(group)})
+
+    def coordinate_names(self) -> list[str]:
+        """Dimensions that have values."""
+        return sorted({name for source in self._static for name in source.coordinate_names()})
+
+    def groups(self) -> list[str]:
+        """Names of the groups."""
+        return sorted({name for source in self._static for name in source.groups()})
 
     def has(self, name: str) -> bool:
-        """Whether there is such a variable."""
-        return name in self.names()
+        """Whether there is such a variable or coordinate."""
+        return name in self.declared or any(source.has(name) for source in self._static)
 
     def variable(self, name: str) -> Stored:
-        """A variable."""
-        if name in self._parts and name in self.declared:
-            declared = self.declared[name]
-            return Stored(self._parts[name], declared.dims, declared.units, declared.long_name)
-        source = next(s for s in self._static if name in s.file)
-        return source.variable(name)
-
-    def scales(self) -> dict[str, Any]:
-        """Data sets of coordinates by dimension."""
-        out: dict[str, Any] = {}
-        for source in self._static:
-            out |= source.scales()
-        return out | {n: self._parts[n] for n, d in self.declared.items() if d.is_coordinate}
+        """A variable or a coordinate."""
+        if name in self.declared:
+            about = self.declared[name]
+            where = f"{self.path}: {name}"
+            return Stored(where, self._parts[name], about.dims, about.units, about.long_name)
+        return next(source for source in self._static if source.has(name)).variable(name)
 
     def close(self) -> None:
         """Close all files."""
         for source in self._static:
             source.close()
+
+    def _opened(self, path: Path) -> FileSource:
+        if not path.exists():
+            raise FileNotFoundError(path)
+        return FileSource(path, whole=self._whole)
 
 
 @dataclass
@@ -265,16 +323,6 @@ class Joined:
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
         return np.dtype(self.declared.dtype)
-
-    @property
-    def attrs(self) -> dict[str, str]:
-        """What a data set says of itself."""
-        return {"units": self.declared.units, "long_name": self.declared.long_name}
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
 
     def add(self, path: Path, rows: int) -> None:
         """Add the rows of a segment."""
@@ -311,14 +359,15 @@ class Joined:
         return np.concatenate(parts)
 
     def _read(self, path: Path, part: slice, n_rows: int) -> Array:
-        try:
-            with h5py.File(path, "r") as file:
-                dataset = file[self.declared.where]
-                if len(dataset) == n_rows:
-                    return np.asarray(dataset[part])
-        except FileNotFoundError:
-            pass
-        raise FormatError(f"{path}: the run was finished or taken up again; open it anew")
+        with damage_named(str(path), OSError):
+            try:
+                with h5py.File(path, "r") as file:
+                    dataset = file[self.declared.name]
+                    if len(dataset) == n_rows:
+                        return np.asarray(dataset[part])
+            except FileNotFoundError:
+                pass
+            raise FormatError(f"{path}: the run was finished or taken up again; open it anew")
 
 
 @contextlib.contextmanager
@@ -332,13 +381,3 @@ def damage_named(what: str, *kinds: type[Exception]) -> Iterator[None]:
             raise
         reason = " ".join(str(error).strip("'").split()) or type(error).__name__
         raise FormatError(f"{what}: damaged, {reason}") from error
-
-
-def _opened(path: Path) -> FileSource:
-    if not path.exists():
-        raise FileNotFoundError(path)
-    return FileSource(path)
-
-
-def _is_group(source: FileSource, name: str) -> bool:
-    return isinstance(source.file[name], h5py.Group) and name != "coordinates"

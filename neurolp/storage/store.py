@@ -102,7 +102,7 @@ class RunStore:
         root = {"run_id": self._run_id, "overwrite": self._overwrite}
         attributes = header.attributes | {"": header.attributes.get("", {}) | root}
         contents = NamedArrays(header.variables, header.coordinates, attributes)
-        image = image_of(contents, growing=self._declared.values())
+        image = image_of(contents, growing=self._declared.values(), scales=False)
         try:
             self._clear(keep_lock=True)
             write_whole(self.folder / segments.segment_name(0), image, trailer(image))
@@ -304,7 +304,7 @@ class RunStore:
         if self._is_finished(self.folder / segments.segment_name(0)):
             self._clear(keep_lock=False)
             raise FormatError(f"{self.path}: is finished, there is nothing to resume")
-        run = RunSource(self.path)
+        run = RunSource(self.path, whole=True)
         root = run.header.attributes("")
         run.close()
         self._run_id, self._overwrite = root["run_id"], bool(root["overwrite"])
@@ -325,11 +325,13 @@ class RunStore:
     def _write_state(self, target: Path, checkpoint: NamedArrays) -> None:
         size = sum(variable.values.nbytes for variable in checkpoint.variables.values())
         if size <= _IN_MEMORY:
-            image = image_of(checkpoint, filters=UNCOMPRESSED)
+            image = image_of(checkpoint, filters=UNCOMPRESSED, scales=False)
             write_whole(target, image, trailer(image))
             return
         partial = target.with_suffix(".partial")
-        write_hdf5(partial, lambda file, check: lay_out(file, checkpoint, UNCOMPRESSED))
+        write_hdf5(
+            partial, lambda file, check: lay_out(file, checkpoint, UNCOMPRESSED, scales=False)
+        )
         try:
             publish(partial, target)
         except OSError:

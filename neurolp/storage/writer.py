@@ -13,7 +13,7 @@ from neurolp.errors import OutputError
 from neurolp.storage.atomic import check_writable, undisturbed, write_whole
 from neurolp.storage.checksum import trailer
 from neurolp.storage.growing import Declared
-from neurolp.storage.layout import FILTERS, lay_out
+from neurolp.storage.layout import FILTERS, LIBVER, lay_out
 
 __all__ = ["check_writable", "image_of", "write_trajectory"]
 
@@ -42,12 +42,18 @@ def write_trajectory(
 
 
 def image_of(
-    contents: NamedArrays, *, growing: Iterable[Declared] = (), filters: Mapping[str, Any] = FILTERS
+    contents: NamedArrays,
+    *,
+    growing: Iterable[Declared] = (),
+    filters: Mapping[str, Any] = FILTERS,
+    scales: bool = True,
 ) -> bytes:
     """The bytes of an HDF5 file; variables that are to grow are in it, empty."""
-    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    with h5py.File("memory", "w", driver="core", backing_store=False, libver=LIBVER) as file:
+        dims = {}
         for declared in growing:
             declared.create(file)
-        lay_out(file, contents, filters)
+            dims[declared.name] = declared.dims
+        lay_out(file, contents, filters, growing=dims, scales=scales)
         file.flush()
         return bytes(file.id.get_file_image())

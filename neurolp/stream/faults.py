@@ -1,4 +1,4 @@
-"""Numbers of a brain for streams that are no longer finite: which, and whose."""
+"""Search for numbers in the state of a recurrent predictor that are not finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neurolp.stream.weights import feature_names, output_names
 
 Array = npt.NDArray[Any]
 
-# In the order in which a step changes them: what is it, and whose is its first index.
+# Arrays in the order in which a step changes them: group, field, name, meaning of the first index.
 _PARTS = (
     ("senses", "location", "location", "output"),
     ("senses", "scale", "scale", "output"),
@@ -43,19 +43,19 @@ _PARTS = (
 
 
 def is_finite(state: StreamState) -> bool:
-    """Whether all numbers are finite; as fast as they are read."""
+    """Whether all numbers are finite."""
     return all(_finite(values) for values, *_ in _arrays(state))
 
 
 def first_fault(
-    state: StreamState, sensors: Sequence[Sensor], n_delays: int, n_hidden: int
+    state: StreamState, sensors: Sequence[Sensor], n_lags: int, n_hidden: int
 ) -> str | None:
-    """What is not finite any more, such as ``"readout weights of output 'a' became nan"``."""
+    """First number that is not finite: ``"the readout weights of output 'a' became nan"``."""
     for values, what, whose in _arrays(state):
         if _finite(values):
             continue
         at = np.unravel_index(int(np.argmin(np.isfinite(values))), values.shape)
-        owner = _owner(state, whose, [int(k) for k in at], sensors, n_delays, n_hidden)
+        owner = _owner(state, whose, [int(k) for k in at], sensors, n_lags, n_hidden)
         return f"the {what} of {owner} became {values[at]}"
     return None
 
@@ -78,7 +78,7 @@ def _owner(
     whose: str,
     at: list[int],
     sensors: Sequence[Sensor],
-    n_delays: int,
+    n_lags: int,
     n_hidden: int,
 ) -> str:
     memory = state.memory
@@ -90,7 +90,7 @@ def _owner(
         first = {"edge": memory.first, "afferent": memory.afferent_first}.get(whose)
         node = at[0] if first is None else int(np.searchsorted(first, at[0], side="right")) - 1
         return f"hidden node {node}"
-    names = feature_names(sensors, n_delays, n_hidden)
+    names = feature_names(sensors, n_lags, n_hidden)
     n_padded, n_inputs = len(memory.activity), len(names) - n_hidden
     k = at[-1] - (len(memory.features) - n_padded)
     return f"hidden node {k}" if k >= 0 else f"feature '{names[min(at[-1], n_inputs - 1)]}'"

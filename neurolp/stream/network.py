@@ -1,9 +1,9 @@
-"""Drawing a brain for streams: who hears what, and where everything starts."""
+"""Parameters and state of the recurrent predictor, and how its first state is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ from neurolp.kernels.stream_state import (
     empty,
 )
 from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
-from neurolp.stream.sensors import CategoricalSensor, Sensor
+from neurolp.stream.sensors import Place, Sensor, places
 
 Array = npt.NDArray[Any]
 Rule = Literal["rls", "diagonal_rls", "nlms"]
@@ -92,6 +92,14 @@ class StreamDesign:
         )
 
 
+_PARTS: dict[str, Any] = {
+    "senses": Senses,
+    "memory": Memory,
+    "readout": Readout,
+    "contexts": Contexts,
+}
+
+
 @dataclass(frozen=True)
 class StreamState:
     """Everything of a brain that changes, as arrays."""
@@ -101,18 +109,52 @@ class StreamState:
     readout: Readout
     contexts: Contexts
 
+    def to_arrays(self) -> dict[str, Array]:
+        """All arrays, by the names of their part and their own, e.g. ``"memory_activity"``."""
+        return {
+            f"{part}_{name}": values
+            for part in _PARTS
+            for name, values in getattr(self, part)._asdict().items()
+            if isinstance(values, np.ndarray)
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], n_lags: int) -> StreamState:
+        """The state in copies of these arrays, which begin at multiples of a vector register."""
+        parts = {}
+        for part, kind in _PARTS.items():
+            names = [name for name in kind._fields if name != "n_lags"]
+            values = {name: _aligned(arrays[f"{part}_{name}"]) for name in names}
+            parts[part] = kind(**values, **({"n_lags": n_lags} if kind is Memory else {}))
+        return cls(**parts)
+
+    def with_own_memory(self) -> StreamState:
+        """The same state, with copies of the arrays that change where nothing is learned."""
+        moving = ("features", "activity", "trace", "squashed", "post")
+        memory = self.memory._replace(
+            **{name: getattr(self.memory, name).copy() for name in moving}
+        )
+        history, known = self.contexts.history.copy(), self.contexts.known.copy()
+        contexts = self.contexts._replace(history=history, known=known)
+        return replace(self, memory=memory, contexts=contexts)
+
+    def copy(self) -> StreamState:
+        """The same state in arrays of its own."""
+        return self.from_arrays(self.to_arrays(), self.memory.n_lags)
+
 
 def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
     """Draw a brain that has seen nothing."""
-    senses = _senses(design.sensors)
+    where = places(design.sensors)
+    senses = _senses(where)
     n_outputs = len(senses.location)
     n = _padded(design.n_hidden)
     n_features = _padded(1 + design.n_lags * n_outputs) + n
-    connectivity = _connectivity(design, rng)
-    _check_size(design, n, n_features, n_outputs)
+    connectivity, given = _connectivity(design, rng)
+    _check_size(design, connectivity, n, n_features)
     return StreamState(
         senses,
-        _memory(design, senses, n, n_features, connectivity, rng),
+        _memory(design, senses, n, n_features, connectivity, given, rng),
         _readout(design, n_outputs, n_features),
         _contexts(design),
     )
@@ -123,47 +165,70 @@ def input_feature(delay: int, output: int, n_outputs: int) -> int:
     return 1 + (delay - 1) * n_outputs + output
 
 
+def _aligned(values: Array) -> Array:
+    out = empty(*values.shape, dtype=values.dtype)
+    out[...] = values
+    return out
+
+
 def _padded(n: int) -> int:
     return -(-n // _REGISTER) * _REGISTER
 
 
-def _senses(sensors: Sequence[Sensor]) -> Senses:
-    sizes = np.array([s.n_outputs for s in sensors])
-    columns = np.array([s.n_columns for s in sensors])
+def _senses(where: Sequence[Place]) -> Senses:
     location, scale = [], []
-    for s in sensors:
-        if isinstance(s, CategoricalSensor):
-            location.append(np.full(s.n_symbols, 1 / s.n_symbols))
-            scale.append(np.full(s.n_symbols, s.n_symbols**-0.5))
-        else:
-            location.append(np.broadcast_to(0.0 if s.location is None else s.location, s.n_values))
-            scale.append(np.broadcast_to(1.0 if s.scale is None else s.scale, s.n_values))
+    for p in where:
+        k = p.sensor.n_symbols
+        units = (1 / k, k**-0.5) if p.symbols else p.sensor.units or (0.0, 1.0)
+        location.append(np.broadcast_to(units[0], p.n_outputs))
+        scale.append(np.broadcast_to(units[1], p.n_outputs))
     return Senses(
-        kind=np.array([SYMBOLS if isinstance(s, CategoricalSensor) else VALUES for s in sensors]),
-        column=np.cumsum(columns) - columns,
-        output=np.cumsum(sizes) - sizes,
-        size=sizes,
+        kind=np.array([SYMBOLS if p.symbols else VALUES for p in where]),
+        column=np.array([p.codes.start for p in where]),
+        output=np.array([p.outputs.start for p in where]),
+        size=np.array([p.n_outputs for p in where]),
         location=np.concatenate(location).astype(np.float64),
         scale=np.concatenate(scale).astype(np.float64),
-        seen=np.zeros(len(sensors), np.int64),
+        seen=np.zeros(len(where), np.int64),
     )
 
 
-def _connectivity(design: StreamDesign, rng: np.random.Generator) -> Connectivity | None:
+def _connectivity(
+    design: StreamDesign, rng: np.random.Generator
+) -> tuple[Connectivity | None, Array | None]:
+    """Edges between hidden nodes; and their weights, (n, n) or one for each edge, if given."""
     given, n = design.connectivity, design.n_hidden
     seed = int(rng.integers(2**62))
     if n == 0 or (isinstance(given, str) and given == "none"):
-        return None
+        return None, None
     if given is None:
-        return wiring.random(n, in_degree=min(DEFAULT_IN_DEGREE, n - 1), seed=seed)
+        return wiring.random(n, in_degree=min(DEFAULT_IN_DEGREE, n - 1), seed=seed), None
     if isinstance(given, str):
         if given != "full":
             raise ConfigurationError(
-                "argument `connectivity` must be None, 'none', 'full' or edges between the hidden "
-                f"nodes, but is {given!r}"
+                "argument `connectivity` must be None, 'none', 'full', edges or weights between "
+                f"the hidden nodes, but is {given!r}"
             )
-        return Connectivity.full(n)
-    return Connectivity.from_array(given, n)
+        return Connectivity.full(n), None
+    if isinstance(given, Connectivity):
+        return Connectivity.from_array(given, n), None
+    matrix: Any = sparse.csr_array(given) if sparse.issparse(given) else np.asarray(given)
+    if matrix.dtype == np.bool_:
+        return Connectivity.from_array(matrix, n), None
+    weights = matrix.astype(np.float64)
+    if not sparse.issparse(weights):
+        Connectivity.from_array(weights != 0, n)  # checks shape and diagonal
+        edges, values = Connectivity.full(n), weights
+    else:
+        weights.sum_duplicates()
+        pattern = np.ones(weights.nnz, np.bool_), weights.indices, weights.indptr
+        edges = Connectivity.from_array(sparse.csr_array(pattern, weights.shape), n)
+        values = weights.data
+    if not np.isfinite(values).all():
+        raise ConfigurationError(
+            "argument `connectivity` must hold finite weights, but contains NaN or infinity"
+        )
+    return edges, values
 
 
 def _memory(
@@ -172,6 +237,7 @@ def _memory(
     n: int,
     n_features: int,
     connectivity: Connectivity | None,
+    given: Array | None,
     rng: np.random.Generator,
 ) -> Memory:
     dtype = np.dtype(design.dtype)
@@ -185,17 +251,23 @@ def _memory(
     columns, values = np.zeros(0, np.uint32), np.zeros(0, dtype)
     if connectivity is not None and connectivity.kind == "full":
         weights = empty(n, n, dtype=dtype)
-        for i in range(design.n_hidden):  # row by row: no second matrix
-            weights[i, : design.n_hidden] = rng.standard_normal(design.n_hidden)
-        weights *= design.recurrent_strength / np.sqrt(design.n_hidden)
-        np.fill_diagonal(weights, 0.0)
+        if given is None:
+            for i in range(design.n_hidden):  # row by row: no second matrix
+                weights[i, : design.n_hidden] = rng.standard_normal(design.n_hidden)
+            weights *= design.recurrent_strength / np.sqrt(design.n_hidden)
+            np.fill_diagonal(weights, 0.0)
+        else:
+            weights[: design.n_hidden, : design.n_hidden] = given
     elif connectivity is not None:
         edges = sparse.csr_array(connectivity.matrix)
         degree = np.diff(edges.indptr)
         rows = np.concatenate([edges.indptr, np.full(n - design.n_hidden, edges.indptr[-1])])
         rows, columns = rows.astype(np.uint32), edges.indices.astype(np.uint32)
         size = design.recurrent_strength / np.sqrt(np.maximum(degree, 1))
-        values = rng.standard_normal(len(columns)) * np.repeat(size, degree)
+        if given is None:
+            values = rng.standard_normal(len(columns)) * np.repeat(size, degree)
+        else:
+            values = given
     nodes = [empty(n, dtype=dtype) for _ in range(6)]
     nodes[3][:], nodes[4][:] = leak, bias
     activity, trace, squashed, leak_, bias_, post = nodes
@@ -242,7 +314,7 @@ def _afferents(
 
 
 def _readout(design: StreamDesign, n_outputs: int, n_features: int) -> Readout:
-    kinds = {isinstance(s, CategoricalSensor) for s in design.sensors}
+    kinds = {s.n_symbols > 0 for s in design.sensors}
     shape = np.broadcast_to(_SHAPE, (n_outputs, *_SHAPE.shape)).copy()
     w, m, s = shape[..., 0], shape[..., 1], shape[..., 2]
     return Readout(
@@ -271,7 +343,7 @@ def _covariance(rule: Rule, n_features: int, symbols: bool) -> Array:
 
 
 def _contexts(design: StreamDesign) -> Contexts:
-    symbols = [s.n_symbols for s in design.sensors if isinstance(s, CategoricalSensor)]
+    symbols = [s.n_symbols for s in design.sensors if s.n_symbols]
     n, orders = len(design.sensors), design.max_order
     if not symbols or design.n_contexts == 0:
         return Contexts(
@@ -296,13 +368,16 @@ def _contexts(design: StreamDesign) -> Contexts:
     )
 
 
-def _check_size(design: StreamDesign, n: int, n_features: int, n_outputs: int) -> None:
+def _check_size(
+    design: StreamDesign, connectivity: Connectivity | None, n: int, n_features: int
+) -> None:
     """Refuse what would not fit before anything is allocated."""
-    full = isinstance(design.connectivity, str) and design.connectivity == "full"
+    full = connectivity is not None and connectivity.kind == "full"
+    n_outputs = places(design.sensors)[-1].outputs.stop
     size = 8 * n_outputs * n_features + 8 * n_outputs**2
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
     size += 16 * n_features**2 if design.rule == "rls" else 0
-    symbols = [s.n_symbols + 3 for s in design.sensors if isinstance(s, CategoricalSensor)]
+    symbols = [s.n_symbols + 3 for s in design.sensors if s.n_symbols]
     size += 8 * len(symbols) * (design.max_order + 1) * design.n_contexts * max(symbols, default=0)
     if size > LARGEST_STATE:
         raise ConfigurationError(

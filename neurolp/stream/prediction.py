@@ -1,9 +1,10 @@
-"""What a brain in a stream expects next: distributions of symbols and of values."""
+"""Predictive distributions of the next step: of symbols, of values, and of encoded columns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,22 @@ Array = npt.NDArray[Any]
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _BISECTIONS = 200
+_N_SAMPLES = 10_000
+
+
+class Prediction(Protocol):
+    """Normalised distribution of what a sensor brings next, given all before."""
+
+    def log_prob(self, x: npt.ArrayLike) -> Array:
+        """Log-probability, or log-density, in nats."""
+
+    def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
+        """Observations drawn, (n_samples,) or (n_samples, n_columns)."""
 
 
 @dataclass(frozen=True)
 class SymbolPrediction:
-    """Phi(symbol | memory): ``probabilities`` (n_symbols,) sum to 1."""
+    """Distribution of the next symbol: ``probabilities`` (n_symbols,) sum to 1."""
 
     probabilities: Array
 
@@ -49,7 +61,7 @@ class SymbolPrediction:
 
 @dataclass(frozen=True)
 class ValuePrediction:
-    """Phi(x | memory) of the d values of a sensor, normalised by differentiation.
+    """Density of the next d values of a sensor, normalised by differentiation.
 
     x = location + factor e, factor (d, d) lower triangular, and the e_i are independent with
     densities sum_j w_j N(m_j, s_j^2); ``shape`` (d, J, 3) holds w, m and s. Values come and go as
@@ -152,4 +164,71 @@ class ValuePrediction:
         return rows, back
 
 
-Prediction = SymbolPrediction | ValuePrediction
+CodePrediction = SymbolPrediction | ValuePrediction
+
+
+class Encoder(Protocol):
+    """What a sensor needs to express predictions of its code as predictions of its columns."""
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """Code and log_factor of (n, n_columns), see :class:`neurolp.stream.sensors.Sensor`."""
+
+    def decode(self, code: Array, rng: np.random.Generator) -> Array:
+        """Columns (n, n_columns) that a code stands for; drawn if there are several."""
+
+
+@dataclass(frozen=True)
+class EncodedPrediction:
+    """Distribution of the columns of a sensor, from the distribution ``code`` of their code.
+
+    log p(columns) = log p(code) + log_factor, exactly. Columns come as (n, n_columns) or
+    (n_columns,); where there is one, also as numbers.
+    """
+
+    code: CodePrediction
+    encoder: Encoder
+
+    def log_prob(self, x: npt.ArrayLike) -> Array:
+        """Log-probability in nats, or log-density in nats and the units of the columns."""
+        given = np.asarray(x, dtype=np.float64)
+        code, log_factor = self.encoder.encode(given.reshape(-1, self.encoder.n_columns))
+        out = self.code.log_prob(code).reshape(-1) + log_factor
+        return out.reshape(given.shape if self.encoder.n_columns == 1 else given.shape[:-1])
+
+    def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
+        """Observations drawn, (n_samples, n_columns)."""
+        code = self.code.sample(n_samples, rng).reshape(n_samples, -1)
+        return self.encoder.decode(code.astype(np.float64), rng)
+
+    @property
+    def probabilities(self) -> Array:
+        """Probabilities of the symbols of the code, (n_symbols,)."""
+        if not isinstance(self.code, SymbolPrediction):
+            raise AttributeError("a prediction of values has no probabilities")
+        return self.code.probabilities
+
+    @property
+    def mean(self) -> Array:
+        """Mean of 10,000 samples, (n_columns,)."""
+        return np.asarray(self._samples.mean(axis=0))
+
+    @property
+    def std(self) -> Array:
+        """Standard deviation of 10,000 samples, (n_columns,)."""
+        return np.asarray(self._samples.std(axis=0))
+
+    def quantile(self, probability: npt.ArrayLike) -> Array:
+        """Quantiles at probabilities in (0, 1), of one column with an increasing code."""
+        if not isinstance(self.code, ValuePrediction):
+            raise AttributeError("a prediction of symbols has no quantiles")
+        code = self.code.quantile(probability)
+        rng = np.random.default_rng(0)  # a code of values has nothing to draw
+        return self.encoder.decode(code.reshape(-1, 1), rng).reshape(code.shape)
+
+    @cached_property
+    def _samples(self) -> Array:
+        return self.sample(_N_SAMPLES, np.random.default_rng(0))

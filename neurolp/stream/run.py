@@ -1,4 +1,4 @@
-"""What a brain told while a stream went by."""
+"""Results of presenting rows: surprise, calibration, predictions, activity."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.kernels.stream_state import Outcome
-from neurolp.stream.sensors import CategoricalSensor, Sensor
+from neurolp.stream.sensors import Sensor, places
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class StreamRun:
-    """What a brain told while rows were presented.
+    """Results of presenting rows to a predictor.
 
-    ``surprise`` (n_steps, n_sensors) is -log Phi(x_t | what came before), nats (and the units of
-    values), NaN where a sensor brought nothing. ``pit`` (n_steps, n_values) has the distribution
-    functions at the values that came. ``probabilities``, ``mean`` and ``std`` say by sensor what
-    was expected before each step, ``activity`` (n_steps, n_hidden) with which activity it was met;
-    they are empty unless asked for.
+    ``surprise`` (n_steps, n_sensors) is -log p(x_t | past) in nats (and the units of values), NaN
+    where a sensor is missing. ``pit`` (n_steps, n_values) is F(x_t | past), uniform if calibrated.
+    ``probabilities`` (n_steps, n_symbols), ``mean`` and ``std`` (n_steps, n_values), by sensor, are
+    of the predictions before each step (of the code, where a sensor encodes its columns);
+    ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
     """
 
     surprise: Array
@@ -35,13 +35,13 @@ class StreamRun:
 
     @property
     def total(self) -> Array:
-        """Surprise of each step over the sensors that brought something, (n_steps,), nats."""
+        """Surprise of each step, summed over the observed sensors, (n_steps,), nats."""
         return np.asarray(np.nansum(self.surprise, axis=1))
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Room for what kernels tell of ``n_steps``; arrays that were not asked for are empty."""
+    """Output arrays of the kernels for ``n_steps``; those that were not asked for are empty."""
 
     sensors: Sequence[Sensor]
     outcome: Outcome
@@ -57,8 +57,8 @@ class Notes:
         activity: Array,
         wanted: bool,
     ) -> Notes:
-        """Room for ``n_steps``; ``activity`` shows of how many nodes, in which type."""
-        n_outputs = sum(s.n_outputs for s in sensors)
+        """Arrays for ``n_steps``; number of nodes and type are those of ``activity``."""
+        n_outputs = places(sensors)[-1].outputs.stop
         expected = n_steps if predictions else 0
         return cls(
             sensors,
@@ -72,31 +72,24 @@ class Notes:
             len(activity),
         )
 
-    def after(self, step: int) -> Notes:
-        """The same room without the first steps."""
-        return Notes(
-            self.sensors,
-            Outcome(*(a[step:] for a in self.outcome)),
-            self.activity[step:],
-            self.n_hidden,
-        )
+    def between(self, start: int, stop: int) -> Notes:
+        """Views of the arrays for some of the steps."""
+        part = slice(start, stop)
+        outcome = Outcome(*(a[part] for a in self.outcome))
+        return Notes(self.sensors, outcome, self.activity[part], self.n_hidden)
 
     def run(self, n_hidden: int) -> StreamRun:
-        """What was told, by sensor."""
+        """Results by sensor."""
         probabilities, mean, std = {}, {}, {}
         values: list[int] = []
-        start = 0
-        for sensor in self.sensors:
-            at = slice(start, start + sensor.n_outputs)
-            start = at.stop
-            told = len(self.outcome.prediction) > 0
-            if not isinstance(sensor, CategoricalSensor):
-                values.extend(range(at.start, at.stop))
-            if told and isinstance(sensor, CategoricalSensor):
-                probabilities[sensor.name] = self.outcome.prediction[:, at]
-            elif told:
-                mean[sensor.name] = self.outcome.prediction[:, at]
-                std[sensor.name] = self.outcome.spread[:, at]
+        for p in places(self.sensors):
+            if not p.symbols:
+                values.extend(range(p.outputs.start, p.outputs.stop))
+            if len(self.outcome.prediction) and p.symbols:
+                probabilities[p.sensor.name] = self.outcome.prediction[:, p.outputs]
+            elif len(self.outcome.prediction):
+                mean[p.sensor.name] = self.outcome.prediction[:, p.outputs]
+                std[p.sensor.name] = self.outcome.spread[:, p.outputs]
         return StreamRun(
             surprise=self.outcome.surprise,
             pit=self.outcome.pit[:, values],

@@ -1,26 +1,85 @@
-"""Sensors: what a stream brings at every step, symbols or values, and how nodes see it."""
+"""Sensors: which columns of a stream belong together, and how they become symbols or values.
+
+Any class with the members of :class:`Sensor` can be used. :class:`CategoricalSensor` and
+:class:`ContinuousSensor` are the built-in ones; nothing asks which of them a sensor is.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.stream.prediction import CodePrediction, Prediction
 
 Array = npt.NDArray[Any]
 
 
+class Sensor(Protocol):
+    """Some columns of a stream, observed together, and their code, which is what is predicted.
+
+    The code is one symbol 0 .. ``n_symbols`` - 1, or ``n_columns`` real values; it is NaN where the
+    sensor brought nothing. The density of the columns is that of the code times a known factor:
+
+        log p(columns | past) = log p(code | past) + log_factor(columns)
+
+    For a smooth invertible code log_factor = log |det d code / d columns|; for symbols that stand
+    for several observations each, it is log P(columns | symbol). All members can be attributes of
+    the class. A sensor whose class is a dataclass of plain values can be stored in files.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name by which predictions and results are found; different for each sensor."""
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns in the rows of a stream."""
+
+    @property
+    def n_symbols(self) -> int:
+        """Number of symbols of the code; 0 if the code is real values."""
+
+    @property
+    def units(self) -> tuple[npt.ArrayLike, npt.ArrayLike] | None:
+        """Location and scale of the values of the code, numbers or (n_columns,).
+
+        None if the first observations decide, and for symbols.
+        """
+
+    @property
+    def wanted(self) -> str:
+        """What each entry of a column must be, for messages: "a positive number or NaN"."""
+
+    def valid(self, columns: Array) -> Array:
+        """Whether each entry of (n, n_columns) can be used, boolean; NaN is missing."""
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """Code (n, 1) or (n, n_columns), NaN where missing, and log_factor (n,) in nats."""
+
+    def express(self, prediction: CodePrediction) -> Prediction:
+        """Distribution of the columns, from that of the code.
+
+        :class:`neurolp.stream.prediction.EncodedPrediction` does this for most codes.
+        """
+
+
 @dataclass(frozen=True)
 class CategoricalSensor:
-    """One symbol of 0 .. ``n_symbols`` - 1 at every step; NaN where none came."""
+    """One symbol 0 .. ``n_symbols`` - 1 at every step; NaN is missing."""
 
     n_symbols: int
     name: str = "symbol"
+
+    n_columns: ClassVar[int] = 1
+    units: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -30,28 +89,39 @@ class CategoricalSensor:
             )
 
     @property
-    def n_columns(self) -> int:
-        """Columns of the rows of a stream that belong to this sensor."""
-        return 1
+    def wanted(self) -> str:
+        """What an entry must be."""
+        return f"a symbol 0 .. {self.n_symbols - 1} or NaN"
 
-    @property
-    def n_outputs(self) -> int:
-        """Nodes that tell it, and that predict it: one for each symbol."""
-        return self.n_symbols
+    def valid(self, columns: Array) -> Array:
+        """Whether each entry is a symbol or missing."""
+        with np.errstate(invalid="ignore"):
+            symbol = (columns >= 0) & (columns < self.n_symbols) & (columns == np.floor(columns))
+        return np.asarray(np.isnan(columns) | symbol)
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """The columns themselves, factor 1."""
+        return columns, np.zeros(len(columns))
+
+    def express(self, prediction: CodePrediction) -> CodePrediction:
+        """The prediction itself."""
+        return prediction
 
 
 @dataclass(frozen=True)
 class ContinuousSensor:
-    """``n_values`` real values at every step, seen together; NaN where none came.
+    """``n_values`` real values at every step, observed together; NaN is missing.
 
-    ``location`` and ``scale`` (numbers, or one for each value) are the units that nodes see; where
-    they are None the first steps of the stream fix them.
+    ``location`` and ``scale`` (a number, or one for each value) are the units in which nodes see
+    the values; where they are None the first observations decide.
     """
 
     n_values: int = 1
     name: str = "value"
     location: float | Sequence[float] | None = None
     scale: float | Sequence[float] | None = None
+
+    n_symbols: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -78,28 +148,87 @@ class ContinuousSensor:
 
     @property
     def n_columns(self) -> int:
-        """Columns of the rows of a stream that belong to this sensor."""
+        """Number of columns, one for each value."""
         return self.n_values
 
     @property
+    def units(self) -> tuple[npt.ArrayLike, npt.ArrayLike] | None:
+        """Location and scale, if they were given."""
+        return None if self.location is None or self.scale is None else (self.location, self.scale)
+
+    @property
+    def wanted(self) -> str:
+        """What an entry must be."""
+        if self.n_values == 1:
+            return "a finite number or NaN"
+        return "finite numbers, or NaN in all values at once,"
+
+    def valid(self, columns: Array) -> Array:
+        """Whether each entry is finite, or all of its row are missing."""
+        missing = np.isnan(columns).all(axis=1, keepdims=True)
+        return np.asarray(np.isfinite(columns) | missing)
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """The columns themselves, factor 1."""
+        return columns, np.zeros(len(columns))
+
+    def express(self, prediction: CodePrediction) -> CodePrediction:
+        """The prediction itself."""
+        return prediction
+
+
+_MEMBERS = ("name", "n_columns", "n_symbols", "units", "wanted", "valid", "encode", "express")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sensor is among all: its columns, codes, outputs, and values (none for symbols).
+
+    Outputs are what is predicted: each symbol, each value.
+    """
+
+    sensor: Sensor
+    columns: slice
+    codes: slice
+    outputs: slice
+    values: slice
+
+    @property
+    def symbols(self) -> bool:
+        """Whether the code is a symbol."""
+        return self.sensor.n_symbols > 0
+
+    @property
     def n_outputs(self) -> int:
-        """Nodes that tell it, and that predict it: one for each value."""
-        return self.n_values
+        """Number of outputs."""
+        return self.sensor.n_symbols or self.sensor.n_columns
 
 
-Sensor = CategoricalSensor | ContinuousSensor
+def places(sensors: Sequence[Sensor]) -> tuple[Place, ...]:
+    """Place of each sensor, in the order of the columns."""
+    out: list[Place] = []
+    ends = [0, 0, 0, 0]
+    for s in sensors:
+        n, k = s.n_columns, s.n_symbols
+        starts, sizes = ends, (n, 1 if k else n, k or n, 0 if k else n)
+        ends = [start + size for start, size in zip(starts, sizes, strict=True)]
+        out.append(Place(s, *map(slice, starts, ends)))
+    return tuple(out)
 
 
 def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
     """``sensors`` as a tuple; at least one, of different names."""
-    all_ = (sensors,) if isinstance(sensors, CategoricalSensor | ContinuousSensor) else sensors
-    all_ = tuple(all_)
-    wrong = [s for s in all_ if not isinstance(s, CategoricalSensor | ContinuousSensor)]
-    if not all_ or wrong:
-        came = repr(wrong[0]) if wrong else "empty"
-        raise ConfigurationError(
-            f"argument `sensors` must hold CategoricalSensor or ContinuousSensor, but is {came}"
-        )
+    all_: tuple[Sensor, ...] = (
+        (cast("Sensor", sensors),) if hasattr(sensors, "encode") else tuple(sensors)
+    )
+    for sensor in all_:
+        lacks = [name for name in _MEMBERS if not hasattr(sensor, name)]
+        if lacks:
+            raise ConfigurationError(
+                f"argument `sensors` must hold sensors, but {sensor!r} has no `{lacks[0]}`"
+            )
+    if not all_:
+        raise ConfigurationError("argument `sensors` must hold at least one sensor, but is empty")
     names = [s.name for s in all_]
     if len(set(names)) < len(names):
         raise ConfigurationError(f"argument `sensors` must have different names, but has {names}")
@@ -107,15 +236,14 @@ def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
 
 
 def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int = 0) -> Array:
-    """Rows of a stream (n_steps, n_columns), float64, NaN where a sensor brought nothing.
+    """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor brought nothing.
 
     One column may come as a vector. Errors count steps from ``first_step``.
 
     Raises
     ------
     DataError
-        If the shape is wrong, a symbol does not exist, a value is infinite, or a part of a vector
-        is missing.
+        If the shape is wrong, or an entry is not what its sensor wants.
     """
     width = sum(s.n_columns for s in sensors)
     try:
@@ -128,27 +256,31 @@ def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int =
         raise DataError(
             f"argument `rows` must have shape (n_steps, {width}), but has shape {out.shape}"
         )
-    start = 0
-    for sensor in sensors:
-        part = out[:, start : start + sensor.n_columns]
-        start += sensor.n_columns
-        missing = np.isnan(part)
-        if isinstance(sensor, CategoricalSensor):
-            with np.errstate(invalid="ignore"):
-                good = missing | (
-                    (part >= 0) & (part < sensor.n_symbols) & (part == np.floor(part))
-                )
-            wanted = f"a symbol 0 .. {sensor.n_symbols - 1} or NaN"
-        else:
-            good = np.isfinite(part) | missing.all(axis=1, keepdims=True)
-            wanted = "finite, or NaN in all values of the sensor at once"
-        if not good.all():
-            step, column = np.argwhere(~good)[0]
-            raise DataError(
-                f"argument `rows` must hold {wanted} for sensor '{sensor.name}', "
-                f"but step {first_step + step} holds {part[step, column]}"
-            )
+    fault = first_invalid(out, sensors)
+    if fault is not None:
+        step, column, sensor = fault
+        raise DataError(
+            f"argument `rows` must hold {sensor.wanted} for sensor '{sensor.name}', "
+            f"but step {first_step + step} holds {out[step, column]}"
+        )
     return out
+
+
+def first_invalid(rows: Array, sensors: Sequence[Sensor]) -> tuple[int, int, Sensor] | None:
+    """Row, column and sensor of the first entry that cannot be used, if there is one."""
+    for place in places(sensors):
+        wrong = ~place.sensor.valid(rows[:, place.columns])
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            return int(row), place.columns.start + int(column), place.sensor
+    return None
+
+
+def encode_rows(rows: Array, sensors: Sequence[Sensor]) -> tuple[Array, Array]:
+    """Codes (n_steps, n_codes) of all sensors, and their log_factor (n_steps, n_sensors)."""
+    parts = [p.sensor.encode(rows[:, p.columns]) for p in places(sensors)]
+    codes = np.concatenate([code for code, _ in parts], axis=1, dtype=np.float64)
+    return np.ascontiguousarray(codes), np.stack([factor for _, factor in parts], axis=1)
 
 
 def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
@@ -174,3 +306,56 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
             )
         parts.append(values)
     return np.concatenate(parts)[None].astype(np.float64)
+
+
+def sensors_to_json(sensors: Sequence[Sensor]) -> str:
+    """Text that :func:`sensors_from_json` reads: class and fields of each sensor.
+
+    Raises
+    ------
+    ConfigurationError
+        If the class of a sensor is no dataclass of plain values.
+    """
+    described: list[dict[str, Any]] = []
+    for sensor in sensors:
+        kind = type(sensor)
+        try:
+            if not is_dataclass(sensor):
+                raise TypeError("it is no dataclass")
+            fields = asdict(sensor)
+            json.dumps(fields)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"argument `sensors` must hold dataclasses of plain values to be stored, "
+                f"but {kind.__qualname__} cannot be: {error}"
+            ) from error
+        described.append({"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields})
+    return json.dumps(described)
+
+
+def sensors_from_json(text: str) -> tuple[Sensor, ...]:
+    """Sensors that :func:`sensors_to_json` described.
+
+    No module is imported for it, as a file must not decide which code runs: the module of a user's
+    sensor has to be imported before.
+
+    Raises
+    ------
+    ConfigurationError
+        If a class is not known.
+    """
+    return check_sensors([_class_of(s["class"])(**s["fields"]) for s in json.loads(text)])
+
+
+def _class_of(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type) or not all(
+        hasattr(found, member) for member in ("valid", "encode", "express")
+    ):
+        raise ConfigurationError(
+            f"the class '{path}' of a sensor is not known: import {module} first"
+        )
+    return found

@@ -1,69 +1,160 @@
-"""Before the units of values are known: a broad prediction from the values that came so far."""
+"""Warm-up of sensors without units: broad predictions until their first observations fix them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.network import StreamState, input_feature
 from neurolp.stream.prediction import ValuePrediction
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor
+from neurolp.stream.sensors import Place
 
 Array = npt.NDArray[Any]
 
-# Normal nine times in ten, else a scale mixture of normals with tails like 1 / x^2 over twelve
-# decades: the first values may come in any units.
+# Shape of the broad prediction: normal nine times in ten, else a scale mixture of normals with
+# tails like 1 / x^2 over twelve decades, as the first values may come in any units.
 _OCTAVES = np.arange(41)
 _WEIGHTS = np.where(_OCTAVES == 0, 0.9, 0.1 * 2.0**-_OCTAVES / (1 - 2.0**-40))
 _SHAPE = np.stack([_WEIGHTS, np.zeros(41), 2.0**_OCTAVES], axis=-1)
 
 
-def first_prediction(values: Array) -> ValuePrediction:
-    """Predict the next values of a sensor from those before, (n, d); NaN rows are missing.
+class _Observations:
+    """Observed values (d,) of a waiting sensor, and their sums."""
 
-    Each value for itself, around the mean with the standard deviation of those before, as if one
-    value of 0 +- 1 had come before them.
+    def __init__(self, d: int) -> None:
+        self.values: list[Array] = []
+        self._total, self._squares = np.zeros(d), np.zeros(d)
+
+    def add(self, x: Array) -> None:
+        """Append one observation."""
+        self.values.append(x.copy())
+        self._total += x
+        self._squares += x * x
+
+    def prediction(self) -> ValuePrediction:
+        """Each value around the mean of those before, as if a value of 0 +- 1 had come first."""
+        n = 1 + len(self.values)
+        mean = self._total / n
+        squares = np.maximum(1 + self._squares - n * mean**2, np.finfo(np.float64).tiny)
+        scale = np.sqrt((n + 1) / n * squares / n)
+        shape = np.broadcast_to(_SHAPE, (len(mean), *_SHAPE.shape))
+        return ValuePrediction(mean, np.diag(scale), shape)
+
+
+class WarmUp:
+    """Sensors whose location and scale are not known yet, and the codes seen meanwhile.
+
+    Each sensor waits for ``n_steps`` observations of its own. Until then the network takes its code
+    as missing; then the units are fixed, and the codes of the last ``n_lags`` steps enter the
+    memory. Time and memory for ``n`` rows are linear in n.
     """
-    seen = values[np.isfinite(values).all(axis=1)]
-    n = 1 + len(seen)
-    mean = seen.sum(axis=0) / n
-    squares = 1 + (seen**2).sum(axis=0) - n * mean**2
-    scale = np.sqrt((n + 1) / n * np.maximum(squares, np.finfo(np.float64).tiny) / n)
-    d = values.shape[1]
-    return ValuePrediction(mean, np.diag(scale), np.broadcast_to(_SHAPE, (d, *_SHAPE.shape)))
 
+    def __init__(self, places: Sequence[Place], n_steps: int, n_lags: int) -> None:
+        self._places, self._n_steps, self._n_lags = places, n_steps, n_lags
+        self._waiting = {
+            s: _Observations(p.n_outputs)
+            for s, p in enumerate(places)
+            if not p.symbols and p.sensor.units is None
+        }
+        self._recent = np.zeros((0, places[-1].codes.stop))  # codes of the last steps
 
-def columns_without_units(state: StreamState, sensors: Sequence[Sensor]) -> list[int]:
-    """First columns of the sensors whose location and scale are to be found."""
-    return [
-        int(column)
-        for column, sensor in zip(state.senses.column, sensors, strict=True)
-        if isinstance(sensor, ContinuousSensor) and sensor.location is None
-    ]
+    def __bool__(self) -> bool:
+        """Whether any sensor waits."""
+        return bool(self._waiting)
 
+    def __contains__(self, s: int) -> bool:
+        """Whether the sensor number ``s`` waits."""
+        return s in self._waiting
 
-def fix_units(state: StreamState, sensors: Sequence[Sensor], rows: Array) -> None:
-    """Take location and scale of sensors that have none from ``rows``, and remember these.
+    @property
+    def of_all(self) -> bool:
+        """Whether all sensors wait, so that the network has nothing to do."""
+        return len(self._waiting) == len(self._places)
 
-    NaN are left out; a value that never changed has scale 1.
-    """
-    senses, memory = state.senses, state.memory
-    n_outputs = len(senses.location)
-    for s, sensor in enumerate(sensors):
-        at = slice(int(senses.output[s]), int(senses.output[s]) + sensor.n_outputs)
-        column = int(senses.column[s])
-        values = rows[:, column : column + sensor.n_columns]
-        if isinstance(sensor, CategoricalSensor):
-            symbols = np.arange(sensor.n_symbols)
-            values = np.where(np.isnan(values), 1 / sensor.n_symbols, values == symbols)
-        elif sensor.location is None:
-            location, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-            senses.location[at] = location
-            senses.scale[at] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
-        heard = np.nan_to_num((values - senses.location[at]) / senses.scale[at])
-        for delay in range(1, min(memory.n_delays, len(heard)) + 1):
-            start = input_feature(delay, at.start, n_outputs)
-            memory.features[start : start + sensor.n_outputs] = heard[-delay]
+    def prediction(self, s: int) -> ValuePrediction:
+        """Broad prediction of the next code of a waiting sensor."""
+        return self._waiting[s].prediction()
+
+    def n_until_ready(self, codes: Array) -> int:
+        """Number of rows until a sensor has all its observations; at most ``len(codes)``."""
+        n = len(codes)
+        for s, observed in self._waiting.items():
+            steps = np.flatnonzero(~np.isnan(codes[:, self._places[s].codes.start]))
+            wanted = self._n_steps - len(observed.values)
+            if len(steps) >= wanted:
+                n = min(n, int(steps[wanted - 1]) + 1)
+        return n
+
+    def without_waiting(self, codes: Array) -> Array:
+        """Codes as the network gets them: those of waiting sensors are missing."""
+        out = codes.copy()
+        for s in self._waiting:
+            out[:, self._places[s].codes] = np.nan
+        return out
+
+    def observe(self, codes: Array, learn: bool, out: Outcome) -> None:
+        """Predict and then observe codes (n, n_codes) of waiting sensors; write the results to out.
+
+        Without ``learn`` only the memory of the last steps moves on.
+        """
+        surprise, pit, mean, std = out
+        for s, observed in self._waiting.items():
+            place = self._places[s]
+            here = codes[:, place.codes]
+            known = ~np.isnan(here[:, 0])
+            prediction, changed = observed.prediction(), False
+            for t in np.flatnonzero(known) if not len(mean) else range(len(codes)):
+                if changed:
+                    prediction, changed = observed.prediction(), False
+                if len(mean):
+                    mean[t, place.outputs], std[t, place.outputs] = prediction.mean, prediction.std
+                if known[t]:
+                    surprise[t, s] = -np.sum(prediction.log_prob(here[t]))
+                    pit[t, place.outputs] = prediction.cdf(here[t])
+                if known[t] and learn:
+                    observed.add(here[t])
+                    changed = True
+        joined = np.concatenate([self._recent, codes[max(len(codes) - self._n_lags, 0) :]])
+        self._recent = joined[max(len(joined) - self._n_lags, 0) :]
+
+    def fix_units(self, state: StreamState) -> None:
+        """Fix location and scale of the sensors that have all observations: they wait no longer.
+
+        A value that never changed has scale 1. Missing codes are remembered as the location.
+        """
+        senses, memory = state.senses, state.memory
+        for s in [s for s, o in self._waiting.items() if len(o.values) >= self._n_steps]:
+            place, values = self._places[s], np.array(self._waiting.pop(s).values)
+            location, std = values.mean(axis=0), values.std(axis=0)
+            senses.location[place.outputs] = location
+            senses.scale[place.outputs] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
+            past = self._recent[:, place.codes] - senses.location[place.outputs]
+            past = np.nan_to_num(past / senses.scale[place.outputs])
+            for lag in range(1, len(past) + 1):
+                start = input_feature(lag, place.outputs.start, len(senses.location))
+                memory.features[start : start + place.n_outputs] = past[-lag]
+        if not self._waiting:
+            self._recent = self._recent[:0]
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Everything as arrays: who waits, what was observed (NaN below it), the last codes."""
+        n = max((len(o.values) for o in self._waiting.values()), default=0)
+        values = np.full((n, self._recent.shape[1]), np.nan)
+        for s, observed in self._waiting.items():
+            if observed.values:
+                values[: len(observed.values), self._places[s].codes] = observed.values
+        waiting = np.array([s in self._waiting for s in range(len(self._places))], np.uint8)
+        return {"waiting": waiting, "observations": values, "recent": self._recent}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from what :meth:`to_arrays` returned."""
+        self._recent = np.asarray(arrays["recent"], np.float64)
+        self._waiting = {int(s): self._waiting[int(s)] for s in np.flatnonzero(arrays["waiting"])}
+        for s, observed in self._waiting.items():
+            for x in arrays["observations"][:, self._places[s].codes]:
+                if not np.isnan(x[0]):
+                    observed.add(x)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
+from neurolp.runs.kinds import run_kind
+from neurolp.runs.memory import PROCESS, format_bytes
 from neurolp.sweep.collecting import Table, collect
-from neurolp.sweep.design import Design, Point, design_of
-from neurolp.sweep.memory import Estimator, said
+from neurolp.sweep.design import Design, Job, design_of
 from neurolp.sweep.running import SweepOutcome, SweepProgress, run_design, to_do
-from neurolp.sweep.search import Rounds, run_search
-from neurolp.sweep.state import PointState, read_state
+from neurolp.sweep.search import Rounds
+from neurolp.sweep.state import PENDING, RUNNING, JobState, read_state
 
 
 @final
@@ -26,7 +28,7 @@ class Sweep:
     Parameters
     ----------
     base : path or dict
-        The configuration that points start from: a TOML file, or its keys.
+        The configuration that jobs start from: a TOML file, or its keys.
     grid : dict of str to list
         For dotted keys such as ``"brain.n_hidden"`` the values to combine with all others.
     lists : dict of str to list
@@ -52,7 +54,7 @@ class Sweep:
     Raises
     ------
     ConfigurationError
-        One line, if any of the points has an unknown key or a value that cannot be used.
+        One line, if any of the jobs has an unknown key or a value that cannot be used.
 
     Examples
     --------
@@ -61,7 +63,7 @@ class Sweep:
     >>> sweep = Sweep(base, grid={"brain.n_hidden": [10, 100]}, replicates=3)
     >>> len(sweep)
     6
-    >>> print(sweep.points[0])
+    >>> print(sweep.jobs[0])
     brain.n_hidden = 10, seed = 0
     """
 
@@ -111,17 +113,17 @@ class Sweep:
         return self._design
 
     @property
-    def points(self) -> list[Point]:
-        """The points, each once; of a search those that are known so far."""
-        return self._design.points
+    def jobs(self) -> list[Job]:
+        """The jobs, each once; of a search those that are known so far."""
+        return self._design.jobs
 
     def __len__(self) -> int:
-        return len(self._design.points)
+        return len(self._design.jobs)
 
-    def states(self, path: str | os.PathLike[str]) -> dict[str, PointState]:
-        """The state of every point in the folder ``path``."""
-        points = Path(path) / "points"
-        return {p.identity: read_state(points / p.identity) for p in self.points}
+    def states(self, path: str | os.PathLike[str]) -> dict[str, JobState]:
+        """The state of every job in the folder ``path``."""
+        jobs = Path(path) / "jobs"
+        return {p.identity: read_state(jobs / p.identity) for p in self.jobs}
 
     def run(
         self,
@@ -132,7 +134,7 @@ class Sweep:
         retry_failed: bool = False,
         observe: Callable[[SweepProgress], None] = lambda progress: None,
     ) -> SweepOutcome:
-        """Run all points that are not done in the folder ``path``, and say how they ended.
+        """Run all jobs that are not done in the folder ``path``, and say how they ended.
 
         A script needs ``if __name__ == "__main__":`` around this: workers import it.
 
@@ -141,11 +143,11 @@ class Sweep:
         path : path
             Folder of the sweep; one that is there is continued.
         workers : int, optional
-            Processes on this machine; as many as there are processors, points and memory for.
+            Processes on this machine; as many as there are processors, jobs and memory for.
         scheduler : str, optional
             Address of a Dask scheduler whose workers are used instead.
         retry_failed : bool
-            Whether points that diverged, or failed because of the configuration or the data, are
+            Whether jobs that diverged, or failed because of the configuration or the data, are
             run again.
         observe : callable
             Is told how it goes.
@@ -153,7 +155,7 @@ class Sweep:
         Raises
         ------
         ConfigurationError
-            If a point cannot fit into the memory of a worker.
+            If a job cannot fit into the memory of a worker.
         OutputError
             If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
         """
@@ -177,7 +179,7 @@ class Sweep:
         if scheduler is not None:
             with connected(scheduler) as client:
                 share = memory_of_workers(client)
-            size, largest = self.largest(self._open_points(path, retry_failed))
+            size, largest = self.largest(self._open_jobs(path, retry_failed))
             if share is not None and size > share:
                 raise _too_large(self._design.source, size, largest, share, "of the scheduler")
             opened: Any = partial(remote_workers, scheduler)
@@ -193,17 +195,17 @@ class Sweep:
         """What :meth:`run` would do, in a few lines for people; errors are the same."""
         states = self.states(path).values()
         counts = Counter(state.state for state in states)
-        lines = [f"{self._design.title}: {len(self)} points"]
+        lines = [f"{self._design.title}: {len(self)} jobs"]
         lines += [f"  {how}: {key}" for key, how in self._design.how.items()]
         if self._design.n_repeated:
-            lines.append(f"  {self._design.n_repeated} more are points that are there already")
+            lines.append(f"  {self._design.n_repeated} more are jobs that are there already")
         lines.append(f"  in {path}: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
-        open_points = self._open_points(path, retry_failed)
-        size, largest = self.largest(open_points)
+        open_jobs = self._open_jobs(path, retry_failed)
+        size, largest = self.largest(open_jobs)
         if largest is not None:
             n = self.n_workers(path, workers, retry_failed)
-            lines.append(f"  to run: {len(open_points)}, on {n} processes of this machine")
-            lines.append(f"  memory of a point: up to {said(size)} ({largest})")
+            lines.append(f"  to run: {len(open_jobs)}, on {n} processes of this machine")
+            lines.append(f"  memory of a job: up to {format_bytes(size)} ({largest})")
         return lines
 
     def n_workers(
@@ -214,14 +216,14 @@ class Sweep:
         Raises
         ------
         ConfigurationError
-            If a point cannot fit into the memory that each would have.
+            If a job cannot fit into the memory that each would have.
         """
         from neurolp.runs.resources import memory_limit
         from neurolp.sweep.workers import available_processors
 
-        open_points = self._open_points(path, retry_failed)
-        memory, (size, largest) = memory_limit(), self.largest(open_points)
-        n = min(workers or available_processors(), max(len(open_points), 1))
+        open_jobs = self._open_jobs(path, retry_failed)
+        memory, (size, largest) = memory_limit(), self.largest(open_jobs)
+        n = min(workers or available_processors(), max(len(open_jobs), 1))
         if workers is None:
             n = max(1, min(n, int(memory / max(size, 1))))
         if size > memory / n and largest is not None:
@@ -230,28 +232,59 @@ class Sweep:
         return n
 
     @staticmethod
-    def largest(points: Sequence[Point]) -> tuple[float, Point | None]:
-        """The most memory that any of the points may need, in bytes, and which of them."""
-        estimate = Estimator()
-        sizes = [estimate(p.configuration) for p in points]
+    def largest(jobs: Sequence[Job]) -> tuple[float, Job | None]:
+        """The most memory that any of the jobs may need, in bytes, and which of them."""
+        sizes = [memory_of(p) for p in jobs]
         if not sizes:
             return 0.0, None
         at = max(range(len(sizes)), key=sizes.__getitem__)
-        return sizes[at], points[at]
+        return sizes[at], jobs[at]
 
     def collect(self, path: str | os.PathLike[str]) -> Table:
         """One table of settings and results."""
         return collect(path)
 
-    def _open_points(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Point]:
+    def _open_jobs(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Job]:
         open_ = set(to_do(self.states(path), retry_failed))
-        return [p for p in self.points if p.identity in open_]
+        return [p for p in self.jobs if p.identity in open_]
+
+
+def run_search(
+    rounds: Rounds,
+    design: Callable[[list[dict[str, Any]]], Design],
+    run: Callable[[Design], SweepOutcome],
+) -> SweepOutcome:
+    """Round after round: ``design`` makes jobs of draws, ``run`` runs those that are not done."""
+    elapsed = 0.0
+    while True:
+        jobs = design(rounds.ask())
+        outcome = run(jobs)
+        elapsed += outcome.elapsed
+        unfinished = any(s.state in (PENDING, RUNNING) for s in outcome.states.values())
+        if outcome.stopped_by is not None or unfinished:
+            return replace(outcome, elapsed=elapsed)
+        rounds.tell(_found(jobs, outcome.states))
+        if len(rounds.drawn) >= rounds.search.n_draws:
+            return replace(outcome, elapsed=elapsed, best=rounds.best())
+
+
+def _found(
+    design: Design, states: Mapping[str, JobState]
+) -> Callable[[dict[str, Any]], list[JobState]]:
+    """The states of all jobs with given settings."""
+    return lambda settings: [states[p.identity] for p in design.jobs if p.settings == settings]
+
+
+def memory_of(job: Job) -> float:
+    """Bytes that a job may need at most."""
+    memory = run_kind(job.configuration.experiment).memory
+    return PROCESS if memory is None else memory(job.configuration).most
 
 
 def _too_large(
-    source: str, size: float, point: Point | None, share: float, whose: str
+    source: str, size: float, job: Job | None, share: float, whose: str
 ) -> ConfigurationError:
     return ConfigurationError(
-        f"{source}: the point with {point} may need {said(size)} of memory, "
-        f"but a worker {whose} has {said(share)}"
+        f"{source}: the job with {job} may need {format_bytes(size)} of memory, "
+        f"but a worker {whose} has {format_bytes(share)}"
     )

@@ -1,4 +1,4 @@
-"""One tidy table of a sweep: a row for each point, settings and results in columns."""
+"""One tidy table of a sweep: a row for each job, settings and results in columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import numpy.typing as npt
 from neurolp.arrays import NamedArrays
 from neurolp.errors import ConfigurationError, OutputError
 from neurolp.storage.writer import write_trajectory
-from neurolp.sweep.results import HEADLINES
-from neurolp.sweep.state import DONE, PointState, read_folder, write_text
+from neurolp.sweep.state import DONE, JobState, read_folder, write_text
 
 Array = npt.NDArray[Any]
 
@@ -27,9 +26,9 @@ _INTEGERS = ("replicate", "seed", "attempts")
 
 @dataclass(frozen=True)
 class Table:
-    """A row for each point of a sweep, in the order of its design.
+    """A row for each job of a sweep, in the order of its design.
 
-    ``columns`` maps a name to its values, None where there is none: ``point``, the keys that were
+    ``columns`` maps a name to its values, None where there is none: ``job``, the keys that were
     varied (``settings``), ``replicate``, ``seed``, numbers that were found (``results``), and how
     it went. ``how`` says for a setting whether it is of a grid, a list or drawn at random.
     """
@@ -46,12 +45,11 @@ class Table:
 
     @property
     def headline(self) -> str | None:
-        """The result that says most."""
-        known = [name for name in HEADLINES if name in self.results]
-        return next(iter([*known, *self.results]), None)
+        """The most important result, which each kind of run names first."""
+        return next(iter(self.results), None)
 
     def __len__(self) -> int:
-        return len(self.columns["point"])
+        return len(self.columns["job"])
 
     def __getitem__(self, name: str) -> Array:
         """A column as an array: numbers with NaN where there is none, or strings."""
@@ -72,18 +70,18 @@ class Table:
         return Path(path)
 
     def to_hdf5(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as HDF5: a variable for each column, along the dimension ``point``."""
+        """Write the table as HDF5: a variable for each column, along the dimension ``job``."""
         out = NamedArrays()
         out.attributes[""] = {"title": self.title, "status": "complete"}
         out.attributes["configuration"] = {"json": "{}"}
-        out.add_coordinate("point", self.columns["point"], "1", "hash of the configuration")
+        out.add_coordinate("job", self.columns["job"], "1", "hash of the configuration")
         for name in self.columns:
-            if name != "point":
+            if name != "job":
                 said = f"{self.how[name]}, varied" if name in self.how else "found"
                 values = self[name]
                 if name in _INTEGERS:
                     values = np.array(self.columns[name], dtype=np.int64)
-                out.add(name.replace("/", "|"), ("point",), values, _units(name), said)
+                out.add(name.replace("/", "|"), ("job",), values, _units(name), said)
         write_trajectory(path, out, overwrite=True)
         return Path(path)
 
@@ -101,12 +99,12 @@ def collect(path: str | os.PathLike[str]) -> Table:
     results: dict[str, None] = {}
     for state in states.values():
         results |= dict.fromkeys(state.result)
-    columns: dict[str, list[Any]] = {"point": [p["identity"] for p in folder.points]}
+    columns: dict[str, list[Any]] = {"job": [p["identity"] for p in folder.jobs]}
     for key in folder.how:
-        columns[key] = [p["settings"].get(key) for p in folder.points]
+        columns[key] = [p["settings"].get(key) for p in folder.jobs]
     for key in ("replicate", "seed"):
         if key not in columns:
-            columns[key] = [p[key] for p in folder.points]
+            columns[key] = [p[key] for p in folder.jobs]
     for name in results:
         columns[_free(name, columns)] = [_found(state, name) for state in states.values()]
     for name in _ABOUT:
@@ -123,13 +121,13 @@ def write_table(table: Table, path: Path) -> Path:
     raise ConfigurationError(f"{path}: a table is written as .csv or .h5")
 
 
-def _found(state: PointState, name: str) -> float | None:
+def _found(state: JobState, name: str) -> float | None:
     return state.result.get(name) if state.state == DONE else None
 
 
 def _free(name: str, taken: Any) -> str:
-    """Results have the seconds of a brain's learning, points those of everything."""
-    return name if name not in taken else f"point_{name}"
+    """Results have the seconds of a brain's learning, jobs those of everything."""
+    return name if name not in taken else f"job_{name}"
 
 
 def _cell(value: Any) -> Any:

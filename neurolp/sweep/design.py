@@ -1,4 +1,4 @@
-"""From a sweep's configuration to its points: grids, lists, random draws, replicates."""
+"""From a sweep's configuration to its jobs: grids, lists, random draws, replicates."""
 
 from __future__ import annotations
 
@@ -14,23 +14,34 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from neurolp.config.load import AnyConfiguration, configuration_of, first_fault, read_toml
+from neurolp.config.load import first_fault, read_toml, set_key
+from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError
+from neurolp.runs.kinds import configuration_of
 from neurolp.sweep.identity import Digests, identity
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
 from neurolp.sweep.search import Rounds, Search
 
-LARGEST_SWEEP = 1_000_000  # points
+LARGEST_SWEEP = 1_000_000  # jobs
 
 
 @dataclass(frozen=True)
-class Point:
+class Job:
     """One run: what was set (dotted keys), which replicate it is, and all that is to be done."""
 
     identity: str
     settings: dict[str, Any]
     replicate: int
-    configuration: AnyConfiguration
+    configuration: RunConfiguration
+
+    def described(self) -> dict[str, Any]:
+        """What the file of a sweep says of it."""
+        return {
+            "identity": self.identity,
+            "settings": self.settings,
+            "replicate": self.replicate,
+            "seed": self.configuration.seed,
+        }
 
     def __str__(self) -> str:
         named = [f"{key} = {value}" for key, value in self.settings.items()]
@@ -39,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Design:
-    """The points of a sweep, each once; ``how`` says for every key what varies it.
+    """The jobs of a sweep, each once; ``how`` says for every key what varies it.
 
     Of a ``search`` they are those of the draws so far, and to begin with of its first round.
     """
@@ -47,8 +58,8 @@ class Design:
     source: str
     title: str
     how: dict[str, str]
-    points: list[Point]
-    n_repeated: int  # draws that fell on a point that was there already
+    jobs: list[Job]
+    n_repeated: int  # draws that fell on a job that was there already
     search: Search | None = None
 
 
@@ -59,7 +70,7 @@ def read_sweep(path: Path) -> Design:
     ------
     ConfigurationError
         One line: the file, the key, what was wanted and what came, for the sweep itself, for its
-        base and for every one of its points.
+        base and for every one of its jobs.
     """
     return design_of(read_toml(path), str(path), path.parent)
 
@@ -80,11 +91,11 @@ def design_of(
     draws = {key: _draw_section(key, draw, source) for key, draw in wanted.sweep.random.items()}
     base, base_folder, base_source = _base(wanted, source, folder)
     title = wanted.title or str(base.get("title", "")) or Path(source).stem
-    base.pop("title", None)  # points are named by their settings
+    base.pop("title", None)  # jobs are named by their settings
 
-    n = _n_points(wanted.sweep)
+    n = _n_jobs(wanted.sweep)
     if n > LARGEST_SWEEP:
-        raise ConfigurationError(f"{source}: describes {n:,} points, more than {LARGEST_SWEEP:,}")
+        raise ConfigurationError(f"{source}: describes {n:,} jobs, more than {LARGEST_SWEEP:,}")
     search = None
     if wanted.sweep.search is not None:
         search = Search(wanted.sweep.search, draws, wanted.sweep.n_draws or 1, wanted.sweep.seed)
@@ -95,28 +106,31 @@ def design_of(
             for k in range(wanted.sweep.n_draws or 1)
         ]
     digests = Digests()
-    points: dict[str, Point] = {}
+    jobs: dict[str, Job] = {}
     for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
-        for key, value in (settings | seeds).items():
-            _set(changed, key, value, source)
+        try:
+            for key, value in (settings | seeds).items():
+                set_key(changed, key, copy.deepcopy(value))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: key '{key}': {error}") from error
         changed.setdefault("seed", wanted.sweep.seed)
         try:
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
             raise _blamed(error, base, base_source, base_folder, source, settings) from error
         name = identity(configuration, digests)
-        points.setdefault(name, Point(name, settings, replicate, configuration))
+        jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
-    n_repeated = 0 if search else n - len(points)
-    return Design(source, title, how, list(points.values()), n_repeated, search)
+    n_repeated = 0 if search else n - len(jobs)
+    return Design(source, title, how, list(jobs.values()), n_repeated, search)
 
 
 def _base(
     wanted: SweepConfiguration, source: str, folder: Path
 ) -> tuple[dict[str, Any], Path, str]:
-    """The configuration that points start from, where its paths begin, and what to call it."""
+    """The configuration that jobs start from, where its paths begin, and what to call it."""
     if isinstance(wanted.base, dict):
         return copy.deepcopy(wanted.base), folder, f"{source}: [base]"
     path = folder / wanted.base
@@ -133,7 +147,7 @@ def _draw_section(key: str, draw: Any, source: str) -> DrawSection:
         raise ConfigurationError(f"{source}: sweep.random.'{key}': {fault}") from error
 
 
-def _n_points(sweep: SweepSection) -> int:
+def _n_jobs(sweep: SweepSection) -> int:
     together = len(next(iter(sweep.lists.values()), [0]))
     grid = math.prod(len(values) for values in sweep.grid.values())
     return grid * together * (sweep.n_draws or 1) * (sweep.replicates or 1)
@@ -156,7 +170,7 @@ def _settings(
 def _draw(key: str, draw: DrawSection, seed: int, k: int) -> Any:
     """Draw number ``k`` of a key.
 
-    It depends on nothing but the sweep's seed, the key and k: a sweep that grows keeps the points
+    It depends on nothing but the sweep's seed, the key and k: a sweep that grows keeps the jobs
     that are done.
     """
     stream = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
@@ -169,16 +183,6 @@ def _draw(key: str, draw: DrawSection, seed: int, k: int) -> Any:
     x = math.exp(rng.uniform(math.log(low), math.log(high))) if draw.log else rng.uniform(low, high)
     x = min(max(x, low), high)
     return min(int(x // 1), int(high) - 1) if draw.integer else x
-
-
-def _set(raw: dict[str, Any], key: str, value: Any, source: str) -> None:
-    *sections, last = key.split(".")
-    where = raw
-    for section in sections:
-        where = where.setdefault(section, {})
-        if not isinstance(where, dict):
-            raise ConfigurationError(f"{source}: key '{key}': '{section}' is not a section")
-    where[last] = copy.deepcopy(value)
 
 
 def _blamed(

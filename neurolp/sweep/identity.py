@@ -1,7 +1,7 @@
-"""What a point is: the hash of its resolved configuration, in which data count by their content.
+"""What a job is: the hash of its resolved configuration, in which data count by their content.
 
 Files that are read are replaced by their digests (:func:`neurolp.storage.provenance.digest_of`).
-So a point stays itself when a data file moves to another place or machine, and is another one when
+So a job stays itself when a data file moves to another place or machine, and is another one when
 the data change, wherever they are. The title is no part of it: it changes no number.
 """
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from neurolp.errors import DataError
 from neurolp.storage.provenance import digest_of
 
-_LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion points meet
+_LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion jobs meet
 
 
 class Digests:
@@ -37,7 +37,7 @@ class Digests:
 
 
 def identity(configuration: BaseModel, digests: Digests) -> str:
-    """The name of a point: the same for the same computation, on every machine."""
+    """The name of a job: the same for the same computation, on every machine."""
     plain = configuration.model_dump(mode="json", exclude={"title"})
     _replace_paths(configuration, plain, digests)
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: curves with bands of replicates, heat maps, random draws."""
+"""Figures of a sweep: curves with bands of replicates, heat maps, random draws."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LABELS = {
 _MOST_LINES, _MOST_PANELS, _MOST_CELLS, _MOST_MAPS = 6, 6, 100, 3
 
 
-def pictures(table: Table, result: str | None = None) -> dict[str, Figure]:
-    """All pictures that a table allows, by name; ``result`` is drawn, or what says most.
+def figures(table: Table, result: str | None = None) -> dict[str, Figure]:
+    """All figures that a table allows, by name; ``result`` is drawn, or what says most.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def pictures(table: Table, result: str | None = None) -> dict[str, Figure]:
     """
     name = result or table.headline
     if name is None:
-        raise ConfigurationError(f"{table.title}: no point is done, there is nothing to draw")
+        raise ConfigurationError(f"{table.title}: no job is done, there is nothing to draw")
     if name not in table.results:
         raise ConfigurationError(f"there is no result {name!r}; there are {list(table.results)}")
     done = np.isfinite(table[name]) if table[name].dtype.kind == "f" else np.zeros(len(table), bool)
     if not done.any():
-        raise ConfigurationError(f"{table.title}: {name} was found at no point")
+        raise ConfigurationError(f"{table.title}: {name} was found at no job")
     steady = [k for k in table.settings if table.how[k] != "random" and _n(table, k, done) > 1]
     drawn = [k for k in table.settings if table.how[k] == "random" and _n(table, k, done) > 1]
 
@@ -68,7 +68,7 @@ def pictures(table: Table, result: str | None = None) -> dict[str, Figure]:
 
 
 def plot_curve(table: Table, result: str, key: str, ax: Axes, where: Array, **style: Any) -> Axes:
-    """``result`` against ``key``: every point, their mean, and a band of one standard deviation.
+    """``result`` against ``key``: every job, their mean, and a band of one standard deviation.
 
     The deviation is that of replicates, and of whatever else is not told apart.
     """
@@ -186,7 +186,7 @@ def _curves(table: Table, result: str, done: Array, keys: list[str]) -> Figure:
 
 
 def _draw_floor(table: Table, result: str, ax: Axes) -> None:
-    """The entropy rate of the source, where all points share it."""
+    """The entropy rate of the source, where all jobs share it."""
     if result == "surprise" and "rate" in table.results:
         rates = table["rate"]
         rates = np.unique(rates[np.isfinite(rates)])
@@ -213,7 +213,7 @@ def _places(table: Table, key: str) -> tuple[Array, list[str] | None]:
 
 
 def _levels(table: Table, key: str, where: Array) -> tuple[Array, list[str]]:
-    """Which of its values a key has at each point (-1: none of those), and their names."""
+    """Which of its values a key has at each job (-1: none of those), and their names."""
     values = table[key]
     if values.dtype.kind == "f":
         names = np.unique(values[where])

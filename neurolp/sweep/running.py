@@ -1,4 +1,4 @@
-"""The driver of a sweep: points to Dask workers, until each is done or has failed for good.
+"""The driver of a sweep: jobs to Dask workers, until each is done or has failed for good.
 
 All that must survive is on disk, written by the workers (:mod:`.state`). The driver may be killed
 at any moment: run again, it reads the states and goes on with what is neither done nor failed.
@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from neurolp.errors import OutputError
 from neurolp.storage.lock import HeldError, Lock
-from neurolp.sweep.design import Design, Point
-from neurolp.sweep.point import HELD
+from neurolp.sweep.design import Design, Job
+from neurolp.sweep.job import HELD
 from neurolp.sweep.state import (
     DIVERGED,
     DONE,
@@ -32,63 +32,63 @@ from neurolp.sweep.state import (
     PENDING,
     RUNNING,
     WORKER_LOST,
-    PointState,
+    JobState,
     SweepFolder,
     read_state,
     write_folder,
     write_state,
 )
 
-TRIES = 3  # of a point in one go, where what stopped it may pass
+TRIES = 3  # of a job in one go, where what stopped it may pass
 _LOOK_EVERY = 0.1  # seconds between looks at Ctrl-C and the clock
-_ASK_AGAIN = 1.0  # seconds until a point that another process holds is tried again
-_SHORT = 2.0  # points that take fewer seconds wait at their worker, so that it is never idle
+_ASK_AGAIN = 1.0  # seconds until a job that another process holds is tried again
+_SHORT = 2.0  # jobs that take fewer seconds wait at their worker, so that it is never idle
 
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """What an observer is told: how many points are in each state, and how fast it goes."""
+    """What an observer is told: how many jobs are in each state, and how fast it goes."""
 
     total: int
     counts: dict[str, int]
     running: int
     elapsed: float
-    rate: float  # points a second in this go; 0 as long as none is through
+    rate: float  # jobs a second in this go; 0 as long as none is through
     left: float  # seconds; NaN as long as the rate is not known
 
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """How a sweep ended: the state of every point in the order of the design.
+    """How a sweep ended: the state of every job in the order of the design.
 
     ``stopped_by`` is the signal that stopped it, or None; ``best`` what a search found.
     """
 
     path: Path
-    states: dict[str, PointState]
+    states: dict[str, JobState]
     stopped_by: int | None
     elapsed: float
     best: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many points are in which state."""
+        """How many jobs are in which state."""
         return dict(Counter(state.state for state in self.states.values()))
 
     @property
-    def failed(self) -> dict[str, PointState]:
-        """The points that failed or diverged."""
+    def failed(self) -> dict[str, JobState]:
+        """The jobs that failed or diverged."""
         return {k: s for k, s in self.states.items() if s.state in (FAILED, DIVERGED)}
 
 
 class Workers(Protocol):
-    """Where points are run; see :mod:`.workers`."""
+    """Where jobs are run; see :mod:`.workers`."""
 
     def slots(self) -> int:
-        """How many points can run at a time now."""
+        """How many jobs can run at a time now."""
 
     def submit(self, key: str, folder: str, configuration: str) -> None:
-        """Start a point; its end is told to the queue."""
+        """Start a job; its end is told to the queue."""
 
     def result(self, key: str) -> dict[str, Any] | None:
         """What it returned; None if its worker was lost."""
@@ -100,10 +100,10 @@ class Workers(Protocol):
 Open = Callable[["queue.SimpleQueue[str]"], contextlib.AbstractContextManager[Workers]]
 
 
-def to_do(states: dict[str, PointState], retry_failed: bool) -> list[str]:
-    """The points that a sweep still has to run: those that failed for good only when asked to."""
+def to_do(states: dict[str, JobState], retry_failed: bool) -> list[str]:
+    """The jobs that a sweep still has to run: those that failed for good only when asked to."""
 
-    def wanted(state: PointState) -> bool:
+    def wanted(state: JobState) -> bool:
         if state.state in (PENDING, RUNNING):
             return True
         return state.state != DONE and (retry_failed or state.reason in PASSING)
@@ -119,7 +119,7 @@ def run_design(
     retry_failed: bool = False,
     observe: Callable[[SweepProgress], None] = lambda progress: None,
 ) -> SweepOutcome:
-    """Run all points of ``design`` that are not done, and return how they ended.
+    """Run all jobs of ``design`` that are not done, and return how they ended.
 
     Ctrl-C and SIGTERM stop within two seconds; what was running is run again the next time.
 
@@ -130,7 +130,8 @@ def run_design(
     """
     began = time.monotonic()
     with _driving(path), _signals() as stopped:
-        folder = write_folder(path, design)
+        folder = SweepFolder(path, design.title, design.how, [p.described() for p in design.jobs])
+        write_folder(folder)
         drive = _Drive(design, folder, retry_failed, began)
         observe(drive.progress())
         if drive.waiting and not stopped:
@@ -148,17 +149,17 @@ def run_design(
 
 
 class _Drive:
-    """Which points wait, run, or are through; what becomes of one that ended."""
+    """Which jobs wait, run, or are through; what becomes of one that ended."""
 
     def __init__(
         self, design: Design, folder: SweepFolder, retry_failed: bool, began: float
     ) -> None:
         self.folder, self.began = folder, began
         self.states = folder.states()
-        self._points: dict[str, Point] = {p.identity: p for p in design.points}
+        self._jobs: dict[str, Job] = {p.identity: p for p in design.jobs}
         self.waiting = deque(to_do(self.states, retry_failed))
         for identity in self.waiting:
-            self.states[identity] = PointState(PENDING, self.states[identity].attempts)
+            self.states[identity] = JobState(PENDING, self.states[identity].attempts)
         self._counts = Counter(state.state for state in self.states.values())
         self._later: list[tuple[float, str]] = []  # when, which
         self._flying: dict[str, str] = {}  # key -> identity
@@ -184,17 +185,17 @@ class _Drive:
         while self.waiting and len(self._flying) < self._slots * (3 if short else 1):
             identity = self.waiting.popleft()
             self._submitted += 1
-            key = f"point-{identity}-{self._submitted}"
+            key = f"job-{identity}-{self._submitted}"
             self._flying[key] = identity
-            configuration = self._points[identity].configuration.model_dump(mode="json")
-            workers.submit(key, str(self.folder.point(identity)), json.dumps(configuration))
+            configuration = self._jobs[identity].configuration.model_dump(mode="json")
+            workers.submit(key, str(self.folder.job(identity)), json.dumps(configuration))
             self._first = self._first or now
 
     def ended(self, workers: Workers, key: str) -> None:
-        """A point ended, one way or another."""
+        """A job ended, one way or another."""
         identity = self._flying.pop(key)
         returned = workers.result(key)
-        state = PointState(**returned) if returned is not None else self._lost(identity)
+        state = JobState(**returned) if returned is not None else self._lost(identity)
         if state.state == HELD:
             self._later.append((time.monotonic() + _ASK_AGAIN, identity))
         elif state.state == PENDING:  # its worker was lost before it began
@@ -215,16 +216,16 @@ class _Drive:
         self._tries[identity] += 1
         return self._tries[identity] < TRIES
 
-    def _lost(self, identity: str) -> PointState:
-        """The state of a point whose worker died: what it said last, or a failure."""
-        state = read_state(self.folder.point(identity))
+    def _lost(self, identity: str) -> JobState:
+        """The state of a job whose worker died: what it said last, or a failure."""
+        state = read_state(self.folder.job(identity))
         if state.state != RUNNING:
             return state
         message = f"its worker died {TRIES} times while it ran it"
-        return PointState(FAILED, state.attempts, WORKER_LOST, message, host=state.host)
+        return JobState(FAILED, state.attempts, WORKER_LOST, message, host=state.host)
 
-    def _write(self, identity: str, state: PointState) -> None:
-        folder = self.folder.point(identity)
+    def _write(self, identity: str, state: JobState) -> None:
+        folder = self.folder.job(identity)
         # If this cannot be written, it still counts as running, and is run again the next time.
         with contextlib.suppress(OSError, HeldError), Lock(folder / LOCK_FILE):
             write_state(folder, state)

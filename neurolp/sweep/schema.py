@@ -66,7 +66,7 @@ class SearchSection(Section):
 
 
 class SweepSection(Section):
-    """``[sweep]``: which points; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
+    """``[sweep]``: which jobs; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
 
     grid: dict[str, Values] = Field(default_factory=dict)
     lists: dict[str, Values] = Field(default_factory=dict)

@@ -1,23 +1,20 @@
-"""Draws that depend on what was found before: Optuna asks, a round of points at a time."""
+"""Draws that depend on what was found before: Optuna asks, a round of jobs at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.schema import DrawSection, SearchSection
-from neurolp.sweep.state import DONE, PENDING, RUNNING
+from neurolp.sweep.state import DONE, JobState
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-    from neurolp.sweep.design import Design
-    from neurolp.sweep.running import SweepOutcome
 
 Settings = dict[str, Any]
 
@@ -69,10 +66,13 @@ class Rounds:
             self.drawn.append({key: draws[key].named(chosen[key]) for key in draws})
         return self.drawn
 
-    def tell(self, design: Design, outcome: SweepOutcome) -> None:
-        """What the points of the round found: the mean of their replicates."""
+    def tell(self, found: Callable[[Settings], list[JobState]]) -> None:
+        """Learn what the draws of the round led to: ``found`` are the states of its replicates.
+
+        Their mean counts, if all are done.
+        """
         for trial, settings in zip(self._waiting, self.drawn[-len(self._waiting) :], strict=True):
-            states = [outcome.states[p.identity] for p in design.points if p.settings == settings]
+            states = found(settings)
             values = [self._value(state.result) for state in states if state.state == DONE]
             if values and len(values) == len(states) and all(map(math.isfinite, values)):
                 self._study.tell(trial, float(np.mean(values)))
@@ -93,29 +93,10 @@ class Rounds:
         if name not in result:
             raise ConfigurationError(
                 f"{self._source}: 'sweep.search' asks for the result '{name}', "
-                f"but the points have {', '.join(result)}"
+                f"but the jobs have {', '.join(result)}"
             )
         value = result[name]
         return math.nan if value is None else value
-
-
-def run_search(
-    rounds: Rounds,
-    design: Callable[[list[Settings]], Design],
-    run: Callable[[Design], SweepOutcome],
-) -> SweepOutcome:
-    """Round after round: ``design`` makes points of draws, ``run`` runs those that are not done."""
-    elapsed = 0.0
-    while True:
-        points = design(rounds.ask())
-        outcome = run(points)
-        elapsed += outcome.elapsed
-        unfinished = any(s.state in (PENDING, RUNNING) for s in outcome.states.values())
-        if outcome.stopped_by is not None or unfinished:
-            return replace(outcome, elapsed=elapsed)
-        rounds.tell(points, outcome)
-        if len(rounds.drawn) >= rounds.search.n_draws:
-            return replace(outcome, elapsed=elapsed, best=rounds.best())
 
 
 def _distribution(draw: DrawSection) -> Any:

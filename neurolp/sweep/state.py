@@ -1,10 +1,10 @@
-"""What is known of a sweep on disk: one folder, one state and one writer for each point.
+"""What is known of a sweep on disk: one folder, one state and one writer for each job.
 
-    DIR/sweep.json                the design: title, what is varied, and the points in their order
+    DIR/sweep.json                the design: title, what is varied, and the jobs in their order
     DIR/lock                      held by the driver while it runs
-    DIR/points/HASH/state.json    running, done, failed or diverged; a point without one is pending
-    DIR/points/HASH/result.h5     what `neurolp run` would have written
-    DIR/points/HASH/lock          held by the worker while it runs the point
+    DIR/jobs/HASH/state.json    running, done, failed or diverged; a job without one is pending
+    DIR/jobs/HASH/result.h5     what `neurolp run` would have written
+    DIR/jobs/HASH/lock          held by the worker while it runs the job
 
 Every JSON file is written under a temporary name, synced and renamed: there is the old one or the
 new one. Locks are those of the operating system, which end with the process that holds them.
@@ -15,13 +15,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neurolp.errors import DataError, FormatError, OutputError
 from neurolp.storage.atomic import write_whole
-
-if TYPE_CHECKING:
-    from neurolp.sweep.design import Design
 
 SWEEP_FILE, STATE_FILE, RESULT_FILE, LOCK_FILE = "sweep.json", "state.json", "result.h5", "lock"
 FORMAT_NAME, FORMAT_VERSION = "neurolp-sweep", 1
@@ -29,15 +26,15 @@ FORMAT_NAME, FORMAT_VERSION = "neurolp-sweep", 1
 PENDING, RUNNING, DONE, FAILED, DIVERGED = "pending", "running", "done", "failed", "diverged"
 STATES = (PENDING, RUNNING, DONE, FAILED, DIVERGED)
 
-# Why a point failed. These may pass, and are tried again; others come from the configuration or
+# Why a job failed. These may pass, and are tried again; others come from the configuration or
 # the data, and would come again.
 INPUT_OUTPUT, WORKER_LOST = "input/output", "worker lost"
 PASSING = (INPUT_OUTPUT, WORKER_LOST)
 
 
 @dataclass(frozen=True)
-class PointState:
-    """What is known of a point; ``result`` holds the numbers that :mod:`.results` takes out.
+class JobState:
+    """What is known of a job; ``result`` holds the numbers that :mod:`.results` takes out.
 
     ``seconds`` is what the run itself took, where it was done.
     """
@@ -54,8 +51,8 @@ class PointState:
     traceback: str = ""
 
 
-def write_state(folder: Path, state: PointState) -> None:
-    """Replace the state of the point in ``folder``.
+def write_state(folder: Path, state: JobState) -> None:
+    """Replace the state of the job in ``folder``.
 
     Raises
     ------
@@ -65,15 +62,15 @@ def write_state(folder: Path, state: PointState) -> None:
     write_json(folder / STATE_FILE, asdict(state))
 
 
-def read_state(folder: Path) -> PointState:
-    """The state of the point in ``folder``; pending, if there is none or it is damaged."""
+def read_state(folder: Path) -> JobState:
+    """The state of the job in ``folder``; pending, if there is none or it is damaged."""
     try:
         raw = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        known = {f.name for f in fields(PointState)}
-        state = PointState(**{key: value for key, value in raw.items() if key in known})
+        known = {f.name for f in fields(JobState)}
+        state = JobState(**{key: value for key, value in raw.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):
-        return PointState()
-    return state if state.state in STATES else PointState()
+        return JobState()
+    return state if state.state in STATES else JobState()
 
 
 @dataclass(frozen=True)
@@ -83,49 +80,39 @@ class SweepFolder:
     path: Path
     title: str
     how: dict[str, str]
-    points: list[dict[str, Any]]  # identity, settings, replicate, seed
+    jobs: list[dict[str, Any]]  # identity, settings, replicate, seed
 
-    def point(self, identity: str) -> Path:
-        """The folder of a point."""
-        return self.path / "points" / identity
+    def job(self, identity: str) -> Path:
+        """The folder of a job."""
+        return self.path / "jobs" / identity
 
-    def states(self) -> dict[str, PointState]:
-        """The state of every point, in the order of the design."""
-        return {p["identity"]: read_state(self.point(p["identity"])) for p in self.points}
+    def states(self) -> dict[str, JobState]:
+        """The state of every job, in the order of the design."""
+        return {p["identity"]: read_state(self.job(p["identity"])) for p in self.jobs}
 
 
-def write_folder(path: Path, design: Design) -> SweepFolder:
+def write_folder(folder: SweepFolder) -> None:
     """Make the folder of a sweep, or let one that is there hold this design.
 
-    Points of an earlier design stay on disk: they count again as soon as a design has them.
+    Jobs of an earlier design stay on disk: they count again as soon as a design has them.
 
     Raises
     ------
     OutputError
         If it cannot be written, or is a folder that holds something else.
     """
-    points = [
-        {
-            "identity": p.identity,
-            "settings": p.settings,
-            "replicate": p.replicate,
-            "seed": p.configuration.seed,
-        }
-        for p in design.points
-    ]
-    folder = SweepFolder(path, design.title, design.how, points)
+    path = folder.path
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / SWEEP_FILE).exists() and any(p.name != LOCK_FILE for p in path.iterdir()):
             raise OutputError(f"{path}: a folder that holds something else than a sweep")
-        (path / "points").mkdir(exist_ok=True)
-        about = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "title": design.title}
-        write_json(path / SWEEP_FILE, about | {"how": design.how, "points": points})
+        (path / "jobs").mkdir(exist_ok=True)
+        about = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "title": folder.title}
+        write_json(path / SWEEP_FILE, about | {"how": folder.how, "jobs": folder.jobs})
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{path}: cannot write the sweep, {error.strerror}") from error
-    return folder
 
 
 def is_sweep(path: Path) -> bool:
@@ -153,7 +140,7 @@ def read_folder(path: Path) -> SweepFolder:
             raise FormatError(
                 f"{file}: version {raw['version']} is {newer}, this release reads {FORMAT_VERSION}"
             )
-        return SweepFolder(path, raw["title"], raw["how"], raw["points"])
+        return SweepFolder(path, raw["title"], raw["how"], raw["jobs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, FormatError):
             raise

@@ -21,9 +21,9 @@ from distributed.scheduler import KilledWorker
 
 from neurolp.errors import OutputError
 from neurolp.runs.resources import memory_limit
-from neurolp.sweep.point import run_point
+from neurolp.sweep.job import run_job
 
-# One thread each: points are what runs in parallel, and results do not depend on it.
+# One thread each: jobs are what runs in parallel, and results do not depend on it.
 THREADS = (
     "NEUROLP_NUM_THREADS",
     "NUMBA_NUM_THREADS",
@@ -43,7 +43,7 @@ def available_processors() -> int:
 
 
 class DaskWorkers:
-    """Points as tasks of a Dask client."""
+    """Jobs as tasks of a Dask client."""
 
     def __init__(
         self, client: Client, done: queue.SimpleQueue[str], cluster: LocalCluster | None
@@ -64,8 +64,8 @@ class DaskWorkers:
         return self._slots
 
     def submit(self, key: str, folder: str, configuration: str) -> None:
-        """Start a point; its key comes to the queue when it has ended."""
-        future = self._client.submit(run_point, folder, configuration, key=key, pure=False)
+        """Start a job; its key comes to the queue when it has ended."""
+        future = self._client.submit(run_job, folder, configuration, key=key, pure=False)
         self._futures[key] = future
         future.add_done_callback(lambda ended: self._done.put(ended.key))
 
@@ -80,7 +80,7 @@ class DaskWorkers:
             return returned
         if isinstance(error, KilledWorker):
             return None
-        raise OutputError(f"a worker of the scheduler cannot run points: {error}")
+        raise OutputError(f"a worker of the scheduler cannot run jobs: {error}")
 
     def check(self) -> None:
         """Raise if the scheduler is gone, or the workers of this machine do not start."""
@@ -103,14 +103,14 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
     """``n`` processes of this machine, spawned; they die with this one, however it ends."""
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
-        # A dead worker is told to us at once, who know which of its points had begun.
+        # A dead worker is told to us at once, who know which of its jobs had begun.
         "distributed.scheduler.allowed-failures": 0,
         # Nothing can be spilled; a worker beyond its share of the memory is ended.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": 0.98,
-        # Points are long: what looks at them now and then costs more than it says.
+        # Jobs are long: what looks at them now and then costs more than it says.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.limit": "1h",
         **{f"distributed.nanny.pre-spawn-environ.{name}": "1" for name in THREADS},
@@ -177,7 +177,7 @@ def memory_of_workers(client: Client) -> float | None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let Dask say nothing about workers that die: the driver says what became of their points."""
+    """Let Dask say nothing about workers that die: the driver says what became of their jobs."""
     loggers = [
         logging.getLogger(name)
         for name in logging.root.manager.loggerDict

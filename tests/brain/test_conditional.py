@@ -6,7 +6,7 @@ from scipy.stats import kstest, multivariate_normal
 from sklearn.datasets import load_digits, load_iris
 
 from neurolp import BoundedBrain, BrainDensity, DataError, LinearBrain, OnlineBrain
-from neurolp.brain.heads.mixture import MixtureEnergy
+from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.imputation import Proposal, sample_missing
 from neurolp.data.problems_2d import sample_problem
 
@@ -62,7 +62,7 @@ def test_the_proposal_draws_from_the_conditional_of_its_mixture():
     """Against the conditional by the textbook formula, for a block in the middle of a row."""
     rng = np.random.default_rng(1)
     factors = np.array([ROOT, 0.5 * np.eye(5) + 0.1 * np.tril(np.ones((5, 5)))])
-    mixture = MixtureEnergy(np.array([0.3, 0.7]), np.array([MEAN, MEAN + 1.0]), factors)
+    mixture = MixtureHead(np.array([0.3, 0.7]), np.array([MEAN, MEAN + 1.0]), factors)
     covariances = factors @ factors.mT
     proposal = Proposal(mixture, np.linalg.inv(covariances), np.zeros(5), np.ones(5))
     x = np.tile(MEAN + 0.3, (20_000, 1))
@@ -92,7 +92,7 @@ def test_the_proposal_draws_from_the_conditional_of_its_mixture():
 
 MOON_BRAINS = [
     BrainDensity(random_state=0, max_slices=60),
-    BrainDensity(random_state=0, max_slices=60, energy="base", dtype="float32"),
+    BrainDensity(random_state=0, max_slices=60, head="base", dtype="float32"),
     LinearBrain(random_state=0, max_epochs=5),
     BoundedBrain(random_state=0, max_epochs=5),
     OnlineBrain(random_state=0, n_slices=10, max_epochs=5),

@@ -22,7 +22,7 @@ def draw(groups, connectivity, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_nodes", [1, 2, 9, 30])
-@pytest.mark.parametrize("groups", ["halves", "each", "colours"])
+@pytest.mark.parametrize("groups", ["random_halves", "sequential", "coloring"])
 def test_every_node_is_in_one_group_and_orders_differ(groups, n_nodes, kind):
     connectivity = random_connectivity(np.random.default_rng(n_nodes), n_nodes, kind)
     parts = draw(groups, connectivity)
@@ -40,7 +40,7 @@ def test_no_edge_is_inside_a_colour(kind):
         connectivity = random_connectivity(np.random.default_rng(seed), 40, kind)
         edges = np.zeros((40, 40), dtype=bool)
         edges[connectivity.edges()] = True
-        for part in draw("colours", connectivity):
+        for part in draw("coloring", connectivity):
             assert not edges[np.ix_(part, part)].any()
             # So every source of every node is outside its group: no edge rests.
             outside = np.ones(40, dtype=bool)
@@ -52,21 +52,21 @@ def test_no_edge_is_inside_a_colour(kind):
 def test_colours_are_those_of_the_naive_greedy_colouring_and_few():
     connectivity = wiring.random(80, probability=0.1, seed=1)
     conflict = connectivity.matrix.toarray()
-    assert np.array_equal(connectivity.colours, naive.greedy_colours(conflict))
+    assert np.array_equal(connectivity.coloring, naive.greedy_colours(conflict))
     # A ring needs two or three colours, a network with k conflicts at most k + 1.
     ring = wiring.small_world(100, neighbours=2, rewiring=0.0, seed=0)
-    assert ring.colours.max() <= 2
+    assert ring.coloring.max() <= 2
     conflicts = (conflict | conflict.T).sum(axis=0)
-    assert connectivity.colours.max() <= conflicts.max()
-    assert connectivity.colours is connectivity.colours  # computed once
+    assert connectivity.coloring.max() <= conflicts.max()
+    assert connectivity.coloring is connectivity.coloring  # computed once
 
 
 def test_updating_level_after_level_is_updating_one_node_after_another():
     """The partition drawn for a sparse network against the naive sequence of single nodes."""
-    network = random_network(3, 12, groups="each", kind="sparse", n_slices=2)
+    network = random_network(3, 12, update_order="sequential", kind="sparse", n_slices=2)
     assert any(len(g.targets) > 1 for g in network.slices[0].groups)
     one_by_one = Network(
-        network.connectivity, network.base, network.synapse, network.gain, network.grid
+        network.connectivity, network.base, network.synapse, network.log_scale, network.grid
     )
     for slice_ in network.slices:
         # One of the orders that the levels stand for.
@@ -76,8 +76,8 @@ def test_updating_level_after_level_is_updating_one_node_after_another():
                 g.sources,
                 sparse.csr_array(g.weights[[i]]),
                 g.bias[[i]],
-                sparse.csr_array(g.gain_weights[[i]]),
-                g.gain_bias[[i]],
+                sparse.csr_array(g.log_scale_weights[[i]]),
+                g.log_scale_bias[[i]],
                 g.node_map[[i]],
             )
             for g in slice_.groups

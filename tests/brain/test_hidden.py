@@ -11,11 +11,11 @@ from neurolp import ConfigurationError, OnlineBrain, Recorder
 from neurolp.brain.evolution import evolve
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network, Slice
-from neurolp.brain.rules.local import resting_slices
+from neurolp.brain.rules.local import identity_slices
 from neurolp.brain.update_order import ordered_partition
-from neurolp.config.load import read_configuration
-from neurolp.plotting.density import pictures
+from neurolp.runs import figures
 from neurolp.runs.density import run
+from neurolp.runs.kinds import read_configuration
 from tests.estimators.test_online_brain import source
 from tests.networks import random_network
 
@@ -27,7 +27,13 @@ QUICK = {"n_slices": 4, "n_hidden": 2, "max_epochs": 3, "random_state": 0}
 def gentle_network(seed, n_nodes, base):
     """Not so strong that seeds far out in the tail, never drawn, carry the integral."""
     network = random_network(
-        seed, n_nodes, groups="each", base=base, n_slices=2, strength=0.15, gain=False
+        seed,
+        n_nodes,
+        update_order="sequential",
+        base=base,
+        n_slices=2,
+        strength=0.15,
+        log_scale=False,
     )
     for group in (g for s in network.slices for g in s.groups):
         group.node_map[:, 1:] **= 0.3
@@ -93,14 +99,22 @@ def test_unconnected_hidden_nodes_change_nothing(base):
     together = Network(
         type(alone.connectivity).full(5), base, alone.synapse, alone.gain, alone.grid, alone.dtype
     )
-    rest = resting_slices(
-        together, [ordered_partition("each", together.connectivity, np.random.default_rng(0))], 1
+    rest = identity_slices(
+        together,
+        [ordered_partition("sequential", together.connectivity, np.random.default_rng(0))],
+        1,
     )
     hidden = {int(g.targets[0]): g for g in rest[0].groups}
     for slice_ in alone.slices:
         groups = [
             together.update(
-                g.targets, g.sources, g.weights, g.bias, g.gain_weights, g.gain_bias, g.node_map
+                g.targets,
+                g.sources,
+                g.weights,
+                g.bias,
+                g.log_scale_weights,
+                g.log_scale_bias,
+                g.node_map,
             )
             for g in slice_.groups
         ]
@@ -131,7 +145,7 @@ def test_seeds_have_the_base_density_and_leave_the_input_alone():
 @pytest.mark.parametrize("settings", [
     {"signal": "replay", "period": 6},
     {"signal": "local", "period": 6},
-    {"signal": "final", "period": 1, "groups": "each"},
+    {"signal": "final", "period": 1, "update_order": "sequential"},
 ])  # fmt: skip
 def test_the_bound_falls_toward_the_entropy_and_never_below(settings):
     X, _ = source(3000, 0)
@@ -216,7 +230,7 @@ def test_files_hold_hidden_nodes_apart_from_columns(tmp_path):
         assert file.brain["n_hidden"] == 2
         assert file["potential"].shape[1] == 4
         assert "bound" in file["surprise"].long_name
-        shown = pictures(file)
+        shown = figures(file)
         assert "density" not in shown
         assert "surprise" in shown
 

@@ -11,7 +11,7 @@ from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.rules.local import SIGNALS, Learner, OnlineRule, local_gradient, resting_slices
+from neurolp.brain.rules.local import SIGNALS, Learner, OnlineRule, identity_slices, local_gradient
 from neurolp.brain.rules.replay import gradient, mean_gradient
 from neurolp.brain.update_order import ordered_partition
 from neurolp.brain.workers import Workers
@@ -28,7 +28,7 @@ from tests.networks import random_network
     st.sampled_from(["normal", "logistic"]),
 )
 def test_the_local_gradient_is_the_replay_of_one_update(seed, n_nodes, kind, gain, base):
-    network = random_network(seed, n_nodes, n_slices=1, kind=kind, gain=gain, base=base)
+    network = random_network(seed, n_nodes, n_slices=1, kind=kind, log_scale=gain, base=base)
     u = 1.5 * np.random.default_rng(seed).standard_normal((n_nodes, 9))
     expected, (end, _) = gradient(network, u, horizon=1), evolve(network, u)
     for g, group in enumerate(network.slices[0].groups):
@@ -45,14 +45,22 @@ def test_the_local_gradient_is_the_replay_of_one_update(seed, n_nodes, kind, gai
     np.testing.assert_allclose(u, end, rtol=1e-13)
 
 
-def resting(n_nodes, n_slices, period, thresholds=(), gain=False, base="normal", seed=0):
+def identity_network(
+    n_nodes, n_slices, period, thresholds=(), log_scale=False, base="normal", seed=0
+):
     """A brain that does nothing yet."""
     network = Network(
-        Connectivity.full(n_nodes), base, Synapse(thresholds, 2.0), gain, SplineGrid(-3.5, 3.5, 14)
+        Connectivity.full(n_nodes),
+        base,
+        Synapse(thresholds, 2.0),
+        log_scale,
+        SplineGrid(-3.5, 3.5, 14),
     )
     rng = np.random.default_rng(seed)
-    partitions = [ordered_partition("halves", network.connectivity, rng) for _ in range(period)]
-    network.slices = resting_slices(network, partitions, n_slices)
+    partitions = [
+        ordered_partition("random_halves", network.connectivity, rng) for _ in range(period)
+    ]
+    network.slices = identity_slices(network, partitions, n_slices)
     return network
 
 
@@ -82,7 +90,7 @@ def test_surprise_falls_to_the_entropy_of_the_source_and_not_below(signal, perio
     z = np.linalg.solve(factor, fresh)
     truth = 0.5 * (z * z).sum(axis=0).mean() + n / 2 * np.log(2 * np.pi)
     truth += np.linalg.slogdet(factor)[1]
-    network = resting(n, 6, period)
+    network = identity_network(n, 6, period)
     start = surprise(network, fresh) - truth
     rule = OnlineRule(signal, rate=0.01, node_rate=0.003, decay=0.0)
     learner = Learner(network, rule)
@@ -102,7 +110,9 @@ def test_at_the_end_of_time_a_linear_brain_whitens():
     """The fixed point of the final signal: nodes that meet in the last cycle end uncorrelated."""
     factor, _ = gaussian(5, seed=3)
     rng = np.random.default_rng(0)
-    learner = Learner(resting(5, 4, 2), OnlineRule("final", rate=0.01, node_rate=0.003, decay=0.0))
+    learner = Learner(
+        identity_network(5, 4, 2), OnlineRule("final", rate=0.01, node_rate=0.003, decay=0.0)
+    )
     with Workers(1) as workers:
         for k in range(1500):
             pace = 0.5 + 0.5 * np.cos(np.pi * k / 1500)
@@ -146,7 +156,7 @@ def test_absurd_rates_break_neither_monotonicity_nor_connectivity(signal, kind):
             for g in slice_.groups:
                 assert g.node_map[:, 1:].min() >= 0.1 - 1e-12
                 assert g.node_map[:, 1:].max() <= 10 + 1e-12
-                net.update(g.targets, g.sources, g.weights, g.bias, g.gain_weights, g.gain_bias,
+                net.update(g.targets, g.sources, g.weights, g.bias, g.log_scale_weights, g.log_scale_bias,
                            g.node_map)  # raises where a weight sits on an absent edge  # fmt: skip
 
 
@@ -177,7 +187,7 @@ def test_half_a_horizon_lies_between():
 
 
 def test_resting_slices_do_nothing_and_repeat():
-    network = resting(5, 7, 3, thresholds=(0.0,), gain=True)
+    network = identity_network(5, 7, 3, thresholds=(0.0,), log_scale=True)
     u = np.random.default_rng(0).standard_normal((5, 10))
     end, log_det = evolve(network, u)
     np.testing.assert_allclose(end, u, atol=1e-14)
@@ -186,7 +196,7 @@ def test_resting_slices_do_nothing_and_repeat():
     sparse_one = dataclasses.replace(
         network, connectivity=random_network(0, 5, kind="sparse").connectivity, slices=[]
     )
-    sparse_one.slices = resting_slices(sparse_one, [[np.array([0, 3]), np.array([1, 2, 4])]], 1)
+    sparse_one.slices = identity_slices(sparse_one, [[np.array([0, 3]), np.array([1, 2, 4])]], 1)
     kept = sum(g.weights.nnz for s in sparse_one.slices for g in s.groups)
     edges = sparse_one.connectivity.matrix.toarray()
     inside = edges[np.ix_([0, 3], [0, 3])].sum() + edges[np.ix_([1, 2, 4], [1, 2, 4])].sum()

@@ -15,19 +15,18 @@ from neurolp.brain.rules.replay import gradient
 from neurolp.errors import NetworkError
 from tests.networks import plain_network, random_network
 
-PARAMETERS = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+PARAMETERS = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
 kinds = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**20),
         "n_nodes": st.integers(1, 4),
         "n_slices": st.integers(1, 4),
-        "groups": st.sampled_from(["halves", "each"]),
+        "update_order": st.sampled_from(["random_halves", "sequential"]),
         "kind": st.sampled_from(["full", "dense", "sparse"]),
         "base": st.sampled_from(["normal", "logistic"]),
-        "gain": st.booleans(),
+        "log_scale": st.booleans(),
         "rotation": st.booleans(),
         "thresholds": st.sampled_from([(), (0.0,), (-1.0, 0.5)]),
-        "interneurons": st.sampled_from([0, 3]),
     }
 )
 
@@ -234,7 +233,7 @@ def test_float32_stays_close_to_float64():
 
 def test_no_slices_and_wrong_arguments():
     network = Network(*[getattr(plain_network(0, 3), f) for f in
-                        ("connectivity", "base", "synapse", "gain", "grid")])  # fmt: skip
+                        ("connectivity", "base", "synapse", "log_scale", "grid")])  # fmt: skip
     u = starts(network)
     found = gradient(network, u)
     assert found.groups == []
@@ -246,7 +245,7 @@ def test_no_slices_and_wrong_arguments():
 
 
 def test_sequential_groups_are_refused_in_one_line():
-    network = random_network(0, 3, groups="each")
+    network = random_network(0, 3, update_order="sequential")
     with pytest.raises(NetworkError, match="the network has sequential groups"):
         gradient(network, np.zeros((3, 2)))
     # Taken apart they are the same map, and have a gradient.

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import sparse, stats
 
 from neurolp import plotting
@@ -215,17 +216,24 @@ def test_edge_tables(tmp_path):
         read(tmp_path / "text.h5")
 
 
+def drawn(connectivity):
+    figure = Figure()
+    n_panels = 2 if connectivity.positions is None else 3
+    plotting.plot_connectivity(connectivity, figure.subplots(1, n_panels))
+    return figure
+
+
 @pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
-def test_every_connectivity_has_a_picture(build, tmp_path):
+def test_every_connectivity_has_a_figure(build, tmp_path):
     connectivity = build(1)
-    figure = plotting.plot_connectivity(connectivity)
+    figure = drawn(connectivity)
     assert len(figure.axes) == (2 if connectivity.positions is None else 3)
     figure.savefig(tmp_path / "picture.png")
     # The picture of the edges holds as many as there are.
     assert figure.axes[0].images[0].get_array().filled(0).sum() == connectivity.n_edges
 
 
-def test_pictures_of_full_dense_and_large_networks(tmp_path):
+def test_figures_of_full_dense_and_large_networks(tmp_path):
     edges = np.roll(np.eye(5, dtype=bool), 1, axis=0)
     for connectivity in (
         Connectivity.full(6),
@@ -233,6 +241,6 @@ def test_pictures_of_full_dense_and_large_networks(tmp_path):
         Connectivity.from_array(sparse.csr_array((3, 3), dtype=bool)),
         wiring.random(1000, in_degree=3, seed=1),
     ):
-        figure = plotting.plot_connectivity(connectivity)
+        figure = drawn(connectivity)
         figure.savefig(tmp_path / "picture.png")
         assert figure.axes[0].images[0].get_array().filled(0).sum() == connectivity.n_edges

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from neurolp import FormatError, StreamBrain, open_trajectory
-from neurolp.config.load import read_configuration
 from neurolp.config.stream_sections import StreamBrainSection
 from neurolp.data.streams import generator
 from neurolp.errors import DataError, NeurolpError, OutputError
-from neurolp.plotting.experiments import pictures
 from neurolp.plotting.stream import arrows, input_weights
+from neurolp.runs import figures
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, python, start
 
@@ -39,12 +39,12 @@ def test_run_info_and_plot(tmp_path):
     assert any(line.startswith("step 600/600: surprise ") for line in lines)
     assert "entropy rate 1.4189" in done.stdout
     assert "Mean surprise of the last fifth, nats a step" in done.stdout
-    assert lines[-1].startswith("600 steps in ")
-    assert lines[-1].endswith("trajectory: swing.h5")
+    assert "600 steps" in done.stdout
+    assert lines[-1].endswith("results: swing.h5")
     info = neurolp_command("info", "swing.h5", cwd=tmp_path)
     assert "experiment: stream" in info.stdout
     assert "rate: 1.41894" in info.stdout
-    assert "<surprise (step: 600, sensor: 1) [nat]" in info.stdout
+    assert "surprise (step: 600, sensor: 1) [nat]" in info.stdout
     assert "independent" in info.stdout
     plot = neurolp_command("plot", "swing.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
@@ -71,13 +71,15 @@ def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_pat
     with open_trajectory(path) as file:
         surprise = np.concatenate([early.surprise, late.surprise])
         np.testing.assert_array_equal(file["surprise"].values, surprise.astype("f4"))
-        np.testing.assert_array_equal(file["readout"].coords["weights_time"], [0, 250, 500, 600])
+        np.testing.assert_array_equal(
+            file["readout"].coords["weights_time"].values, [0, 250, 500, 600]
+        )
         np.testing.assert_array_equal(file["readout"][-1].values, brain.weights["readout"])
         np.testing.assert_array_equal(file["recurrent"][-1].values, brain.weights["recurrent"].data)
         np.testing.assert_array_equal(file["activity"][-1].values, brain.activity.astype("f4"))
         np.testing.assert_array_equal(file["dream"].values, brain.dream(200, random_state=1))
-        assert list(file["readout"].coords["feature"]) == brain.feature_names
-        assert list(file["predicted"].coords["output"]) == brain.output_names
+        assert list(file["readout"].coords["feature"].values) == brain.feature_names
+        assert list(file["predicted"].coords["output"].values) == brain.output_names
         assert file["pit_counts"].values.sum() == 600
     loaded = StreamBrain.load(path)
     np.testing.assert_array_equal(loaded.run(rows[600:]).surprise, brain.run(rows[600:]).surprise)
@@ -158,7 +160,7 @@ def test_connectivities(tmp_path):
             assert ("recurrent" in file) == (n_edges > 0)
             if n_edges:
                 assert np.prod(file["recurrent"].shape[1:]) == n_edges
-            assert ("recurrent" in pictures(file)) == (n_edges > 0)
+            assert ("recurrent" in figures(file)) == (n_edges > 0)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ def test_a_surprise_that_is_no_number_exits_70_and_leaves_what_came_before(tmp_p
     with open_trajectory(tmp_path / "far.h5") as file:
         assert file.status == "diverged"
         assert len(file["surprise"]) == file.result["n_steps"] == 300
-        pictures(file)
+        figures(file)
 
 
 # --- Ctrl-C and memory ----------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, co
         n = file.result["n_steps"]
         assert len(file["surprise"]) == n >= file["window_steps"].values.sum()
         assert np.isfinite(file["surprise"].values).all()
-        pictures(file)
+        figures(file)
     info = neurolp_command("info", "long.h5", cwd=tmp_path)
     assert "(unfinished)" in info.stdout
     assert StreamBrain.load(tmp_path / "long.h5").n_steps_ == n
@@ -279,7 +281,7 @@ def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, co
 def test_memory_does_not_grow_with_the_stream(tmp_path):
     program = """
 import resource, sys
-from neurolp.config.load import read_configuration
+from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 for n in (20_000, 20_000, 80_000):
     run(read_configuration("a.toml", [f"stream.n_steps={n}"]), "a.h5", overwrite=True)
@@ -310,28 +312,28 @@ CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}m
         ('source = "ar2"\nn_steps = 30\n', {"calibration", "predictions", "readout"}),
     ],
 )  # fmt: skip
-def test_pictures_are_drawn_without_warnings(tmp_path, text, more):
+def test_figures_are_drawn_without_warnings(tmp_path, text, more):
     with open_trajectory(ran(tmp_path, f"seed = 0\n[stream]\n{text}{SMALL}")) as file:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            drawn = pictures(file)
+            drawn = figures(file)
             for name, figure in drawn.items():
                 figure.savefig(tmp_path / f"{name}.png", dpi=50)
         assert set(drawn) == EVERYWHERE | more
 
 
-def test_pictures_of_little(tmp_path):
+def test_figures_of_little(tmp_path):
     text = f'[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}[record]\nlast = 0\ndream = 0\nper_step = false\n'
     with open_trajectory(ran(tmp_path, text, "brain.n_hidden=0", "brain.n_lags=0")) as file:
-        assert set(pictures(file)) == {"surprise", "calibration"}
+        assert set(figures(file)) == {"surprise", "calibration"}
 
 
 def test_learned_weights_show_the_arrow_from_a_to_b_and_none_back(tmp_path):
     with open_trajectory(ran(tmp_path, CAUSALITY)) as file:
         strength = arrows(file)
-        names = [str(name) for name in file["mean_surprise"].coords["sensor"]]
+        names = [str(name) for name in file["mean_surprise"].coords["sensor"].values]
         weights = input_weights(file)
-        drawn = pictures(file)
+        drawn = figures(file)
     assert names[:2] == ["A", "B"]
     assert weights.shape == (12, 4, 12)
     assert np.unravel_index(np.abs(strength).argmax(), strength.shape) == (0, 1, 2)
@@ -357,7 +359,7 @@ def test_a_table_of_ones_own_with_symbols_and_gaps(tmp_path):
         np.testing.assert_array_equal(missing[:, 2], np.arange(500) % 5 == 0)
         assert list(file["label"].values) == ["place", "a", "b", "c", "size"]
         assert file["mean_surprise"].values[-40:, 1].mean() < 0.3
-        assert len(pictures(file)) == 9
+        assert len(figures(file)) == 9
     # Only some steps and columns of it.
     with open_trajectory(
         ran(tmp_path, text, "stream.n_steps=300", 'stream.columns=["kind"]')
@@ -382,4 +384,4 @@ def test_every_kind_of_file_can_be_a_stream(tmp_path):
         with open_trajectory(ran(tmp_path, f"[stream]\n{text}{SMALL}")) as file:
             assert file["surprise"].shape == (n_steps, 1)
             assert file["last_rows"].shape[1:] == shape
-            assert ("frames" in pictures(file)) == (shape == (20,))
+            assert ("frames" in figures(file)) == (shape == (20,))

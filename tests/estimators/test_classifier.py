@@ -155,7 +155,7 @@ def test_validation_rows_and_seed(blobs):
     b = ConditionalClassifier(**QUICK).fit(X[:200], y[:200])
     c = ConditionalClassifier(**QUICK, random_state=b.seed_).fit(X[:200], y[:200])
     assert np.array_equal(b.predict_proba(X), c.predict_proba(X))
-    brain = BrainDensity(max_slices=3, energy="base")
+    brain = BrainDensity(max_slices=3, head="base")
     d = ConditionalClassifier(route="bayes", density=brain, random_state=0)
     d.fit(X[:200], y[:200], X_validation=X[200:300], y_validation=y[200:300])
     assert d.score(X[300:], y[300:]) > 0.6
@@ -181,7 +181,7 @@ def test_digits_as_scikit_learn_gives_them_by_bayes_and_what_is_no_digit():
     """Counts, with pixels that are blank in a class or in all; every score comes out finite."""
     X, y = load_digits(n_class=3, return_X_y=True)
     train, test = np.arange(len(X)) % 4 > 0, np.arange(len(X)) % 4 == 0
-    density = BrainDensity(max_slices=40, energy="base")
+    density = BrainDensity(max_slices=40, head="base")
     model = ConditionalClassifier(route="bayes", density=density, random_state=0)
     model.fit(X[train], y[train])
     assert np.all(model.noise_width_ >= 1)

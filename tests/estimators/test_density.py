@@ -1,4 +1,4 @@
-"""What reads the density: receptors, mixture energies, readouts and their average."""
+"""What reads the density: marginal maps, mixture energies, heads and their average."""
 
 from itertools import pairwise
 
@@ -8,12 +8,12 @@ from scipy.stats import multivariate_normal
 
 from neurolp import BrainDensity
 from neurolp.brain.base_density import BASE_NAMES, base_density
-from neurolp.brain.heads.head import Readout, dream, joint_log_prob, log_prob
-from neurolp.brain.heads.marginal_learning import grow_receptor, learn_receptors
-from neurolp.brain.heads.mixture import MixtureEnergy, _quadratic, fit_mixture
-from neurolp.brain.heads.selection import learn_readouts
-from neurolp.brain.heads.tree import TreeEnergy, fit_tree
-from neurolp.brain.marginal import Receptor
+from neurolp.brain.heads.head import WeightedHead, dream, joint_log_prob, log_prob
+from neurolp.brain.heads.mixture import MixtureHead, _quadratic, fit_mixture
+from neurolp.brain.heads.selection import learn_heads
+from neurolp.brain.heads.tree import TreeHead, fit_tree
+from neurolp.brain.marginal import MarginalMap
+from neurolp.brain.marginal_learning import grow_marginal_map, learn_marginal_transform
 from neurolp.data.problems_2d import problem_log_density, sample_problem
 from neurolp.errors import NetworkError
 from tests import naive
@@ -34,45 +34,49 @@ def mixture(seed, n_components, n_nodes):
         0.3, 1, (n_components, n_nodes)
     )
     weights = rng.dirichlet(np.full(n_components, 3.0))
-    return MixtureEnergy(weights, rng.standard_normal((n_components, n_nodes)), factors)
+    return MixtureHead(weights, rng.standard_normal((n_components, n_nodes)), factors)
 
 
-# --- receptors
+# --- marginal maps
 
 
 @pytest.mark.parametrize("base", BASE_NAMES)
 def test_receptor_is_the_naive_one_and_comes_back(base):
     density = base_density(base)
     u = lattice(0)
-    receptor = grow_receptor(density, u)
-    assert len(receptor.masses) > 10
+    marginal_map = grow_marginal_map(density, u)
+    assert len(marginal_map.masses) > 10
     near = np.linspace(-4, 4, 1001)
-    out, log_slope = receptor.respond(near)
-    wanted = np.array([naive.receptor(density, receptor, x) for x in near]).T
+    out, log_slope = marginal_map.forward(near)
+    wanted = np.array([naive.marginal_map(density, marginal_map, x) for x in near]).T
     assert np.allclose(out, wanted[0], rtol=1e-9, atol=1e-9)
     assert np.allclose(log_slope, wanted[1], rtol=1e-9, atol=1e-9)
-    far = np.concatenate([u, np.linspace(-1e4, 1e4, 401), receptor.edges])
-    assert np.allclose(receptor.invert(receptor.respond(far)[0]), far, rtol=1e-11, atol=1e-11)
+    far = np.concatenate([u, np.linspace(-1e4, 1e4, 401), marginal_map.edges])
+    assert np.allclose(
+        marginal_map.inverse(marginal_map.forward(far)[0]), far, rtol=1e-11, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("base", BASE_NAMES)
 def test_slope_of_a_receptor_is_its_derivative(base):
     density = base_density(base)
-    receptor = Receptor(density, np.array([-1.0, 0.2, 1.5]), np.array([0.1, 0.5, 0.1, 0.3]))
+    marginal_map = MarginalMap(density, np.array([-1.0, 0.2, 1.5]), np.array([0.1, 0.5, 0.1, 0.3]))
     u, h = np.linspace(-6, 6, 397), 1e-6
-    up, down = receptor.respond(u + h)[0], receptor.respond(u - h)[0]
-    inside = np.all(np.abs(u[:, None] - receptor.edges) > 2 * h, axis=1)
+    up, down = marginal_map.forward(u + h)[0], marginal_map.forward(u - h)[0]
+    inside = np.all(np.abs(u[:, None] - marginal_map.edges) > 2 * h, axis=1)
     slope = np.log((up - down) / (2 * h))
-    assert np.allclose(receptor.respond(u)[1][inside], slope[inside], atol=1e-7)
+    assert np.allclose(marginal_map.forward(u)[1][inside], slope[inside], atol=1e-7)
 
 
 def test_every_bin_of_a_receptor_holds_its_mass():
     density = base_density("normal")
-    receptor = Receptor(density, np.array([-2.0, 0.0, 0.5]), np.array([0.05, 0.05, 0.7, 0.2]))
+    marginal_map = MarginalMap(
+        density, np.array([-2.0, 0.0, 0.5]), np.array([0.05, 0.05, 0.7, 0.2])
+    )
     for low, high, mass in ((-2.0, 0.0, 0.05), (0.0, 0.5, 0.7)):
         x, w = np.polynomial.legendre.leggauss(40)
         u = (low + high) / 2 + x * (high - low) / 2
-        out, log_slope = receptor.respond(u)
+        out, log_slope = marginal_map.forward(u)
         density_there = np.exp(log_slope - density.energy(out))
         assert (w * density_there).sum() * (high - low) / 2 == pytest.approx(mass, abs=1e-12)
 
@@ -80,9 +84,9 @@ def test_every_bin_of_a_receptor_holds_its_mass():
 def test_a_receptor_of_a_smooth_column_is_the_identity():
     rng = np.random.default_rng(0)
     density = base_density("normal")
-    assert len(grow_receptor(density, rng.standard_normal(500)).masses) <= 3
+    assert len(grow_marginal_map(density, rng.standard_normal(500)).masses) <= 3
     smooth = np.exp(0.7 * rng.standard_normal((3, 1000)))
-    learned = learn_receptors(density, smooth[:, :700], smooth[:, 700:])
+    learned = learn_marginal_transform(density, smooth[:, :700], smooth[:, 700:])
     assert learned is None or sum(len(r.masses) > 1 for r in learned.nodes) <= 1
 
 
@@ -90,7 +94,7 @@ def test_columns_with_spikes_get_receptors_and_others_do_not():
     spiky, rng = np.random.default_rng(1).permutation(lattice(2)), np.random.default_rng(3)
     both = np.stack([spiky, rng.standard_normal(len(spiky))])
     density = base_density("normal")
-    learned = learn_receptors(density, both[:, :1200], both[:, 1200:])
+    learned = learn_marginal_transform(density, both[:, :1200], both[:, 1200:])
     assert [len(r.masses) > 1 for r in learned.nodes] == [True, False]
 
 
@@ -105,7 +109,7 @@ def test_columns_with_spikes_get_receptors_and_others_do_not():
 )
 def test_wrong_receptors_are_refused(edges, masses, text):
     with pytest.raises(NetworkError, match=text):
-        Receptor(base_density("normal"), np.array(edges), np.array(masses))
+        MarginalMap(base_density("normal"), np.array(edges), np.array(masses))
 
 
 # --- mixture energies
@@ -179,9 +183,7 @@ def test_tree_finds_borders_that_no_marginal_shows():
 def test_tree_is_normalised_and_dreams_follow_it():
     rng = np.random.default_rng(1)
     tree = fit_tree(base_density("logistic"), xor_boxes(600, rng)[:2])
-    edges = [
-        np.unique(np.concatenate([g.edges, *(r.edges for r in g.receptors)])) for g in tree.nodes
-    ]
+    edges = [np.unique(np.concatenate([g.edges, *(r.edges for r in g.maps)])) for g in tree.nodes]
     x, w = np.polynomial.legendre.leggauss(24)
     axes = {}
     every = np.unique(np.concatenate(edges))
@@ -201,23 +203,23 @@ def test_tree_is_normalised_and_dreams_follow_it():
     assert np.mean(dreams[0] * dreams[1] > 0) == pytest.approx(1.0, abs=0.02)
 
 
-# --- readouts
+# --- heads
 
 
 def test_average_of_readouts_is_normalised_and_dreams_follow_it():
     network = random_network(3, 2, n_slices=4, strength=0.2)
-    readouts = (
-        Readout(0, 0.3, mixture(0, 2, 2)),
-        Readout(2, 0.5),
-        Readout(4, 0.2, mixture(1, 3, 2)),
+    heads = (
+        WeightedHead(0, 0.3, mixture(0, 2, 2)),
+        WeightedHead(2, 0.5),
+        WeightedHead(4, 0.2, mixture(1, 3, 2)),
     )
     t = np.sinh(np.linspace(-4.5, 4.5, 1201))
     u = np.array(np.meshgrid(t, t)).reshape(2, -1)
     weight = np.cosh(np.arcsinh(t)) * (9 / 1200)
-    values = np.exp(log_prob(network, readouts, u)).reshape(len(t), len(t))
+    values = np.exp(log_prob(network, heads, u)).reshape(len(t), len(t))
     assert weight @ values @ weight == pytest.approx(1.0, abs=1e-6)
 
-    dreams = dream(network, readouts, 40_000, np.random.default_rng(0))
+    dreams = dream(network, heads, 40_000, np.random.default_rng(0))
     inside = (np.abs(u) < 1).all(axis=0).reshape(len(t), len(t))
     wanted = weight @ (values * inside) @ weight
     assert np.mean((np.abs(dreams) < 1).all(axis=0)) == pytest.approx(wanted, abs=0.01)
@@ -225,11 +227,11 @@ def test_average_of_readouts_is_normalised_and_dreams_follow_it():
 
 def test_readouts_in_any_order_are_the_ones_alone():
     network = random_network(4, 5, n_slices=5)
-    readouts = (Readout(3, 0.4), Readout(0, 0.1, mixture(0, 2, 5)), Readout(5, 0.5))
+    heads = (WeightedHead(3, 0.4), WeightedHead(0, 0.1, mixture(0, 2, 5)), WeightedHead(5, 0.5))
     u = np.random.default_rng(0).standard_normal((5, 50))
-    joint = joint_log_prob(network, readouts, u)
-    for readout, together in zip(readouts, joint, strict=True):
-        alone = log_prob(network, (readout,), u)
+    joint = joint_log_prob(network, heads, u)
+    for head, together in zip(heads, joint, strict=True):
+        alone = log_prob(network, (head,), u)
         assert np.allclose(together, alone, atol=1e-12)
 
 
@@ -237,13 +239,13 @@ def test_readouts_in_any_order_are_the_ones_alone():
 def test_learned_readouts_are_no_worse_than_the_brain_on_validation_data(base):
     rng = np.random.default_rng(0)
     rows = sample_problem("eight_gaussians", 900, rng)
-    brain = BrainDensity(base=base, max_slices=30, random_state=0, energy="base")
+    brain = BrainDensity(base=base, max_slices=30, random_state=0, head="base")
     brain.fit(rows[:600], X_validation=rows[600:])
     plain = brain.score(rows[600:])
     train, validation = (brain._present(x).potential for x in (rows[:600], rows[600:]))
-    readouts = learn_readouts(brain.network_, brain.n_slices_, train, validation, 0)
-    assert sum(r.weight for r in readouts) == pytest.approx(1.0)
-    brain.readouts_ = readouts
+    heads = learn_heads(brain.network_, brain.n_slices_, train, validation, 0)
+    assert sum(r.weight for r in heads) == pytest.approx(1.0)
+    brain.heads_ = heads
     assert brain.score(rows[600:]) > plain
 
 
@@ -260,15 +262,15 @@ def test_brain_with_receptors_and_readouts_survives_its_file_and_comes_back(tmp_
     rng = np.random.default_rng(0)
     rows = rng.permutation(np.stack([u, 0.5 * u + 0.1 * rng.standard_normal(len(u))], axis=1))
     brain = BrainDensity(random_state=0, max_slices=20).fit(rows)
-    assert brain.receptors_ is not None
-    assert brain.readouts_ is not None
+    assert brain.marginal_transform_ is not None
+    assert brain.heads_ is not None
     brain.save(tmp_path / "brain.h5")
     again = BrainDensity.load(tmp_path / "brain.h5")
     assert np.array_equal(again.score_samples(rows), brain.score_samples(rows))
     assert np.array_equal(again.sample(50, 0), brain.sample(50, 0))
     potential, _ = again.evolve(rows)
     assert np.allclose(again.rewind(potential), rows, rtol=1e-9, atol=1e-9)
-    end = BrainDensity(random_state=0, max_slices=20, energy="base").fit(rows)
+    end = BrainDensity(random_state=0, max_slices=20, head="base").fit(rows)
     energy = end.network_.base_density.energy(end.evolve(rows)[0]).sum(axis=1)
     assert np.allclose(end.score_samples(rows), end.evolve(rows)[1] - energy)
 
@@ -277,7 +279,7 @@ def test_a_brain_with_a_tree_survives_its_file(tmp_path):
     rng = np.random.default_rng(0)
     rows = sample_problem("checkerboard", 3000, rng)
     brain = BrainDensity(random_state=0, max_slices=20).fit(rows)
-    assert any(isinstance(r.energy, TreeEnergy) for r in brain.readouts_)
+    assert any(isinstance(r.head, TreeHead) for r in brain.heads_)
     test = sample_problem("checkerboard", 20_000, rng)
     behind = problem_log_density("checkerboard", test) - brain.score_samples(test)
     assert -4 * behind.std() / np.sqrt(len(test)) < behind.mean() < 0.12
@@ -287,7 +289,7 @@ def test_a_brain_with_a_tree_survives_its_file(tmp_path):
     assert np.array_equal(again.sample(50, 0), brain.sample(50, 0))
 
 
-def test_threads_do_not_change_readouts():
+def test_threads_do_not_change_heads():
     rows = sample_problem("two_moons", 500, np.random.default_rng(0))
     scores = [
         BrainDensity(random_state=0, max_slices=20, n_threads=n).fit(rows).score_samples(rows)
@@ -300,7 +302,7 @@ def test_an_interrupted_search_for_readouts_loses_nothing(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("neurolp.estimators.density.learn_readouts", interrupt)
+    monkeypatch.setattr("neurolp.estimators.density.learn_heads", interrupt)
     rows = sample_problem("two_moons", 300, np.random.default_rng(0))
     brain = BrainDensity(random_state=0, max_slices=10)
     with pytest.raises(KeyboardInterrupt):
@@ -312,4 +314,4 @@ def test_an_interrupted_search_for_readouts_loses_nothing(monkeypatch):
 def test_few_rows_are_read_by_the_base_alone():
     rows = np.random.default_rng(0).standard_normal((5, 2))
     brain = BrainDensity(random_state=0, max_slices=3).fit(rows)
-    assert [r.energy for r in brain.readouts_] == [None]
+    assert [r.head for r in brain.heads_] == [None]

@@ -65,7 +65,7 @@ def test_two_dimensional_density_in_units_of_the_data():
 def test_evolve_rewind_and_score_fit_together(brain, iris):
     potential, _ = brain.evolve(iris)
     assert np.abs(brain.rewind(potential) - iris).max() < 1e-9
-    plain = BrainDensity(random_state=0, energy="base").fit(iris)
+    plain = BrainDensity(random_state=0, head="base").fit(iris)
     potential, log_det = plain.evolve(iris)
     log_rho = -0.5 * (potential**2).sum(axis=1) - 2 * np.log(2 * np.pi)
     np.testing.assert_allclose(plain.score_samples(iris), log_rho + log_det, rtol=1e-12)
@@ -93,11 +93,11 @@ def test_units_of_the_data_change_the_density_by_the_jacobian_only(iris):
 
 def test_validation_data_may_be_given_and_test_data_change_nothing(iris):
     train, validation, test = iris[::3], iris[1::3], iris[2::3]
-    a = BrainDensity(random_state=0, energy="base", receptors=False).fit(
+    a = BrainDensity(random_state=0, head="base", marginal_transform=False).fit(
         train, X_validation=validation
     )
     seen: list[Progress] = []
-    b = BrainDensity(random_state=0, energy="base", receptors=False).fit(
+    b = BrainDensity(random_state=0, head="base", marginal_transform=False).fit(
         train, X_validation=validation, X_test=test, observe=seen.append
     )
     assert np.array_equal(a.score_samples(test), b.score_samples(test))
@@ -125,9 +125,9 @@ def test_works_in_pipelines_and_searches(iris):
     pipeline = make_pipeline(StandardScaler(), BrainDensity(random_state=0, max_slices=10))
     assert np.isfinite(pipeline.fit(iris).score(iris))
     search = GridSearchCV(
-        BrainDensity(random_state=0, max_slices=5), {"gain": [True, False]}, cv=2
+        BrainDensity(random_state=0, max_slices=5), {"log_scale": [True, False]}, cv=2
     ).fit(iris)
-    assert search.best_params_["gain"] in (True, False)
+    assert search.best_params_["log_scale"] in (True, False)
 
 
 def test_float32(iris):
@@ -181,22 +181,22 @@ def test_bad_arguments_are_named(iris, brain):
         ("n_threads", 0),
         ("validation_fraction", 2.0),
         ("synapse_slope", -1.0),
-        ("coupling_ridge", float("nan")),
+        ("shift_ridge", float("nan")),
         ("rotation", 1),
         ("spline_intervals", 1),
         ("spline_intervals", 0),
-        ("gain", "yes"),
+        ("log_scale", "yes"),
         ("max_slices", "a"),
         ("patience", 2.5),
-        ("coupling_rate", None),
+        ("shift_rate", None),
         ("synapse_thresholds", None),
         ("random_state", 2**63),
     ):
         with pytest.raises(ValueError, match=name.removeprefix("synapse_").rstrip("s")):
             BrainDensity(**{name: value}).fit(iris)
     twins = np.repeat(iris[:, :2], 2, axis=1)
-    with pytest.raises(NeurolpError, match="coupling_ridge must be larger"):
-        BrainDensity(coupling_ridge=0.0, groups="each", random_state=0).fit(twins)
+    with pytest.raises(NeurolpError, match="shift_ridge must be larger"):
+        BrainDensity(shift_ridge=0.0, update_order="sequential", random_state=0).fit(twins)
     with pytest.raises(NeurolpError, match="node_ridge must be larger"):
         BrainDensity(node_ridge=0.0, spline_intervals=60, random_state=0).fit(iris)
     for wrong, message in (
@@ -215,7 +215,7 @@ def test_bad_arguments_are_named(iris, brain):
 @pytest.mark.parametrize("horizon", [2, "all"])
 def test_fine_tuning_is_kept_only_where_validation_data_like_it(iris, horizon):
     train, validation = iris[::2], iris[1::2]
-    settings = {"random_state": 0, "max_slices": 12, "n_threads": 1, "energy": "base"}
+    settings = {"random_state": 0, "max_slices": 12, "n_threads": 1, "head": "base"}
     plain = BrainDensity(**settings).fit(train, X_validation=validation)
     tuned = BrainDensity(**settings, fine_tune=horizon).fit(train, X_validation=validation)
     assert tuned.score(validation) >= plain.score(validation)

@@ -42,7 +42,7 @@ def rows_of(sensors, n_steps, seed=0, missing=0.1):
     for t in range(1, n_steps):
         memory[t] = 0.8 * memory[t - 1] + rng.standard_normal()
     for sensor in sensors:
-        if isinstance(sensor, CategoricalSensor):
+        if sensor.n_symbols:
             part = np.digitize(np.roll(memory, 1), [-1, 1])[:, None].astype(float)
             part %= sensor.n_symbols
         else:
@@ -108,7 +108,7 @@ def test_surprise_is_what_was_predicted(sensors, rule, noise):
         told = brain.run(row[None], predictions=True)
         for s, sensor in enumerate(sensors):
             x, prediction = row[column[s] : column[s + 1]], expected[sensor.name]
-            if isinstance(sensor, CategoricalSensor):
+            if sensor.n_symbols:
                 assert abs(prediction.probabilities.sum() - 1) < 1e-12
                 np.testing.assert_allclose(
                     told.probabilities[sensor.name][0], prediction.probabilities, rtol=1e-10
@@ -195,6 +195,7 @@ def test_a_vector_is_predicted_with_its_correlations():
 def test_pieces_make_no_difference(cut):
     sensors = (ContinuousSensor(), SYMBOLS)
     rows = rows_of(sensors, 300)
+    rows[::3, 0] = np.nan
     whole, pieces = (StreamBrain(sensors, **SMALL, random_state=0) for _ in range(2))
     expected = whole.run(rows, activity=True)
     told = [pieces.run(rows[k : k + cut], activity=True) for k in range(0, 300, cut)]
@@ -285,6 +286,51 @@ def test_missing_input_is_remembered_as_expected():
     assert told.total[0] == 0
     other.run(expected[None], learn=False)
     np.testing.assert_allclose(brain.activity, other.activity, rtol=1e-12)
+
+
+# --- recurrent weights ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_given_weights_are_used_as_given(dtype):
+    rng = np.random.default_rng(0)
+    given = rng.standard_normal((12, 12))
+    np.fill_diagonal(given, 0)
+    kept = edges().astype(float).multiply(given).tocsr()
+    kept.data[3] = 0.0  # an edge all the same
+    settings = SMALL | {"random_state": 0, "dtype": dtype}
+    dense = StreamBrain(VALUE, **settings, connectivity=given)
+    sparse_ = StreamBrain(VALUE, **settings, connectivity=kept)
+    np.testing.assert_array_equal(dense.weights["recurrent"], given.astype(dtype))
+    np.testing.assert_array_equal(sparse_.weights["recurrent"].data, kept.data.astype(dtype))
+    np.testing.assert_array_equal(sparse_.weights["recurrent"].indices, kept.indices)
+    drawn = StreamBrain(VALUE, **settings, connectivity=edges()).weights["recurrent"]
+    assert set(drawn.data) != {1.0}
+    np.testing.assert_array_equal(drawn.indices, edges().indices)
+    for brain in (dense, sparse_):
+        brain.run(rows_of((VALUE,), 50))
+        assert brain.fault() is None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.ones((12, 12)), "no self-edges"),
+        (np.ones((3, 3)) - np.eye(3), r"shape \(12, 12\)"),
+        (np.where(np.eye(12) > 0, 0, np.nan), "finite weights"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_named(given, message):
+    for form in (np.asarray, sparse.csr_array):
+        with pytest.raises(NeurolpError, match=message):
+            StreamBrain(VALUE, **SMALL, connectivity=form(given))
+
+
+def test_parameters_cannot_be_assigned_without_effect():
+    brain = StreamBrain(VALUE, **SMALL)
+    for name in ("recurrent_rate", "n_hidden", "hidden"):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}' to assign"):
+            setattr(brain, name, 0.5)
 
 
 # --- learning -------------------------------------------------------------------------------------
@@ -404,6 +450,71 @@ def test_weights_that_drift_follow_a_world_that_changes():
     assert late[1] < late[0] - 0.1
 
 
+# --- warm-up --------------------------------------------------------------------------------------
+
+
+def test_a_sensor_that_rarely_reports_does_not_keep_others_from_learning():
+    rng = np.random.default_rng(0)
+    x = np.sin(np.arange(3000) / 7) + 0.01 * rng.standard_normal(3000)
+    rare = np.where(np.arange(3000) % 100 == 0, 5 + rng.standard_normal(3000), np.nan)
+    sensors = (ContinuousSensor(1, "often"), ContinuousSensor(1, "rare"), SYMBOLS)
+    rows = np.column_stack([x, rare, np.arange(3000) % 3])
+    brain = StreamBrain(sensors, **SMALL, random_state=0)
+    told = brain.run(rows[:2500])
+    assert told.surprise[2000:, 0].mean() < -2
+    assert told.surprise[2000:, 2].mean() < 0.1
+    prediction = brain.predict()["rare"]
+    assert np.isfinite(told.surprise[::100, 1]).all()
+    assert abs(prediction.mean[0] - 5) < 2
+    dream = brain.dream(5, random_state=0)
+    assert np.isfinite(dream[:, [0, 2]]).all()
+    assert np.isnan(dream[:, 1]).all()  # its units are not known yet
+
+
+def test_each_sensor_has_units_from_its_own_first_observations():
+    rng = np.random.default_rng(0)
+    rows = 10 + rng.standard_normal((300, 2))
+    rows[1::2, 1] = np.nan
+    brain = StreamBrain([ContinuousSensor(1, "a"), ContinuousSensor(1, "b")], **SMALL, warmup=20)
+    brain.run(rows[:39])
+    assert brain._state.senses.location[0] == rows[:20, 0].mean()
+    assert brain._state.senses.scale[0] == rows[:20, 0].std()
+    assert brain._state.senses.location[1] == rows[:39:2, 1].mean()
+    past = (rows[38:34:-1, 1] - brain._state.senses.location[1]) / brain._state.senses.scale[1]
+    features = dict(zip(brain.feature_names, brain._state.memory.features, strict=False))
+    remembered = [features[f"b lag {k}"] for k in (1, 2, 3, 4)]
+    np.testing.assert_allclose(remembered, np.nan_to_num(past), rtol=1e-12)
+
+
+def test_watching_does_not_fix_units():
+    brain = StreamBrain(ContinuousSensor(), **SMALL, warmup=10, random_state=0)
+    x = rows_of((VALUE,), 100, missing=0)
+    brain.run(100 + x[:50], learn=False)
+    brain.run(x[50:])
+    assert brain._state.senses.location[0] == x[50:60].mean()
+
+
+@pytest.mark.parametrize("n", [1000, 4000])
+def test_the_warm_up_is_linear_in_its_rows(n):
+    """Bytes copied, counted by what NumPy is asked to join."""
+    brain = StreamBrain(ContinuousSensor(), **SMALL, warmup=10_000, random_state=0)
+    x = rows_of((VALUE,), n, missing=0)
+    joined = 0
+    concatenate = np.concatenate
+
+    def counting(arrays, *args, **kwargs):
+        nonlocal joined
+        joined += sum(np.size(a) for a in arrays)
+        return concatenate(arrays, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "concatenate", counting)
+        patch.setattr(np, "vstack", counting)
+        for row in x:
+            brain.observe(row)
+    assert joined < 100 * n
+
+
 # --- files and faults -----------------------------------------------------------------------------
 
 
@@ -462,7 +573,8 @@ def test_settings_out_of_range_are_named(settings, message):
             lambda: ContinuousSensor(location=1.0, scale=0.0),
             "argument `scale` must be one positive",
         ),
-        (lambda: StreamBrain([]), "argument `sensors` must hold"),
+        (lambda: StreamBrain([]), "argument `sensors` must hold at least one"),
+        (lambda: StreamBrain(["value"]), "must hold sensors, but 'value' has no `name`"),
         (lambda: StreamBrain([VALUE, VALUE]), "must have different names"),
     ],
 )
@@ -479,8 +591,8 @@ def test_sensors_out_of_range_are_named(make, message):
             [[0, 0, 0, 0, 0], [0, 3, 0, 0, 0]],
             "a symbol 0 .. 2 or NaN for sensor 'symbol', but step 1",
         ),
-        ([[np.inf, 0, 0, 0, 0]], "finite, or NaN .* for sensor 'value', but step 0 holds inf"),
-        ([[0, 0, 0, np.nan, 0]], "in all values of the sensor at once for sensor 'vector'"),
+        ([[np.inf, 0, 0, 0, 0]], "a finite number or NaN for sensor 'value', but step 0 holds inf"),
+        ([[0, 0, 0, np.nan, 0]], "or NaN in all values at once, for sensor 'vector'"),
         ([["a", 0, 0, 0, 0]], "must hold numbers"),
     ],
 )

@@ -12,10 +12,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import neurolp
 from neurolp import BoundedBrain, BrainDensity, FormatError, LinearBrain, Recorder
 from neurolp.cli.app import app
-from neurolp.config.load import read_configuration
 from neurolp.data.problems_2d import problem_log_density
-from neurolp.plotting.density import pictures
+from neurolp.runs import figures
 from neurolp.runs.density import run
+from neurolp.runs.kinds import read_configuration
 
 SIMULATIONS = Path(__file__).parent.parent.parent / "simulations"
 BOTH = [LinearBrain, BoundedBrain]
@@ -82,7 +82,7 @@ def test_shipped_simulations_can_be_read_back_and_drawn(simulated):
         assert file.brain["model"] == name
         assert file["surprise"].dims == ("population", "time")
         assert file["coupling"].shape == (2, 2)
-        drawn = pictures(file)
+        drawn = figures(file)
     assert set(drawn) == {"surprise", "melting", "weights", "density"}
     plt.close("all")
 

@@ -9,9 +9,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from neurolp import ConfigurationError, DataError, TriangularDensity
 from neurolp.brain.base_density import BASE_NAMES, base_density
 from neurolp.brain.evolution import rewind
-from neurolp.brain.heads.head import Readout, log_prob
+from neurolp.brain.heads.head import WeightedHead, log_prob
 from neurolp.brain.heads.mixture import fit_mixture
-from neurolp.brain.heads.tree import TreeEnergy, fit_tree
+from neurolp.brain.heads.tree import TreeHead, fit_tree
 from neurolp.data.problems_2d import sample_problem
 from neurolp.differentiation import triangular
 from neurolp.differentiation.column_order import candidate_orders
@@ -28,26 +28,33 @@ def wild_rows(seed, d, n=400):
     return rows
 
 
-def wild_map(seed, d, base="normal", groups="halves", gain=True, tree=True):
+def wild_map(seed, d, base="normal", update_order="random_halves", log_scale=True, tree=True):
     """A random triangular network, read at three times by three kinds of energies."""
     network = random_network(
-        seed, d, n_slices=3, kind="triangular", base=base, groups=groups, gain=gain, strength=0.15
+        seed,
+        d,
+        n_slices=3,
+        kind="triangular",
+        base=base,
+        update_order=update_order,
+        log_scale=log_scale,
+        strength=0.15,
     )
     density = base_density(base)
     rows = wild_rows(seed, d)
-    readouts = (
-        Readout(3, 0.3),
-        Readout(1, 0.5, fit_mixture(rows, 3, 1.0, 0, scale=density.std)),
-        Readout(0, 0.2, fit_tree(density, rows, ordered=True)),
+    heads = (
+        WeightedHead(3, 0.3),
+        WeightedHead(1, 0.5, fit_mixture(rows, 3, 1.0, 0, scale=density.std)),
+        WeightedHead(0, 0.2, fit_tree(density, rows, ordered=True)),
     )
-    return TriangularMap(network, readouts if tree else readouts[:2])
+    return TriangularMap(network, heads if tree else heads[:2])
 
 
 # --- the map
 
 
 @pytest.mark.parametrize("base", BASE_NAMES)
-@pytest.mark.parametrize("groups", ["halves", "each"])
+@pytest.mark.parametrize("groups", ["random_halves", "sequential"])
 def test_jacobian_is_triangular_and_its_determinant_the_density(base, groups):
     map_ = wild_map(0, 4, base, groups)
     u, h = wild_rows(1, 4, 30), 1e-6
@@ -61,34 +68,34 @@ def test_jacobian_is_triangular_and_its_determinant_the_density(base, groups):
     slope = np.diagonal(jacobian, axis1=1, axis2=2).T
     assert np.allclose(slope, np.exp(log_slope), rtol=1e-4, atol=1e-8)
     assert np.allclose(np.linalg.det(jacobian), np.exp(log_slope.sum(axis=0)), rtol=1e-4, atol=1e-9)
-    together = log_prob(map_.network, map_.readouts, u)
+    together = log_prob(map_.network, map_.heads, u)
     assert np.allclose(log_slope.sum(axis=0), together, atol=1e-11)
 
 
 def test_without_gain_modulation_and_without_layers():
     u = wild_rows(2, 3)
     for map_ in (
-        wild_map(1, 3, gain=False),
-        TriangularMap(wild_map(1, 3).network, (Readout(0, 1.0),)),
+        wild_map(1, 3, log_scale=False),
+        TriangularMap(wild_map(1, 3).network, (WeightedHead(0, 1.0),)),
     ):
         log_slope, y = map_.evaluate(u)
-        together = log_prob(map_.network, map_.readouts, u)
+        together = log_prob(map_.network, map_.heads, u)
         assert np.allclose(log_slope.sum(axis=0), together, atol=1e-11)
-        assert np.allclose(map_.invert(y), u, atol=1e-9)
+        assert np.allclose(map_.inverse(y), u, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_inverse_comes_back_in_the_bulk_and_in_the_tails(seed):
     map_ = wild_map(seed, 5)
     y = np.random.default_rng(seed).uniform(size=(5, 200))
-    u = map_.invert(y)
+    u = map_.inverse(y)
     assert np.abs(map_.evaluate(u)[1] - y).max() < 1e-12
-    assert np.abs(map_.invert(map_.evaluate(u)[1]) - u).max() < 1e-9
+    assert np.abs(map_.inverse(map_.evaluate(u)[1]) - u).max() < 1e-9
     # Towards 0 every digit of y counts; towards 1 there are sixteen.
     low = np.full((5, 1), 1e-200)
-    assert np.allclose(np.log(map_.evaluate(map_.invert(low))[1]), np.log(low), rtol=1e-9)
+    assert np.allclose(np.log(map_.evaluate(map_.inverse(low))[1]), np.log(low), rtol=1e-9)
     high = np.full((5, 1), 1 - 2.0**-53)
-    assert np.allclose(1 - map_.evaluate(map_.invert(high))[1], 2.0**-53, rtol=1e-6)
+    assert np.allclose(1 - map_.evaluate(map_.inverse(high))[1], 2.0**-53, rtol=1e-6)
 
 
 def test_inverse_survives_newton_steps_that_go_round_in_circles():
@@ -130,12 +137,12 @@ def test_every_column_is_normalised_given_those_before_it():
 def test_rows_do_not_depend_on_their_neighbours(monkeypatch):
     map_, u = wild_map(5, 4), wild_rows(6, 4, 50)
     log_slope, y = map_.evaluate(u)
-    inverse = map_.invert(y)
+    inverse = map_.inverse(y)
     monkeypatch.setattr(triangular, "_BLOCK_ELEMENTS", 7 * 3 * 4)
     again = map_.evaluate(u)
     assert np.allclose(again[0], log_slope, atol=1e-12)
     assert np.allclose(again[1], y, atol=1e-13)
-    assert np.allclose(map_.invert(y), inverse, atol=1e-12)
+    assert np.allclose(map_.inverse(y), inverse, atol=1e-12)
 
 
 def test_mixture_units_are_the_naive_conditionals():
@@ -242,14 +249,16 @@ def test_one_column_is_normalised_in_its_own_units(kind):
     X = 1e4 + 250 * x[:, None]
     density = TriangularDensity(random_state=0).fit(X)
     # Gauss-Legendre between the places where the density may jump.
-    jumps = [-1e60, 1e60]  # the tails of a receptor are those of a Student density
-    for readout in density.map_.readouts:
-        for gated in getattr(readout.energy, "nodes", ()):
-            edges = np.concatenate([receptor.edges for receptor in gated.receptors])[None]
-            start = rewind(density.map_.network, edges, n_slices=readout.time)
+    jumps = [-1e60, 1e60]  # the tails of a marginal map are those of a Student density
+    for weighted in density.map_.heads:
+        for gated in getattr(weighted.head, "nodes", ()):
+            edges = np.concatenate([marginal_map.edges for marginal_map in gated.maps])[None]
+            start = rewind(density.map_.network, edges, n_slices=weighted.time)
             jumps += list(density._express(start)[:, 0])
-    if density.receptors_ is not None:
-        jumps += list(density.receptors_.nodes[0].edges * density.scale_[0] + density.mean_[0])
+    if density.marginal_transform_ is not None:
+        jumps += list(
+            density.marginal_transform_.nodes[0].edges * density.scale_[0] + density.mean_[0]
+        )
     t = np.arcsinh((np.unique(jumps) - 1e4) / 250)
     fine, coarse = np.linspace(-9, 9, 4000), np.linspace(t[0], t[-1], 300)
     cuts = np.unique(np.concatenate([t, fine, coarse]))
@@ -270,7 +279,7 @@ def test_two_columns_are_normalised_in_their_own_units():
     rng = np.random.default_rng(1)
     X = rng.standard_normal((500, 2)) @ [[3.0, 2.0], [0.0, 0.2]] + [5.0, -1.0]
     density = TriangularDensity(random_state=0, order="given", max_layers=30).fit(X)
-    assert not any(isinstance(r.energy, TreeEnergy) for r in density.map_.readouts)
+    assert not any(isinstance(r.head, TreeHead) for r in density.map_.heads)
     s = np.linspace(-7, 7, 501)
     x = 5 + 3 * np.sinh(s)
     median, upper = (

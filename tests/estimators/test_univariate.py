@@ -143,7 +143,7 @@ def test_entropy_is_near_the_closed_form_and_units_add_their_logarithm():
 def test_a_stretch_is_inverted_and_knows_its_slope(stretch):
     x, h = np.linspace(-0.99, 1.99, 60), 1e-6
     u, log_slope = stretch.apply(x)
-    np.testing.assert_allclose(stretch.invert(u), x, atol=1e-12)
+    np.testing.assert_allclose(stretch.inverse(u), x, atol=1e-12)
     slope = (stretch.apply(x + h)[0] - stretch.apply(x - h)[0]) / (2 * h)
     np.testing.assert_allclose(np.exp(log_slope), slope, rtol=1e-6)
     for end, limit in ((stretch.low, -np.inf), (stretch.high, np.inf)):

@@ -51,10 +51,10 @@ def test_numpy_numbers_and_sequences_are_taken_as_python_s():
         parameters.DensityParameters,
         {
             "max_slices": np.int64(3),
-            "gain": np.bool_(False),
+            "log_scale": np.bool_(False),
             "spline_range": 2,
             "synapse_thresholds": np.array([1.0, 2.0]),
-            "groups": [np.array([0, 1]), (2,)],
+            "update_order": [np.array([0, 1]), (2,)],
             "random_state": "of no interest here",
         },
     )
@@ -69,10 +69,13 @@ def test_numpy_numbers_and_sequences_are_taken_as_python_s():
         ({"node_rate": 1.5}, "argument `node_rate` must be a number in [0, 1], but is 1.5"),
         ({"node_ridge": np.nan}, "argument `node_ridge` must be a number >= 0, but is nan"),
         ({"synapse_slope": 0}, "argument `synapse_slope` must be a number > 0, but is 0"),
-        ({"receptors": 1}, "argument `receptors` must be True or False, but is 1"),
+        (
+            {"marginal_transform": 1},
+            "argument `marginal_transform` must be True or False, but is 1",
+        ),
         ({"fine_tune": 0}, "argument `fine_tune` must be an integer >= 1, 'all' or None, but is 0"),
         ({"synapse_thresholds": 3}, "argument `synapse_thresholds` must be a sequence of numbers"),
-        ({"energy": "x"}, "argument `energy` must be 'auto', 'mixture' or 'base', but is 'x'"),
+        ({"head": "x"}, "argument `head` must be 'auto', 'mixture' or 'base', but is 'x'"),
         ({"validation_fraction": 2}, "argument `validation_fraction` must be a number in [0, 1]"),
     ],
 )
@@ -112,7 +115,7 @@ def test_random_state_may_be_a_generator(generator):
 
 CASES = {
     "monotone": (MonotoneDensity(random_state=0), "monotone.learn_network", "x"),
-    "triangular": (TriangularDensity(random_state=0, max_layers=2), "triangular.learn_readouts", ""),
+    "triangular": (TriangularDensity(random_state=0, max_layers=2), "triangular.learn_heads", ""),
     "conditional": (ConditionalDensity(random_state=0), "conditional_density.learn_conditional", "y"),
     "classifier": (ConditionalClassifier(random_state=0), "classifier.learn_labels", "label"),
 }  # fmt: skip

@@ -22,9 +22,9 @@ from tests.paper.test_forms import random_bounded, random_linear
 
 
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
-@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("log_scale", [True, False])
 def test_brute_force_jacobians_are_those_of_the_naive_equations(kind, gain):
-    network = random_network(3, 6, kind=kind, gain=gain, rotation=True)
+    network = random_network(3, 6, kind=kind, log_scale=gain, rotation=True)
     u = np.random.default_rng(0).standard_normal((6, 1))
     product = np.eye(6)
     for jacobian in ExactForm(network).step_jacobians(u):
@@ -66,7 +66,7 @@ def long_network(n_nodes, n_slices, kind, rng):
     size = 0.03 / np.sqrt(min(n_nodes, 20) if kind == "sparse" else n_nodes)
     for _ in range(n_slices):
         updates = []
-        for targets in ordered_partition("halves", connectivity, rng):
+        for targets in ordered_partition("random_halves", connectivity, rng):
             outside = np.ones(n_nodes, dtype=bool)
             outside[targets] = False
             sources = connectivity.sources_of(targets, outside)
@@ -82,8 +82,8 @@ def long_network(n_nodes, n_slices, kind, rng):
 
             node_map = network.grid.identity(t)
             node_map[:, 1:] = np.exp(rng.normal(0, 0.05, (t, 14)))
-            bias, gain_bias = rng.normal(0, 0.02, (2, t))
-            updates.append(network.update(targets, sources, weights(3), bias, weights(2), gain_bias, node_map))  # fmt: skip
+            bias, log_scale_bias = rng.normal(0, 0.02, (2, t))
+            updates.append(network.update(targets, sources, weights(3), bias, weights(2), log_scale_bias, node_map))  # fmt: skip
         network.slices.append(Slice(tuple(updates)))
     return network
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import neurolp
-from neurolp import runs as experiments
-from neurolp.config.load import configuration_of
 from neurolp.data.tables import load_data
 from neurolp.runs import density as brain
 from neurolp.runs import stream
+from neurolp.runs.kinds import configuration_of
 from neurolp.storage.format import FORMAT_VERSION
 
 FOLDER = Path(__file__).parent
@@ -63,15 +62,11 @@ def contents(path: Path) -> dict[str, object]:
             "configuration": file.configuration,
             "variables": {
                 name: {
-                    "dims": variable.dims,
-                    "units": variable.units,
-                    "sha256": digest(variable.values),
+                    "dims": file.stored(name).dims,
+                    "units": file.stored(name).units,
+                    "sha256": digest(file.read(name)),
                 }
-                for name, variable in file.items()
-            },
-            "coordinates": {
-                name: {"units": variable.units, "sha256": digest(variable.values)}
-                for name, variable in file.coordinates.items()
+                for name in file.all_names()
             },
         }
 
@@ -92,7 +87,7 @@ def main() -> None:
     }
     brain.run(configuration_of(BRAIN, "golden"), paths["brain"])
     stream.run(configuration_of(STREAM, "golden"), paths["stream"])
-    experiments.run(configuration_of(EXPERIMENT, "golden"), paths["experiment"])
+    neurolp.run(EXPERIMENT, paths["experiment"]).close()
     golden = {kind: contents(path) for kind, path in paths.items()}
     golden["numbers"] = numbers(paths["brain"], paths["stream"])
     target = FOLDER / f"golden-v{FORMAT_VERSION}.json"

@@ -154,44 +154,49 @@ def test_sparse_product_is_that_of_scipy():
     np.testing.assert_allclose(out, matrix @ features, rtol=1e-14, atol=1e-15)
 
 
-@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("log_scale", [True, False])
 def test_uncouple_undoes_couple(gain):
     rng = np.random.default_rng(5)
-    u, shift, log_gain = (rng.standard_normal((3, 10)) for _ in range(3))
-    bias, gain_bias = rng.standard_normal(3), rng.standard_normal(3 if gain else 0)
+    u, shift, log_scale = (rng.standard_normal((3, 10)) for _ in range(3))
+    bias, log_scale_bias = rng.standard_normal(3), rng.standard_normal(3 if gain else 0)
     moved, log_det, targets = u.copy(), np.zeros(10), np.arange(3)
-    coupling.couple(moved, targets, 0, shift, bias, log_gain, gain_bias, log_det)
-    total = log_gain + gain_bias[:, None] if gain else np.zeros((3, 10))
+    coupling.shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias, log_det)
+    total = log_scale + log_scale_bias[:, None] if gain else np.zeros((3, 10))
     np.testing.assert_allclose(moved, np.exp(total) * u + shift + bias[:, None])
     np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
-    coupling.uncouple(moved, targets, 0, shift, bias, log_gain, gain_bias)
+    coupling.undo_shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias)
     np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("log_scale", [True, False])
 def test_propagate_keeps_the_input_up_to_date(gain):
     """After one source moved, features and input are those computed from scratch."""
     rng = np.random.default_rng(6)
     m, s, t, position = 3, 4, 5, 2
-    weights, gain_weights = rng.standard_normal((t, m * s)), rng.standard_normal((t, (m - 1) * s))
+    weights, log_scale_weights = (
+        rng.standard_normal((t, m * s)),
+        rng.standard_normal((t, (m - 1) * s)),
+    )
     features, fresh = rng.standard_normal((m * s, 7)), rng.standard_normal((m, 7))
     new = features.copy()
     new[position::s] = fresh
-    shift, log_gain = weights @ features, gain_weights @ features[s:]
-    expected = shift.copy(), log_gain.copy()
+    shift, log_scale = weights @ features, log_scale_weights @ features[s:]
+    expected = shift.copy(), log_scale.copy()
     expected[0][1:4] = (weights @ new)[1:4]
-    expected[1][1:4] = (gain_weights @ new[s:])[1:4]
+    expected[1][1:4] = (log_scale_weights @ new[s:])[1:4]
     if not gain:
-        log_gain = np.empty((0, 0))
-    coupling.propagate(fresh, position, s, weights, gain_weights, 1, 4, features, shift, log_gain)
+        log_scale = np.empty((0, 0))
+    coupling.propagate(
+        fresh, position, s, weights, log_scale_weights, 1, 4, features, shift, log_scale
+    )
     assert np.array_equal(features, new)
     np.testing.assert_allclose(shift, expected[0], rtol=1e-13, atol=1e-13)
     if gain:
-        np.testing.assert_allclose(log_gain, expected[1], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(log_scale, expected[1], rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 70])
-@pytest.mark.parametrize("gain", [True, False])
+@pytest.mark.parametrize("log_scale", [True, False])
 @pytest.mark.parametrize("thresholds", [(), (-1.0, 0.5)])
 def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_rows):
     rng = np.random.default_rng(7)
@@ -201,7 +206,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
     near = [np.array([1, 4, 5]), np.array([], dtype=int), np.array([0])]
     starts = np.append(0, np.cumsum([len(k) for k in near]))
     right = rng.standard_normal((1 + gain, 3, n_rows))
-    shift, log_gain = np.full(m * 4 + 3, np.nan), np.full((m - 1) * 4 + 3, np.nan)
+    shift, log_scale = np.full(m * 4 + 3, np.nan), np.full((m - 1) * 4 + 3, np.nan)
     status = np.zeros(3, dtype=np.int8)
     scratch = [np.full((16, m * 3 + 1), np.nan), *np.full((2, m * 3 + 1, m * 3 + 1), np.nan)]
     regression.presynaptic_ridge(
@@ -215,7 +220,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
         *scratch,
         status,
         shift,
-        log_gain,
+        log_scale,
     )
     assert not status.any()
     expected = [[], []]
@@ -226,7 +231,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
             expected[q].append(naive.ridge(chosen, right[min(q, len(right) - 1), i], ridge))
     np.testing.assert_allclose(shift, np.concatenate(expected[0]), rtol=1e-9, atol=1e-11)
     if gain:
-        np.testing.assert_allclose(log_gain, np.concatenate(expected[1]), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(log_scale, np.concatenate(expected[1]), rtol=1e-9, atol=1e-11)
 
 
 def test_linearly_dependent_sources_are_told():

@@ -9,12 +9,13 @@ import pytest
 from scipy import sparse
 
 from neurolp import BrainDensity, FormatError, load_brain, open_trajectory
-from neurolp.config.load import configuration_of
 from neurolp.errors import DataError, OutputError
 from neurolp.runs import density as brain
-from neurolp.runs.reproduce import compare, reproduce
-from neurolp.runs.resume import resume
+from neurolp.runs import resume
+from neurolp.runs.kinds import configuration_of
+from neurolp.runs.reproduce import reproduce
 from neurolp.simulation.checkpoint import DivergedError
+from neurolp.storage.compare import differences
 from tests.processes import INTERRUPTIBLE, finished, start
 
 
@@ -55,28 +56,21 @@ def broken_off(configuration, path, at):
         brain.run(configuration, path, observe=observe)
 
 
-def differences(one, other):
-    with open_trajectory(one) as a, open_trajectory(other) as b:
-        found = list(compare(a, b))
-    assert len(found) > 20
-    return [(name, what) for name, what in found if what]
-
-
 KINDS = {
     "density": ({"max_slices": 5}, {}, None),
     "of a ring": ({"max_slices": 5}, {}, "ring.npy"),
-    "of a sparse ring": ({"max_slices": 5, "groups": "colours"}, {}, "ring.npz"),
-    "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "energy": "base"}, {}, None),
-    "one after another": ({"max_slices": 5, "groups": "each", "gain": False}, {}, None),
-    "interneurons": ({"max_slices": 5, "interneurons": 3, "base": "logistic"}, {}, None),
+    "of a sparse ring": ({"max_slices": 5, "update_order": "coloring"}, {}, "ring.npz"),
+    "rotating": ({"max_slices": 5, "rotation": True, "dtype": "float32", "head": "base"}, {}, None),
+    "one after another": ({"max_slices": 5, "update_order": "sequential", "log_scale": False}, {}, None),
+    "logistic": ({"max_slices": 5, "base": "logistic"}, {}, None),
     "tuned": ({"max_slices": 4, "fine_tune": "all"}, {}, None),
-    "activity alone": ({"max_slices": 5, "energy": "base"}, {"potential": False, "parameters": False}, None),
-    "no frames": ({"max_slices": 5, "energy": "base"}, {"potential": False, "activity": False}, None),
+    "activity alone": ({"max_slices": 5, "head": "base"}, {"potential": False, "activity": True, "parameters": False}, None),
+    "no frames": ({"max_slices": 5, "head": "base"}, {"potential": False, "activity": False}, None),
     "patient": ({"max_slices": 12, "patience": 2}, {}, None),
     "online": ({"model": "online", "max_epochs": 4}, {"parameters_every": 2}, None),
     "online, sparse": ({"model": "online", "max_epochs": 4, "signal": "local"}, {}, "ring.npz"),
     "replay": ({"model": "online", "max_epochs": 4, "signal": "replay", "dtype": "float32"}, {}, None),
-    "hidden": ({"model": "online", "max_epochs": 4, "n_hidden": 2, "groups": "each"}, {}, None),
+    "hidden": ({"model": "online", "max_epochs": 4, "n_hidden": 2, "update_order": "sequential"}, {}, None),
     "linear": ({"model": "linear", "max_epochs": 4}, {}, None),
     "bounded": ({"model": "bounded", "max_epochs": 4}, {}, None),
 }  # fmt: skip
@@ -105,7 +99,7 @@ def test_the_number_of_threads_does_not_matter(folder, kind):
     broken_off(configuration, folder / "parts.h5", 2)
     brain.resume(folder / "parts.h5", ["brain.n_threads=3"])
     # What was asked for is in the file twice: as the run began, and as the brain was told.
-    assert {name for name, _ in differences(folder / "whole.h5", folder / "parts.h5")} <= {
+    assert {d.name for d in differences(folder / "whole.h5", folder / "parts.h5")} <= {
         "brain.parameters"
     }
 
@@ -149,9 +143,7 @@ def test_what_is_interrupted_after_the_last_slice_is_kept_too(folder):
     brain.run(configuration, folder / "whole.h5")
 
     def observe(progress):
-        if (
-            progress.stage == "learning the readouts"
-        ):  # the tuned brain is not the one to go on from
+        if progress.stage == "learning the heads":  # the tuned brain is not the one to go on from
             raise KeyboardInterrupt(signal.SIGTERM)
 
     result = brain.run(configuration, folder / "parts.h5", observe=observe)
@@ -176,8 +168,8 @@ def test_other_data_are_refused(folder):
 
 @pytest.mark.parametrize(("ridge", "variable"), [(1e-12, "inf"), (1e-3, ": nan"), (1.0, ": nan")])
 def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, ridge, variable):
-    wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": ridge,
-            "node_ridge": ridge, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
+    wild = {"max_slices": 60, "patience": 60, "shift_rate": 1.0, "node_rate": 1.0, "shift_ridge": ridge,
+            "node_ridge": ridge, "marginal_transform": False, "update_order": "sequential", "base": "logistic"}  # fmt: skip
     path = folder / "wild.h5"
     with pytest.raises(DivergedError) as caught:
         brain.run(configured(folder, wild, seed=11), path)
@@ -192,8 +184,8 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
         assert file.status == "diverged"
         assert str(file.result["message"]) in line
         good, bad = (
-            file["state_train_potential"].values,
-            file["state_diverged_train_potential"].values,
+            file.read("state/train_potential"),
+            file.read("state_diverged/train_potential"),
         )
         assert np.all(np.isfinite(good))
         assert np.all(np.isfinite(file["surprise"].values))
@@ -203,8 +195,8 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
 
 
 def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
-    wild = {"max_slices": 60, "patience": 60, "coupling_rate": 1.0, "node_rate": 1.0, "coupling_ridge": 1.0,
-            "node_ridge": 1.0, "receptors": False, "groups": "each", "base": "logistic"}  # fmt: skip
+    wild = {"max_slices": 60, "patience": 60, "shift_rate": 1.0, "node_rate": 1.0, "shift_ridge": 1.0,
+            "node_ridge": 1.0, "marginal_transform": False, "update_order": "sequential", "base": "logistic"}  # fmt: skip
     configuration = configured(folder, wild, seed=11)
     with pytest.raises(DivergedError):
         brain.run(configuration, folder / "whole.h5")
@@ -232,8 +224,8 @@ def test_divergence_in_an_epoch_is_named_too(folder):
         brain.run(configured(folder, settings), folder / "wild.h5")
     with open_trajectory(folder / "wild.h5") as file:
         assert file.status == "diverged"
-        assert np.all(np.isfinite(file["state_pupil_weights"].values))
-        assert file["state_diverged_weights"].shape == (5, 5)
+        assert np.all(np.isfinite(file.read("state/pupil_weights")))
+        assert file["state_diverged/weights"].shape == (5, 5)
         assert str(file.result["message"]) in str(caught.value)
 
 
@@ -259,7 +251,7 @@ def long_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long")
     np.save(folder / "table.npy", table(1500, 12))
     (folder / "long.toml").write_text(
-        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 25\nenergy = "base"\n'
+        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 25\nhead = "base"\n'
         "[record]\ncheckpoint_seconds = 0.1\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)

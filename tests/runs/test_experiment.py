@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from neurolp import BrainDensity, OutputError
-from neurolp.config.load import read_configuration
 from neurolp.data.problems_2d import gaussian_field_entropy, problem_log_density
 from neurolp.runs import density as experiment
+from neurolp.runs.kinds import read_configuration
 
 
 @pytest.fixture
@@ -68,5 +68,8 @@ def test_the_fields_cover_every_kind_and_order():
     configurations = [read_configuration(path) for path in FIELDS]
     kinds = {c.connectivity.kind for c in configurations}
     assert kinds == {"full", "random", "small_world", "distance", "modular", "file"}
-    orders = {c.brain.groups if isinstance(c.brain.groups, str) else "own" for c in configurations}
-    assert orders == {"halves", "each", "colours", "own"}
+    orders = {
+        c.brain.update_order if isinstance(c.brain.update_order, str) else "own"
+        for c in configurations
+    }
+    assert orders == {"random_halves", "sequential", "coloring", "own"}

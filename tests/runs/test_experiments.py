@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from neurolp import BrainDensity, DataError, FormatError, open_trajectory
-from neurolp.config.load import read_configuration
-from neurolp.plotting.experiments import pictures
-from neurolp.runs import closing_tables, run
+from neurolp import BrainDensity, DataError, FormatError
+from neurolp.runs import figures, run, summary
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
 
 
@@ -19,17 +17,13 @@ def done(tmp_path, text, *settings):
     path = tmp_path / "small.toml"
     path.write_text(f'title = "small"\nseed = 3\n{text}')
     steps = []
-    file = run(
-        read_configuration(path, settings),
-        tmp_path / "small.h5",
-        overwrite=True,
-        observe=steps.append,
+    opened = run(
+        path, tmp_path / "small.h5", settings=settings, overwrite=True, observe=steps.append
     )
-    assert [step.number for step in steps] == list(range(1, steps[0].total + 1))
-    opened = open_trajectory(file)
+    assert [step.time for step in steps] == list(range(1, steps[0].total + 1))
     assert opened.status == "complete"
     assert opened.provenance["seed"] == opened.configuration["seed"] == 3
-    return opened, closing_tables(opened), pictures(opened)
+    return opened, summary(opened), figures(opened)
 
 
 PRINCIPLE = 'experiment = "principle"\nprobabilities = [0.5, 0.25, 0.2, 0.05]\nn_runs = 8\n'
@@ -89,7 +83,7 @@ def test_general_purpose_on_tables_of_ones_own(own_tables):
     assert list(file["n_rows"].values) == [100, 100]
     assert list(file["n_columns"].values) == [2, 1]
     score = file["log_prob"]
-    assert list(score.coords["data"]) == ["pairs", "single"]
+    assert list(score.coords["data"].values) == ["pairs", "single"]
     assert np.isfinite(score.values).all()
     # The first is Gaussian: nats of two standardised columns with correlation 0.995.
     exact = -np.log(2 * np.pi * np.e) - 0.5 * np.log(1 - 1 / 1.01)
@@ -129,7 +123,7 @@ def test_the_command_line_runs_validates_informs_and_plots(tmp_path):
     assert ran.stdout.splitlines()[-1].endswith("results: own.h5")
     info = neurolp_command("info", "own.h5", cwd=tmp_path)
     assert "experiment: principle" in info.stdout
-    assert "<surprise (learner: 3, run: 8, time:" in info.stdout
+    assert "surprise (learner: 3, run: 8, time:" in info.stdout
     assert "entropy of the source" in info.stdout
     plot = neurolp_command("plot", "own.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
@@ -145,7 +139,7 @@ def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
     with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
-        assert process.stdout.readline().startswith("1/2")
+        assert process.stdout.readline().startswith("step 1/2")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = finished(process)
@@ -159,7 +153,7 @@ def test_univariate_learns_the_densities(tmp_path):
     file, tables, drawn = done(tmp_path, text)
     kl = file["kl"]
     assert kl.dims == ("problem", "size", "seed", "estimator")
-    assert list(kl.coords["size"]) == [50, 200]
+    assert list(kl.coords["size"].values) == [50, 200]
     assert kl.values.min() > 0
     small, large = kl.sel(estimator="MonotoneDensity").values.mean(axis=(0, 2))
     assert large < small < 0.3
@@ -204,7 +198,7 @@ def test_supervised_on_a_table_of_ones_own_with_labels_in_words(tmp_path):
     (tmp_path / "pets.csv").write_text("\n".join(["size,weight,kind", *rows]) + "\n")
     text = 'experiment = "supervised"\n[table]\nfile = "pets.csv"\ntarget = "kind"\n'
     file, tables, drawn = done(tmp_path, text)
-    assert list(file["log_loss"].coords["classification"]) == ["pets"]
+    assert list(file["log_loss"].coords["classification"].values) == ["pets"]
     assert np.all(file["accuracy"].values > 0.8)
     assert "regression_log_prob" not in file
     assert len(tables) == 2
@@ -212,7 +206,7 @@ def test_supervised_on_a_table_of_ones_own_with_labels_in_words(tmp_path):
     # Another column of the same table is a number: a regression, with two conditions.
     settings = ("table.target=weight", 'table.columns=["size"]')
     file, tables, drawn = done(tmp_path, text, *settings)
-    assert list(file["map_density"].coords["map"]) == ["pets"]
+    assert list(file["map_density"].coords["map"].values) == ["pets"]
     assert np.isnan(file["map_density"].sel(map_model="true").values).all()
     assert set(drawn) == {"pets_densities"}
     with pytest.raises(DataError, match="no column 'colour' among size, weight, kind"):

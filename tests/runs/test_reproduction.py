@@ -6,10 +6,8 @@ import pytest
 
 import neurolp
 from neurolp import BrainDensity, open_trajectory, reproduce
-from neurolp.config.load import read_configuration
 from neurolp.errors import ConfigurationError, DataError, FormatError
-from neurolp.runs import density as brain
-from neurolp.runs import run, stream
+from neurolp.runs import run
 from tests.processes import neurolp_command
 
 BRAIN = '[data]\nfile = "table.csv"\n[brain]\nmax_slices = 4\n[record]\nevery = 2\n'
@@ -32,12 +30,8 @@ def folder(tmp_path):
 def ran(folder, text):
     config = folder / "config.toml"
     config.write_text(text)
-    configuration = read_configuration(config)
-    path = folder / "first.h5"
-    name = type(configuration).__name__
-    runner = {"Configuration": brain.run, "StreamConfiguration": stream.run}.get(name, run)
-    runner(configuration, path)
-    return path
+    run(config, folder / "first.h5").close()
+    return folder / "first.h5"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,13 +61,13 @@ def test_one_bit_is_found_and_how_much_it_is(folder):
         file["surprise"][...] = values
         file["result"].attrs["test_log_prob"] += 0.5
         del file["mean"]
-        file["coordinates/time"][0] = 7
+        file["time"][0] = 7
     found = {d.name: d.what for d in reproduce(path).differences}
-    assert found.keys() == {"surprise", "result.test_log_prob", "mean", "coordinates/time"}
+    assert found.keys() == {"surprise", "result.test_log_prob", "mean", "time"}
     assert found["surprise"].startswith("1 of 15 values differ, by at most")
     assert found["result.test_log_prob"] == "1 of 1 values differ, by at most 0.5"
     assert found["mean"] == "was not there"
-    assert found["coordinates/time"] == "1 of 5 values differ, by at most 7"
+    assert found["time"] == "1 of 5 values differ, by at most 7"
 
 
 def test_data_that_changed_are_named(folder):

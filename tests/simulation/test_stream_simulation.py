@@ -8,19 +8,19 @@ from scipy import stats
 
 from neurolp import ConfigurationError, NeurolpError, open_trajectory
 from neurolp.arrays import NamedArrays
-from neurolp.config.load import read_configuration
 from neurolp.config.stream_sections import SOURCES
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
 from neurolp.evaluation.stream_scores import independent_surprise, last_windows, scores
-from neurolp.runs import closing_tables
 from neurolp.runs import stream as experiment
-from neurolp.simulation.schedule import RecordPlan, Schedule, places
+from neurolp.runs import summary
+from neurolp.runs.kinds import read_configuration
+from neurolp.simulation.schedule import RecordPlan, Schedule
 from neurolp.simulation.stream import Pace, simulate_stream
 from neurolp.simulation.stream_contents import stored_sensors
 from neurolp.simulation.stream_recorder import StreamRecorder
 from neurolp.simulation.windows import Window
 from neurolp.storage.store import RunStore
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
+from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, places
 from tests.stream_stand_in import StandIn
 
 MIXED = (
@@ -72,9 +72,7 @@ def simulated(path, stream, plan, brain=None, **settings):
 
 def contents(path):
     with open_trajectory(path) as file:
-        values = {name: file[name].values for name in file}
-        coords = {d: c for name in file for d, c in file[name].coords.items()}
-    return values | {f"coordinate {d}": c for d, c in coords.items()}
+        return {name: file.read(name) for name in file.all_names()}
 
 
 # --- when -----------------------------------------------------------------------------------------
@@ -174,7 +172,7 @@ def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
     whole = twin.run(rows)
     np.testing.assert_array_equal(file["surprise"], whole.surprise.astype("f4"))
     np.testing.assert_array_equal(file["true_surprise"], truth)
-    np.testing.assert_array_equal(file["coordinate window"], [50, 100, 150, 200, 230])
+    np.testing.assert_array_equal(file["window"], [50, 100, 150, 200, 230])
     np.testing.assert_array_equal(file["window_steps"], [50, 50, 50, 50, 30])
     np.testing.assert_allclose(
         file["mean_surprise"][-1], np.nanmean(whole.surprise[200:], axis=0), rtol=1e-12
@@ -182,14 +180,14 @@ def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
     np.testing.assert_allclose(file["mean_true_surprise"][:2], [24.5, 74.5])
     assert file["pit_counts"].sum() == (~np.isnan(whole.pit)).sum()
     at = [3, 100, 200, *range(220, 230)]
-    np.testing.assert_array_equal(file["coordinate predicted_step"], at)
+    np.testing.assert_array_equal(file["predicted_step"], at)
     np.testing.assert_array_equal(file["came"], rows[at])
-    np.testing.assert_array_equal(file["coordinate activity_time"], [0, 7, 229, 230])
+    np.testing.assert_array_equal(file["activity_time"], [0, 7, 229, 230])
     np.testing.assert_array_equal(file["activity"][-1], twin.activity.astype("f4"))
-    np.testing.assert_array_equal(file["coordinate weights_time"], [0, 100, 200, 230])
+    np.testing.assert_array_equal(file["weights_time"], [0, 100, 200, 230])
     np.testing.assert_allclose(file["readout"][:, 0, 0], [0, 0.1, 0.2, 0.23])
     np.testing.assert_array_equal(file["last_rows"], rows[-12:])
-    np.testing.assert_array_equal(file["coordinate last_step"], np.arange(218, 230))
+    np.testing.assert_array_equal(file["last_step"], np.arange(218, 230))
     assert file["dream"].shape == (5, 4)
     # A prediction is made before its row comes.
     early = StandIn(MIXED, random_state=0)
@@ -340,7 +338,7 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
         np.testing.assert_array_equal(file["last_rows"].values, rows[-200:])
         np.testing.assert_array_equal(file["came"].values, rows[-200:])
         assert file["mean_surprise"].shape[0] == 250
-        table = closing_tables(file)[0]
+        table = summary(file)[0]
     assert len(table.rows) == (1 if len(stream.sensors) == 1 else 1 + len(stream.sensors))
     assert ("entropy rate" in table.columns) == (stream.rate is not None)
 

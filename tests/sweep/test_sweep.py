@@ -14,25 +14,17 @@ import pytest
 from distributed import LocalCluster
 
 from neurolp import Sweep, open_trajectory
-from neurolp.config.load import read_configuration
 from neurolp.errors import ConfigurationError, DataError, FormatError, OutputError
+from neurolp.runs.kinds import read_configuration
 from neurolp.storage.lock import HeldError, Lock
+from neurolp.sweep.api import memory_of, run_search
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import read_sweep
-from neurolp.sweep.memory import Estimator
-from neurolp.sweep.plotting import pictures
-from neurolp.sweep.point import run_point
+from neurolp.sweep.job import run_job
+from neurolp.sweep.plotting import figures
 from neurolp.sweep.running import SweepOutcome
-from neurolp.sweep.search import Rounds, run_search
-from neurolp.sweep.state import (
-    DIVERGED,
-    DONE,
-    PENDING,
-    RUNNING,
-    PointState,
-    read_state,
-    write_state,
-)
+from neurolp.sweep.search import Rounds
+from neurolp.sweep.state import DIVERGED, DONE, PENDING, RUNNING, JobState, read_state, write_state
 from tests.processes import ROOT, assert_one_line, finished, neurolp_command, python
 from tests.processes import start as started
 from tests.sweep_faults import check, session, start, torment, write_sweep
@@ -94,15 +86,15 @@ brain.rate = {low = 1e-3, high = 1, log = true}
         "brain.n_hidden": "grid", "brain.rule": "grid", "brain.n_lags": "list", "brain.fan_in": "list",
         "brain.rate": "random", "brain.max_order": "random", "brain.dtype": "random",
     }  # fmt: skip
-    assert len(design.points) == 2 * 2 * 3 * 3 * 2
-    assert len({p.identity for p in design.points}) == len(design.points)
-    for p in design.points:
+    assert len(design.jobs) == 2 * 2 * 3 * 3 * 2
+    assert len({p.identity for p in design.jobs}) == len(design.jobs)
+    for p in design.jobs:
         assert p.configuration.seed == p.configuration.stream.seed == 10 + p.replicate
         assert p.settings["brain.n_lags"] == p.settings["brain.fan_in"]
         for key, value in p.settings.items():
             assert getattr(p.configuration.brain, key.partition(".")[2]) == value
     # Every combination of a grid meets the same draws.
-    rates = [p.settings["brain.rate"] for p in design.points]
+    rates = [p.settings["brain.rate"] for p in design.jobs]
     assert rates[:18] == rates[18:36]
     assert len(set(rates)) == 3
 
@@ -115,8 +107,8 @@ def test_draws_have_the_distribution_that_was_asked_for():
         "brain.n_hidden": {"low": 1, "high": 100, "integer": True, "log": True},
         "brain.rule": {"choice": ["nlms", "rls"]},
     }
-    points = Sweep(QUICK, random=random, n_draws=2000).points
-    drawn = {key: np.array([p.settings[key] for p in points]) for key in random}
+    jobs = Sweep(QUICK, random=random, n_draws=2000).jobs
+    drawn = {key: np.array([p.settings[key] for p in jobs]) for key in random}
     log_rate = np.log10(drawn["brain.rate"])
     assert -3 <= log_rate.min() < -2.9
     assert -0.1 < log_rate.max() <= 0
@@ -128,7 +120,7 @@ def test_draws_have_the_distribution_that_was_asked_for():
     assert abs(np.mean(drawn["brain.rule"] == "nlms") - 0.5) < 0.04
 
 
-def test_a_sweep_that_grows_keeps_its_points():
+def test_a_sweep_that_grows_keeps_its_jobs():
     rate = {"brain.rate": {"low": 0.1, "high": 1}}
     few = Sweep(QUICK, grid={"brain.n_hidden": [1]}, random=rate, n_draws=3, replicates=2)
     more = Sweep(
@@ -138,10 +130,10 @@ def test_a_sweep_that_grows_keeps_its_points():
         n_draws=5,
         replicates=3,
     )
-    assert {p.identity for p in few.points} < {p.identity for p in more.points}
+    assert {p.identity for p in few.jobs} < {p.identity for p in more.jobs}
 
 
-def test_points_that_meet_are_one():
+def test_jobs_that_meet_are_one():
     sweep = Sweep(QUICK, random={"brain.n_hidden": {"choice": [1, 2]}}, n_draws=20)
     assert len(sweep) == 2
     assert sweep.design.n_repeated == 18
@@ -170,7 +162,7 @@ def test_points_that_meet_are_one():
         ("[sweep]\nn_draws = 2\n[sweep.random]\nbrain.rate = {high = 1}\n", "needs 'low' and 'high', or 'choice'"),
         ("[sweep]\nn_draws = 2\n[sweep.random]\n\"brain.rate\" = 3\n", "'brain.rate' must be a table"),
         ("[sweep]\nn_draws = 2\n[sweep.random]\nbrain.rate = {low = 1, high = 9}\n", "key 'brain.rate': input should be less than or equal to 1"),
-        ("[sweep]\nreplicates = 2000\n[sweep.grid]\nbrain.n_hidden = [" + ",".join(map(str, range(1000))) + "]\n", "describes 2,000,000 points"),
+        ("[sweep]\nreplicates = 2000\n[sweep.grid]\nbrain.n_hidden = [" + ",".join(map(str, range(1000))) + "]\n", "describes 2,000,000 jobs"),
         ("[base.nothing]\nx = 1\n[sweep]\nreplicates = 1\n", "[base]: unknown key 'nothing'"),
     ],
 )  # fmt: skip
@@ -186,11 +178,11 @@ def test_faults_of_a_sweep_are_one_line(tmp_path, text, message):
 def test_the_base_is_a_file_beside_the_sweep(tmp_path):
     written(tmp_path, 'title = "Of the base"\n[stream]\nsource = "ar2"\nn_steps = 300\n', "b.toml")
     path = written(tmp_path, 'base = "b.toml"\n[sweep.grid]\nbrain.n_hidden = [1]\n')
-    (point,) = read_sweep(path).points
+    (job,) = read_sweep(path).jobs
     assert read_sweep(path).title == "Of the base"
-    assert point.configuration.seed == 0  # a run without a seed would be another one each time
-    (same,) = Sweep(tmp_path / "b.toml", grid={"brain.n_hidden": [1]}).points
-    assert point.identity == same.identity
+    assert job.configuration.seed == 0  # a run without a seed would be another one each time
+    (same,) = Sweep(tmp_path / "b.toml", grid={"brain.n_hidden": [1]}).jobs
+    assert job.identity == same.identity
     with pytest.raises(ConfigurationError, match=r"key 'base': no such file as .*c\.toml"):
         read_sweep(written(tmp_path, 'base = "c.toml"\n[sweep]\nreplicates = 1\n'))
     with pytest.raises(ConfigurationError, match="describes a sweep"):
@@ -200,14 +192,13 @@ def test_the_base_is_a_file_beside_the_sweep(tmp_path):
 @pytest.mark.parametrize("path", sorted(ROOT.glob("simulations/**/*.toml")), ids=lambda p: p.stem)
 def test_anything_that_can_be_run_can_be_swept(path):
     if path.parent.name == "sweeps":
-        assert read_sweep(path).points
+        assert read_sweep(path).jobs
     else:
         sweep = Sweep(path, replicates=2)
         assert len(sweep) == 2
-        again = json.loads(json.dumps(sweep.points[0].configuration.model_dump(mode="json")))
+        again = json.loads(json.dumps(sweep.jobs[0].configuration.model_dump(mode="json")))
         assert (
-            type(sweep.points[0].configuration).model_validate(again)
-            == sweep.points[0].configuration
+            type(sweep.jobs[0].configuration).model_validate(again) == sweep.jobs[0].configuration
         )
 
 
@@ -219,8 +210,7 @@ def test_data_count_by_content_not_by_place(tmp_path):
 
     def identities():
         return [
-            Sweep({"stream": {"file": str(tmp_path / f / "x.npy")}}).points[0].identity
-            for f in "ab"
+            Sweep({"stream": {"file": str(tmp_path / f / "x.npy")}}).jobs[0].identity for f in "ab"
         ]
 
     one, other = identities()
@@ -233,9 +223,9 @@ def test_data_count_by_content_not_by_place(tmp_path):
         Sweep({"experiment": "general_purpose", "files": [str(tmp_path / f / "x.npy")]})
         for f in "ab"
     ]
-    assert frames[0].points[0].identity != frames[1].points[0].identity
-    titled = Sweep(QUICK | {"title": "x"}).points[0].identity
-    assert titled == Sweep(QUICK).points[0].identity
+    assert frames[0].jobs[0].identity != frames[1].jobs[0].identity
+    titled = Sweep(QUICK | {"title": "x"}).jobs[0].identity
+    assert titled == Sweep(QUICK).jobs[0].identity
     with pytest.raises(DataError, match=r"none\.npy: cannot read the data"):
         Sweep({"stream": {"file": str(tmp_path / "none.npy")}})
 
@@ -244,7 +234,7 @@ def test_data_count_by_content_not_by_place(tmp_path):
 
 
 def test_states_are_whole_or_not_there(tmp_path):
-    state = PointState(DONE, 2, result={"surprise": 1.5, "none": None}, seconds=3.0)
+    state = JobState(DONE, 2, result={"surprise": 1.5, "none": None}, seconds=3.0)
     write_state(tmp_path, state)
     assert read_state(tmp_path) == state
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
@@ -277,29 +267,27 @@ def test_a_lock_has_one_holder_and_ends_with_it(tmp_path):
         (QUICK, "surprise"),
     ],
 )  # fmt: skip
-def test_a_point_is_what_a_run_would_be_and_is_run_once(tmp_path, base, column):
-    (point,) = Sweep(base).points
-    configuration = json.dumps(point.configuration.model_dump(mode="json"))
-    first = run_point(str(tmp_path / "p"), configuration)
+def test_a_job_is_what_a_run_would_be_and_is_run_once(tmp_path, base, column):
+    (job,) = Sweep(base).jobs
+    configuration = json.dumps(job.configuration.model_dump(mode="json"))
+    first = run_job(str(tmp_path / "p"), configuration)
     assert first["state"] == DONE
     assert np.isfinite(first["result"][column])
     with open_trajectory(tmp_path / "p" / "result.h5") as file:
         assert file.configuration["seed"] == 0
-    assert run_point(str(tmp_path / "p"), configuration) == first
+    assert run_job(str(tmp_path / "p"), configuration) == first
     # A worker that died between the result and the state: the result is taken over.
     before = (tmp_path / "p" / "result.h5").stat().st_mtime_ns
-    write_state(tmp_path / "p", PointState(RUNNING, 1))
+    write_state(tmp_path / "p", JobState(RUNNING, 1))
     (tmp_path / "p" / ".neurolp-x.partial").write_text("litter")
-    again = run_point(str(tmp_path / "p"), configuration)
+    again = run_job(str(tmp_path / "p"), configuration)
     assert (again["state"], again["attempts"], again["result"]) == (DONE, 2, first["result"])
     assert (tmp_path / "p" / "result.h5").stat().st_mtime_ns == before
     # .. unless it is damaged.
     image = (tmp_path / "p" / "result.h5").read_bytes()
     (tmp_path / "p" / "result.h5").write_bytes(image[: len(image) // 2])
-    write_state(tmp_path / "p", PointState(RUNNING, 1))
-    assert (
-        run_point(str(tmp_path / "p"), configuration)["result"][column] == first["result"][column]
-    )
+    write_state(tmp_path / "p", JobState(RUNNING, 1))
+    assert run_job(str(tmp_path / "p"), configuration)["result"][column] == first["result"][column]
 
 
 # --- with workers ---------------------------------------------------------------------------------
@@ -307,7 +295,7 @@ def test_a_point_is_what_a_run_would_be_and_is_run_once(tmp_path, base, column):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A sweep of eight points, two of which fail and two diverge, run by two workers."""
+    """A sweep of eight jobs, two of which fail and two diverge, run by two workers."""
     folder = tmp_path_factory.mktemp("sweep")
     write_sweep(folder, 2, 2, 400)
     done = neurolp_command("sweep", "faults.toml", "-o", "out", "--workers", "2", cwd=folder)
@@ -321,17 +309,17 @@ def test_a_sweep_runs_and_says_what_failed(swept):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("0/8: 0 done")
     assert any(line.startswith("8/8: 4 done, 0 running, 2 failed, 2 diverged") for line in lines)
-    assert sum(line.startswith("failed: out/points/") for line in lines) == 2
-    assert sum(line.startswith("diverged: out/points/") for line in lines) == 2
-    assert lines[-1].startswith("8 points: 4 done, 2 diverged, 2 failed; ")
-    with open_trajectory(next((folder / "out" / "points").glob("*/result.h5"))) as file:
+    assert sum(line.startswith("failed: out/jobs/") for line in lines) == 2
+    assert sum(line.startswith("diverged: out/jobs/") for line in lines) == 2
+    assert lines[-1].startswith("8 jobs: 4 done, 2 diverged, 2 failed; ")
+    with open_trajectory(next((folder / "out" / "jobs").glob("*/result.h5"))) as file:
         assert file.configuration["stream"]["file"].endswith(".npy")
 
 
-def test_the_table_has_each_point_once(swept):
+def test_the_table_has_each_job_once(swept):
     folder, _ = swept
     collected = neurolp_command("collect", "out", "-o", "t.csv", "-o", "t.h5", cwd=folder)
-    assert collected.stdout.splitlines() == ["t.csv: 8 points", "t.h5: 8 points"]
+    assert collected.stdout.splitlines() == ["t.csv: 8 jobs", "t.h5: 8 jobs"]
     with (folder / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["stream.file"], row["brain.n_hidden"], row["state"]) for row in rows] == [
@@ -344,11 +332,11 @@ def test_the_table_has_each_point_once(swept):
     assert [row["surprise"] != "" for row in rows] == [True] * 4 + [False] * 4
     table = collect(folder / "out")
     with open_trajectory(folder / "t.h5") as file:
-        assert file["surprise"].dims == ("point",)
+        assert file["surprise"].dims == ("job",)
         assert file["surprise"].units == "nat"
         np.testing.assert_array_equal(file["surprise"].values, table["surprise"])
         np.testing.assert_array_equal(file["stream.file"].values, table["stream.file"])
-        assert list(file["state"].coords["point"]) == table.columns["point"]
+        assert list(file["state"].coords["job"].values) == table.columns["job"]
     assert table.headline == "surprise"
     with pytest.raises(KeyError, match="no column 'x'"):
         table["x"]
@@ -356,7 +344,7 @@ def test_the_table_has_each_point_once(swept):
     assert_one_line(neurolp_command("collect", ".", cwd=folder), 65, "no sweep in it")
 
 
-def test_pictures_of_a_sweep_by_command(swept):
+def test_figures_of_a_sweep_by_command(swept):
     folder, _ = swept
     done = neurolp_command("plot", "out", "-o", "pictures", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -367,7 +355,7 @@ def test_pictures_of_a_sweep_by_command(swept):
 
 def test_again_runs_nothing_until_asked_to_try_what_failed(swept):
     folder, _ = swept
-    results = {p: p.stat().st_mtime_ns for p in (folder / "out" / "points").glob("*/*.json")}
+    results = {p: p.stat().st_mtime_ns for p in (folder / "out" / "jobs").glob("*/*.json")}
     dry = neurolp_command("sweep", "faults.toml", "-o", "out", "--dry-run", cwd=folder)
     assert "4 done, 2 diverged, 2 failed" in dry.stdout
     again = neurolp_command("sweep", "faults.toml", "-o", "out", cwd=folder)
@@ -386,14 +374,14 @@ def test_killed_workers_and_a_killed_driver_cost_only_what_was_running(tmp_path)
     check(found, tmp_path, files, hidden)
 
 
-def test_a_point_that_kills_its_worker_fails_after_three_and_may_be_tried_again(tmp_path):
+def test_a_job_that_kills_its_worker_fails_after_three_and_may_be_tried_again(tmp_path):
     sweep = Sweep(QUICK, grid={"stream.n_steps": [200, 50_000_000, 300]})
-    long = sweep.points[1].identity
+    long = sweep.jobs[1].identity
     killed = []
 
     def kill():
         while len(killed) < 3:
-            state = read_state(tmp_path / "out" / "points" / long)
+            state = read_state(tmp_path / "out" / "jobs" / long)
             if state.state == RUNNING and state.process not in killed:
                 killed.append(state.process)
                 os.kill(state.process, signal.SIGKILL)
@@ -406,20 +394,20 @@ def test_a_point_that_kills_its_worker_fails_after_three_and_may_be_tried_again(
     assert outcome.counts == {"done": 2, "failed": 1}
     state = outcome.states[long]
     assert (state.reason, state.attempts) == ("worker lost", 3)
-    assert read_state(tmp_path / "out" / "points" / long) == state
+    assert read_state(tmp_path / "out" / "jobs" / long) == state
     dry = sweep.plan(tmp_path / "out", workers=1)
     assert any(line.startswith("  to run: 1, on 1 ") for line in dry)
 
 
 def test_what_cannot_be_written_is_tried_again_and_then_passes(tmp_path):
     sweep = Sweep(QUICK, replicates=2)
-    blocked = tmp_path / "out" / "points" / sweep.points[1].identity
+    blocked = tmp_path / "out" / "jobs" / sweep.jobs[1].identity
     blocked.parent.mkdir(parents=True)
     (tmp_path / "out" / "sweep.json").write_text("{}")
     blocked.write_text("in the way")
     outcome = sweep.run(tmp_path / "out", workers=1)
     assert outcome.counts == {"done": 1, "failed": 1}
-    assert outcome.states[sweep.points[1].identity].reason == "input/output"
+    assert outcome.states[sweep.jobs[1].identity].reason == "input/output"
     blocked.unlink()
     assert sweep.run(tmp_path / "out", workers=1).counts == {"done": 2}
 
@@ -437,7 +425,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
         process = start(tmp_path, "--workers", "2")
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            states = [read_state(p).state for p in (tmp_path / "out" / "points").glob("*")]
+            states = [read_state(p).state for p in (tmp_path / "out" / "jobs").glob("*")]
             if sorted(states) == [DONE, RUNNING] and session(process):
                 break
             time.sleep(0.05)
@@ -454,7 +442,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
             time.sleep(0.02)
         assert session(process) == []
         (folder,) = [
-            p for p in (tmp_path / "out" / "points").glob("*") if read_state(p).state == DONE
+            p for p in (tmp_path / "out" / "jobs").glob("*") if read_state(p).state == DONE
         ]
         assert read_state(folder).attempts == 1
     short = Sweep.read(tmp_path / "faults.toml").states(tmp_path / "out")
@@ -505,15 +493,15 @@ RULES = {"brain.rule": {"choice": ["nlms", "rls"]}}
 
 
 def searched(value, n_draws=40, until=None, **search):
-    """Draws of a search whose points find ``value(settings)``, without running anything."""
+    """Draws of a search whose jobs find ``value(settings)``, without running anything."""
     search = search or {"minimise": "surprise", "round": 5}
     sweep = Sweep(QUICK, random=RATES | RULES, n_draws=n_draws, replicates=2, search=search)
     rounds = Rounds(sweep.design.search, "here")
 
     def run(design):
-        found = {p.identity: value(p.settings) for p in design.points}
+        found = {p.identity: value(p.settings) for p in design.jobs}
         states = {
-            k: PointState(DIVERGED) if v is None else PointState(DONE, result={"surprise": v})
+            k: JobState(DIVERGED) if v is None else JobState(DONE, result={"surprise": v})
             for k, v in found.items()
         }
         stopped = 2 if until is not None and len(rounds.drawn) >= until else None
@@ -556,7 +544,7 @@ def test_what_a_search_may_not(tmp_path):
             Sweep(QUICK, random=RATES, n_draws=3, **changed)
     sweep = Sweep(QUICK, random=RATES, n_draws=2, search={"maximise": "speed", "round": 1})
     with pytest.raises(
-        ConfigurationError, match="asks for the result 'speed', but the points have surprise"
+        ConfigurationError, match="asks for the result 'speed', but the jobs have surprise"
     ):
         sweep.run(tmp_path / "out", workers=1)
     assert Sweep(QUICK, random=RATES, n_draws=2, search={"maximise": "surprise"}).run(
@@ -571,14 +559,14 @@ def test_what_cannot_fit_is_refused_before_anything_starts(tmp_path):
     config = QUICK_TOML + "[sweep.grid]\nbrain.n_hidden = [10, 1_000_000]\n"
     written(tmp_path, config)
     done = neurolp_command("sweep", "s.toml", "-o", "out", cwd=tmp_path)
-    assert_one_line(done, 78, "the point with brain.n_hidden = 1000000, seed = 0 may need")
+    assert_one_line(done, 78, "the job with brain.n_hidden = 1000000, seed = 0 may need")
     assert not (tmp_path / "out").exists()
     small = written(tmp_path, QUICK_TOML + "[sweep]\nreplicates = 3\n")
     dry = neurolp_command("sweep", small, "-o", "out", "--dry-run", cwd=tmp_path)
     assert "3 pending" in dry.stdout
-    assert "memory of a point: up to" in dry.stdout
+    assert "memory of a job: up to" in dry.stdout
     assert not (tmp_path / "out").exists()
-    assert neurolp_command("validate", small, cwd=tmp_path).stdout == f"{small}: valid, 3 points\n"
+    assert neurolp_command("validate", small, cwd=tmp_path).stdout == f"{small}: valid, 3 jobs\n"
 
 
 @pytest.mark.parametrize(
@@ -589,39 +577,33 @@ def test_what_cannot_fit_is_refused_before_anything_starts(tmp_path):
     ],
 )
 def test_estimates_are_bounds_and_not_absurd(base, tmp_path):
-    (point,) = Sweep(base).points
+    (job,) = Sweep(base).jobs
     program = (
         "import re, sys\nfrom pathlib import Path\n"
-        "from neurolp.config.load import configuration_of\nfrom neurolp.sweep.point import execute\nimport json\n"
+        "from neurolp.runs.kinds import configuration_of\nfrom neurolp.sweep.job import execute\nimport json\n"
         "execute(configuration_of(json.loads(sys.argv[1]), ''), Path(sys.argv[2]))\n"
         # Not ru_maxrss, which counts the process that this one was forked from.
         "status = Path('/proc/self/status').read_text()\n"
         "print(1024 * int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]))"
     )
-    plain = json.dumps(point.configuration.model_dump(mode="json"))
+    plain = json.dumps(job.configuration.model_dump(mode="json"))
     done = python(program, plain, tmp_path / "a.h5")
     assert done.returncode == 0, done.stderr
     used = int(done.stdout)
-    assert used < Estimator()(point.configuration) < 5 * used
+    assert used < memory_of(job) < 5 * used
 
 
 def fake_sweep(folder, grid, how, n_replicates, value):
     """A folder with the states of a sweep that was never run."""
-    points = []
+    jobs = []
     for k, settings in enumerate(grid):
         for r in range(n_replicates):
             identity = f"{k:04d}{r:02d}"
-            points.append({"identity": identity, "settings": settings, "replicate": r, "seed": r})
-            (folder / "points" / identity).mkdir(parents=True)
+            jobs.append({"identity": identity, "settings": settings, "replicate": r, "seed": r})
+            (folder / "jobs" / identity).mkdir(parents=True)
             result = {"surprise": value(settings) + 0.1 * r, "rate": 0.5}
-            write_state(folder / "points" / identity, PointState(DONE, 1, result=result))
-    about = {
-        "format": "neurolp-sweep",
-        "version": 1,
-        "title": "Made up",
-        "how": how,
-        "points": points,
-    }
+            write_state(folder / "jobs" / identity, JobState(DONE, 1, result=result))
+    about = {"format": "neurolp-sweep", "version": 1, "title": "Made up", "how": how, "jobs": jobs}
     (folder / "sweep.json").write_text(json.dumps(about))
     return folder
 
@@ -637,19 +619,19 @@ def fake_sweep(folder, grid, how, n_replicates, value):
         ([{}], {}, {"curves"}),
     ],
 )  # fmt: skip
-def test_pictures(tmp_path, grid, how, names):
+def test_figures(tmp_path, grid, how, names):
     table = collect(fake_sweep(tmp_path, grid, how, 3, lambda s: 1.0))
-    drawn = pictures(table)
+    drawn = figures(table)
     assert set(drawn) == names
     for name, figure in drawn.items():
         figure.savefig(tmp_path / f"{name}.png", dpi=50)
 
 
-def test_there_is_nothing_to_draw_before_a_point_is_done(tmp_path):
+def test_there_is_nothing_to_draw_before_a_job_is_done(tmp_path):
     folder = fake_sweep(tmp_path, [{"a": 1}], {"a": "grid"}, 1, lambda s: 1.0)
-    write_state(folder / "points" / "000000", PointState(RUNNING, 1))
-    with pytest.raises(ConfigurationError, match="no point is done"):
-        pictures(collect(folder))
+    write_state(folder / "jobs" / "000000", JobState(RUNNING, 1))
+    with pytest.raises(ConfigurationError, match="no job is done"):
+        figures(collect(folder))
     (folder / "sweep.json").write_text('{"format": "neurolp-sweep", "version": 9}')
     with pytest.raises(FormatError, match="version 9 is too new"):
         collect(folder)

@@ -1,4 +1,4 @@
-"""Readouts: where in time, and with which energy, the density is read from an evolving brain.
+"""Density heads at given times: the density that is computed from an evolving brain.
 
 One brain gives a density at every time t of its evolution, rho_t(u(t)) |det du(t)/du(0)|. Any
 average of normalised densities is normalised, so that
@@ -16,76 +16,82 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 
 from neurolp.brain.evolution import evolve, rewind
-from neurolp.brain.heads.mixture import MixtureEnergy
-from neurolp.brain.heads.tree import TreeEnergy
+from neurolp.brain.heads.mixture import MixtureHead
+from neurolp.brain.heads.tree import TreeHead
 from neurolp.brain.network import Network
 
 Array = npt.NDArray[Any]
-Energy = MixtureEnergy | TreeEnergy
+Energy = MixtureHead | TreeHead
 
 
 @dataclass(frozen=True)
-class Readout:
-    """The density at ``time`` with its ``weight``; ``energy`` None is the product of the bases."""
+class WeightedHead:
+    """A density head at ``time`` with its ``weight``; None is the product of the bases."""
 
     time: int
     weight: float
-    energy: Energy | None = None
+    head: Energy | None = None
 
     def log_prob(self, network: Network, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats."""
-        if self.energy is not None:
-            return self.energy.log_prob(potential)
+        if self.head is not None:
+            return self.head.log_prob(potential)
         energy = network.base_density.energy(potential)
         return np.asarray(-energy.sum(axis=0, dtype=np.float64))
 
 
 def joint_log_prob(
-    network: Network, readouts: tuple[Readout, ...], potential: Array, n_threads: int | None = None
+    network: Network,
+    heads: tuple[WeightedHead, ...],
+    potential: Array,
+    n_threads: int | None = None,
 ) -> Array:
-    """Log w_r Phi_r(u(0)) of every readout, shape (n_readouts, n_trajectories), nats.
+    """Log w_r Phi_r(u(0)) of every head, shape (n_heads, n_trajectories), nats.
 
-    Time runs forward once, from readout to readout.
+    Time runs forward once, from head to head.
     """
-    out = np.empty((len(readouts), potential.shape[1]))
+    out = np.empty((len(heads), potential.shape[1]))
     now, log_det = 0, np.zeros(potential.shape[1])
-    for r in sorted(range(len(readouts)), key=lambda r: readouts[r].time):
-        time = readouts[r].time
+    for r in sorted(range(len(heads)), key=lambda r: heads[r].time):
+        time = heads[r].time
         if time > now:
             potential, change = evolve(
                 network, potential, first=now, n_slices=time - now, n_threads=n_threads
             )
             now, log_det = time, log_det + change
-        out[r] = np.log(readouts[r].weight) + readouts[r].log_prob(network, potential) + log_det
+        out[r] = np.log(heads[r].weight) + heads[r].log_prob(network, potential) + log_det
     return out
 
 
 def log_prob(
-    network: Network, readouts: tuple[Readout, ...], potential: Array, n_threads: int | None = None
+    network: Network,
+    heads: tuple[WeightedHead, ...],
+    potential: Array,
+    n_threads: int | None = None,
 ) -> Array:
     """Log Phi of potentials (n_nodes, n_trajectories) at time 0, (n_trajectories,), nats."""
-    return np.asarray(logsumexp(joint_log_prob(network, readouts, potential, n_threads), axis=0))
+    return np.asarray(logsumexp(joint_log_prob(network, heads, potential, n_threads), axis=0))
 
 
 def dream(
     network: Network,
-    readouts: tuple[Readout, ...],
+    heads: tuple[WeightedHead, ...],
     n_samples: int,
     rng: np.random.Generator,
     n_threads: int | None = None,
 ) -> Array:
-    """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a readout, run time back."""
-    weights = np.array([r.weight for r in readouts])
-    chosen = rng.choice(len(readouts), n_samples, p=weights / weights.sum())
+    """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a head, run time back."""
+    weights = np.array([r.weight for r in heads])
+    chosen = rng.choice(len(heads), n_samples, p=weights / weights.sum())
     out = np.empty((network.n_nodes, n_samples))
-    for r, readout in enumerate(readouts):
+    for r, weighted in enumerate(heads):
         mine = np.flatnonzero(chosen == r)
         if not len(mine):
             continue
-        if readout.energy is not None:
-            u = readout.energy.sample(len(mine), rng)
+        if weighted.head is not None:
+            u = weighted.head.sample(len(mine), rng)
         else:
             activity = rng.uniform(np.finfo(np.float64).tiny, 1.0, (len(mine), network.n_nodes))
             u = network.base_density.potential(activity).T
-        out[:, mine] = rewind(network, u, n_slices=readout.time, n_threads=n_threads)
+        out[:, mine] = rewind(network, u, n_slices=weighted.time, n_threads=n_threads)
     return out

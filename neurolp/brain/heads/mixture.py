@@ -22,7 +22,7 @@ _KEPT_ELEMENTS = 1 << 22  # 32 MB: several mixtures are fitted at once
 
 
 @dataclass(frozen=True)
-class MixtureEnergy:
+class MixtureHead:
     """exp(-E(u)) = sum_k pi_k N(u; mu_k, Sigma_k): a Boltzmann form whose energy is learned.
 
     ``weights`` (K,) sum to 1, ``means`` (K, n_nodes), ``factors`` (K, n_nodes, n_nodes) are the
@@ -79,7 +79,7 @@ def fit_mixture(
     scale: float = 1.0,
     max_iterations: int = 100,
     tolerance: float = 5e-4,
-) -> MixtureEnergy:
+) -> MixtureHead:
     """Fit a mixture to potentials (n_nodes, n_trajectories) by MAP expectation-maximisation.
 
     Each covariance is drawn towards a round one as by ``prior_rows`` further observations,
@@ -146,7 +146,7 @@ def _moment_blocks(rows: Array, most_rows: int) -> Callable[[], Iterator[tuple[s
     return lambda: iter(kept)
 
 
-def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureEnergy:
+def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureHead:
     """Weights, means and covariances from the sums of the moments, shape (K, n_moments)."""
     k = len(sums)
     d = int((np.sqrt(8 * sums.shape[1] + 1) - 3) / 2)
@@ -158,10 +158,10 @@ def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureEne
     scatter -= count[:, None, None] * means[:, :, None] * means[:, None, :]
     scatter[:, np.arange(d), np.arange(d)] += round_
     factors = np.linalg.cholesky(scatter / (count + prior_rows)[:, None, None])
-    return MixtureEnergy((count + 1) / (n + k), means, factors)
+    return MixtureHead((count + 1) / (n + k), means, factors)
 
 
-def _quadratic(energy: MixtureEnergy) -> Array:
+def _quadratic(energy: MixtureHead) -> Array:
     """Coefficients of log pi_k + log N(x; mu_k, Sigma_k) on the moments, (K, n_moments)."""
     w = energy._whitening
     d = w.shape[1]

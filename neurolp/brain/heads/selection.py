@@ -1,4 +1,4 @@
-"""Learning the readouts: mixture energies at a few times, averaged by what validation data say.
+"""Learning density heads: mixtures at a few times, averaged with weights from validation data.
 
 The search is economical. One mixture is fitted at each of a few times; from the time where it
 describes the validation data best, it walks uphill in the number of components and in the strength
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve
-from neurolp.brain.heads.head import Energy, Readout
+from neurolp.brain.heads.head import Energy, WeightedHead
 from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
@@ -42,7 +42,7 @@ _MIN_WEIGHT = 0.02
 _STACKING_STEPS = 200
 
 
-def learn_readouts(
+def learn_heads(
     network: Network,
     best_time: int,
     train: Array,
@@ -51,8 +51,8 @@ def learn_readouts(
     n_threads: int | None = None,
     *,
     ordered: bool = False,
-) -> tuple[Readout, ...]:
-    """Learn readouts of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
+) -> tuple[WeightedHead, ...]:
+    """Learn heads of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
 
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
@@ -62,7 +62,7 @@ def learn_readouts(
     """
     rng = generator(seed, "density heads")
     train, validation = (_at_most(_MAX_ROWS, rows, rng) for rows in (train, validation))
-    plain = Readout(best_time, 1.0)
+    plain = WeightedHead(best_time, 1.0)
     if train.shape[1] < 3 * _COMPONENTS[0]:
         return (plain,)
     times = [t for t in _TIMES if t < best_time] + [best_time]
@@ -92,21 +92,21 @@ class _Search:
         self, network: Network, states: dict[int, State], seed: int, workers: Workers
     ) -> None:
         self.network, self.states, self.seed, self.workers = network, states, seed, workers
-        self.readouts: list[Readout] = []
+        self.heads: list[WeightedHead] = []
         self.log_prob: list[Array] = []
         self.score: dict[tuple[int, int, int], float] = {}
 
     def add(self, candidates: Sequence[tuple[int, Fit]]) -> list[float]:
         """Fit candidates, each at its time; their mean log-densities of the validation rows."""
 
-        def fitted(candidate: tuple[int, Fit]) -> tuple[Readout, Array]:
+        def fitted(candidate: tuple[int, Fit]) -> tuple[WeightedHead, Array]:
             time, fit = candidate
             train, validation, log_det = self.states[time]
-            readout = Readout(time, 1.0, fit(train))
-            return readout, readout.log_prob(self.network, validation) + log_det
+            weighted = WeightedHead(time, 1.0, fit(train))
+            return weighted, weighted.log_prob(self.network, validation) + log_det
 
         new = self.workers.map(fitted, candidates)
-        self.readouts += [readout for readout, _ in new]
+        self.heads += [weighted for weighted, _ in new]
         self.log_prob += [log_prob for _, log_prob in new]
         return [float(log_prob.mean()) for _, log_prob in new]
 
@@ -146,7 +146,7 @@ class _Search:
         base = self.network.base_density
         return lambda potential: fit_tree(base, potential.astype(np.float64), ordered=ordered)
 
-    def stacked(self) -> tuple[Readout, ...]:
+    def stacked(self) -> tuple[WeightedHead, ...]:
         """The candidates with their maximum-likelihood weights, light ones left out."""
         log_prob = np.array(self.log_prob)
         chosen = np.arange(len(log_prob))
@@ -156,7 +156,7 @@ class _Search:
             chosen = chosen[keep]
             weights = _weights(log_prob[chosen])
         return tuple(
-            Readout(self.readouts[i].time, float(w), self.readouts[i].energy)
+            WeightedHead(self.heads[i].time, float(w), self.heads[i].head)
             for i, w in zip(chosen, weights, strict=True)
         )
 

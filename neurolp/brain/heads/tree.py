@@ -1,9 +1,9 @@
-"""A learned energy of steps and edges: every node conditional on the bin of one other node.
+"""The tree head: the density of every node conditional on the bin of one other node.
 
     exp(-E(u)) = prod_i p_i(u_i | bin of u_parent(i)),
 
 a Chow-Liu tree (Chow and Liu, IEEE Trans. Inf. Theory 14, 1968) whose conditional densities are
-the density trees of receptors, one for each bin of the parent. It describes what a mixture of
+the maps of ``brain.marginal``, one for each bin of the parent. It describes what a mixture of
 Gaussians cannot: uniform regions with sharp borders that differ from place to place.
 """
 
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy.special import gammaln
 
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.heads.marginal_learning import grow_receptor
-from neurolp.brain.marginal import Receptor
+from neurolp.brain.marginal import MarginalMap
+from neurolp.brain.marginal_learning import grow_marginal_map
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ _LEAST_ROWS = 32
 
 @dataclass(frozen=True)
 class GatedNode:
-    """p(u_node | u_parent): ``receptors[k]`` is in force where u_parent lies in bin k of ``edges``.
+    """p(u_node | u_parent): ``maps[k]`` is in force where u_parent lies in bin k of ``edges``.
 
     ``parent`` -1 and no edges: the node does not depend on others.
     """
@@ -37,7 +37,7 @@ class GatedNode:
     node: int
     parent: int
     edges: Array
-    receptors: tuple[Receptor, ...]
+    maps: tuple[MarginalMap, ...]
 
     def bins(self, potential: Array) -> Array:
         """Bin of the parent for every trajectory."""
@@ -47,7 +47,7 @@ class GatedNode:
 
 
 @dataclass(frozen=True)
-class TreeEnergy:
+class TreeHead:
     """The gated nodes, parents before their children."""
 
     nodes: tuple[GatedNode, ...]
@@ -55,7 +55,7 @@ class TreeEnergy:
     @property
     def n_components(self) -> int:
         """Number of densities of one node, over all nodes."""
-        return sum(len(gated.receptors) for gated in self.nodes)
+        return sum(len(gated.maps) for gated in self.nodes)
 
     def log_prob(self, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories), shape (n_trajectories,), nats."""
@@ -63,10 +63,10 @@ class TreeEnergy:
         out = np.zeros(potential.shape[1])
         for gated in self.nodes:
             bins = gated.bins(potential)
-            for k, receptor in enumerate(gated.receptors):
+            for k, marginal_map in enumerate(gated.maps):
                 mine = np.flatnonzero(bins == k)
-                response, log_slope = receptor.respond(potential[gated.node, mine])
-                out[mine] += log_slope - receptor.base.energy(response)
+                response, log_slope = marginal_map.forward(potential[gated.node, mine])
+                out[mine] += log_slope - marginal_map.base.energy(response)
         return out
 
     def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
@@ -75,14 +75,14 @@ class TreeEnergy:
         for gated in self.nodes:
             activity = rng.uniform(np.finfo(np.float64).tiny, 1.0, n_samples)
             bins = gated.bins(out)
-            for k, receptor in enumerate(gated.receptors):
+            for k, marginal_map in enumerate(gated.maps):
                 mine = bins == k
-                draws = receptor.base.potential(activity[mine])
-                out[gated.node, mine] = receptor.invert(draws)
+                draws = marginal_map.base.potential(activity[mine])
+                out[gated.node, mine] = marginal_map.inverse(draws)
         return out
 
 
-def fit_tree(base: BaseDensity, potential: Array, *, ordered: bool = False) -> TreeEnergy:
+def fit_tree(base: BaseDensity, potential: Array, *, ordered: bool = False) -> TreeHead:
     """Fit to potentials (n_nodes, n_trajectories): the spanning tree of largest gain, its gates.
 
     The gain of a gate is that of the evidence of the node's ranks in 16 levels (Dirichlet prior
@@ -102,7 +102,7 @@ def fit_tree(base: BaseDensity, potential: Array, *, ordered: bool = False) -> T
     # Prim's algorithm; the root is the parent of the best gate. In an ordered tree all nodes before
     # the next one are placed.
     root = max(gates, key=lambda ij: gates[ij][0])[1] if gates and not ordered else 0
-    nodes = [GatedNode(root, -1, np.empty(0), (grow_receptor(base, potential[root]),))]
+    nodes = [GatedNode(root, -1, np.empty(0), (grow_marginal_map(base, potential[root]),))]
     placed = [root]
     while len(placed) < n_nodes:
         next_ = [len(placed)] if ordered else [i for i in range(n_nodes) if i not in placed]
@@ -110,11 +110,13 @@ def fit_tree(base: BaseDensity, potential: Array, *, ordered: bool = False) -> T
         i, j = max(open_gates, key=lambda ij: gates[ij][0])
         edges = gates[i, j][1]
         bins = np.searchsorted(edges, potential[j], side="right")
-        receptors = [grow_receptor(base, potential[i, bins == k]) for k in range(len(edges) + 1)]
+        marginal_maps = [
+            grow_marginal_map(base, potential[i, bins == k]) for k in range(len(edges) + 1)
+        ]
         parent = j if len(edges) else -1
-        nodes.append(GatedNode(i, parent, edges, tuple(receptors)))
+        nodes.append(GatedNode(i, parent, edges, tuple(marginal_maps)))
         placed.append(i)
-    return TreeEnergy(tuple(nodes))
+    return TreeHead(tuple(nodes))
 
 
 def _cut(parent: Array, levels: Array) -> tuple[float, Array]:

@@ -1,10 +1,10 @@
-"""What a group learns about the others: shrunken ridge steps for shift and gain.
+"""The affine step of a group: shrunken ridge regression for shift and log-scale.
 
 With f the features of the sources and a last 1, both are Newton steps from "do nothing" with the
 curvature E[c f f^T] taken as E[c] E[f f^T], so that all nodes share one regression:
 
 * shift: minimise E[E(u + w f)], w = -rate (E[f f^T] + ridge)^-1 E[psi f] / E[psi'];
-* gain: minimise E[E(e^(w f) u) - w f], f bounded, with psi u - 1 and psi' u^2 + psi u instead.
+* log-scale: minimise E[E(e^(w f) u) - w f], f bounded, with psi u - 1 and psi' u^2 + psi u instead.
 
 Full connectivity solves one system for the group. A node that is a source itself (in a sequential
 group) leaves its own features out, by the inverse of a partitioned matrix. With partial
@@ -20,7 +20,6 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from neurolp.brain.evolution import write_features
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network
 from neurolp.brain.workers import Block, Workers
 from neurolp.errors import ConfigurationError
@@ -33,7 +32,7 @@ _NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is l
 _TILE = 64  # sparse: trajectories whose features are held at once; must be divisible by eight
 
 
-def coupling_step(
+def affine_step(
     network: Network,
     targets: Array,
     sources: Array,
@@ -43,9 +42,8 @@ def coupling_step(
     *,
     rate: float,
     ridge: float,
-    interneurons: Interneurons | None = None,
 ) -> tuple[Any, Array, Any, Array]:
-    """Weights, bias, gain weights and gain bias of one group, as ``Network.update`` takes them.
+    """Weights and bias of shift and log-scale of one group, as ``Network.update`` takes them.
 
     ``ridge`` is in units of n_features / n_rows; biases are not penalised.
 
@@ -58,24 +56,25 @@ def coupling_step(
         return _sparse_step(network, targets, sources, potential, workers, rate, ridge)
     n_rows = potential.shape[1]
     m, s, t = network.synapse.n_transfer, len(sources), len(targets)
-    h = 0 if interneurons is None else len(interneurons)
 
     def sums(block: Block) -> tuple[Array, Array]:
-        # What the group hears, and a last row of ones.
-        f = np.empty((m * s + h + 1, block[1]), dtype=potential.dtype)
-        write_features(network, sources, interneurons, potential, block, f)
+        # The features of the group, and a last row of ones.
+        f = np.empty((m * s + 1, block[1]), dtype=potential.dtype)
+        write_features(network, sources, potential, block, f)
         f[-1] = 1.0
         return regression_sums(network.base_density, f, potential[targets, _columns(block)])
 
     parts = workers.map(sums, blocks)
     products = sum(p for p, _ in parts) / n_rows
     curvatures = _bounded_below(sum(c for _, c in parts) / n_rows, rate)
-    k = m * s + h + 1
+    k = m * s + 1
     gram, right = products[:, :k], products[:, k:].reshape(k, 2, t)
-    weights, gain_weights = np.zeros((t, m * s + h)), np.zeros((t, (m - 1) * s + h))
-    bias, gain_bias = np.zeros(t), np.zeros(t)
-    # Shift from all transfer functions, gain from the bounded ones.
-    solved = [(m, weights, bias), (m - 1, gain_weights, gain_bias)][: 1 + network.gain]
+    weights, log_scale_weights = np.zeros((t, m * s)), np.zeros((t, (m - 1) * s))
+    bias, log_scale_bias = np.zeros(t), np.zeros(t)
+    # Shift from all transfer functions, log-scale from the bounded ones.
+    solved = [(m, weights, bias), (m - 1, log_scale_weights, log_scale_bias)][
+        : 1 + network.log_scale
+    ]
     for q, (n_transfer, coefficients, constant) in enumerate(solved):
         first = (m - n_transfer) * s
         g, r = gram[first:, first:], right[first:, q]
@@ -93,7 +92,7 @@ def coupling_step(
                 keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
                 x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
                 coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]
-    return weights, bias, gain_weights, gain_bias
+    return weights, bias, log_scale_weights, log_scale_bias
 
 
 def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
@@ -105,10 +104,10 @@ def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
 
 
 def _bounded_below(curvatures: Array, rate: float) -> Array:
-    """Curvatures (2, n_targets) of shift and gain that keep the step of the gain near 1 or below.
+    """Curvatures (2, n_targets) of shift and log-scale that keep the latter's step near 1.
 
-    A node whose potentials are nearly all 0 has almost no curvature there; the gain of a full
-    Newton step would be exp(1 / E[2 u^2]), far beyond the minimum.
+    A node whose potentials are nearly all 0 has almost no curvature there; the scale after a
+    full Newton step would be exp(1 / E[2 u^2]), far beyond the minimum.
     """
     return np.asarray(np.maximum(curvatures, np.array([[_TINY], [max(rate, float(_TINY))]])))
 
@@ -145,7 +144,7 @@ def _factor(gram: Array, penalty: float) -> Any:
 
 def _dependent() -> ConfigurationError:
     return ConfigurationError(
-        "the presynaptic potentials are linearly dependent: coupling_ridge must be larger"
+        "the presynaptic potentials are linearly dependent: shift_ridge must be larger"
     )
 
 
@@ -191,22 +190,22 @@ def _sparse_step(
     base, synapse = network.base_density, network.synapse
     starts, near = network.connectivity.presynaptic_rows(targets, sources)
     shift = np.zeros(m * len(near) + t)
-    log_gain = np.zeros((m - 1) * len(near) + t)
+    log_scale = np.zeros((m - 1) * len(near) + t)
     curvatures, status = np.ones((2, t)), np.zeros(t, dtype=np.int8)
-    listened_to = sources[near]
+    presynaptic = sources[near]
 
     def learn(nodes: Block) -> None:
         some = _columns(nodes)
         u = potential[targets[some]]
         psi, curvature = base.psi(u), base.curvature(u)
-        right = np.stack([psi, psi * u - 1.0][: 1 + network.gain])
+        right = np.stack([psi, psi * u - 1.0][: 1 + network.log_scale])
         for q, values in enumerate([curvature, curvature * u * u + psi * u]):
             curvatures[q, some] = values.sum(axis=1, dtype=np.float64) / n_rows
         first, edges = starts[nodes[0]], starts[nodes[0] : sum(nodes) + 1]
         k = m * int(np.diff(edges).max()) + 1
         presynaptic_ridge(
             potential,
-            listened_to[first : edges[-1]],
+            presynaptic[first : edges[-1]],
             edges - first,
             right,
             synapse.slope,
@@ -217,7 +216,7 @@ def _sparse_step(
             np.empty((k, k)),
             status[some],
             shift[m * first + nodes[0] : m * edges[-1] + sum(nodes)],
-            log_gain[(m - 1) * first + nodes[0] : (m - 1) * edges[-1] + sum(nodes)],
+            log_scale[(m - 1) * first + nodes[0] : (m - 1) * edges[-1] + sum(nodes)],
         )
 
     tasks = range(0, t, _NODES_TOGETHER)
@@ -226,8 +225,8 @@ def _sparse_step(
         raise _dependent()
     scale = -rate / _bounded_below(curvatures, rate)
     weights, bias = _rows(shift, scale[0], starts, near, m, s)
-    gain_weights, gain_bias = _rows(log_gain, scale[1], starts, near, m - 1, s)
-    return weights, bias, gain_weights, gain_bias
+    log_scale_weights, log_scale_bias = _rows(log_scale, scale[1], starts, near, m - 1, s)
+    return weights, bias, log_scale_weights, log_scale_bias
 
 
 def _rows(

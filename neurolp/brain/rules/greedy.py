@@ -1,4 +1,4 @@
-"""The greedy local rule: each group of each slice is fitted where it stands, then left alone.
+"""The greedy local rule: each group of each slice is fitted once, and never changed again.
 
 A node minimises its own local loss, l_i = E(u_i') - E(u_i) - G_i - log g_i'(v_i), from what it sees
 itself: its own potential and the transfer functions of its presynaptic nodes. Three convex (or
@@ -7,7 +7,7 @@ its Newton step, the shrinkage that lets many small slices generalise, as in boo
 
 * shift: minimise E[E(u + w f)], Newton step w = -(H + ridge)^-1 E[psi f], H = E[psi'] E[f f^T]
   (for the normal base exactly the ridge regression of u on the features f: predictive coding);
-* gain: minimise E[E(e^G u) - G], G = w f, whose quadratic model at 0 has gradient
+* log-scale: minimise E[E(e^G u) - G], G = w f, whose quadratic model at 0 has gradient
   E[(psi u - 1) f] and curvature E[psi' u^2 + psi u] E[f f^T];
 * node map: minimise E[E(g(v)) - log g'(v)], convex in the spline coefficients of g; one Newton
   step, shortened further where a slope coefficient would leave its bounds.
@@ -24,13 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import GroupUpdate, Network, Slice
-from neurolp.brain.rules.affine import coupling_step
+from neurolp.brain.rules.affine import affine_step
 from neurolp.brain.rules.node_map import node_map_moments, node_map_step
 from neurolp.brain.update_order import one_after_another
 from neurolp.brain.workers import Block, Workers, column_blocks
-from neurolp.kernels.coupling import couple
+from neurolp.kernels.affine import shift_and_scale
 from neurolp.kernels.node_map import apply_node_maps
 
 Array = npt.NDArray[Any]
@@ -40,9 +39,9 @@ Array = npt.NDArray[Any]
 class GreedyRule:
     """Rates (fractions of a Newton step) and ridges (in units of n_parameters / n_rows)."""
 
-    coupling_rate: float = 0.03
+    shift_rate: float = 0.03
     node_rate: float = 0.5
-    coupling_ridge: float = 20.0
+    shift_ridge: float = 20.0
     node_ridge: float = 8.0
 
 
@@ -51,7 +50,6 @@ def learn_slice(
     rule: GreedyRule,
     groups: list[Array],
     rotation: Array | None,
-    interneurons: list[Interneurons | None],
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -61,13 +59,11 @@ def learn_slice(
     Parameters
     ----------
     groups : list of arrays
-        Ordered partition of the nodes. Groups of one node each, unless the connectivity is sparse
-        or there are interneurons, become one sequential group: all its nodes learn from the
-        potentials before it moves.
+        Ordered partition of the nodes. Groups of one node each, unless the connectivity is
+        sparse, become one sequential group: all its nodes learn from the potentials before it
+        moves.
     rotation : array of shape (n_nodes, n_nodes), optional
         Rotation of the potentials before the groups.
-    interneurons : list of Interneurons or None
-        Those of every group; they read all nodes outside it.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
 
@@ -87,16 +83,13 @@ def learn_slice(
         local_loss -= _energy(network, everyone, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
         local_loss += _energy(network, everyone, potential, blocks, workers)
-    sequential = one_after_another(network.connectivity, groups) and not any(interneurons)
-    together: list[tuple[Array, Interneurons | None]] = [(np.concatenate(groups), None)]
-    if not sequential:
-        together = list(zip(groups, interneurons, strict=True))
-    for targets, between in together:
+    sequential = one_after_another(network.connectivity, groups)
+    for targets in [np.concatenate(groups)] if sequential else groups:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
         update, loss = _learn_group(
-            network, rule, targets, sources, sequential, between, potential, log_det, workers
+            network, rule, targets, sources, sequential, potential, log_det, workers
         )
         local_loss[targets] += loss
         updates.append(update)
@@ -109,7 +102,6 @@ def _learn_group(
     targets: Array,
     sources: Array,
     sequential: bool,
-    interneurons: Interneurons | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
@@ -117,48 +109,50 @@ def _learn_group(
     n_rows = potential.shape[1]
     blocks = column_blocks(n_rows, network.synapse.n_transfer * len(sources) + len(targets))
 
-    # 1. Coupling: listen to the others, move by a small part of what they predict.
+    # 1. Affine step: move by a small part of what the sources predict.
     before = _energy(network, targets, potential, blocks, workers)
+    weights, bias, log_scale_weights, log_scale_bias = affine_step(
+        network,
+        targets,
+        sources,
+        potential,
+        blocks,
+        workers,
+        rate=rule.shift_rate,
+        ridge=rule.shift_ridge,
+    )
     draft = network.update(
         targets,
         sources,
-        *coupling_step(
-            network,
-            targets,
-            sources,
-            potential,
-            blocks,
-            workers,
-            rate=rule.coupling_rate,
-            ridge=rule.coupling_ridge,
-            interneurons=interneurons,
-        ),
+        _single(weights),
+        bias,
+        _single(log_scale_weights),
+        log_scale_bias,
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
-        interneurons=interneurons,
     )
 
     # A sequential group moves only when its node maps are known: they are learned from where all
     # of its nodes would be if they moved at once, on a copy.
     def move(block: Block) -> tuple[Array, Array]:
-        shift, log_gain = synaptic_input(network, draft, potential, block)
+        shift, log_scale = synaptic_input(network, draft, potential, block)
         columns = slice(block[0], sum(block))
         u = potential[targets, columns]
         change = np.zeros(block[1])
         everyone = np.arange(len(targets))
-        couple(u, everyone, 0, shift, draft.bias, log_gain, draft.gain_bias, change)
+        shift_and_scale(u, everyone, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
         moments = node_map_moments(network, u)
         if sequential:
             return np.zeros(len(targets)), moments
         potential[targets, columns] = u
         log_det[columns] += change
-        gains = log_gain.sum(axis=1, dtype=np.float64) + block[1] * draft.gain_bias
-        return gains if network.gain else np.zeros(len(targets)), moments
+        gains = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
+        return gains if network.log_scale else np.zeros(len(targets)), moments
 
     moved = workers.map(move, blocks)
-    gain = np.sum([g for g, _ in moved], axis=0)
+    log_scale = np.sum([g for g, _ in moved], axis=0)
 
-    # 2. Node maps: reshape one's own marginal.
+    # 2. Node maps: reshape the marginals of the targets.
     node_map = node_map_step(
         network, sum(m for _, m in moved), n_rows, rate=rule.node_rate, ridge=rule.node_ridge
     )
@@ -167,11 +161,10 @@ def _learn_group(
         sources,
         draft.weights,
         draft.bias,
-        draft.gain_weights,
-        draft.gain_bias,
+        draft.log_scale_weights,
+        draft.log_scale_bias,
         node_map,
         sequential=sequential,
-        interneurons=interneurons,
     )
 
     def reshape(block: Block) -> tuple[Array, Array]:
@@ -193,10 +186,18 @@ def _learn_group(
         return gains, log_slope
 
     reshaped = workers.map(reshape, blocks)
-    gain += np.sum([g for g, _ in reshaped], axis=0)
+    log_scale += np.sum([g for g, _ in reshaped], axis=0)
     log_slope = sum(s for _, s in reshaped)
     after = _energy(network, targets, potential, blocks, workers)
-    return update, after - before - (gain + log_slope) / n_rows
+    return update, after - before - (log_scale + log_slope) / n_rows
+
+
+def _single(weights: Any) -> Any:
+    """Weights rounded to single precision, far below their statistical error.
+
+    Files hold them in half the bytes, and exactly.
+    """
+    return None if weights is None else weights.astype(np.float32).astype(weights.dtype)
 
 
 def _energy(

@@ -33,7 +33,7 @@ from neurolp.brain.rules.replay import GroupGradient, mean_gradient, parameter_s
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.adam import adam_step
 from neurolp.kernels.adjoint import node_map_adjoint
-from neurolp.kernels.coupling import couple
+from neurolp.kernels.affine import shift_and_scale
 from neurolp.kernels.node_map import apply_node_maps
 
 Array = npt.NDArray[Any]
@@ -51,7 +51,7 @@ _FULL_TRUST = 100  # rows
 class OnlineRule:
     """What a presentation teaches, and how fast.
 
-    ``rate`` is the step of Adam for the weights of shift and gain, ``node_rate`` that for biases,
+    ``rate`` is the step of Adam for the weights of shift and log-scale, ``node_rate`` for biases,
     offsets and logarithms of slopes (a multiplicative step, so slopes stay positive); ``decay`` is
     the fraction of every parameter, slopes towards 1, forgotten at a step; ``average`` that of the
     running mean kept at a step. All four are meant for presentations of 100 rows or more; a
@@ -145,7 +145,7 @@ class Learner:
     def sums(self) -> dict[str, Array]:
         """Sums over the parameters of a node, (n_nodes,), by name: one that is not finite shows."""
         slices, _ = distinct_slices(self.network)
-        names = ("weights", "gain_weights", "bias", "gain_bias", "node_map")
+        names = ("weights", "log_scale_weights", "bias", "log_scale_bias", "node_map")
         out = {}
         for name in names:
             worst = np.zeros(self.network.n_nodes)
@@ -202,11 +202,13 @@ def local_gradient(
     columns = slice(start, start + width)
     features = source_features(network, group, potential, block)
     shift = product(group.weights, features)
-    log_gain = np.empty((0, 0), dtype=potential.dtype)
+    log_scale = np.empty((0, 0), dtype=potential.dtype)
     nothing = np.zeros(start + width)
-    if network.gain:
-        log_gain = product(group.gain_weights, features[len(group.sources) :])
-    couple(potential, group.targets, start, shift, group.bias, log_gain, group.gain_bias, nothing)
+    if network.log_scale:
+        log_scale = product(group.log_scale_weights, features[len(group.sources) :])
+    shift_and_scale(
+        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias, nothing
+    )
     v = np.ascontiguousarray(potential[group.targets, columns])
     apply_node_maps(
         potential,
@@ -225,7 +227,7 @@ def local_gradient(
     moments = np.empty((len(own), grid.n_intervals + 2, 7))
     node_map_adjoint(v, own, grid.low, grid.spacing, group.table, psi[:, None], 0, delta, moments)
     eta = np.empty((0, width), dtype=potential.dtype)
-    if network.gain:
+    if network.log_scale:
         eta = delta[:, 0] * (v - shift - group.bias[:, None]) - 1
     return parameter_sums(network, group, features, delta[:, 0], eta, moments)
 
@@ -273,10 +275,10 @@ class _GroupMemory:
 
 
 def _flat(parameters: GroupUpdate | GroupGradient) -> list[Array]:
-    """Weights, gain weights, bias, gain bias as flat views."""
-    both = (parameters.weights, parameters.gain_weights)
+    """Weights, log-scale weights, bias, log-scale bias as flat views."""
+    both = (parameters.weights, parameters.log_scale_weights)
     flat = [np.empty(0) if w is None else w.data if sparse.issparse(w) else w.ravel() for w in both]
-    return [*flat, parameters.bias, parameters.gain_bias]
+    return [*flat, parameters.bias, parameters.log_scale_bias]
 
 
 def _logarithms(node_map: Array) -> Array:
@@ -297,8 +299,10 @@ def copy_network(network: Network) -> Network:
             group,
             weights=_own(group.weights),
             bias=group.bias.copy(),
-            gain_weights=None if group.gain_weights is None else _own(group.gain_weights),
-            gain_bias=group.gain_bias.copy(),
+            log_scale_weights=None
+            if group.log_scale_weights is None
+            else _own(group.log_scale_weights),
+            log_scale_bias=group.log_scale_bias.copy(),
             node_map=group.node_map.copy(),
         )
 
@@ -316,20 +320,20 @@ def _own(weights: Any) -> Any:
     return sparse.csr_array((weights.data.copy(), weights.indices, weights.indptr), weights.shape)
 
 
-def resting_slices(network: Network, partitions: list[list[Array]], n_slices: int) -> list[Slice]:
-    """``n_slices`` slices that do nothing yet: one set of parameters per partition, in turn.
+def identity_slices(network: Network, partitions: list[list[Array]], n_slices: int) -> list[Slice]:
+    """``n_slices`` slices that are the identity: one set of parameters per partition, in turn.
 
     One partition makes an autonomous brain, ``n_slices`` of them parameters per slice. For sparse
     connectivity a zero is stored on every edge between the groups of a partition.
     """
     distinct = [
-        Slice(tuple(_resting_group(network, targets) for targets in partition))
+        Slice(tuple(_identity_group(network, targets) for targets in partition))
         for partition in partitions
     ]
     return [distinct[t % len(distinct)] for t in range(n_slices)]
 
 
-def _resting_group(network: Network, targets: Array) -> GroupUpdate:
+def _identity_group(network: Network, targets: Array) -> GroupUpdate:
     outside = np.ones(network.n_nodes, dtype=np.bool_)
     outside[targets] = False
     sources = network.connectivity.sources_of(targets, outside)
@@ -349,7 +353,7 @@ def _resting_group(network: Network, targets: Array) -> GroupUpdate:
         sources,
         zeros(m),
         np.zeros(t),
-        zeros(m - 1) if network.gain else None,
-        np.zeros(t if network.gain else 0),
+        zeros(m - 1) if network.log_scale else None,
+        np.zeros(t if network.log_scale else 0),
         network.grid.identity(t),
     )

@@ -6,8 +6,9 @@ L = E(u(T)) - log |det du(T)/du(0)|, the adjoint before it and the gradients are
     delta = lambda' g'(v) - g''(v) / g'(v)               dL/dI, targets
     eta   = delta e^G u - 1                              dL/dG, targets
     lambda_target = delta e^G
-    lambda_source = lambda'_source + sum_m phi_m'(u_j) (weights^T delta + gain_weights^T eta)_mj
-    d weights = delta f^T,  d gain_weights = eta f_bounded^T,
+    lambda_source = lambda'_source
+                    + sum_m phi_m'(u_j) (weights^T delta + log_scale_weights^T eta)_mj
+    d weights = delta f^T,  d log_scale_weights = eta f_bounded^T,
     d coefficient_k = lambda' phi_k(v) - phi_k'(v) / g'(v).
 
 Everything on the right is known from the state, and the state before an update is found from the
@@ -39,7 +40,7 @@ from neurolp.kernels.adjoint import (
     node_map_adjoint,
     transfer_adjoint,
 )
-from neurolp.kernels.coupling import uncouple
+from neurolp.kernels.affine import undo_shift_and_scale
 from neurolp.kernels.node_map import invert_node_maps
 
 Array = npt.NDArray[Any]
@@ -52,14 +53,14 @@ _FINER = 4
 class GroupGradient:
     """Gradients of the mean loss, each of the shape of the parameter it is named after.
 
-    ``weights`` and ``gain_weights`` are zero on absent edges; for sparse connectivity they are CSR
-    with the entries of the parameters. Without gain modulation ``gain_weights`` is None.
+    ``weights`` and ``log_scale_weights`` are zero on absent edges; for sparse connectivity they are
+    CSR with the entries of the parameters. Without a log-scale ``log_scale_weights`` is None.
     """
 
     weights: Any
     bias: Array
-    gain_weights: Any
-    gain_bias: Array
+    log_scale_weights: Any
+    log_scale_bias: Array
     node_map: Array
 
 
@@ -220,30 +221,24 @@ def _group_backward(
     )
     features = source_features(network, group, u, (0, width))
     shift = product(group.weights, features)
-    log_gain = np.empty((0, 0), dtype=u.dtype)
+    log_scale = np.empty((0, 0), dtype=u.dtype)
     eta = np.empty((0, n_open, width), dtype=u.dtype)
-    if network.gain:
-        log_gain = product(group.gain_weights, features[s:])
+    if network.log_scale:
+        log_scale = product(group.log_scale_weights, features[s:])
         scaled = u[group.targets] - shift - group.bias[:, None]  # e^G u
         eta = delta * scaled[:, None] - 1
     found = parameter_sums(network, group, features, delta[:, own], eta[:, own], moments)
-    uncouple(u, group.targets, 0, shift, group.bias, log_gain, group.gain_bias)
+    undo_shift_and_scale(u, group.targets, 0, shift, group.bias, log_scale, group.log_scale_bias)
     if carry:
         back = transposed_product(group.weights, delta.reshape(t, -1), len(features))
-        if network.gain:
+        if network.log_scale:
             back[s:] += transposed_product(
-                group.gain_weights, eta.reshape(t, -1), len(features) - s
+                group.log_scale_weights, eta.reshape(t, -1), len(features) - s
             )
-            delta *= np.exp(log_gain + group.gain_bias[:, None])[:, None]
+            delta *= np.exp(log_scale + group.log_scale_bias[:, None])[:, None]
         adjoint[group.targets] = delta
         back = back.reshape(len(features), n_open, width)
-        edges = network.synapse.n_transfer * s
-        transfer_adjoint(
-            features[:edges], network.synapse.slope, group.sources, back[:edges], adjoint
-        )
-        if group.interneurons is not None:
-            heard = features[edges:, None, :]
-            adjoint[group.sources] += group.interneurons.adjoint(heard, back[edges:])
+        transfer_adjoint(features, network.synapse.slope, group.sources, back, adjoint)
     return found
 
 
@@ -261,10 +256,12 @@ def parameter_sums(
     return GroupGradient(
         weights=_outer(network, group, group.weights, delta, features),
         bias=delta.sum(axis=1, dtype=np.float64),
-        gain_weights=(
-            _outer(network, group, group.gain_weights, eta, features[s:]) if network.gain else None
+        log_scale_weights=(
+            _outer(network, group, group.log_scale_weights, eta, features[s:])
+            if network.log_scale
+            else None
         ),
-        gain_bias=eta.sum(axis=1, dtype=np.float64),
+        log_scale_bias=eta.sum(axis=1, dtype=np.float64),
         node_map=node_map,
     )
 
@@ -295,9 +292,9 @@ def transposed_product(weights: Any, delta: Array, n_features: int) -> Array:
 
 def _arrays(group: GroupGradient) -> list[Array]:
     """The numbers of a gradient, without the structure of sparse ones."""
-    both = [group.weights, group.gain_weights]
+    both = [group.weights, group.log_scale_weights]
     numbers = [w.data if sparse.issparse(w) else w for w in both if w is not None]
-    return [*numbers, group.bias, group.gain_bias, group.node_map]
+    return [*numbers, group.bias, group.log_scale_bias, group.node_map]
 
 
 def add_gradients(total: GroupGradient, more: GroupGradient) -> GroupGradient:

@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
-from neurolp.data.tables import column_positions, is_number
+from neurolp.data.tables import column_positions
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, Sensor, check_sensors
+from neurolp.stream.sensors import (
+    CategoricalSensor,
+    ContinuousSensor,
+    Sensor,
+    check_sensors,
+    first_invalid,
+)
 
 Array = npt.NDArray[Any]
 Symbols = Mapping[str | int, int] | Sequence[str | int]
@@ -39,8 +45,8 @@ class Layout:
         sensors, start = list(self.sensors), 0
         for k, sensor in enumerate(self.sensors):
             coding = codings.get(start)
-            if isinstance(sensor, CategoricalSensor) and self.counts[start] == 0 and coding:
-                sensors[k] = replace(sensor, n_symbols=len(coding.alphabet))
+            if self.counts[start] == 0 and coding:
+                sensors[k] = CategoricalSensor(len(coding.alphabet), sensor.name)
             start += sensor.n_columns
         return replace(self, sensors=tuple(sensors))
 
@@ -96,7 +102,7 @@ def lay_out(
             )
         counts: list[int | None] = []
         for s in given:
-            counts += [s.n_symbols] if isinstance(s, CategoricalSensor) else [None] * s.n_columns
+            counts += [s.n_symbols or None] * s.n_columns
         return Layout(tuple(chosen), tuple(names[j] for j in chosen), tuple(counts), given)
     declared = _declared(title, names, symbols)
     if set(declared) - set(chosen):
@@ -195,31 +201,14 @@ class Cells:
 def check_values(
     title: str, layout: Layout, rows: Array, place: str, numbers: Sequence[int]
 ) -> None:
-    """Raise ``DataError`` that names the column and the place unless the rows can be used.
+    """Raise ``DataError`` that names the column and the place unless all sensors want the rows.
 
-    Wanted are finite numbers or NaN, symbols that exist, and vectors missing as a whole or not at
-    all. Row i came from ``place`` (line, row) ``numbers[i]`` of the file.
+    Row i came from ``place`` (line, row) ``numbers[i]`` of the file.
     """
-    start = 0
-    for sensor in layout.sensors:
-        part = rows[:, start : start + sensor.n_columns]
-        missing = np.isnan(part)
-        if isinstance(sensor, CategoricalSensor):
-            with np.errstate(invalid="ignore"):
-                inside = (part >= 0) & (part < sensor.n_symbols) & (part == np.floor(part))
-            good = missing | inside
-        else:
-            good = np.isfinite(part) | missing.all(axis=1, keepdims=True)
-        if not good.all():
-            i, j = np.argwhere(~good)[0]
-            value = part[i, j]
-            if isinstance(sensor, CategoricalSensor):
-                what = f"wanted a symbol 0 .. {sensor.n_symbols - 1}, but found {value:g}"
-            elif np.isnan(value):
-                what = f"value is missing, but not all of '{sensor.name}'"
-            else:
-                what = "value is infinite"
-            raise DataError(
-                f"{title}: column '{layout.names[start + j]}', {place} {numbers[i]}: {what}"
-            )
-        start += sensor.n_columns
+    fault = first_invalid(rows, layout.sensors)
+    if fault is not None:
+        row, column, sensor = fault
+        raise DataError(
+            f"{title}: column '{layout.names[column]}', {place} {numbers[row]}: "
+            f"wanted {sensor.wanted.rstrip(',')}, but found {rows[row, column]:g}"
+        )

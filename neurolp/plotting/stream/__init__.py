@@ -1,4 +1,4 @@
-"""Pictures of a brain that learned from a stream: Axes in, Axes out."""
+"""Figures of a brain that learned from a stream: Axes in, Axes out."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _N_DELAYS = 6
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
-    """All pictures that the contents of a file allow."""
+    """All figures that the contents of a file allow."""
     sensors = stored_sensors(file)
     symbols = [s for s in sensors if s.n_symbols]
     values = [s for s in sensors if not s.n_symbols]
@@ -100,7 +100,7 @@ def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigu
         plot_receptive_fields(file, figure("receptive_fields", 11, 0.9 + 1.75 * n).subplots())
     elif input_weights(file).shape[1]:
         plot_readout(file, figure("readout", 9, 4.5).subplots())
-    if video and "hidden" in str(file["readout"].coords["feature"][-1]):
+    if video and "hidden" in str(file["readout"].coords["feature"].values[-1]):
         plot_projective_fields(file, figure("projective_fields", 11, 2.6).subplots())
     if n_sensors > 1 and input_weights(file).shape[1]:
         n = min(_N_DELAYS, input_weights(file).shape[1])

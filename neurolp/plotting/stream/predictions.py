@@ -92,7 +92,7 @@ def plot_dreamt_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> A
         (axes[1], "dream", BLUE, "dreamt: samples of its own predictions"),
     ):
         rows = file[name]
-        steps = next(iter(rows.coords.values()))
+        steps = rows[rows.dims[0]].values
         ax.plot(steps, rows.values[:, sensor.columns][:, :3], color=colour, lw=1, marker=".", ms=3)
         ax.set(xlabel="step", title=title)
         step_axis(ax)
@@ -117,7 +117,7 @@ def plot_dreamt_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Arr
             shown.set_in_layout(False)  # what is too long is cut off
             shown.set_clip_on(True)
         else:
-            _raster(ax, rows.values, next(iter(rows.coords.values())), sensors)
+            _raster(ax, rows.values, rows[rows.dims[0]].values, sensors)
         ax.set(title=title)
     return axes
 

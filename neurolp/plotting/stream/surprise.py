@@ -21,7 +21,7 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
 
     All sensors together.
     """
-    time = file["mean_surprise"].coords["window"]
+    time = file["mean_surprise"].coords["window"].values
     total = total_surprise(file)
     ax.plot(time, total, color=BLUE, lw=0.6, alpha=0.35)
     ax.plot(time, smoothed(total), color=BLUE, lw=2, label="brain")
@@ -46,7 +46,7 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
 
     Means over stretches that double, from the windows in the file.
     """
-    time = file["mean_surprise"].coords["window"].astype(np.float64)
+    time = file["mean_surprise"].coords["window"].values.astype(np.float64)
     steps = file["window_steps"].values
     excess = total_surprise(file) - file["mean_true_surprise"].values
     edges = np.unique(np.geomspace(1, len(time), 16).round().astype(int))
@@ -67,10 +67,10 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
 def plot_sensors(file: Trajectory, ax: Axes) -> Axes:
     """Smoothed mean surprise of every sensor, and its entropy rate dashed in the same colour."""
     surprise = file["mean_surprise"]
-    time, rates = surprise.coords["window"], file["sensor_rate"].values
+    time, rates = surprise.coords["window"].values, file["sensor_rate"].values
     shown = list(range(len(rates)))[: len(SERIES)]
     for j, colour in zip(shown, SERIES, strict=False):
-        name = str(surprise.coords["sensor"][j])
+        name = str(surprise.coords["sensor"].values[j])
         ax.plot(time, smoothed(surprise.values[:, j]), color=colour, lw=1.6, label=name)
         if not np.isnan(rates[j]):
             ax.axhline(rates[j], color=colour, ls="--", lw=1)
@@ -86,7 +86,7 @@ def plot_pit(file: Trajectory, ax: Axes) -> Axes:
     Up to six values each have a line; more of them, as the pixels of a picture, are put together.
     """
     counts = file["pit_counts"].values[last_windows(file)].sum(axis=0)
-    names = [str(name) for name in file["pit_counts"].coords["value"]]
+    names = [str(name) for name in file["pit_counts"].coords["value"].values]
     if len(names) > len(SERIES):
         counts, names = counts.sum(axis=0, keepdims=True), [f"{len(names)} values together"]
     n_bins = counts.shape[1]
@@ -137,7 +137,7 @@ def detailed_steps(file: Trajectory) -> tuple[Array, slice]:
     """The last run of consecutive predicted steps, and its place among the predictions."""
     if "predicted" not in file:
         return np.empty(0, dtype=np.int64), slice(0, 0)
-    steps = file["predicted"].coords["predicted_step"]
+    steps = file["predicted"].coords["predicted_step"].values
     breaks = np.flatnonzero(np.diff(steps) != 1)
     start = int(breaks[-1]) + 1 if len(breaks) else 0
     return steps[start:], slice(start, len(steps))

@@ -20,7 +20,7 @@ def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:
     _, rows = detailed_steps(file)
     start = max(rows.start, rows.stop - n)
     came, expected = file["came"][start : rows.stop], file["predicted"][start : rows.stop].values
-    steps = came.coords["predicted_step"]
+    steps = came.coords["predicted_step"].values
     sheets = [
         ("came", came.values, "Greys", f"steps {steps[0]} to {steps[-1]}"),
         ("expected", expected, "Greys", "the mean of what was expected, before it came"),
@@ -66,7 +66,7 @@ def plot_receptive_fields(file: Trajectory, ax: Axes, *, n: int = 6, delays: int
 def plot_projective_fields(file: Trajectory, ax: Axes, *, n: int = 24, columns: int = 12) -> Axes:
     """What hidden nodes make expect on the retina: those with the largest weights."""
     h, w = _shape(file)
-    names = file["readout"].coords["feature"]
+    names = file["readout"].coords["feature"].values
     hidden = np.flatnonzero(np.char.startswith(names, "hidden "))
     fields = file["readout"][-1].values[:, hidden].T
     chosen = np.argsort(-np.linalg.norm(fields, axis=1), kind="stable")[:n]

@@ -73,7 +73,7 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
 def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     """Weights between the first hidden nodes at the end; and all of them, before and after."""
     recurrent = file["recurrent"]
-    times, last = recurrent.coords["weights_time"], recurrent[-1].values
+    times, last = recurrent.coords["weights_time"].values, recurrent[-1].values
     n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
     if last.ndim == 2:
         matrix = last[:shown, :shown]
@@ -102,7 +102,7 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
 def plot_activity(file: Trajectory, ax: Axes) -> Axes:
     """Activity of hidden nodes in the last steps; those that vary most, up to a hundred."""
     activity = file["activity"]
-    time, values = activity.coords["activity_time"], activity.values
+    time, values = activity.coords["activity_time"].values, activity.values
     breaks = np.flatnonzero(np.diff(time) != 1)
     start = int(breaks[-1]) + 1 if len(breaks) else 0
     time, values = time[start:], values[start:]
@@ -210,5 +210,5 @@ def output_labels(sensors: tuple[StoredSensor, ...]) -> list[str]:
 
 
 def _n_hidden(file: Trajectory) -> int:
-    names = file["readout"].coords["feature"]
+    names = file["readout"].coords["feature"].values
     return int(np.char.startswith(names, "hidden ").sum())

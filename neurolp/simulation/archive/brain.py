@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays, Variable
-from neurolp.brain.base_density import base_density
-from neurolp.brain.heads.head import Readout
-from neurolp.brain.marginal import Receptors
+from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.density import pack_density, unpack_readouts, unpack_receptors
+from neurolp.simulation.archive.density import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.memory_store import MemoryStore, is_recorded
@@ -50,8 +49,8 @@ class StoredBrain:
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
     model: str = "density"
-    readouts: tuple[Readout, ...] | None = None
-    receptors: Receptors | None = None
+    heads: tuple[WeightedHead, ...] | None = None
+    marginal_transform: MarginalTransform | None = None
     n_hidden: int = 0
 
 
@@ -67,8 +66,10 @@ def save(
     digests: dict[str, str] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
-    """Write a fitted brain, its record and its provenance to ``path``; without ``parameters``,
-    only the record."""
+    """Write a fitted brain, its record and its provenance to ``path``.
+
+    Without ``parameters`` the file holds the record only, and no brain.
+    """
     out = header(brain.seed, title, configuration or {"brain": brain.parameters}, digests)
     status = "interrupted" if brain.interrupted else "complete"
     out.attributes[""]["status"] = status
@@ -124,8 +125,8 @@ def pack_brain(
         n_slices = len(distinct_slices(network)[0])
         out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
         pack_parameters(out, network)
-        pack_density(out, brain.readouts, brain.receptors)
-    elif parameters:
+        pack_density(out, brain.heads, brain.marginal_transform)
+    elif parameters and not isinstance(network, Network):
         pack_form(out, network)
     if brain.record is not None:
         brain.record.to_arrays(out)
@@ -158,18 +159,16 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
         return StoredBrain(
             network=network,
             n_slices=int(file.brain["n_slices"]),
-            mean=file["mean"].values[:n_columns],
-            scale=file["scale"].values[:n_columns],
+            mean=file.read("mean")[:n_columns],
+            scale=file.read("scale")[:n_columns],
             seed=int(file.provenance["seed"]),
             interrupted=file.status in ("interrupted", "unfinished", "running"),
             record=_record_of(file),
             parameters=json.loads(file.brain["parameters"]),
-            feature_names=(
-                tuple(map(str, file["node_name"].values[:n_columns])) if named else None
-            ),
+            feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
             model=str(file.brain.get("model", "density")),  # not in files of 0.1
-            readouts=unpack_readouts(file),
-            receptors=unpack_receptors(file),
+            heads=unpack_heads(file),
+            marginal_transform=unpack_marginal_transform(file),
             n_hidden=n_hidden,
         )
     except (KeyError, OSError, TypeError, ValueError) as error:
@@ -178,11 +177,11 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
 
 def _record_of(file: Trajectory) -> MemoryStore:
     """The record in the file, which goes along when a loaded brain is saved again."""
-    found = {name: file[name] for name in file if is_recorded(file[name].dims)}
-    dims = {dim for v in found.values() for dim in v.dims}
-    found |= {dim: file.coordinates[dim] for dim in dims if dim in file.coordinates}
+    found = {name: file.stored(name) for name in file if is_recorded(file.stored(name).dims)}
+    dims = {dim for v in found.values() for dim in v.dims} & set(file.all_names())
+    found |= {dim: file.stored(dim) for dim in dims}
     return MemoryStore.from_arrays(
-        {k: Variable(v.dims, v.values, v.units, v.long_name) for k, v in found.items()}
+        {k: Variable(v.dims, file.read(k), v.units, v.long_name) for k, v in found.items()}
     )
 
 
@@ -191,5 +190,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"cannot store a parameter of type {type(value).__name__}")
-
-

@@ -1,4 +1,4 @@
-"""Readouts and receptors <-> the labelled arrays of a trajectory file."""
+"""Heads and marginal maps <-> the labelled arrays of a trajectory file."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
-from neurolp.brain.heads.head import Readout
-from neurolp.brain.heads.mixture import MixtureEnergy
-from neurolp.brain.heads.tree import GatedNode, TreeEnergy
-from neurolp.brain.marginal import Receptor, Receptors
+from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.heads.mixture import MixtureHead
+from neurolp.brain.heads.tree import GatedNode, TreeHead
+from neurolp.brain.marginal import MarginalMap, MarginalTransform
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
 
 def pack_density(
-    out: NamedArrays, readouts: tuple[Readout, ...] | None, receptors: Receptors | None
+    out: NamedArrays, heads: tuple[WeightedHead, ...] | None, transform: MarginalTransform | None
 ) -> None:
-    """Add readouts and receptors, where there are any."""
-    if readouts is not None:
-        _pack_readouts(out, readouts)
-    if receptors is not None:
-        _pack_receptors(out, receptors)
+    """Add heads and marginal maps, where there are any."""
+    if heads is not None:
+        _pack_heads(out, heads)
+    if transform is not None:
+        _pack_marginal_transform(out, transform)
 
 
-def _pack_readouts(out: NamedArrays, readouts: tuple[Readout, ...]) -> None:
-    out.add_coordinate("readout", np.arange(len(readouts)), "1", "readout of the density")
-    times = np.array([r.time for r in readouts])
-    out.add("readout_time", ("readout",), times, "slice", "when the density is read")
-    weights = np.array([r.weight for r in readouts])
-    out.add("readout_weight", ("readout",), weights, "1", "weight in the average of densities")
-    mixtures = [r.energy for r in readouts if isinstance(r.energy, MixtureEnergy)]
-    trees = [r.energy for r in readouts if isinstance(r.energy, TreeEnergy)]
-    count = np.array([_n_gaussians(r) for r in readouts])
-    out.add("readout_components", ("readout",), count, "1", "Gaussians; 0 base density, -1 tree")
+def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
+    out.add_coordinate("head", np.arange(len(heads)), "1", "head of the density")
+    times = np.array([r.time for r in heads])
+    out.add("head_time", ("head",), times, "slice", "when the density is read")
+    weights = np.array([r.weight for r in heads])
+    out.add("head_weight", ("head",), weights, "1", "weight in the average of densities")
+    mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
+    trees = [r.head for r in heads if isinstance(r.head, TreeHead)]
+    count = np.array([_n_gaussians(r) for r in heads])
+    out.add("head_components", ("head",), count, "1", "Gaussians; 0 base density, -1 tree")
     if trees:
         _pack_trees(out, trees)
     if not mixtures:
         return
     count = count[count > 0]
-    out.add_coordinate("component", np.arange(count.sum()), "1", "Gaussian, readout by readout")
+    out.add_coordinate("component", np.arange(count.sum()), "1", "Gaussian, head by head")
+    n_nodes = mixtures[0].means.shape[1]
+    out.add_coordinate("other_node", np.arange(n_nodes), "1", "node, second index of a matrix")
     for name, dims, parts, about in (
-        ("weight", (), [m.weights for m in mixtures], "weight of a Gaussian in its readout"),
+        ("weight", (), [m.weights for m in mixtures], "weight of a Gaussian in its head"),
         ("mean", ("node",), [m.means for m in mixtures], "mean of a Gaussian"),
         (
             "factor",
-            ("node", "node"),
+            ("node", "other_node"),
             [m.factors for m in mixtures],
             "lower Cholesky factor of the covariance of a Gaussian",
         ),
@@ -57,100 +59,106 @@ def _pack_readouts(out: NamedArrays, readouts: tuple[Readout, ...]) -> None:
         out.add(f"component_{name}", ("component", *dims), np.concatenate(parts), "1", about)
 
 
-def unpack_readouts(file: Trajectory) -> tuple[Readout, ...] | None:
-    """Rebuild the readouts of a file."""
-    if "readout_time" not in file:
+def unpack_heads(file: Trajectory) -> tuple[WeightedHead, ...] | None:
+    """Rebuild the heads of a file."""
+    if "head_time" not in file:
         return None
-    times, weights = file["readout_time"].values, file["readout_weight"].values
-    count = file["readout_components"].values
+    times, weights = file.read("head_time"), file.read("head_weight")
+    count = file.read("head_components")
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
-        parts = [file[f"component_{name}"].values for name in ("weight", "mean", "factor")]
+        parts = [file.read(f"component_{name}") for name in ("weight", "mean", "factor")]
     trees = iter(_unpack_trees(file) if np.any(count < 0) else [])
-    readouts = []
+    heads = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
-        energy: MixtureEnergy | TreeEnergy | None = None
+        head: MixtureHead | TreeHead | None = None
         if k:
-            energy = next(trees) if k < 0 else MixtureEnergy(*(p[end - k : end] for p in parts))
-        readouts.append(Readout(int(time), float(weight), energy))
-    return tuple(readouts)
+            head = next(trees) if k < 0 else MixtureHead(*(p[end - k : end] for p in parts))
+        heads.append(WeightedHead(int(time), float(weight), head))
+    return tuple(heads)
 
 
-def _n_gaussians(readout: Readout) -> int:
-    if isinstance(readout.energy, MixtureEnergy):
-        return readout.energy.n_components
-    return 0 if readout.energy is None else -1
+def _n_gaussians(weighted: WeightedHead) -> int:
+    if isinstance(weighted.head, MixtureHead):
+        return weighted.head.n_components
+    return 0 if weighted.head is None else -1
 
 
-def _pack_trees(out: NamedArrays, trees: list[TreeEnergy]) -> None:
+def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
     gated = [node for tree in trees for node in tree.nodes]
-    receptors = [receptor for node in gated for receptor in node.receptors]
+    marginal_maps = [marginal_map for node in gated for marginal_map in node.maps]
     out.add_coordinate("tree_node", np.arange(len(gated)), "1", "node of a tree, tree by tree")
     for name, values, about in (
         ("member", [g.node for g in gated], "node, parents first"),
         ("parent", [g.parent for g in gated], "node that it depends on; -1 is none"),
-        ("gate_bins", [len(g.receptors) for g in gated], "bins of the parent"),
+        ("gate_bins", [len(g.maps) for g in gated], "bins of the parent"),
     ):
         out.add(f"tree_{name}", ("tree_node",), np.array(values), "1", about)
-    out.add_coordinate("tree_gate", np.arange(len(receptors)), "1", "bin of a parent")
+    out.add_coordinate("tree_gate", np.arange(len(marginal_maps)), "1", "bin of a parent")
     ends = np.concatenate([np.append(g.edges, np.inf) for g in gated])
     out.add("tree_gate_edge", ("tree_gate",), ends, "1", "upper end of the bin of the parent")
-    bins = np.array([len(r.masses) for r in receptors])
+    bins = np.array([len(r.masses) for r in marginal_maps])
     out.add("tree_bins", ("tree_gate",), bins, "1", "bins of the node there")
     out.add_coordinate("tree_bin", np.arange(bins.sum()), "1", "bin of the node")
-    masses = np.concatenate([r.masses for r in receptors])
-    edges = np.concatenate([np.append(r.edges, np.inf) for r in receptors])
+    masses = np.concatenate([r.masses for r in marginal_maps])
+    edges = np.concatenate([np.append(r.edges, np.inf) for r in marginal_maps])
     out.add("tree_mass", ("tree_bin",), masses, "1", "mass of the bin")
     out.add("tree_edge", ("tree_bin",), edges, "1", "upper end of the bin")
 
 
-def _unpack_trees(file: Trajectory) -> list[TreeEnergy]:
+def _unpack_trees(file: Trajectory) -> list[TreeHead]:
     base = base_density(file.brain["base"])
-    receptors = _receptors(base, *(file[f"tree_{k}"].values for k in ("bins", "mass", "edge")))
-    gate_bins = file["tree_gate_bins"].values
+    marginal_maps = _marginal_maps(
+        base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
+    )
+    gate_bins = file.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(file["tree_gate_edge"].values, stops[:-1])
+    gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
     nodes = [
-        GatedNode(int(node), int(parent), edges[:-1], tuple(receptors[stop - k : stop]))
+        GatedNode(int(node), int(parent), edges[:-1], tuple(marginal_maps[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            file["tree_member"].values,
-            file["tree_parent"].values,
+            file.read("tree_member"),
+            file.read("tree_parent"),
             gate_edges,
             gate_bins,
             stops,
             strict=True,
         )
     ]
-    n = len(file["mean"])
-    return [TreeEnergy(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
+    n = len(file.read("mean"))
+    return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
-def _receptors(base: BaseDensity, bins: Array, masses: Array, edges: Array) -> list[Receptor]:
+def _marginal_maps(
+    base: BaseDensity, bins: Array, masses: Array, edges: Array
+) -> list[MarginalMap]:
     ends = np.cumsum(bins)[:-1]
     pairs = zip(np.split(edges, ends), np.split(masses, ends), strict=True)
-    return [Receptor(base, e[:-1], m) for e, m in pairs]
+    return [MarginalMap(base, e[:-1], m) for e, m in pairs]
 
 
-def _pack_receptors(out: NamedArrays, receptors: Receptors) -> None:
-    masses = [r.masses for r in receptors.nodes]
+def _pack_marginal_transform(out: NamedArrays, transform: MarginalTransform) -> None:
+    masses = [r.masses for r in transform.nodes]
     bins = np.array([len(m) for m in masses])
     # The last bin of a node has no upper end: its place holds infinity.
-    edges = [np.append(r.edges, np.inf) for r in receptors.nodes]
-    out.add("receptor_bins", ("node",), bins, "1", "bins of a node's receptor; 1 is the identity")
-    out.add_coordinate("receptor_bin", np.arange(bins.sum()), "1", "bin, node by node")
-    out.add("receptor_mass", ("receptor_bin",), np.concatenate(masses), "1", "mass of a bin")
+    edges = [np.append(r.edges, np.inf) for r in transform.nodes]
     out.add(
-        "receptor_edge",
-        ("receptor_bin",),
+        "marginal_bins", ("node",), bins, "1", "bins of a node's marginal map; 1 is the identity"
+    )
+    out.add_coordinate("marginal_bin", np.arange(bins.sum()), "1", "bin, node by node")
+    out.add("marginal_mass", ("marginal_bin",), np.concatenate(masses), "1", "mass of a bin")
+    out.add(
+        "marginal_edge",
+        ("marginal_bin",),
         np.concatenate(edges),
         "1",
         "upper end of a bin, standardised data; infinity for the last one of a node",
     )
 
 
-def unpack_receptors(file: Trajectory) -> Receptors | None:
-    """Rebuild the receptors of a file; each is validated again."""
-    if "receptor_bins" not in file:
+def unpack_marginal_transform(file: Trajectory) -> MarginalTransform | None:
+    """Rebuild the marginal maps of a file; each is validated again."""
+    if "marginal_bins" not in file:
         return None
-    arrays = (file[f"receptor_{k}"].values for k in ("bins", "mass", "edge"))
-    return Receptors(tuple(_receptors(base_density(file.brain["base"]), *arrays)))
+    arrays = (file.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
+    return MarginalTransform(tuple(_marginal_maps(base_density(file.brain["base"]), *arrays)))

@@ -54,10 +54,10 @@ def pack_form(out: NamedArrays, form: PaperForm) -> None:
 def unpack_form(file: Trajectory) -> PaperForm:
     """Rebuild the form in a trajectory file; every part of it is validated again."""
     about = file.brain
-    weights, times = file["coupling"].values, (float(about["duration"]), int(about["n_steps"]))
+    weights, times = file.read("coupling"), (float(about["duration"]), int(about["n_steps"]))
     if about["form"] == "bounded":
-        return BoundedForm(weights, file["barrier"].values, file["drift_shape"].values, *times)
-    slopes = file["energy"].values
+        return BoundedForm(weights, file.read("barrier"), file.read("drift_shape"), *times)
+    slopes = file.read("energy")
     grid = SplineGrid(about["spline_low"], about["spline_high"], slopes.shape[1])
     energies = NodeEnergies(grid, slopes)
-    return LinearForm(weights, file["drift"].values, energies, *times, str(about["stepping"]))
+    return LinearForm(weights, file.read("drift"), energies, *times, str(about["stepping"]))

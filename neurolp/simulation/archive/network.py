@@ -10,7 +10,6 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.interneurons import Interneurons
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.update_order import one_after_another
@@ -23,7 +22,7 @@ def pack_description(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
     return {
         "base": network.base,
-        "gain": network.gain,
+        "log_scale": network.log_scale,
         "dtype": str(np.dtype(network.dtype)),
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
@@ -41,19 +40,18 @@ def unpack_network(file: Trajectory) -> Network:
         unpack_connectivity(file),
         about["base"],
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
-        bool(about["gain"]),
+        bool(about["log_scale"]),
         SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
         np.dtype(about["dtype"]),
     )
     network.slices = slices_from_arrays(
-        network, {name: file[name].values for name in _SLICE_ARRAYS if name in file}
+        network, {name: file.read(name) for name in _SLICE_ARRAYS if name in file}
     )
     return network
 
 
 _SLICE_ARRAYS = (
-    "group", "bias", "node_map", "weights", "gain_bias", "gain_weights", "rotation",
-    "interneuron_input", "interneuron_bias", "interneuron_weights", "interneuron_gain_weights",
+    "group", "bias", "node_map", "weights", "log_scale_bias", "log_scale_weights", "rotation",
     "slice_at",
 )  # fmt: skip
 
@@ -82,7 +80,7 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
     slices, which = distinct_slices(network)
     n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
     group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
-    gain_bias = np.zeros_like(bias)
+    log_scale_bias = np.zeros_like(bias)
     node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
     for t, slice_ in enumerate(slices):
         first = 0
@@ -93,8 +91,8 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             first += size
             bias[t, update.targets] = update.bias
             node_map[t, update.targets] = update.node_map
-            if network.gain:
-                gain_bias[t, update.targets] = update.gain_bias
+            if network.log_scale:
+                log_scale_bias[t, update.targets] = update.log_scale_bias
     if len(which) > n_slices:
         out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
         what = "slice whose parameters are in use: they repeat"
@@ -128,7 +126,6 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             "1",
             "orthogonal matrix applied to the potentials at the start of the slice",
         )
-    _pack_interneurons(out, slices, n)
     if network.connectivity.positions is not None:
         where = network.connectivity.positions
         out.add_coordinate("dimension", np.arange(where.shape[1]), "1", "dimension of space")
@@ -147,19 +144,21 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
             out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
     out.add(
         "weights",
-        ("slice", "transfer", *dims),
+        ("slice", *dims, "transfer"),
         _all_weights(network, m, "weights"),
         "1/slice",
         "w of every edge and transfer function; 0 inside a group",
     )
-    if network.gain:
-        out.add("gain_bias", ("slice", "node"), gain_bias, "1/slice", "constant log-gain")
+    if network.log_scale:
         out.add(
-            "gain_weights",
-            ("slice", "bounded_transfer", *dims),
-            _all_weights(network, m - 1, "gain_weights"),
+            "log_scale_bias", ("slice", "node"), log_scale_bias, "1/slice", "constant log-scale"
+        )
+        out.add(
+            "log_scale_weights",
+            ("slice", *dims, "bounded_transfer"),
+            _all_weights(network, m - 1, "log_scale_weights"),
             "1/slice",
-            "gain modulation gamma of every edge and bounded transfer function",
+            "log-scale weight of every edge and bounded transfer function",
         )
 
 
@@ -167,18 +166,21 @@ def learned_parameters(network: Network) -> dict[str, Variable]:
     """The variables of :func:`pack_parameters` that learning changes, by name."""
     out = NamedArrays()
     pack_parameters(out, network)
-    names = ("weights", "bias", "gain_weights", "gain_bias", "node_map")
+    names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
     return {name: out.variables[name] for name in names if name in out.variables}
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
-    """Weights of all slices: (slice, transfer, target, source), or (slice, transfer, edge)."""
+    """Weights of all slices: (slice, target, source, transfer), or (slice, edge, transfer).
+
+    Those that the greedy rule learned are numbers of single precision, and are returned as such.
+    """
     slices, _ = distinct_slices(network)
     n, n_slices = network.n_nodes, len(slices)
-    shape: tuple[int, ...] = (n_slices, n_transfer, n, n)
+    shape: tuple[int, ...] = (n_slices, n, n, n_transfer)
     is_sparse = network.connectivity.kind == "sparse"
     if is_sparse:
-        shape = (n_slices, n_transfer, network.connectivity.n_edges)
+        shape = (n_slices, network.connectivity.n_edges, n_transfer)
         keys = _edge_keys(network)
     out = np.zeros(shape, network.dtype)
     for t, slice_ in enumerate(slices):
@@ -188,43 +190,12 @@ def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
             if is_sparse:
                 coo = weights.tocoo()
                 key = update.targets[coo.row] * n + update.sources[coo.col % s]
-                out[t, coo.col // s, np.searchsorted(keys, key)] = coo.data
+                out[t, np.searchsorted(keys, key), coo.col // s] = coo.data
             else:
-                for k in range(n_transfer):
-                    block = weights[:, k * s : (k + 1) * s]
-                    out[t, k][np.ix_(update.targets, update.sources)] = block
-    return out
-
-
-def _pack_interneurons(out: NamedArrays, slices: list[Slice], n_nodes: int) -> None:
-    """Add the interneurons of all groups, and who listens to them; most brains have none."""
-    groups = [(t, g, u) for t, s in enumerate(slices) for g, u in enumerate(s.groups)]
-    counts = [len(u.interneurons) for _, _, u in groups if u.interneurons is not None]
-    if not counts:
-        return
-    n_slices, n_groups, h = len(slices), 1 + max(g for _, g, _ in groups), max(counts)
-    reads = np.zeros((n_slices, n_groups, h, n_nodes))
-    bias = np.zeros((n_slices, n_groups, h))
-    weights, gain_weights = np.zeros((2, n_slices, h, n_nodes))
-    for t, g, update in groups:
-        between = update.interneurons
-        if between is None:
-            continue
-        reads[t, g][:, update.sources] = between.weights
-        bias[t, g] = between.bias
-        weights[t][:, update.targets] = update.weights[:, -h:].T
-        if update.gain_weights is not None:
-            gain_weights[t][:, update.targets] = update.gain_weights[:, -h:].T
-    out.add_coordinate("group_position", np.arange(n_groups), "1", "position of a group in a slice")
-    out.add_coordinate("interneuron", np.arange(h), "1", "interneuron of a group")
-    dims = ("slice", "group_position", "interneuron")
-    out.add("interneuron_input", (*dims, "node"), reads, "1", "R of h = tanh(R u + r)")
-    out.add("interneuron_bias", dims, bias, "1", "r of h = tanh(R u + r)")
-    to = ("slice", "interneuron", "node")
-    what = "of an interneuron of the node's group on the node"
-    out.add("interneuron_weights", to, weights, "1/slice", f"shift weight {what}")
-    if slices[0].groups[0].gain_weights is not None:
-        out.add("interneuron_gain_weights", to, gain_weights, "1/slice", f"gain weight {what}")
+                block = weights.reshape(len(weights), n_transfer, s).transpose(0, 2, 1)
+                out[t][np.ix_(update.targets, update.sources)] = block
+    single = out.astype(np.float32)
+    return single if np.array_equal(single, out) else out
 
 
 def _edge_keys(network: Network) -> Array:
@@ -234,13 +205,13 @@ def _edge_keys(network: Network) -> Array:
 
 def unpack_connectivity(file: Trajectory) -> Connectivity:
     """Rebuild the permitted edges in a trajectory file."""
-    kind, n = file.brain["connectivity"], len(file["mean"])
-    positions = file["position"].values if "position" in file else None
+    kind, n = file.brain["connectivity"], len(file.read("mean"))
+    positions = file.read("position") if "position" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file["edges"].values.astype(np.bool_), n, positions)
-    row, column = file["edge_target"].values, file["edge_source"].values
+        return Connectivity.from_array(file.read("edges").astype(np.bool_), n, positions)
+    row, column = file.read("edge_target"), file.read("edge_source")
     ones = np.ones(len(row), dtype=np.bool_)
     matrix = sparse.csr_array((ones, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)
@@ -251,49 +222,36 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
     n = network.n_nodes
     order = np.argsort(at["group"], kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
-    mediated = "interneuron_bias" in at
-    sequential = one_after_another(network.connectivity, parts) and not mediated
-    for g, targets in enumerate([order] if sequential else parts):
+    sequential = one_after_another(network.connectivity, parts)
+    for targets in [order] if sequential else parts:
         outside = np.ones(n, dtype=np.bool_)
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
             if network.connectivity.kind != "sparse":
-                blocks = at[name][:, targets[:, None], sources]
-                return blocks.transpose(1, 0, 2).reshape(len(targets), -1)
+                blocks = at[name][targets[:, None], sources]
+                return blocks.transpose(0, 2, 1).reshape(len(targets), -1)
             near = [network.connectivity.presynaptic(int(i), sources) for i in targets]
             row = np.repeat(np.arange(len(targets)), [len(k) for k in near])
             position = np.concatenate(near) if near else np.empty(0, np.intp)
             edge = np.searchsorted(keys, targets[row] * n + sources[position])
-            k, s = len(at[name]), len(sources)
+            k, s = at[name].shape[1], len(sources)
             columns = (np.arange(k)[:, None] * s + position).ravel()
             return sparse.csr_array(
-                (at[name][:, edge].ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
+                (at[name][edge].T.ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
             )
 
-        weights = chosen("weights")
-        gain_weights = chosen("gain_weights") if network.gain else None
-        between = None
-        if mediated and len(sources):
-            between = Interneurons(
-                at["interneuron_input"][g][:, sources], at["interneuron_bias"][g]
-            )
-            weights = np.hstack([weights, at["interneuron_weights"][:, targets].T])
-            if gain_weights is not None:
-                heard = at["interneuron_gain_weights"][:, targets].T
-                gain_weights = np.hstack([gain_weights, heard])
         updates.append(
             network.update(
                 targets,
                 sources,
-                weights,
+                chosen("weights"),
                 at["bias"][targets],
-                gain_weights,
-                at["gain_bias"][targets] if network.gain else np.empty(0),
+                chosen("log_scale_weights") if network.log_scale else None,
+                at["log_scale_bias"][targets] if network.log_scale else np.empty(0),
                 at["node_map"][targets],
                 sequential=sequential,
-                interneurons=between,
             )
         )
     return Slice(tuple(updates), at.get("rotation"))

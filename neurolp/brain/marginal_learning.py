@@ -1,4 +1,4 @@
-"""Learning receptors: a density tree for each column, where validation data ask for one."""
+"""Learning marginal maps: a density tree for each column, where validation data ask for one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.mixture import fit_mixture
-from neurolp.brain.marginal import Receptor, Receptors, log_interval, student_log_cdf
+from neurolp.brain.marginal import MarginalMap, MarginalTransform, log_interval, student_log_cdf
 from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
@@ -20,41 +20,41 @@ _STANDARD_ERRORS = 2.0
 _LEAST_SHARE = 1e-3
 
 
-def learn_receptors(
+def learn_marginal_transform(
     base: BaseDensity, train: Array, validation: Array, n_threads: int | None = None
-) -> Receptors | None:
-    """Learn receptors on potentials (n_nodes, n_trajectories); None where no node wants one.
+) -> MarginalTransform | None:
+    """Learn marginal maps on potentials (n_nodes, n_trajectories); None where no node wants one.
 
     A node gets its density tree only if, on validation data, that describes its column better
     than smooth mixtures of Gaussians do, by two standard errors of the paired difference: the tree
     is for steps and spikes, not for clusters.
     """
 
-    def learn(column: tuple[Array, Array]) -> Receptor:
+    def learn(column: tuple[Array, Array]) -> MarginalMap:
         u, v = column
-        receptor = grow_receptor(base, u)
-        if len(receptor.masses) > 1:
-            out, slope = receptor.respond(v)
+        marginal_map = grow_marginal_map(base, u)
+        if len(marginal_map.masses) > 1:
+            out, slope = marginal_map.forward(v)
             gain = slope - base.energy(out) - _smooth_log_prob(base, u, v)
             error = gain.std() / np.sqrt(len(gain))
             if len(gain) < 2 or gain.mean() <= _STANDARD_ERRORS * error:
-                return Receptor(base, np.empty(0), np.ones(1))
-        return receptor
+                return MarginalMap(base, np.empty(0), np.ones(1))
+        return marginal_map
 
     with Workers(n_threads) as workers:
-        receptors = workers.map(learn, list(zip(train, validation, strict=True)))
-    learned = Receptors(tuple(receptors))
+        marginal_maps = workers.map(learn, list(zip(train, validation, strict=True)))
+    learned = MarginalTransform(tuple(marginal_maps))
     return None if learned.are_identity else learned
 
 
-def grow_receptor(base: BaseDensity, u: Array) -> Receptor:
+def grow_marginal_map(base: BaseDensity, u: Array) -> MarginalMap:
     """Grow a density tree on one column of potentials (n,).
 
-    A bin of m of the n rows and width w (of H, see ``receptors``) is cut in two where the gain of
-    log-likelihood, sum of m_i log(m_i w / (m w_i)) over the two halves, is largest, as long as that
-    is more than log n (one cut has two parameters: its place and its mass). Cuts lie half-way to
-    the neighbours of a row. The bins share one row more, spread as H is, but none gets less
-    than a thousandth of it: the bins of a lighter one could not be told apart after the map.
+    A bin of m of the n rows and width w (of H, see ``brain.marginal``) is cut in two where the gain
+    of log-likelihood, sum of m_i log(m_i w / (m w_i)) over the two halves, is largest, as long as
+    that is more than log n (one cut has two parameters: its place and its mass). Cuts lie half-way
+    to the neighbours of a row. The bins share one row more, spread as H is, but none gets less than
+    a thousandth of it: the bins of a lighter one could not be told apart after the map.
     """
     u = np.sort(u.astype(np.float64))
     n = len(u)
@@ -87,7 +87,7 @@ def grow_receptor(base: BaseDensity, u: Array) -> Receptor:
     held = np.diff(np.searchsorted(u, ends))
     shared = np.exp(log_interval(student_log_cdf, ends[:-1], ends[1:]))
     masses = held + np.maximum(shared, _LEAST_SHARE)
-    return Receptor(base, edge, masses / masses.sum())
+    return MarginalMap(base, edge, masses / masses.sum())
 
 
 def _gain(part: Array, whole: int, log_width: Array) -> Array:

@@ -1,4 +1,4 @@
-"""One point, in a worker: run it, and leave its result and its state on disk.
+"""One job, in a worker: run it, and leave its result and its state on disk.
 
 Everything here may be cut off at any moment, and done again: whatever a dead worker left is either
 a whole result, which is taken over, or nothing.
@@ -20,13 +20,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from neurolp import errors
-from neurolp.config.load import AnyConfiguration, configuration_of
-from neurolp.runs import resume as resuming
-from neurolp.runs.dispatch import run_any
+from neurolp.config.sections import RunConfiguration
+from neurolp.runs.execution import resume_file, run_file
+from neurolp.runs.kinds import RunResult, configuration_of, kind_of
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.segments import folder_of, n_segments
-from neurolp.sweep.results import summary
 from neurolp.sweep.state import (
     DIVERGED,
     DONE,
@@ -35,7 +34,7 @@ from neurolp.sweep.state import (
     LOCK_FILE,
     RESULT_FILE,
     RUNNING,
-    PointState,
+    JobState,
     read_state,
     write_state,
 )
@@ -43,10 +42,10 @@ from neurolp.sweep.state import (
 HELD = "held"  # not a state on disk: another process is at it
 
 
-def run_point(folder: str, configuration: str) -> dict[str, Any]:
-    """Run one point, given as JSON, and return its state.
+def run_job(folder: str, configuration: str) -> dict[str, Any]:
+    """Run one job, given as JSON, and return its state.
 
-    It never raises: what went wrong is in the state. A point that is done is not run again.
+    It never raises: what went wrong is in the state. A job that is done is not run again.
     """
     where = Path(folder)
     try:
@@ -54,20 +53,20 @@ def run_point(folder: str, configuration: str) -> dict[str, Any]:
         with Lock(where / LOCK_FILE):
             return asdict(_run(where, configuration))
     except HeldError as error:
-        return asdict(PointState(HELD, message=str(error)))
+        return asdict(JobState(HELD, message=str(error)))
     except OSError as error:  # not even the state could be written
         message = f"{where}: {error.strerror or error}"
-        return asdict(PointState(FAILED, 1, INPUT_OUTPUT, message))
+        return asdict(JobState(FAILED, 1, INPUT_OUTPUT, message))
 
 
-def _run(folder: Path, configuration: str) -> PointState:
+def _run(folder: Path, configuration: str) -> JobState:
     before = read_state(folder)
     if before.state == DONE:
         return before
     for litter in folder.glob(".neurolp-*.partial"):
         litter.unlink(missing_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    state = PointState(
+    state = JobState(
         RUNNING, before.attempts + 1, host=socket.gethostname(), process=os.getpid(), began=now
     )
     write_state(folder, state)
@@ -83,21 +82,26 @@ def _run(folder: Path, configuration: str) -> PointState:
         if found is None:
             raise errors.FormatError(f"{path}: not complete")
         state = replace(state, state=DONE, result=found, seconds=seconds)
-    except Exception as error:  # a sweep goes on whatever happens to one of its points
+    except Exception as error:  # a sweep goes on whatever happens to one of its jobs
         state = _failed(state, error)
     write_state(folder, state)
     return state
 
 
-def execute(configuration: AnyConfiguration, path: Path) -> None:
+def execute(configuration: RunConfiguration, path: Path) -> None:
     """Do what ``neurolp run`` does, or ``neurolp resume`` where a run was broken off."""
     with threadpool_limits(1):
-        # Where that is damaged, the point is run from its beginning.
+        # Where that is damaged, the job is run from its beginning.
         with contextlib.suppress(errors.FormatError):
             if n_segments(folder_of(path)):
-                resuming.resume(path)
+                _check_ended(resume_file(path))
                 return
-        run_any(configuration, path, overwrite=True)
+        _check_ended(run_file(configuration, path, overwrite=True))
+
+
+def _check_ended(result: RunResult) -> None:
+    if result.signal is not None:
+        raise KeyboardInterrupt(result.signal)
 
 
 def _finished(path: Path) -> dict[str, float | None] | None:
@@ -106,12 +110,12 @@ def _finished(path: Path) -> dict[str, float | None] | None:
         return None
     try:
         with open_trajectory(path) as file:
-            return summary(file) if file.status == "complete" else None
+            return kind_of(file).finite_numbers(file) if file.status == "complete" else None
     except errors.FormatError:
         return None
 
 
-def _failed(state: PointState, error: Exception) -> PointState:
+def _failed(state: JobState, error: Exception) -> JobState:
     """What a failure is called: one that may pass, the configuration, the data, a program error."""
     message = " ".join(str(error).split()) or type(error).__name__
     if _is_passing(error):

@@ -63,57 +63,57 @@ def csr_product(indptr: Array, indices: Array, data: Array, features: Array, out
 
 
 @kernel
-def couple(
+def shift_and_scale(
     potential: Array,
     targets: Array,
     start: int,
     shift: Array,
     bias: Array,
-    log_gain: Array,
-    gain_bias: Array,
+    log_scale: Array,
+    log_scale_bias: Array,
     log_det: Array,
 ) -> None:
     """Affine update in place, v_i = exp(G_i) u_i + I_i, and log_det += sum_i G_i.
 
-    I = shift + bias, G = log_gain + gain_bias; ``gain_bias`` of length 0 means no gain modulation.
+    I = shift + bias, G = log_scale + log_scale_bias; ``log_scale_bias`` of length 0: no scale.
     """
     width = shift.shape[1]
     for i in range(targets.shape[0]):
         row = potential[targets[i]]
         b = bias[i]
-        if gain_bias.shape[0] == 0:
+        if log_scale_bias.shape[0] == 0:
             for c in range(width):
                 row[start + c] += shift[i, c] + b
         else:
-            g = gain_bias[i]
+            g = log_scale_bias[i]
             for c in range(width):
-                gain = log_gain[i, c] + g
+                gain = log_scale[i, c] + g
                 row[start + c] = exp(gain) * row[start + c] + (shift[i, c] + b)
                 log_det[start + c] += gain
 
 
 @kernel
-def uncouple(
+def undo_shift_and_scale(
     potential: Array,
     targets: Array,
     start: int,
     shift: Array,
     bias: Array,
-    log_gain: Array,
-    gain_bias: Array,
+    log_scale: Array,
+    log_scale_bias: Array,
 ) -> None:
     """Exact inverse of :func:`couple`, u_i = (v_i - I_i) exp(-G_i), in place."""
     width = shift.shape[1]
     for i in range(targets.shape[0]):
         row = potential[targets[i]]
         b = bias[i]
-        if gain_bias.shape[0] == 0:
+        if log_scale_bias.shape[0] == 0:
             for c in range(width):
                 row[start + c] -= shift[i, c] + b
         else:
-            g = gain_bias[i]
+            g = log_scale_bias[i]
             for c in range(width):
-                row[start + c] = (row[start + c] - (shift[i, c] + b)) * exp(-(log_gain[i, c] + g))
+                row[start + c] = (row[start + c] - (shift[i, c] + b)) * exp(-(log_scale[i, c] + g))
 
 
 @kernel
@@ -122,18 +122,18 @@ def propagate(
     position: int,
     n_sources: int,
     weights: Array,
-    gain_weights: Array,
+    log_scale_weights: Array,
     first: int,
     last: int,
     features: Array,
     shift: Array,
-    log_gain: Array,
+    log_scale: Array,
 ) -> None:
     """One source has moved: bring its features, and what nodes ``first .. last`` get, up to date.
 
     With delta_m = fresh_m - f_(m, position):  f_(m, position) = fresh_m,
     shift_i += sum_m w_(i, m, position) delta_m,  log_gain_i += sum_(m >= 1) gamma_(i, m, position)
-    delta_m.  ``fresh`` (M, width) holds delta afterwards; ``log_gain`` of length 0 means no gain
+    delta_m.  ``fresh`` (M, width) holds delta afterwards; ``log_scale`` of length 0: no scale
     modulation.
     """
     n_transfer, width = fresh.shape
@@ -149,9 +149,9 @@ def propagate(
             if weight != 0.0:
                 for c in range(width):
                     shift[i, c] += weight * fresh[m, c]
-        if log_gain.shape[0] > 0:
+        if log_scale.shape[0] > 0:
             for m in range(1, n_transfer):
-                weight = gain_weights[i, (m - 1) * n_sources + position]
+                weight = log_scale_weights[i, (m - 1) * n_sources + position]
                 if weight != 0.0:
                     for c in range(width):
-                        log_gain[i, c] += weight * fresh[m, c]
+                        log_scale[i, c] += weight * fresh[m, c]

@@ -1,0 +1,157 @@
+"""Run, resume and show whatever a configuration or a file describes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurolp.config.sections import RunConfiguration
+from neurolp.errors import FormatError
+from neurolp.runs.kinds import (
+    Observer,
+    RunResult,
+    SummaryTable,
+    configuration_of,
+    kind_of,
+    read_configuration,
+    run_kind,
+)
+from neurolp.storage.reader import Trajectory, open_trajectory
+from neurolp.storage.store import RunStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _ignore(progress: Any) -> None:
+    """Observe nothing."""
+
+
+def run(
+    configuration: RunConfiguration | Mapping[str, Any] | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+    observe: Observer = _ignore,
+) -> Trajectory:
+    """Run what a configuration describes, and return its results, opened.
+
+    Parameters
+    ----------
+    configuration : path, dict or configuration
+        A TOML file, the keys of one, or what :func:`neurolp.runs.read_configuration` returned.
+    output : path, optional
+        The file to write. By default it is temporary: it exists as long as what is returned.
+    settings : sequence of str
+        Keys to override, such as ``"brain.max_slices=50"``.
+    overwrite : bool
+        Whether a file at ``output`` is replaced.
+    observe : callable
+        Told a :class:`neurolp.runs.RunProgress` now and then.
+
+    Raises
+    ------
+    ConfigurationError, DataError, OutputError
+        One line each. Whether ``output`` can be written is checked before the work starts.
+    RecordingError
+        If the disk is full or fails meanwhile.
+    NeurolpError
+        If the run diverged; the file then holds the state before and after.
+    KeyboardInterrupt
+        If a signal interrupted it; :func:`resume` continues a run with an ``output``.
+
+    Examples
+    --------
+    >>> import neurolp
+    >>> stream = {"source": "ar2", "n_steps": 300}
+    >>> with neurolp.run({"seed": 1, "stream": stream, "brain": {"n_hidden": 5}}) as results:
+    ...     results.status
+    'complete'
+    """
+    if isinstance(configuration, Mapping):
+        resolved = configuration_of(copy.deepcopy(dict(configuration)), "configuration", settings)
+    elif isinstance(configuration, RunConfiguration):
+        plain = configuration.model_dump(mode="json")
+        resolved = configuration_of(plain, "configuration", settings) if settings else configuration
+    else:
+        resolved = read_configuration(configuration, settings)
+    if output is not None:
+        return _opened(run_file(resolved, output, overwrite=overwrite, observe=observe))
+    folder = tempfile.mkdtemp(prefix="neurolp-")
+    try:
+        results = _opened(run_file(resolved, Path(folder) / "results.h5", observe=observe))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
+    return results
+
+
+def run_file(
+    configuration: RunConfiguration,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    observe: Observer = _ignore,
+) -> RunResult:
+    """Run what a configuration describes, as ``neurolp run`` does; errors as of :func:`run`."""
+    kind = run_kind(configuration.experiment)
+    return kind.run(
+        configuration, output, overwrite=overwrite, observe=kind.observer(configuration, observe)
+    )
+
+
+def resume(path: str | os.PathLike[str], *, observe: Observer = _ignore) -> Trajectory:
+    """Continue an interrupted run from where it was last saved, and return its results, opened.
+
+    Every data set of the file is the same, to the last bit, as without the interruption.
+
+    Raises
+    ------
+    FormatError
+        If there is no unfinished run of ``path``, or it is damaged.
+    OutputError
+        If another process is writing it.
+    RecordingError
+        If the disk is full or fails.
+    KeyboardInterrupt
+        If it was interrupted again.
+    """
+    return _opened(resume_file(path, observe=observe))
+
+
+def resume_file(path: str | os.PathLike[str], *, observe: Observer = _ignore) -> RunResult:
+    """Continue an interrupted run, as ``neurolp resume`` does; errors as of :func:`resume`."""
+    store = RunStore.reopen(path)  # not the file: a run with --force may have one still
+    try:
+        with store.header() as header:
+            configuration = configuration_of(header.configuration, str(path))
+    finally:
+        store.close()
+    kind = run_kind(configuration.experiment)
+    if kind.resume is None:
+        raise FormatError(f"{path}: is not a run that can be resumed")
+    return kind.resume(path, observe=kind.observer(configuration, observe))
+
+
+def _opened(result: RunResult) -> Trajectory:
+    if result.signal is not None:
+        raise KeyboardInterrupt(result.signal)
+    return open_trajectory(result.path)
+
+
+def summary(file: Trajectory) -> list[SummaryTable]:
+    """The tables that ``neurolp run`` prints at its end, from an open file."""
+    return list(kind_of(file).summary(file))
+
+
+def figures(file: Trajectory) -> dict[str, Figure]:
+    """All figures that the contents of an open file allow, by name."""
+    return kind_of(file).figures(file)
