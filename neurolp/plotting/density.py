@@ -42,7 +42,7 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
     what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
-    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Surprise falls")
+    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Mean negative log-likelihood")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
     ax.legend(fontsize="small", framealpha=1, edgecolor="none")
@@ -89,7 +89,7 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
         reach = np.abs(coupling).max() or 1.0
         image = ax.imshow(coupling, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
         ax.figure.colorbar(image, ax=ax, label="weight (per unit of time)", shrink=0.8)
-        ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+        ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
         return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
@@ -102,7 +102,7 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
         matrix = strength
     image = ax.imshow(matrix, cmap="viridis", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
-    ax.set(xlabel="source node", ylabel="target node", title="Who listens to whom")
+    ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
     return ax
 
 
@@ -175,7 +175,7 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
     for t, slopes in enumerate(maps[:, :, 1:].mean(axis=1)):
         ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
     ax.axhline(1, color="#222222", lw=0.8, ls=":")
-    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="What node maps do")
+    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")
     ax.legend(frameon=False, fontsize="small")
     return ax
 

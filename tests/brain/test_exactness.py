@@ -232,7 +232,12 @@ def test_full_equals_sparse_with_all_edges():
 
     edges = sparse.csr_array(~np.eye(5, dtype=bool))
     twin = Network(
-        Connectivity.from_array(edges), full.base, full.synapse, full.gain, full.grid, full.dtype
+        Connectivity.from_array(edges),
+        full.base,
+        full.synapse,
+        full.log_scale,
+        full.grid,
+        full.dtype,
     )
     for slice_ in full.slices:
         twin.slices.append(
@@ -303,7 +308,7 @@ def test_relabelling_nodes_relabels_the_result():
 @pytest.mark.parametrize("log_scale", [True, False])
 @pytest.mark.parametrize("kind", ["full", "dense"])
 @pytest.mark.parametrize("n_nodes", [2, 16, 17, 50])
-def test_a_sequential_group_is_its_nodes_one_by_one(n_nodes, kind, gain):
+def test_a_sequential_group_is_its_nodes_one_by_one(n_nodes, kind, log_scale):
     """Chunks, matrix products and recursions against n groups of one, forward and back."""
     strength = 0.3 / np.sqrt(n_nodes)
     network = random_network(
@@ -311,7 +316,7 @@ def test_a_sequential_group_is_its_nodes_one_by_one(n_nodes, kind, gain):
         n_nodes,
         update_order="sequential",
         kind=kind,
-        log_scale=gain,
+        log_scale=log_scale,
         strength=strength,
         thresholds=(0.0, 1.0),
     )

@@ -97,7 +97,12 @@ def test_the_bound_lies_below_rises_with_the_seeds_and_ends_at_the_marginal(n_vi
 def test_unconnected_hidden_nodes_change_nothing(base):
     alone = random_network(7, 3, base=base)
     together = Network(
-        type(alone.connectivity).full(5), base, alone.synapse, alone.gain, alone.grid, alone.dtype
+        type(alone.connectivity).full(5),
+        base,
+        alone.synapse,
+        alone.log_scale,
+        alone.grid,
+        alone.dtype,
     )
     rest = identity_slices(
         together,

@@ -6,10 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import sparse, stats
 
-from neurolp import plotting
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import DataError, NetworkError
+from neurolp.plotting.density import plot_connectivity
 
 LINE = np.arange(40.0)[:, None]
 BUILDERS = {
@@ -219,7 +219,7 @@ def test_edge_tables(tmp_path):
 def drawn(connectivity):
     figure = Figure()
     n_panels = 2 if connectivity.positions is None else 3
-    plotting.plot_connectivity(connectivity, figure.subplots(1, n_panels))
+    plot_connectivity(connectivity, figure.subplots(1, n_panels))
     return figure
 
 

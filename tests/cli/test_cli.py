@@ -117,14 +117,14 @@ def test_a_terminal_gets_a_progress_bar(config, tmp_path):
         assert process.wait() == 0
     os.close(leader)
     assert b"/8" in shown
-    assert b"slice 3:" not in shown
+    assert b"slice 3/" not in shown
     assert b"brain (8 slices)" in shown
 
 
 def test_validate(config, tmp_path):
     good = neurolp_command("validate", config, cwd=tmp_path)
     assert (good.returncode, good.stdout) == (0, f"{config}: valid\n")
-    bad = neurolp_command("validate", config, "--set", "brain.gian=true", cwd=tmp_path)
+    bad = neurolp_command("validate", config, "--set", "brain.log_scael=true", cwd=tmp_path)
     assert bad.returncode == 78
     assert "nearest valid key is 'brain.log_scale'" in bad.stderr
 
@@ -224,7 +224,7 @@ def test_ctrl_c_stops_between_blocks_and_leaves_what_can_be_read_and_resumed(tmp
     config.write_text('seed = 0\n[data]\nfile = "big.npy"\n[brain]\npatience = 400\n')
     with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
         for line in process.stdout:
-            if line.startswith("slice 2:"):
+            if line.startswith("slice 2/"):
                 break
         process.send_signal(signal.SIGINT)
         rest, stderr = finished(process)
@@ -259,7 +259,7 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
 def test_a_signal_before_a_command_has_begun_is_one_line_too(number, code, tmp_path):
     program = f"""
 import os, signal
-from neurolp import cli
+from neurolp.cli import app as cli
 cli.app = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()
 cli.main()
 """

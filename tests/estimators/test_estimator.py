@@ -173,7 +173,7 @@ def test_bad_arguments_are_named(iris, brain):
         BrainDensity().fit([[1.0, 2.0]])
     for name, value in (
         ("base", "cauchy"),
-        ("groups", "thirds"),
+        ("update_order", "thirds"),
         ("dtype", "int8"),
         ("node_rate", 1.5),
         ("patience", 0),

@@ -95,7 +95,7 @@ def test_command_line_counts_epochs(tmp_path):
         app, [*arguments, "--set", "brain.max_epochs=2", "--set", "compare=false"]
     )
     assert outcome.exit_code == 0, outcome.output
-    assert "epoch 2: surprise (nats)" in outcome.output
+    assert "epoch 2/2: surprise (nats)" in outcome.output
     assert "brain (2 epochs)" in outcome.output
 
 

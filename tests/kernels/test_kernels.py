@@ -7,7 +7,7 @@ from scipy import sparse
 from neurolp.brain.network import Synapse
 from neurolp.brain.node_map import SLOPE_MAX, SLOPE_MIN, SplineGrid
 from neurolp.errors import NetworkError
-from neurolp.kernels import adam, adjoint, bounded, coupling, graph, regression
+from neurolp.kernels import adam, adjoint, affine, bounded, graph, regression
 from neurolp.kernels import node_map as kernels
 from tests import naive
 
@@ -137,7 +137,7 @@ def test_transfer_functions():
     synapse = Synapse((-1.0, 0.0, 2.0), 1.7)
     u = np.stack([probes(), probes()[::-1]])
     out = np.empty((8, u.shape[1]))
-    coupling.transfer(
+    affine.transfer(
         u, np.array([1, 0]), 0, u.shape[1], synapse.slope, np.array(synapse.thresholds), out
     )
     for j, node in enumerate((1, 0)):
@@ -150,26 +150,26 @@ def test_sparse_product_is_that_of_scipy():
     rng = np.random.default_rng(4)
     matrix = sparse.random_array((6, 9), density=0.3, rng=rng, format="csr")
     features, out = rng.standard_normal((9, 5)), np.full((6, 5), np.nan)
-    coupling.csr_product(matrix.indptr, matrix.indices, matrix.data, features, out)
+    affine.csr_product(matrix.indptr, matrix.indices, matrix.data, features, out)
     np.testing.assert_allclose(out, matrix @ features, rtol=1e-14, atol=1e-15)
 
 
-@pytest.mark.parametrize("log_scale", [True, False])
-def test_uncouple_undoes_couple(gain):
+@pytest.mark.parametrize("modulated", [True, False])
+def test_undo_shift_and_scale_undoes_shift_and_scale(modulated):
     rng = np.random.default_rng(5)
     u, shift, log_scale = (rng.standard_normal((3, 10)) for _ in range(3))
-    bias, log_scale_bias = rng.standard_normal(3), rng.standard_normal(3 if gain else 0)
+    bias, log_scale_bias = rng.standard_normal(3), rng.standard_normal(3 if modulated else 0)
     moved, log_det, targets = u.copy(), np.zeros(10), np.arange(3)
-    coupling.shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias, log_det)
-    total = log_scale + log_scale_bias[:, None] if gain else np.zeros((3, 10))
+    affine.shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias, log_det)
+    total = log_scale + log_scale_bias[:, None] if modulated else np.zeros((3, 10))
     np.testing.assert_allclose(moved, np.exp(total) * u + shift + bias[:, None])
     np.testing.assert_allclose(log_det, total.sum(axis=0), atol=1e-15)
-    coupling.undo_shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias)
+    affine.undo_shift_and_scale(moved, targets, 0, shift, bias, log_scale, log_scale_bias)
     np.testing.assert_allclose(moved, u, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("log_scale", [True, False])
-def test_propagate_keeps_the_input_up_to_date(gain):
+@pytest.mark.parametrize("modulated", [True, False])
+def test_propagate_keeps_the_input_up_to_date(modulated):
     """After one source moved, features and input are those computed from scratch."""
     rng = np.random.default_rng(6)
     m, s, t, position = 3, 4, 5, 2
@@ -184,28 +184,28 @@ def test_propagate_keeps_the_input_up_to_date(gain):
     expected = shift.copy(), log_scale.copy()
     expected[0][1:4] = (weights @ new)[1:4]
     expected[1][1:4] = (log_scale_weights @ new[s:])[1:4]
-    if not gain:
+    if not modulated:
         log_scale = np.empty((0, 0))
-    coupling.propagate(
+    affine.propagate(
         fresh, position, s, weights, log_scale_weights, 1, 4, features, shift, log_scale
     )
     assert np.array_equal(features, new)
     np.testing.assert_allclose(shift, expected[0], rtol=1e-13, atol=1e-13)
-    if gain:
+    if modulated:
         np.testing.assert_allclose(log_scale, expected[1], rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 70])
-@pytest.mark.parametrize("log_scale", [True, False])
+@pytest.mark.parametrize("modulated", [True, False])
 @pytest.mark.parametrize("thresholds", [(), (-1.0, 0.5)])
-def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_rows):
+def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, modulated, n_rows):
     rng = np.random.default_rng(7)
     synapse, ridge = Synapse(thresholds, 1.3), 2.0
     m = synapse.n_transfer
     u = 2 * rng.standard_normal((6, n_rows))
     near = [np.array([1, 4, 5]), np.array([], dtype=int), np.array([0])]
     starts = np.append(0, np.cumsum([len(k) for k in near]))
-    right = rng.standard_normal((1 + gain, 3, n_rows))
+    right = rng.standard_normal((1 + modulated, 3, n_rows))
     shift, log_scale = np.full(m * 4 + 3, np.nan), np.full((m - 1) * 4 + 3, np.nan)
     status = np.zeros(3, dtype=np.int8)
     scratch = [np.full((16, m * 3 + 1), np.nan), *np.full((2, m * 3 + 1, m * 3 + 1), np.nan)]
@@ -230,7 +230,7 @@ def test_presynaptic_ridge_is_that_of_the_naive_regression(thresholds, gain, n_r
         for q, chosen in enumerate([f, f[len(near[i]) :]]):
             expected[q].append(naive.ridge(chosen, right[min(q, len(right) - 1), i], ridge))
     np.testing.assert_allclose(shift, np.concatenate(expected[0]), rtol=1e-9, atol=1e-11)
-    if gain:
+    if modulated:
         np.testing.assert_allclose(log_scale, np.concatenate(expected[1]), rtol=1e-9, atol=1e-11)
 
 
@@ -289,7 +289,7 @@ def test_transfer_adjoint():
     rng = np.random.default_rng(7)
     u, sources = rng.standard_normal((3, 6)), np.array([2, 0])
     features = np.empty((8, 6))
-    coupling.transfer(u, sources, 0, 6, synapse.slope, np.array(synapse.thresholds), features)
+    affine.transfer(u, sources, 0, 6, synapse.slope, np.array(synapse.thresholds), features)
     back, start = rng.standard_normal((8, 2, 6)), rng.standard_normal((3, 2, 6))
     out = start.copy()
     adjoint.transfer_adjoint(features, synapse.slope, sources, back, out)

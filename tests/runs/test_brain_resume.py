@@ -166,7 +166,7 @@ def test_other_data_are_refused(folder):
 # --- divergence -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ridge", "variable"), [(1e-12, "inf"), (1e-3, ": nan"), (1.0, ": nan")])
+@pytest.mark.parametrize(("ridge", "variable"), [(1e-12, "inf"), (1e-3, "inf")])
 def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, ridge, variable):
     wild = {"max_slices": 60, "patience": 60, "shift_rate": 1.0, "node_rate": 1.0, "shift_ridge": ridge,
             "node_ridge": ridge, "marginal_transform": False, "update_order": "sequential", "base": "logistic"}  # fmt: skip
@@ -195,8 +195,8 @@ def test_divergence_names_slice_node_and_variable_and_keeps_both_states(folder, 
 
 
 def test_a_diverged_run_diverges_again_where_it_is_resumed_or_reproduced(folder):
-    wild = {"max_slices": 60, "patience": 60, "shift_rate": 1.0, "node_rate": 1.0, "shift_ridge": 1.0,
-            "node_ridge": 1.0, "marginal_transform": False, "update_order": "sequential", "base": "logistic"}  # fmt: skip
+    wild = {"max_slices": 60, "patience": 60, "shift_rate": 1.0, "node_rate": 1.0, "shift_ridge": 1e-3,
+            "node_ridge": 1e-3, "marginal_transform": False, "update_order": "sequential", "base": "logistic"}  # fmt: skip
     configuration = configured(folder, wild, seed=11)
     with pytest.raises(DivergedError):
         brain.run(configuration, folder / "whole.h5")
@@ -263,7 +263,7 @@ def long_run(tmp_path_factory):
 
 def wait_for(process, slice_):
     for line in process.stdout:
-        if line.startswith(f"slice {slice_}:"):
+        if line.startswith(f"slice {slice_}/"):
             return
 
 

@@ -307,8 +307,10 @@ def test_a_sweep_runs_and_says_what_failed(swept):
     assert done.returncode == 70
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("0/8: 0 done")
-    assert any(line.startswith("8/8: 4 done, 0 running, 2 failed, 2 diverged") for line in lines)
+    assert lines[0].startswith("job 0/8: 0 done")
+    assert any(
+        line.startswith("job 8/8: 4 done, 0 running, 2 failed, 2 diverged") for line in lines
+    )
     assert sum(line.startswith("failed: out/jobs/") for line in lines) == 2
     assert sum(line.startswith("diverged: out/jobs/") for line in lines) == 2
     assert lines[-1].startswith("8 jobs: 4 done, 2 diverged, 2 failed; ")
