@@ -123,3 +123,8 @@ def check_scores(when: str, surprise: dict[str, float], fault: Callable[[], str]
             raise DivergedError(
                 f"{when} diverged: {where}, and the mean surprise on {name} data is {value}"
             )
+
+
+def unwarned() -> Any:
+    """Context without NumPy's warnings of overflow and NaN: what is not finite is named instead."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")

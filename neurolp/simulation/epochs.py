@@ -22,6 +22,7 @@ from neurolp.simulation.batch import (
     batch_fault,
     check_scores,
     is_divergence,
+    unwarned,
 )
 from neurolp.simulation.checkpoint import with_prefix, without_prefix
 
@@ -147,11 +148,7 @@ class EpochProcess(Generic[Model]):
         n_batches = -(-n_rows // self._config.batch_size)
         rng = generator(self._seed, self._stream, epoch)
         order = rng.permutation(n_rows)
-        with (
-            Workers(self._n_threads, should_stop) as workers,
-            # What is not finite is looked for below.
-            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-        ):
+        with Workers(self._n_threads, should_stop) as workers, unwarned():
             for k, rows in enumerate(np.array_split(order, n_batches)):
                 if should_stop():
                     raise StopRequested
@@ -186,7 +183,8 @@ class EpochProcess(Generic[Model]):
         return Progress(self.time, self.scores.surprise, self.stopping.best_time, elapsed)
 
     def _scored(self, when: str, fault: Callable[[], str]) -> Scores:
-        surprise = {name: self.learner.surprise(b) for name, b in self.batches.items()}
+        with unwarned():
+            surprise = {name: self.learner.surprise(b) for name, b in self.batches.items()}
         check_scores(when, surprise, fault)
         return Scores(surprise, self.learner.take_local_loss())
 

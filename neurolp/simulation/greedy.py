@@ -26,6 +26,7 @@ from neurolp.simulation.batch import (
     batch_fault,
     check_scores,
     is_divergence,
+    unwarned,
 )
 
 Array = npt.NDArray[Any]
@@ -95,7 +96,7 @@ class GreedyProcess:
         t = self.time + 1
         # Work on copies: until the slice is complete, nothing has happened.
         batches = {name: batch.copy() for name, batch in self.batches.items()}
-        with Workers(self._n_threads, should_stop) as workers, _non_finite_is_looked_for():
+        with Workers(self._n_threads, should_stop) as workers, unwarned():
             try:
                 # Learn the slice while the training trajectories move through it ...
                 slice_, local_loss = self._learn(t, batches["train"], workers)
@@ -169,8 +170,3 @@ class GreedyProcess:
             error = DivergedError(f"{when} diverged: {where}")
         error.state = {f"{name}_potential": batch.potential for name, batch in batches.items()}
         return error
-
-
-def _non_finite_is_looked_for() -> Any:
-    """Silence NumPy's warnings: numbers that are not finite are looked for, and named."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
