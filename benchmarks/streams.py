@@ -4,11 +4,11 @@ Nats a step on the last 20 % of one pass. Ours goes on learning, as a brain does
 and with the settings of simulations/, which were chosen on the first 80 %. Peers: counts of all
 contexts of three symbols (Dirichlet prior 0.3, online); least squares on 20 past values, and a
 perceptron on them (scikit-learn, early stopping on a tenth of the rows), both fitted to the first
-60 % with the variance of their errors on the next 20 %. *independent*: frequencies, or mean and
+60 % with the variance of their errors on the next 20 %. *i.i.d.*: frequencies, or mean and
 variance, of the first 80 %. *truth*: the source's own surprise on the same steps.
 
 ``--recurrence`` compares hidden nodes whose weights stay as drawn with hidden nodes that learn,
-where the past beyond one step is known to nobody else (one delay, no cells).
+where nothing else remembers the past beyond one step (one lag, no contexts).
 """
 
 import argparse
@@ -84,7 +84,7 @@ def forecast(rows: Array, model: Any) -> Array:
 
 def compare(names: list[str]) -> Table:
     """The table of surprise."""
-    columns = ("problem", "independent", "peer", "", "s", "default", "s", "gap", "simulation", "s",
+    columns = ("problem", "i.i.d.", "peer", "", "s", "default", "s", "gap", "simulation", "s",
                "at most", "truth")  # fmt: skip
     table = Table(*columns, title="surprise on the last 20 %, nats a step")
     for name in names:

@@ -1,3 +1,15 @@
+from .brain.base_density import BaseDensity as BaseDensity
+from .brain.checks import PartReport as PartReport
+from .brain.checks import check_node_map as check_node_map
+from .brain.checks import check_rule as check_rule
+from .brain.connectivity import Connectivity as Connectivity
+from .brain.heads.head import DensityHead as DensityHead
+from .brain.heads.head import LearnedHead as LearnedHead
+from .brain.node_map import NodeMap as NodeMap
+from .brain.rules.greedy import GreedyRule as GreedyRule
+from .brain.rules.rule import LearningRule as LearningRule
+from .brain.rules.rule import LocalStep as LocalStep
+from .brain.rules.rule import LocalView as LocalView
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
 from .errors import FormatError as FormatError

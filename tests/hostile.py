@@ -9,13 +9,12 @@ import math
 import shutil
 import signal
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import typer
 
 from neurolp.cli import exit_codes as exits
-from neurolp.config.sections import Section
+from neurolp.config.sections import sections_in
 from neurolp.errors import ConfigurationError
 from neurolp.runs.execution import run_file
 from neurolp.runs.kinds import configuration_of, kind_names, read_configuration, run_kind
@@ -69,9 +68,7 @@ def _keys_of(kind):
     names = []
     for name, field in kind.model_fields.items():
         names.append((name,))
-        members = (field.annotation, *get_args(field.annotation))
-        sections = [a for a in members if isinstance(a, type) and issubclass(a, Section)]
-        sections = kind.versions[name][1] if name in kind.versions else sections
+        sections = sections_in(field.annotation)
         names += sorted({(name, key) for section in sections for key in section.model_fields})
     return names
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "neurolp"
 # From the ground floor up: a room imports from itself and from rooms before it in this list.
 ROOMS = [
     "errors",
+    "registry",
     "arrays",
     "kernels",
     "brain",

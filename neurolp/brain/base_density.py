@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from neurolp.errors import ConfigurationError
+from neurolp.registry import Registry
+
 Array = npt.NDArray[Any]
-BaseName = Literal["normal", "logistic"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)  # a Python float keeps float32 arrays float32
 
@@ -24,7 +27,7 @@ class BaseDensity(ABC):
     All are elementwise. ``std`` is the standard deviation of rho.
     """
 
-    name: BaseName
+    name: str = "own"
     std: float
 
     @abstractmethod
@@ -60,7 +63,7 @@ class BaseDensity(ABC):
 class Normal(BaseDensity):
     """E(u) = u^2 / 2 + log(2 pi) / 2, psi(u) = u."""
 
-    name: BaseName = "normal"
+    name = "normal"
     std = 1.0
 
     def energy(self, u: Array) -> Array:
@@ -96,7 +99,7 @@ class Normal(BaseDensity):
 class Logistic(BaseDensity):
     """E(u) = u + 2 log(1 + exp(-u)), psi(u) = 2 a - 1 = tanh(u / 2)."""
 
-    name: BaseName = "logistic"
+    name = "logistic"
     std = float(np.pi / np.sqrt(3))
 
     def energy(self, u: Array) -> Array:
@@ -129,18 +132,29 @@ class Logistic(BaseDensity):
         return np.asarray(log_a - np.log(-np.expm1(log_a)))
 
 
-_BASES: dict[str, BaseDensity] = {"normal": Normal(), "logistic": Logistic()}
-BASE_NAMES: tuple[str, ...] = tuple(_BASES)
+BASES = Registry(
+    "base",
+    {"normal": Normal, "logistic": Logistic},
+    ("energy", "psi", "curvature", "activity", "potential", "log_activity", "potential_of_log"),
+)
 
 
-def base_density(name: str) -> BaseDensity:
-    """Return the base density called ``name`` ("normal" or "logistic").
+def base_density(base: str | BaseDensity) -> BaseDensity:
+    """Return the base density of a name, or of a description in a file; an object as it is.
 
     Raises
     ------
-    ValueError
+    ConfigurationError
         If there is no such density.
     """
-    if name not in _BASES:
-        raise ValueError(f"argument `base` must be one of {BASE_NAMES}, but is {name!r}")
-    return _BASES[name]
+    if isinstance(base, BaseDensity):
+        return base
+    part = BASES.restore(json.loads(base)) if base.startswith("{") else BASES.resolve(base)
+    if not isinstance(part, BaseDensity):
+        raise ConfigurationError(f"argument `base` must be a BaseDensity, but is {part!r}")
+    return part
+
+
+def describe_base(base: str | BaseDensity) -> str:
+    """A base density as a text, the inverse of :func:`base_density`."""
+    return base if isinstance(base, str) else json.dumps(BASES.describe(base))

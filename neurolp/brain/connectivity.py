@@ -1,4 +1,4 @@
-"""Who is connected to whom: a boolean matrix, dense or sparse, without self-edges."""
+"""Permitted edges of a network: a matrix, dense or sparse, without self-edges; given weights."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ class Connectivity:
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
     ``positions`` (n_nodes, dimensions) say where the nodes are, for networks laid out in space.
+    ``weights``, where given, are those of the first slice of a :class:`neurolp.BrainDensity`, and
+    those from which a :class:`neurolp.OnlineBrain` begins to learn.
     """
 
     n_nodes: int
     kind: Kind
     matrix: Any = None  # None (full), bool (n, n) ndarray (dense), bool CSR array (sparse)
     positions: Array | None = None
+    weights: Any = None  # (n, n), dense or CSR: those that were given, if any
 
     @classmethod
     def full(cls, n_nodes: int) -> Connectivity:
@@ -40,9 +43,11 @@ class Connectivity:
     def from_array(
         cls, edges: Any, n_nodes: int | None = None, positions: Array | None = None
     ) -> Connectivity:
-        """Connectivity from an (n, n) boolean array or SciPy sparse matrix (target, source).
+        """Connectivity from an (n, n) array or SciPy sparse matrix (target, source).
 
-        One that is there already is returned as it is.
+        Booleans and integers say which edges there are. Floating-point numbers are weights: every
+        one that is not zero is an edge, and its value is used as given (see ``weights``). A
+        ``Connectivity`` is returned as it is.
 
         Raises
         ------
@@ -66,10 +71,15 @@ class Connectivity:
             raise NetworkError(
                 f"argument `connectivity` must have shape {wanted}, but has shape {matrix.shape}"
             )
-        if not is_sparse and matrix.dtype != np.bool_:
+        if matrix.dtype.kind not in "biuf":
             raise NetworkError(
-                f"argument `connectivity` must be boolean or sparse, but has dtype {matrix.dtype}"
+                f"argument `connectivity` must be boolean or numbers, but has dtype {matrix.dtype}"
             )
+        weights = None
+        if matrix.dtype.kind == "f":
+            weights = matrix.astype(np.float64)
+            if not np.all(np.isfinite(weights.data if is_sparse else weights)):
+                raise NetworkError("argument `connectivity` must have finite weights, but has not")
         if matrix.diagonal().any():
             node = int(np.flatnonzero(matrix.diagonal())[0])
             raise NetworkError(
@@ -77,12 +87,12 @@ class Connectivity:
             )
         n = int(matrix.shape[0])
         if not is_sparse:
-            return cls(n, "dense", matrix.copy(), positions)
-        csr = sparse.csr_array(matrix, dtype=np.bool_)
+            return cls(n, "dense", matrix.astype(np.bool_), positions, weights)
+        csr = sparse.csr_array(matrix if weights is None else weights)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
-        return cls(n, "sparse", csr, positions)
+        return cls(n, "sparse", csr.astype(np.bool_), positions, None if weights is None else csr)
 
     @property
     def n_edges(self) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.brain.network import GroupUpdate, Network, Slice
+from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.affine import (
     csr_product,
@@ -27,6 +28,7 @@ from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
 Array = npt.NDArray[Any]
 
 _NOTHING = np.empty(0)
+_ALL = slice(None)
 # Nodes of a sequential group whose input is one matrix product: fewer make it inefficient, more
 # leave more to the recursion inside.
 _CHUNK = 16
@@ -137,22 +139,55 @@ def _evolve_group(
     if group.sequential:
         evolve_sequential(network, group, potential, log_det, block)
         return
-    start, width = block
+    start = block[0]
     shift, log_scale = synaptic_input(network, group, potential, block)
     shift_and_scale(
         potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias, log_det
     )
-    apply_node_maps(
-        potential,
-        group.targets,
-        start,
-        network.grid.low,
-        network.grid.spacing,
-        group.table,
-        np.empty(width, dtype=potential.dtype),
-        log_det,
-        _NOTHING,
-    )
+    move_by_node_maps(network, group, potential, log_det, block)
+
+
+def move_by_node_maps(
+    network: Network,
+    group: GroupUpdate,
+    potential: Array,
+    log_det: Array,
+    block: Block,
+    node_log_slope: Array = _NOTHING,
+    rows: slice = _ALL,
+) -> None:
+    """Replace v_i by g_i(v_i) for the targets in ``rows``, in place, and add to ``log_det``.
+
+    ``node_log_slope``, when it has a length, receives the sums of log g_i' over the block.
+    """
+    (start, width), targets, maps = block, group.targets[rows], network.grid
+    if isinstance(maps, SplineGrid):
+        product, table = np.empty(width, dtype=potential.dtype), group.table[rows]
+        low, spacing = maps.low, maps.spacing
+        apply_node_maps(
+            potential, targets, start, low, spacing, table, product, log_det, node_log_slope
+        )
+        return
+    columns = slice(start, start + width)
+    v = potential[targets, columns].astype(np.float64)
+    potential[targets, columns], log_slope = maps.forward(group.node_map[rows], v)
+    log_det[columns] += log_slope.sum(axis=0)
+    if len(node_log_slope):
+        node_log_slope[:] = log_slope.sum(axis=1)
+
+
+def _undo_node_maps(
+    network: Network, group: GroupUpdate, potential: Array, block: Block, rows: slice = _ALL
+) -> None:
+    """Replace u_i by g_i^-1(u_i) for the targets in ``rows``, in place."""
+    (start, width), targets, maps = block, group.targets[rows], network.grid
+    if isinstance(maps, SplineGrid):
+        table = group.table[rows]
+        invert_node_maps(potential, targets, start, width, maps.low, maps.spacing, table)
+        return
+    columns = slice(start, start + width)
+    u = potential[targets, columns].astype(np.float64)
+    potential[targets, columns] = maps.inverse(group.node_map[rows], u)
 
 
 def synaptic_input(
@@ -187,10 +222,8 @@ def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block:
     if group.sequential:
         _rewind_sequential(network, group, potential, block)
         return
-    start, width = block
-    invert_node_maps(
-        potential, group.targets, start, width, network.grid.low, network.grid.spacing, group.table
-    )
+    start = block[0]
+    _undo_node_maps(network, group, potential, block)
     shift, log_scale = synaptic_input(network, group, potential, block)
     undo_shift_and_scale(
         potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias
@@ -215,7 +248,6 @@ def evolve_sequential(
     of log g_i' over the block of trajectories for every target.
     """
     inputs = _SequentialInput(network, group, potential, block)
-    scratch = np.empty(block[1], dtype=potential.dtype)
     for nodes in inputs.chunks():
         inputs.start(nodes)
         for i in nodes:
@@ -223,17 +255,8 @@ def evolve_sequential(
             shift_and_scale(
                 potential, target, block[0], shift, bias, log_scale, log_scale_bias, log_det
             )
-            apply_node_maps(
-                potential,
-                target,
-                block[0],
-                network.grid.low,
-                network.grid.spacing,
-                group.table[i : i + 1],
-                scratch,
-                log_det,
-                node_log_slope[i : i + 1],
-            )
+            one = slice(i, i + 1)
+            move_by_node_maps(network, group, potential, log_det, block, node_log_slope[one], one)
             inputs.moved(i, range(i + 1, nodes.stop))
             if len(node_log_scale):
                 gains = log_scale.sum(dtype=np.float64) + block[1] * log_scale_bias.sum()
@@ -243,15 +266,13 @@ def evolve_sequential(
 def _rewind_sequential(
     network: Network, group: GroupUpdate, potential: Array, block: Block
 ) -> None:
-    start, width = block
-    grid = network.grid
+    start = block[0]
     inputs = _SequentialInput(network, group, potential, block)
     for nodes in reversed(inputs.chunks()):
         inputs.start(nodes)
         for i in reversed(nodes):
             target, shift, bias, log_scale, log_scale_bias = inputs.of(i)
-            table = group.table[i : i + 1]
-            invert_node_maps(potential, target, start, width, grid.low, grid.spacing, table)
+            _undo_node_maps(network, group, potential, block, slice(i, i + 1))
             undo_shift_and_scale(potential, target, start, shift, bias, log_scale, log_scale_bias)
             inputs.moved(i, range(nodes.start, i))
 

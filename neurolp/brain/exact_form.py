@@ -117,19 +117,9 @@ class ExactForm(Form):
             d_gain = _through(group.log_scale_weights, slopes[1:]) @ before
             d_v += (own * held)[:, None] * d_gain
         d_v += own[:, None] * jacobian[group.targets]
-        state[group.targets], slope = self._node_maps(group, v)
-        jacobian[group.targets] = slope[:, None] * d_v
-
-    def _node_maps(self, group: GroupUpdate, v: Array) -> tuple[Array, Array]:
-        """g_i(v_i) and g_i'(v_i), from the cubic pieces."""
-        grid = self.network.grid
-        inside = np.clip(v, grid.low, grid.high)
-        s = ((inside - grid.low) / grid.spacing).astype(np.intp)
-        s = np.minimum(s, grid.n_intervals - 1)
-        y, a, b, c = grid.table(group.node_map)[np.arange(len(v)), s].T
-        t = inside - (grid.low + s * grid.spacing)
-        slope = a + t * (2 * b + 3 * c * t)
-        return y + t * (a + t * (b + t * c)) + slope * (v - inside), slope
+        u, log_slope = self.network.grid.forward(group.node_map, v[:, None])
+        state[group.targets] = u[:, 0]
+        jacobian[group.targets] = np.exp(log_slope) * d_v
 
 
 def form_of(model: Any) -> Form:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.errors import NetworkError
 
 Array = npt.NDArray[Any]
@@ -75,7 +75,7 @@ class GroupUpdate:
     log_scale_weights: Any
     log_scale_bias: Array
     node_map: Array
-    grid: SplineGrid = field(repr=False)
+    grid: NodeMap = field(repr=False)
     sequential: bool = False
 
     @cached_property
@@ -119,6 +119,7 @@ class GroupUpdate:
     @cached_property
     def table(self) -> Array:
         """Cubic pieces of the node maps, in the precision of the biases."""
+        assert isinstance(self.grid, SplineGrid)
         return self.grid.table(self.node_map).astype(self.bias.dtype)
 
     def node_map_changed(self) -> None:
@@ -149,10 +150,10 @@ class Network:
     """A brain: n nodes, their connectivity, and one set of parameters per slice of time."""
 
     connectivity: Connectivity
-    base: str
+    base: str | BaseDensity
     synapse: Synapse
     log_scale: bool
-    grid: SplineGrid
+    grid: NodeMap
     dtype: npt.DTypeLike = np.float64
     slices: list[Slice] = field(default_factory=list)
 

@@ -13,18 +13,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.errors import NetworkError
+from neurolp.brain.base_density import BaseDensity, Normal
+from neurolp.errors import ConfigurationError, NetworkError
+from neurolp.kernels.node_map import invert_node_maps, spline_moments
 
 Array = npt.NDArray[Any]
 
 # A product of eight slopes within these bounds neither overflows nor vanishes in float32.
 SLOPE_MIN = 2.0**-8
 SLOPE_MAX = 2.0**8
+# A step of learning brings no slope coefficient out of these, well inside the bounds.
+_SLOPE_FLOOR, _SLOPE_CEILING = 0.1, 10.0
+
+
+class NodeMap(Protocol):
+    """A family of strictly increasing maps u' = g_i(v) of the whole line onto itself.
+
+    Each node has a row of ``n_coefficients`` coefficients; potentials are (n_nodes, n_rows).
+    ``neurolp.check_node_map`` certifies an implementation.
+    """
+
+    @property
+    def n_coefficients(self) -> int:
+        """Coefficients of one map."""
+        ...
+
+    def identity(self, n_nodes: int) -> Array:
+        """Coefficients of the identity, (n_nodes, n_coefficients)."""
+        ...
+
+    def check(self, coefficients: Array) -> None:
+        """Raise ``NetworkError`` unless every row of coefficients gives an increasing map."""
+        ...
+
+    def forward(self, coefficients: Array, v: Array) -> tuple[Array, Array]:
+        """g_i(v) and log g_i'(v), each of the shape of ``v``."""
+        ...
+
+    def inverse(self, coefficients: Array, u: Array) -> Array:
+        """g_i^-1(u), of the shape of ``u``."""
+        ...
+
+    def learn(self, v: Array, base: BaseDensity, rate: float) -> Array:
+        """Coefficients that lower the mean of E(g(v)) - log g'(v), by a share ``rate`` of a step.
+
+        The local loss of every node, nats; ``rate`` 0 gives the identity.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,12 +72,13 @@ class SplineGrid:
     """The knots shared by all node maps: ``n_intervals`` equal intervals from ``low`` to ``high``.
 
     The coefficients of a map are (o, c_1 .. c_K) with K = ``n_intervals``; (0, 1, .., 1) is the
-    identity.
+    identity. ``ridge`` is that of learning, in units of n_coefficients / n_rows.
     """
 
     low: float
     high: float
     n_intervals: int
+    ridge: float = 8.0
 
     def __post_init__(self) -> None:
         if not (self.low < 0 < self.high and np.isfinite(self.high - self.low)):
@@ -142,3 +183,64 @@ class SplineGrid:
             return out.reshape(k * k, -1)
 
         return value.reshape(k, -1), slope.reshape(k, -1), pairs(value), pairs(slope)
+
+    def forward(self, coefficients: Array, v: Array) -> tuple[Array, Array]:
+        """g_i(v) and log g_i'(v) from the cubic pieces, (n_nodes, n_rows) each."""
+        inside = np.clip(v, self.low, self.high)
+        s = ((inside - self.low) / self.spacing).astype(np.intp)
+        s = np.minimum(s, self.n_intervals - 1)
+        pieces = self.table(coefficients)[np.arange(len(v))[:, None], s]
+        y, a, b, c = np.moveaxis(pieces, -1, 0)
+        t = inside - (self.low + s * self.spacing)
+        slope = a + t * (2 * b + 3 * c * t)
+        return y + t * (a + t * (b + t * c)) + slope * (v - inside), np.log(slope)
+
+    def inverse(self, coefficients: Array, u: Array) -> Array:
+        """g_i^-1(u), (n_nodes, n_rows)."""
+        out = np.array(u, order="C")
+        table = self.table(coefficients).astype(out.dtype)
+        invert_node_maps(out, np.arange(len(out)), 0, out.shape[1], self.low, self.spacing, table)
+        return out
+
+    def learn(self, v: Array, base: BaseDensity, rate: float) -> Array:
+        """A share ``rate`` of the Newton step from the identity, for each node."""
+        return self.newton_step(self.moments(v, base), v.shape[1], rate)
+
+    def moments(self, v: Array, base: BaseDensity) -> Array:
+        """Moments of 1, psi and psi' in every spline interval, of v (n_nodes, width).
+
+        Returns (3, n_nodes, bins, 7), sums over the width; see ``kernels.node_map.spline_moments``.
+        """
+        nodes = np.arange(len(v))
+        out = np.empty((3, len(v), self.n_intervals + 2, 7))
+        for k, weight in enumerate((np.ones_like(v), base.psi(v), base.curvature(v))):
+            if k == 2 and isinstance(base, Normal):
+                out[2] = out[0]  # psi' = 1
+                break
+            spline_moments(v, nodes, 0, self.low, self.spacing, self.n_intervals, weight, out[k])
+        return out
+
+    def newton_step(self, moments: Any, n_rows: int, rate: float) -> Array:
+        """Coefficients after a share ``rate`` of the Newton step from the identity, for each node.
+
+        E[E(g(v)) - log g'(v)] is convex in the coefficients, and its whole Newton system is linear
+        in the ``moments``, summed over ``n_rows``. The step is shortened further where a slope
+        coefficient would leave its bounds.
+        """
+        value, slope, value_pairs, slope_pairs = self.newton_operators
+        k = self.n_coefficients
+        one, psi, curvature = moments.reshape(3, moments.shape[1], -1) / n_rows
+        gradient = psi @ value.T - one @ slope.T
+        hessian = (curvature @ value_pairs.T + one @ slope_pairs.T).reshape(-1, k, k)
+        hessian[:, np.arange(k), np.arange(k)] += self.ridge * k / n_rows
+        try:
+            step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError as error:
+            raise ConfigurationError(
+                "a spline interval holds no potentials: node_ridge must be larger"
+            ) from error
+        lowest = np.minimum(step[:, 1:].min(axis=1), -1e-300)
+        highest = np.maximum(step[:, 1:].max(axis=1), 1e-300)
+        share = np.minimum(rate, (1.0 - _SLOPE_FLOOR) / -lowest)
+        share = np.minimum(share, (_SLOPE_CEILING - 1.0) / highest)
+        return np.asarray(self.identity(len(step)) + share[:, None] * step)

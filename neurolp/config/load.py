@@ -6,14 +6,13 @@ import difflib
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from neurolp.config.sections import Section, tag_of
+from neurolp.config.sections import Section, sections_in, tag_of
 from neurolp.errors import ConfigurationError
 
-Model = TypeVar("Model", bound=BaseModel)
 Configuration = TypeVar("Configuration", bound=Section)
 
 _LARGEST = 2**20  # bytes of a file
@@ -24,14 +23,17 @@ _LONGEST = 200  # characters of a value in a message
 def read_toml(source: Path) -> dict[str, Any]:
     """The tables of a TOML file; errors as of :func:`validated`."""
     try:
-        if source.stat().st_size > _LARGEST:
-            raise ConfigurationError(f"{source}: too large for a configuration, over 1 MB")
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        with source.open("rb") as file:
+            encoded = file.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigurationError(f"{source}: {error.strerror}") from error
-    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, an integer of 5,000 digits
-        if isinstance(error, ConfigurationError):
-            raise
+    if len(encoded) > _LARGEST:
+        raise ConfigurationError(f"{source}: too large for a configuration, over 1 MB")
+    try:
+        return tomllib.loads(encoded.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{source}: not a text file, so not valid TOML") from error
+    except ValueError as error:  # TOMLDecodeError, an integer of 5,000 digits
         raise ConfigurationError(f"{source}: not valid TOML: {_short(str(error))}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{source}: not valid TOML: nested too deeply") from error
@@ -58,10 +60,9 @@ def validated(
     _check_plain(raw, source)
     model = model_of(raw, source)
     try:
-        configuration = model.model_validate(raw)
+        return model.model_validate(raw, context=folder)
     except ValidationError as error:
         raise ConfigurationError(f"{source}: {first_fault(error, model)}") from error
-    return _absolute(configuration, folder)
 
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -81,7 +82,7 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _check_plain(raw: dict[str, Any], source: str) -> None:
-    """Integers have 64 bits, as TOML has it, and sections a depth that anyone could follow."""
+    """Raise ConfigurationError for integers beyond 64 bits and for sections nested too deeply."""
     waiting: list[tuple[str, Any, int]] = [(key, value, 1) for key, value in raw.items()]
     while waiting:
         key, value, depth = waiting.pop()
@@ -114,51 +115,54 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
 
 
 def first_fault(error: ValidationError, kind: type[Section]) -> str:
-    """The first fault that pydantic found, in one line."""
+    """One line that describes the first fault pydantic found in a section of type ``kind``."""
     # An unknown section or key comes first: it may be what another is missing for.
     fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)
-    where = list(fault["loc"])
-    # Pydantic puts the version of a section that it tried behind its name ..
-    version = where.pop(1) if where and where[0] in kind.versions and len(where) > 1 else None
-    # .. and the members of other unions anywhere.
+    where, versions = list(fault["loc"]), kind.versions()
+    # Pydantic inserts the version of a section behind its name, and types of other unions anywhere.
+    version = where.pop(1) if where and where[0] in versions and len(where) > 1 else None
     key = _short(".".join(str(part) for part in where if not _is_union_member(str(part))))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return _described(fault, key, version, kind) + more
+
+
+def _described(fault: Any, key: str, version: Any, kind: type[Section]) -> str:
+    given = fault["input"]
     if fault["type"] == "extra_forbidden":
         section = key.rpartition(".")[0]
         keys = [k for k in all_keys(kind, version) if k.rpartition(".")[0] == section]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
         hint = f", the nearest valid key is '{near[0]}'" if near else ""
-        return f"unknown key '{key}'{hint}{more}"
-    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tag, versions = kind.versions[key]
-        names = tuple(tag_of(section, tag) for section in versions)
-        if not isinstance(fault["input"], dict):
-            return f"key '{key}' must be a section, but is {shown_value(fault['input'])}{more}"
-        if tag not in fault["input"]:
-            return f"key '{key}.{tag}' is missing, it must be one of {names}{more}"
-        came = shown_value(fault["input"][tag])
-        return f"key '{key}.{tag}' must be one of {names}, but is {came}{more}"
+        return f"unknown key '{key}'{hint}"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found") and isinstance(given, dict):
+        tag, sections = kind.versions()[key]
+        names = tuple(tag_of(section, tag) for section in sections)
+        if tag in given:
+            return f"key '{key}.{tag}' must be one of {names}, but is {shown_value(given[tag])}"
+        return f"key '{key}.{tag}' is missing, it must be one of {names}"
+    if fault["type"] in ("union_tag_not_found", "model_type"):
+        return f"key '{key}' must be a section, but is {shown_value(given)}"
     if fault["type"] == "missing":
-        return f"key '{key}' is missing{more}"
+        return f"key '{key}' is missing"
     message = _short(fault["msg"].removeprefix("Value error, "))
     message = message[0].lower() + message[1:]
-    whole = isinstance(fault["input"], dict | BaseModel)
-    came = "" if whole else f", but is {shown_value(fault['input'])}"
-    return f"key '{key}': {message}{came}{more}" if key else f"{message}{more}"
+    if not isinstance(given, dict | BaseModel):
+        message += f", but is {shown_value(given)}"
+    return f"key '{key}': {message}" if key else message
 
 
 def _short(text: str) -> str:
-    """At most so much of what someone wrote, on one line."""
+    """``text`` on one line, cut after ``_LONGEST`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def shown_value(value: Any) -> str:
-    """A value as someone wrote it, if it is short enough for that."""
+    """A value for an error message, cut if it is long."""
     try:
         return _short(repr(value))
     except (ValueError, RecursionError):  # an integer of 5,000 digits, lists in lists in lists
-        return f"{type(value).__name__} beyond words"
+        return f"a very large {type(value).__name__}"
 
 
 def _is_union_member(part: str) -> bool:
@@ -167,37 +171,11 @@ def _is_union_member(part: str) -> bool:
 
 def all_keys(kind: type[Section], version: Any = None) -> list[str]:
     """Every key of a configuration; of sections in versions those of one version, or of all."""
-    keys = []
+    keys, versions = [], kind.versions()
     for name, info in kind.model_fields.items():
-        tag, sections = kind.versions.get(name, ("", _sections_in(info.annotation)))
+        tag, sections = versions.get(name, ("", sections_in(info.annotation)))
         for section in sections:
             if version is None or not tag or tag_of(section, tag) == version:
                 keys += [f"{name}.{key}" for key in section.model_fields]
         keys.append(name)
     return keys
-
-
-def _sections_in(annotation: Any) -> tuple[type[Section], ...]:
-    """The sections that a key may hold, of which one may be optional."""
-    members = (annotation, *get_args(annotation))
-    return tuple(m for m in members if isinstance(m, type) and issubclass(m, Section))
-
-
-def _absolute(section: Model, folder: Path) -> Model:
-    """The same section with the paths in it, however deep, made absolute."""
-    changed: dict[str, Any] = {}
-    for name, value in section:
-        if isinstance(value, Path):
-            changed[name] = _resolved(folder / value)
-        elif isinstance(value, BaseModel):
-            changed[name] = _absolute(value, folder)
-        elif isinstance(value, list) and any(isinstance(v, Path) for v in value):
-            changed[name] = [_resolved(folder / v) for v in value]
-    return section.model_copy(update=changed)
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a link to itself: whoever opens it will say so
-        return path.absolute()

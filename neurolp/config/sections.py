@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     model_validator,
 )
 
@@ -33,16 +34,22 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
-def _usable(path: Path) -> Path:
-    """Names that no file can have would be errors of the system in many places."""
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    """The path, relative to the folder in the context of the validation."""
     if "\0" in str(path):
         raise ValueError("a path cannot contain a NUL")
     if len(os.fsencode(path)) > 4000 or any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise ValueError("too long for a path")
-    return path
+    if info.context is None:
+        return path
+    path = info.context / path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself: opening it will fail with a clear error
+        return path.absolute()
 
 
-FilePath = Annotated[Path, AfterValidator(_usable)]
+FilePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Section(BaseModel):
@@ -50,8 +57,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    # Sections in it that exist in several versions: the key that decides which, and the versions.
-    versions: ClassVar[dict[str, tuple[str, tuple[type[Section], ...]]]] = {}
+    @classmethod
+    def versions(cls) -> dict[str, tuple[str, tuple[type[Section], ...]]]:
+        """Sections that exist in several versions: the key that decides which, and the versions."""
+        return {
+            name: (str(info.discriminator), sections_in(info.annotation))
+            for name, info in cls.model_fields.items()
+            if info.discriminator is not None
+        }
+
+
+def sections_in(annotation: Any) -> tuple[type[Section], ...]:
+    """The sections that a key of this type may hold."""
+    members = get_args(annotation) or (annotation,)
+    return tuple(m for m in members if isinstance(m, type) and issubclass(m, Section))
 
 
 class RunConfiguration(Section):
@@ -82,30 +101,22 @@ class DataSection(Section):
 class DensitySection(DensityParameters, Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
+    time_unit: ClassVar[str] = "slice"
     model: Literal["density"] = "density"
 
     @property
-    def time_unit(self) -> str:
-        """What the time of learning is counted in."""
-        return "slice"
-
-    @property
     def max_time(self) -> int:
-        """When learning ends at the latest."""
+        """Largest number of slices."""
         return self.max_slices
 
 
 class _EpochSection(Section):
+    time_unit: ClassVar[str] = "epoch"
     max_epochs: Count
 
     @property
-    def time_unit(self) -> str:
-        """What the time of learning is counted in."""
-        return "epoch"
-
-    @property
     def max_time(self) -> int:
-        """When learning ends at the latest."""
+        """Largest number of epochs."""
         return self.max_epochs
 
 
@@ -191,7 +202,7 @@ class ModularSection(_DrawnSection):
 
 
 class FileSection(Section):
-    """``kind = "file"``: NPY (boolean), SciPy sparse NPZ or an HDF5 edge table."""
+    """``kind = "file"``: a matrix in NPY or SciPy sparse NPZ, or an HDF5 edge table."""
 
     kind: Literal["file"]
     file: FilePath
@@ -207,23 +218,6 @@ ConnectivitySection = Annotated[
     | FileSection,
     Field(discriminator="kind"),
 ]
-
-# Sections that exist in several versions: the key that decides which, and the versions.
-Versions = tuple[str, tuple[type[Section], ...]]
-VERSIONS: dict[str, Versions] = {
-    "brain": ("model", (DensitySection, LinearSection, BoundedSection, OnlineSection)),
-    "connectivity": (
-        "kind",
-        (
-            FullSection,
-            RandomSection,
-            SmallWorldSection,
-            DistanceSection,
-            ModularSection,
-            FileSection,
-        ),
-    ),
-}
 
 
 def tag_of(section: type[BaseModel], key: str) -> str:
@@ -246,8 +240,6 @@ class RecordSection(Section):
 
 class DensityConfiguration(RunConfiguration):
     """``experiment = "density"``: a brain that learns the density of a table."""
-
-    versions: ClassVar[dict[str, Versions]] = VERSIONS
 
     experiment: Literal["density"] = "density"
     compare: bool = Field(

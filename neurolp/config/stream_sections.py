@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,6 @@ from pydantic import (
     PositiveInt,
 )
 
-from neurolp.config.sections import VERSIONS as BRAIN_VERSIONS
 from neurolp.config.sections import (
     DistanceSection,
     FilePath,
@@ -26,7 +25,6 @@ from neurolp.config.sections import (
     Section,
     Seed,
     SmallWorldSection,
-    Versions,
 )
 from neurolp.estimators.parameters import StreamParameters
 
@@ -135,18 +133,6 @@ class TextSection(_GeneratedSection):
     lower_case: bool = True
 
 
-SOURCES: tuple[type[StreamSection], ...] = (
-    MarkovSection,
-    OscillatorSection,
-    MackeyGlassSection,
-    LorenzSection,
-    CausalitySection,
-    VideoSection,
-    TextSection,
-    FileStreamSection,
-)
-
-
 def _with_source(section: Any) -> Any:
     """A section with ``file`` has the source ``"file"``, and must have no other."""
     if not isinstance(section, dict):
@@ -199,11 +185,6 @@ class NoConnectivitySection(Section):
     kind: Literal["none"]
 
 
-CONNECTIVITIES: tuple[type[Section], ...] = (
-    NoConnectivitySection,
-    *BRAIN_VERSIONS["connectivity"][1],
-)
-
 Connectivity = Annotated[
     NoConnectivitySection
     | FullSection
@@ -211,7 +192,8 @@ Connectivity = Annotated[
     | SmallWorldSection
     | DistanceSection
     | ModularSection
-    | FileSection,
+    | FileSection
+    | None,
     Field(discriminator="kind"),
 ]
 
@@ -219,14 +201,9 @@ Connectivity = Annotated[
 class StreamConfiguration(RunConfiguration):
     """One brain that learns from a stream, as in a file of ``simulations/`` with ``[stream]``."""
 
-    versions: ClassVar[dict[str, Versions]] = {
-        "stream": ("source", SOURCES),
-        "connectivity": ("kind", CONNECTIVITIES),
-    }
-
     experiment: Literal["stream"] = "stream"
     train_steps: NonNegativeInt | None = None
     stream: AnySource
     brain: StreamBrainSection = StreamBrainSection()
-    connectivity: Connectivity | None = None
+    connectivity: Connectivity = None
     record: StreamRecordSection = StreamRecordSection()

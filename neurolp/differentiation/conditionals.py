@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp
 
 from neurolp.brain.base_density import BaseDensity
+from neurolp.brain.heads.head import DensityHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import TreeHead
 
@@ -50,15 +51,14 @@ class Conditionals(ABC):
         """The next node has the potentials ``u`` (n,): go on to the one after it."""
 
 
-def conditionals(
-    base: BaseDensity, energy: MixtureHead | TreeHead | None, n_rows: int
-) -> Conditionals:
-    """Conditional densities of ``energy`` (None: the product of the bases) for ``n_rows`` rows."""
-    if energy is None:
+def conditionals(base: BaseDensity, head: DensityHead | None, n_rows: int) -> Conditionals:
+    """Conditional densities of ``head`` (None: the product of the bases) for ``n_rows`` rows."""
+    if head is None:
         return _Product(base)
-    if isinstance(energy, MixtureHead):
-        return _Mixture(energy, n_rows)
-    return _Tree(energy, n_rows)
+    if isinstance(head, MixtureHead):
+        return _Mixture(head, n_rows)
+    assert isinstance(head, TreeHead)
+    return _Tree(head, n_rows)
 
 
 @final

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.network import GroupUpdate, Network
+from neurolp.brain.rules.replay import spline_grid
 from neurolp.kernels.affine import shift_and_scale, transfer
 from neurolp.kernels.node_map import apply_node_maps
 
@@ -59,7 +60,7 @@ class Layers:
         path = np.empty((self.n_layers + 1, len(u)))
         log_slope = np.zeros((self.n_layers + 1, len(u)))
         path[0] = u
-        scratch, grid = np.empty(len(u)), self.network.grid
+        scratch, grid = np.empty(len(u)), spline_grid(self.network)
         for t in range(self.n_layers):
             g, k = self.home[t][i]
             group, one = self.groups[t][g], slice(k, k + 1)

@@ -12,14 +12,15 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp.brain.base_density import base_density
+from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.imputation import sample_missing
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, Synapse
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map import NodeMap, SplineGrid
+from neurolp.brain.parts import PARTS
 from neurolp.errors import FormatError, NeurolpError
 from neurolp.estimators.validation import (
     KnownAttributes,
@@ -52,7 +53,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     """
 
     model: str = "density"
-    base: str
+    base: str | BaseDensity
     dtype: str
     connectivity: Any
     log_scale: bool
@@ -133,7 +134,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         rows = {"train": train, "validation": validation}
         if X_test is not None:
             rows["test"] = finite_rows(self, X_test, "X_test")
-        self._standardise(train)
+        self.mean_, self.scale_ = mean_and_scale(self, train)
         self.recorder_ = recorder or Recorder()
         self.record_ = MemoryStore() if store is None else store
 
@@ -223,9 +224,9 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
 
     def sample_conditional(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw the missing values (NaN) of each row from Phi(x_missing | x_observed).
+        """Draws of the missing values (NaN) of each row from Phi(x_missing | x_observed).
 
-        Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
+        The shape is (n_samples, n_rows, n_features); no value is NaN. Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
         are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
         ``neurolp.brain.imputation``, also for their length. The draws are exact in the limit of
         long chains.
@@ -238,11 +239,6 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             Independent draws for each row.
         random_state : None, int, RandomState or Generator
             Seed.
-
-        Returns
-        -------
-        (n_samples, n_rows, n_features) array
-            Rows without NaN.
 
         Raises
         ------
@@ -299,7 +295,12 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         stored = archive.load(path)
         if stored.model != cls.model:
             raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
-        brain = cls(**stored.parameters)
+        restored = {
+            name: part.restore(stored.parameters[name])
+            for name, part in PARTS.items()
+            if name in stored.parameters
+        }
+        brain = cls(**stored.parameters | restored)
         if isinstance(stored.network, Network):
             edges = stored.network.connectivity
             brain.connectivity = None if edges.kind == "full" else edges
@@ -328,6 +329,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         """The same of a brain that learns, with what evolves as it is now."""
         parameters = self.get_params() | {"random_state": self.seed_}
         parameters.pop("connectivity", None)
+        described = {n: p.describe(parameters[n]) for n, p in PARTS.items() if n in parameters}
         names = getattr(self, "feature_names_in_", None)
         return archive.StoredBrain(
             network=network,
@@ -337,7 +339,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             seed=self.seed_,
             interrupted=interrupted,
             record=self.record_ if isinstance(self.record_, MemoryStore) else None,
-            parameters=parameters,
+            parameters=parameters | described,
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
             n_hidden=self.n_hidden,
@@ -354,11 +356,9 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             return X, finite_rows(self, X_validation, "X_validation")
         return X[train], X[validation]
 
-    def _standardise(self, train: Array) -> None:
-        """Take mean and scale from the training rows."""
-        self.mean_, self.scale_ = mean_and_scale(self, train)
-
-    def _new_network(self, intervals: int) -> Network:
+    def _new_network(
+        self, intervals: int, ridge: float = 8.0, node_map: NodeMap | None = None
+    ) -> Network:
         """A brain without slices, its settings turned into units of potential."""
         std = base_density(self.base).std
         n_nodes = self.n_features_in_ + self.n_hidden
@@ -375,7 +375,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
                 tuple(float(t) * std for t in self.synapse_thresholds), self.synapse_slope / std
             ),
             self.log_scale,
-            SplineGrid(-reach, reach, intervals),
+            node_map or SplineGrid(-reach, reach, intervals, ridge),
             np.dtype(self.dtype),
         )
 

@@ -12,8 +12,10 @@ from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
+from neurolp.brain.parts import HEADS, NODE_MAPS, PARTS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
+from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.update_order import UpdateOrder
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
@@ -56,19 +58,24 @@ class BrainDensity(Brain):
 
     Parameters
     ----------
-    base : {"normal", "logistic"}
-        Density rho of a potential at the end of time.
+    rule : "greedy" or LearningRule
+        How each group of a slice learns its affine step; see :class:`neurolp.LearningRule`.
+    node_map : "spline" or NodeMap
+        The monotone maps of the nodes; see :class:`neurolp.NodeMap`.
+    base : {"normal", "logistic"} or BaseDensity
+        Density rho of a potential at the end of time; see :class:`neurolp.BaseDensity`.
     update_order : {"random_halves", "sequential", "coloring"} or list of lists of nodes
         Which nodes of a slice are updated together: two random halves, each node in turn, nodes
         without an edge between them, or groups of your own in their order.
-    connectivity : None, Connectivity, (n, n) bool array or SciPy sparse matrix
-        Permitted edges (target, source); None is fully connected. See ``neurolp.brain.wiring``.
+    connectivity : None, Connectivity, (n, n) array or SciPy sparse matrix
+        Permitted edges (target, source), or with floating-point numbers weights, which are those of
+        the first slice; None is fully connected. See ``neurolp.brain.wiring``.
     log_scale : bool
         Whether presynaptic nodes also scale a node, by exp(G) with a learned log-scale G.
     marginal_transform : bool
         Whether columns whose density has steps or spikes, as validation data tell, are equalised
         before time begins (see ``neurolp.brain.marginal``).
-    head : {"auto", "mixture", "base"}
+    head : {"auto", "mixture", "base"} or LearnedHead
         What reads the density from the potentials: an average of Gaussian mixtures at a few times
         (see ``neurolp.brain.heads.selection``), or the base density at the end. "auto" is
         "mixture" for full connectivity and up to 256 features.
@@ -144,12 +151,14 @@ class BrainDensity(Brain):
     def __init__(
         self,
         *,
-        base: str = "normal",
+        rule: Any = "greedy",
+        node_map: Any = "spline",
+        base: str | BaseDensity = "normal",
         update_order: UpdateOrder = "random_halves",
         connectivity: Any = None,
         log_scale: bool = True,
         marginal_transform: bool = True,
-        head: str = "auto",
+        head: Any = "auto",
         rotation: bool | str = "auto",
         synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
         synapse_slope: float = 2.0,
@@ -167,6 +176,8 @@ class BrainDensity(Brain):
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
+        self.rule = rule
+        self.node_map = node_map
         self.base = base
         self.update_order = update_order
         self.connectivity = connectivity
@@ -193,14 +204,19 @@ class BrainDensity(Brain):
     # --- inside -----------------------------------------------------------------------------------
 
     def _learns_heads(self) -> bool:
-        if self.head == "auto":
+        if isinstance(self.head, str) and self.head == "auto":
             full = self.network_.connectivity.kind == "full"
             return full and self.n_features_in_ <= _MOST_NODES
-        return bool(self.head == "mixture")
+        return not isinstance(self.head, str) or self.head != "base"
 
     def _check_parameters(self) -> None:
-        check_parameters(DensityParameters, self.get_params())
-        _check_connectivity(self)
+        # Parts of one's own, or of other packages by their names, are checked by their registries.
+        plain = self.get_params()
+        for name, registry in PARTS.items():
+            registry.resolve(plain[name])
+        own = {name for name, part in PARTS.items() if not part.is_built_in(plain[name])}
+        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
+        _check_together(self)
 
     def _learn(
         self,
@@ -211,7 +227,12 @@ class BrainDensity(Brain):
     ) -> None:
         self.heads_ = self.marginal_transform_ = None
         n_rows, n_columns = rows["train"].shape
-        network = self._new_network(self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28))
+        intervals = self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28)
+        node_map = None if self.node_map == "spline" else NODE_MAPS.resolve(self.node_map)
+        network = self._new_network(intervals, self.node_ridge, node_map)
+        rule: LearningRule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge)
+        if self.rule != "greedy":
+            rule = RULES.resolve(self.rule)
         if self.marginal_transform:
             start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
             self.marginal_transform_ = learn_marginal_transform(
@@ -222,7 +243,7 @@ class BrainDensity(Brain):
             rotation = self.connectivity is None and 1 < n_columns <= _FEW_NODES
         process = GreedyProcess(
             network,
-            GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge, self.node_ridge),
+            rule,
             GreedyConfig(self.patience, self.update_order, bool(rotation)),
             {name: self._present(part) for name, part in rows.items()},
             seed=self.seed_,
@@ -260,7 +281,13 @@ class BrainDensity(Brain):
         """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
         try:
             self.heads_ = learn_heads(
-                self.network_, self.n_slices_, train, validation, self.seed_, self.n_threads
+                self.network_,
+                self.n_slices_,
+                train,
+                validation,
+                self.seed_,
+                self.n_threads,
+                head=None if self.head in ("auto", "mixture") else HEADS.resolve(self.head),
             )
         except KeyboardInterrupt:
             self.interrupted_ = True
@@ -290,7 +317,9 @@ class BrainDensity(Brain):
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
 
 
-def _check_connectivity(brain: BrainDensity) -> None:
-    """Rotations are of all nodes: with given edges there can be none."""
+def _check_together(brain: BrainDensity) -> None:
+    """Raise ``ConfigurationError`` for parameters that exclude each other."""
+    if brain.fine_tune is not None and brain.node_map != "spline":
+        raise ConfigurationError("argument `fine_tune` needs the node map 'spline'")
     if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
         raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

@@ -20,7 +20,7 @@ from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import OnlineParameters, check_parameters
-from neurolp.estimators.validation import finite_rows, resolve_seed
+from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
 from neurolp.simulation.archive.network import learned_parameters
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
@@ -179,7 +179,7 @@ class OnlineBrain(Brain):
             check_parameters(OnlineParameters, self.get_params())
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
-            self._standardise(X)
+            self.mean_, self.scale_ = mean_and_scale(self, X)
             self.learner_ = self._new_learner()
             self.n_slices_, self.interrupted_ = self.n_slices, False
             self.recorder_, self.record_ = Recorder(), MemoryStore()

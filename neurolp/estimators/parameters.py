@@ -51,8 +51,10 @@ class Parameters(BaseModel):
 
 
 class DensityParameters(Parameters):
-    """Parameters of :class:`neurolp.BrainDensity`."""
+    """Parameters of :class:`neurolp.BrainDensity`; names of parts are those of ``brain.parts``."""
 
+    rule: str = "greedy"
+    node_map: str = "spline"
     base: Base = "normal"
     update_order: UpdateOrder = "random_halves"
     log_scale: StrictBool = True

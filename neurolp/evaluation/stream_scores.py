@@ -1,4 +1,4 @@
-"""How well a brain expected the last fifth of a stream, from the windows in its file."""
+"""Scores of the last fifth of a stream, from the windows in a file."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Mean:
 
 @dataclass(frozen=True)
 class Score:
-    """One sensor, or all together: mean surprise where something came.
+    """Mean surprise of one sensor, or of all together, in the steps in which it was observed.
 
-    ``brain``; ``independent``, what knowing nothing of the past gives: symbols independent, values
-    Gaussian, fitted on what came before; ``rate`` of the source and ``excess`` over its true
-    surprise on the same steps, where they are known.
+    ``brain`` is that of the brain; ``baseline`` that of independent, identically distributed
+    symbols or Gaussian values, fitted on the first four fifths; ``rate`` the entropy rate of the
+    source, and ``excess`` the mean difference to its surprise on the same steps, where known.
     """
 
     sensor: str
     brain: Mean
-    independent: Mean
+    baseline: Mean
     rate: float | None
     excess: Mean | None
 
@@ -69,11 +69,11 @@ def last_windows(file: Variables) -> Array:
     return np.asarray(chosen)
 
 
-def independent_surprise(file: Variables) -> Array:
-    """Mean surprise (n_windows, n_sensors) of one who knows frequencies, or mean and variance.
+def baseline_surprise(file: Variables) -> Array:
+    """Mean surprise (n_windows, n_sensors) of the i.i.d. baseline; NaN where there are no data.
 
-    They are those of the first 80 % of the stream, a symbol counted half a time more than it came.
-    NaN where there is nothing to fit.
+    Frequencies of symbols (half a count added to each), or mean and variance of values, are those
+    of the first 80 % of the stream.
     """
     fit = ~last_windows(file)
     n_symbols = file["n_symbols"].values
@@ -104,7 +104,7 @@ def scores(file: Trajectory) -> list[Score]:
     names = [str(name) for name in found["mean_surprise"].coords["sensor"].values]
     n = found["window_observed"].values[use].astype(np.float64)
     steps = found["window_steps"].values[use].astype(np.float64)
-    brain, plain = found["mean_surprise"].values[use], independent_surprise(found)[use]
+    brain, plain = found["mean_surprise"].values[use], baseline_surprise(found)[use]
     rates = [None if np.isnan(r) else float(r) for r in found["sensor_rate"].values]
     truth = found["mean_true_surprise"].values[use] if "mean_true_surprise" in found else None
     all_brain, all_plain = (np.nansum(x * n, axis=1) / steps for x in (brain, plain))

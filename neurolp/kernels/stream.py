@@ -1,14 +1,14 @@
-"""A brain in a stream: predict what comes, learn from it, remember it; blocks of steps a call.
+"""Steps of the recurrent predictor in blocks: predict, learn, update the memory.
 
-One step of time, z = (1, delayed input, hidden activity) being what the memory knows:
+One step, with the memory z = (1, lagged input, hidden activity):
 
     predict    o = A z                      readout; k = P z, q = z' k its uncertainty
     learn      A <- A + error k / (1 + q),  P <- P - k k' / (1 + q)
                W <- W + post trace'         recurrent weights, by what the readout sends back
     remember   u = W h + V z + b,           h <- (1 - leak) h + leak tanh(u)
 
-Learning and reading of a matrix are one pass: a row is changed by what the last step left to be
-learned and is read for the next step while it is in the cache.
+Learning and reading of a matrix are one pass: a row gets the update of the last step and is
+multiplied for the next step while it is in the cache.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
 def _learn_readout(
     senses: Senses, readout: Readout, which: int, rates: Rates, z: Array, q: float, error: Array
 ) -> None:
-    """A <- A + step error k, and what is to be taken from P before it is used again."""
+    """A <- A + step error k; the update of P is left pending for its next use."""
     k = readout.gain[which]
     step = rates.readout / max(q, _TINY) if rates.rule == NLMS else 1.0 / (1.0 + q)
     for s in range(senses.kind.shape[0]):
@@ -99,10 +99,11 @@ def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
 def _teach(
     memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates, energy: Array
 ) -> None:
-    """What each hidden node learns by: the errors it could mend, and how far it can move.
+    """Post-synaptic signal of each hidden node, and its update of thresholds and input weights.
 
     post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
-    moved, a step of rate 1 would mend the errors. The error travels by the weights of the readout.
+    changed, a step of rate 1 would cancel the errors, which are sent back along the readout's
+    weights.
     """
     z, n = memory.features, memory.afferent_first.shape[0] - 1
     start = z.shape[0] - n
@@ -143,7 +144,7 @@ def _remember(
     memory: Memory, told: Array, teach: bool, homeostasis: float, turn: bool,
     u: Array, power: Array, pairs: Array,
 ) -> None:  # fmt: skip
-    """Move the input along the delays, learn and read the weights, update the hidden nodes."""
+    """Shift the lagged input, learn and read the weights, update the hidden nodes."""
     z, width = memory.features, told.shape[0]
     n = memory.afferent_first.shape[0] - 1
     for j in range(memory.n_lags * width, width, -1):
@@ -187,11 +188,10 @@ def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
     rates: Rates, told: Outcome, activity: Array, scratch: Scratch,
 ) -> int:  # fmt: skip
-    """Present rows (T, n_columns), NaN where nothing came; the number of good steps is returned.
+    """Present codes (T, n_codes), NaN where missing; return the number of steps done.
 
-    It is less than T where a surprise became infinite or NaN: that was the next step. ``activity``
-    (T, n) takes the hidden nodes' activity with which each row was met, or is empty. All of
-    ``scratch`` may hold anything.
+    It is less than T if the surprise of the next step is infinite or NaN. ``activity`` (T, n) takes
+    the hidden nodes' activity before each step, or is empty. ``scratch`` may hold anything.
     """
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
@@ -206,7 +206,7 @@ def stream_block(
     homeostasis = rates.homeostasis if learn else 0.0
     for t in range(n_steps):
         turn = t % 2 == 1
-        # What does the memory predict, and how sure is it?
+        # Predict from the memory, with its uncertainty.
         for which in range(2):
             if used[which]:
                 q[which] = _gain(readout, which, rates, z, turn)
@@ -249,7 +249,7 @@ def stream_block(
             copy(pit, told.pit[t])
         if not good:
             return t
-        # What do hidden nodes learn, and the readout? What is remembered?
+        # Update hidden nodes and readout, then the memory.
         if teach:
             _teach(memory, senses, readout, error, rates, power)
         for which in range(2):

@@ -1,4 +1,4 @@
-"""Passes over the weights and nodes of a brain in a stream, each at the speed of memory."""
+"""Passes over weights and nodes: learning and reading in one, at the speed of memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a brain in a stream consists of, as arrays: types only, so that kernels can share them.
+"""State of the recurrent predictor as named tuples of arrays, shared by its kernels.
 
-S sensors have K outputs in all, one a symbol or value; D delays, n hidden nodes (padded to whole
+S sensors have K outputs in all, one a symbol or value; D lags, n hidden nodes (padded to whole
 vector registers with nodes that are nothing), M = 1 + D K + n features z = (1, input 1 step ago, ..
 D steps ago, hidden activity).
 """
@@ -24,24 +24,24 @@ class Senses(NamedTuple):
     """Sensors: (S,) integers, and the units of outputs (K,)."""
 
     kind: Array  # 0 symbols, 1 values
-    column: Array  # first column of a row
+    column: Array  # first code in a row
     output: Array  # first output
     size: Array  # number of outputs
     location: Array  # (K,) of values; 1 / n_symbols of symbols
     scale: Array  # (K,) of values; n_symbols ** -0.5 of symbols
-    seen: Array  # (S,) how often it brought something
+    seen: Array  # (S,) number of learned observations
 
 
 class Memory(NamedTuple):
-    """Hidden nodes and what they hear; ``weights`` dense, or in CSR form, or neither."""
+    """Features and hidden nodes; recurrent weights are dense, or in CSR form, or absent."""
 
     features: Array  # (M,) z
     activity: Array  # (n,) h, in the type of the weights
-    trace: Array  # (n,) filtered past activity, what a weight sees of its source
+    trace: Array  # (n,) filtered past activity: the pre-synaptic factor of learning
     squashed: Array  # (n,) tanh(u)
     leak: Array  # (n,)
     bias: Array  # (n,)
-    post: Array  # (n,) what a weight sees of its target
+    post: Array  # (n,) the post-synaptic factor of learning
     afferent_first: Array  # (n + 1,) CSR: from features to hidden nodes
     afferent_source: Array
     afferent_weight: Array
@@ -67,7 +67,7 @@ class Readout(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """Contexts for the last 0 .. R symbols of each of S sensors, and how they are mixed."""
+    """Contexts for the last 0 .. R symbols of S sensors, and mixing weights."""
 
     key: Array  # (S, R, slots) uint64, 0 for a free one
     counts: Array  # (S, R + 1, slots, K + 1), the last their sum; order 0 has one slot
@@ -78,7 +78,7 @@ class Contexts(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """How fast everything learns."""
+    """Learning rates and prior variances."""
 
     rule: int  # 0 NLMS, 1 diagonal RLS, 2 RLS
     readout: float
@@ -91,7 +91,7 @@ class Rates(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What is told of a block of T steps; the last two may be empty."""
+    """Results of a block of T steps; the last two may be empty."""
 
     surprise: Array  # (T, S)
     pit: Array  # (T, K)
@@ -100,7 +100,7 @@ class Outcome(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for what a step computes on the way."""
+    """Work arrays of a step."""
 
     output: Array  # (K,)
     error: Array
@@ -118,7 +118,7 @@ class Scratch(NamedTuple):
 
 
 def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch:
-    """Room for the steps of a brain."""
+    """Work arrays for a given state."""
     k, n, orders = len(readout.weights), len(memory.activity), contexts.counts.shape[1] + 1
     dtype = memory.activity.dtype
     return Scratch(

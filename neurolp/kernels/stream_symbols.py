@@ -1,4 +1,4 @@
-"""Symbols: a softmax readout, and cells that remember what followed the last few symbols."""
+"""Prediction of symbols: a softmax readout mixed with counts after contexts of all orders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def meet_symbol(
     x: float, s: int, contexts: Contexts, rates: Rates, learn: bool,
     o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
 ) -> float:  # fmt: skip
-    """Surprise of one symbol, what cells learn of it, and the readout's error in logits.
+    """Surprise of one symbol, update of the counts, and the readout's error in logits.
 
     ``o`` comes as the readout's logits and leaves as probabilities.
     """
@@ -49,7 +49,7 @@ def meet_symbol(
 def hear_symbol(
     x: float, s: int, senses: Senses, contexts: Contexts, expected: Array, heard: Array
 ) -> None:
-    """The nodes of a sensor as the memory hears them; what is missing is heard as expected."""
+    """Input of the memory from a symbol; a missing one is replaced by its probabilities."""
     a = senses.output[s]
     for y in range(heard.shape[0]):
         here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
@@ -67,10 +67,10 @@ def hear_symbol(
 
 @vector_kernel
 def mix(contexts: Contexts, s: int, dense: Array, slots: Array, bucket: Array, logs: Array) -> None:
-    """Probabilities of the symbols of a sensor, from its cells and the readout's, into ``dense``.
+    """Mix the readout's probabilities in ``dense`` with those of the contexts of a sensor.
 
-    The cell of order r says p_r = (c + b p_{r-1}) / (n + b), c its counts, n their sum, b the
-    back-off; Phi = softmax(sum_r w_r log p_r), with weights for each order and magnitude of n.
+    The context of order r predicts p_r = (c + b p_{r-1}) / (n + b), c its counts, n their sum, b
+    the back-off; p = softmax(sum_r w_r log p_r), with weights for each order and magnitude of n.
     """
     n_symbols = dense.shape[0]
     n_orders = contexts.counts.shape[1]
@@ -113,7 +113,7 @@ def learn_contexts(
     logs: Array,
     rate: float,
 ) -> None:
-    """Each weight by its own error, log p_r(x) - E[log p_r]; the cells that fired count x."""
+    """Update each mixing weight by log p_r(x) - E[log p_r]; the present contexts count x."""
     n_symbols = p.shape[0]
     n_orders = contexts.counts.shape[1]
     last = contexts.counts.shape[3] - 1
@@ -135,10 +135,10 @@ def learn_contexts(
 
 @vector_kernel
 def _find(key: Array, count: Array, history: Array, order: int) -> int:
-    """Slot of the cell for the last ``order`` symbols; -1 - (slot to be taken) if there is none.
+    """Slot of the context of the last ``order`` symbols; -1 - (slot to be taken) if new.
 
-    A context is known by a hash of 64 bits. It has ``SLOTS_TRIED`` slots to be in; a new cell takes
-    a free one, or that of the cell that fired least.
+    A context is identified by a hash of 64 bits. It may be in ``SLOTS_TRIED`` slots; a new one
+    takes a free slot, or that of the context counted least.
     """
     code = _context_code(history, order)
     start = int((code >> np.uint64(20)) % np.uint64(key.shape[0])) & ~(SLOTS_TRIED - 1)

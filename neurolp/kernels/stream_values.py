@@ -1,4 +1,4 @@
-"""Values: a linear readout and residuals of any shape, one monotone map after another."""
+"""Prediction of values: a linear mean, and residuals of any shape by a triangular map."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def meet_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
     o: Array, error: Array, pit: Array, room: Array,
 ) -> float:  # fmt: skip
-    """Surprise of the values of one sensor, what its residuals teach, and the readout's error.
+    """Surprise of the values of one sensor, update of residuals, and the readout's error.
 
     ``o`` and ``error`` are in scaled units, ``x`` in raw ones.
 

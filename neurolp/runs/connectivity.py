@@ -65,7 +65,7 @@ def _read(section: FileSection, n_nodes: int) -> Connectivity:
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
-            f"key 'connectivity.file': {path}: wanted a boolean NPY, a SciPy sparse NPZ matrix "
+            f"key 'connectivity.file': {path}: wanted an NPY matrix, a SciPy sparse NPZ matrix "
             "or an HDF5 edge table"
         ) from error
     return Connectivity.from_array(edges, n_nodes)

@@ -248,8 +248,8 @@ def summary(file: Trajectory) -> list[SummaryTable]:
         excess = "" if score.excess is None else f"{score.excess.value:+.4f}"
         if score.excess is not None and not np.isnan(score.excess.error):
             excess += f" +- {score.excess.error:.4f}"
-        rows.append((score.sensor, str(score.brain), str(score.independent), rate, excess))
-    columns = ("sensor", "brain", "independent", "entropy rate", "above the truth")
+        rows.append((score.sensor, str(score.brain), str(score.baseline), rate, excess))
+    columns = ("sensor", "brain", "i.i.d. baseline", "entropy rate", "excess NLL")
     shown = [k for k in range(len(columns)) if k < 3 or any(row[k] for row in rows)]
     title = "Mean surprise of the last fifth, nats a step (lower is better)"
     if "steps_per_second" in file.result:
@@ -371,10 +371,10 @@ def numbers(file: Trajectory) -> dict[str, Any]:
     out: dict[str, Any] = {
         "surprise": total.brain.value,
         "surprise_error": total.brain.error,
-        "independent": total.independent.value,
+        "iid_baseline": total.baseline.value,
     }
     if total.excess is not None:
-        out |= {"above_the_truth": total.excess.value}
+        out |= {"excess_nll": total.excess.value}
     out |= {f"surprise[{score.sensor}]": score.brain.value for score in sensors}
     names = ("rate", "bound", "n_steps", "steps_per_second")
     return out | {name: file.result[name] for name in names if name in file.result}

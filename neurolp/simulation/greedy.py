@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.network import Network, Slice
-from neurolp.brain.rules.greedy import GreedyRule, learn_slice
+from neurolp.brain.rules.greedy import learn_slice
+from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
@@ -62,7 +63,7 @@ class GreedyProcess:
     def __init__(
         self,
         network: Network,
-        rule: GreedyRule,
+        rule: LearningRule,
         config: GreedyConfig,
         batches: Batches,
         *,
@@ -123,7 +124,7 @@ class GreedyProcess:
         groups = ordered_partition(config.update_order, network.connectivity, rng)
         rotation = random_rotation(network.n_nodes, rng) if config.rotation else None
         return learn_slice(
-            network, self._rule, groups, rotation, train.potential, train.log_det, workers
+            network, self._rule, groups, rotation, train.potential, train.log_det, workers, rng
         )
 
     def state(self) -> dict[str, Array]:

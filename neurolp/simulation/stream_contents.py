@@ -73,8 +73,8 @@ def pack_sensors(out: NamedArrays, stream: Stream) -> None:
 
 def pack_names(out: NamedArrays, brain: Nameable) -> None:
     """Add what the dimensions of the weights are."""
-    out.add_coordinate("output", np.array(brain.output_names), "1", "what is expected")
-    out.add_coordinate("feature", np.array(brain.feature_names), "1", "what it is expected from")
+    out.add_coordinate("output", np.array(brain.output_names), "1", "output: a symbol or a value")
+    out.add_coordinate("feature", np.array(brain.feature_names), "1", "feature of the memory")
     n_hidden = len(brain.activity)
     if not n_hidden:
         return

@@ -31,9 +31,9 @@ _STATE = "state_recorder"
 
 # Weights of a brain: dimensions if they are dense, and what they are.
 _WEIGHTS = {
-    "readout": (("output", "feature"), "from features to what is expected"),
+    "readout": (("output", "feature"), "from features to outputs"),
     "recurrent": (("hidden", "hidden_source"), "from hidden nodes to hidden nodes"),
-    "afferent": (("hidden", "input"), "from what came to hidden nodes"),
+    "afferent": (("hidden", "input"), "from features to hidden nodes"),
 }
 
 
@@ -176,7 +176,7 @@ class StreamRecorder:
                 quantiles[p.values] = _quantiles(distribution, t)
         self._file.append("predicted_step", [t])
         self._file.append("predicted", predicted[None])
-        self._file.append("came", row[None])
+        self._file.append("observed", row[None])
         if self._n_values:
             self._file.append("predicted_std", std[None])
             self._file.append("predicted_quantile", quantiles[None])
@@ -224,7 +224,7 @@ class StreamRecorder:
             file.declare_dimension("step", "i8", "step", "rows of the stream, counted from 0")
             file.declare(
                 "surprise", ("step", "sensor"), (n_sensors,), "f4", "nat",
-                "-log Phi(x_t | past) of every step; NaN where nothing came",
+                "-log p(x_t | past) of each step; NaN where a sensor is missing",
             )  # fmt: skip
             if self._has_truth:
                 what = "-log p(x_t | past) of every step, all sensors together"
@@ -232,7 +232,7 @@ class StreamRecorder:
         file.declare_dimension("window", "i8", "step", "steps seen at the end of a window")
         file.declare("window_steps", ("window",), (), "i8", "step", "its length")
         for name, dim, size, dtype, units, what in (
-            ("window_observed", "sensor", n_sensors, "i8", "step", "steps where something came"),
+            ("window_observed", "sensor", n_sensors, "i8", "step", "steps with an observation"),
             ("mean_surprise", "sensor", n_sensors, "f8", "nat", "mean surprise at these steps"),
             ("input_mean", "output", self._n_outputs, "f8", "data",
              "mean of a value, frequency of a symbol"),
@@ -253,7 +253,7 @@ class StreamRecorder:
             for name, dim, size, units, what in (
                 ("predicted", "output", self._n_outputs, "data",
                  "probability of a symbol, mean of a value, given the past"),
-                ("came", "column", self._n_columns, "data", "the row that came"),
+                ("observed", "column", self._n_columns, "data", "the row that was observed"),
             ):  # fmt: skip
                 file.declare(name, ("predicted_step", dim), (size,), "f8", units, what)
             if n_values:
@@ -269,10 +269,9 @@ class StreamRecorder:
     def _add_rows(self, contents: NamedArrays, dream: Array) -> None:
         for name, dim, rows, first, what in (
             ("dream", "dream_step", dream, self.n_steps,
-             "what the brain makes of itself: samples of its predictions, each seen before the "
-             "next"),
+             "samples of the predictions, each the input of the next"),
             ("last_rows", "last_step", self._last_rows, self.n_steps - len(self._last_rows),
-             "what came last"),
+             "last observed rows"),
         ):  # fmt: skip
             if len(rows):
                 steps = np.arange(first, first + len(rows))

@@ -1,4 +1,4 @@
-"""Means over windows of a stream: of surprise, of what came, of calibration."""
+"""Means over windows of a stream: surprise, moments of the input, calibration."""
 
 from __future__ import annotations
 
@@ -113,5 +113,5 @@ def _add_up(total: Array, values: Array) -> None:
 
 
 def _mean(total: Array, n: Array) -> Array:
-    with np.errstate(invalid="ignore"):  # 0 / 0: nothing came, there is no mean
+    with np.errstate(invalid="ignore"):  # 0 / 0: nothing observed, no mean
         return np.asarray(total / n)

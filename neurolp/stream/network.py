@@ -34,20 +34,20 @@ Rule = Literal["rls", "diagonal_rls", "nlms"]
 
 RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}
 DEFAULT_IN_DEGREE = 10
-LARGEST_STATE = 8e9  # bytes that a brain may ask for
+LARGEST_STATE = 8e9  # bytes
 
 _REGISTER = 8  # numbers in a vector register: rows of matrices begin at its multiples
-# Variance of a weight before anything is known, in units of the noise (values) or of a logit over
-# the curvature of softmax (symbols).
+# Prior variance of a readout weight, in units of the noise (values) or of a logit over the
+# curvature of softmax (symbols).
 _PRIOR_SYMBOLS, _PRIOR_VALUES = 0.015, 3.0
-# The residuals' shape to begin with: nearly normal. Weight, mean, standard deviation of each part.
+# First mixture of the residuals, nearly normal: weight, mean, standard deviation each.
 _SHAPE = np.array([[0.7, 0.0, 1.0], [0.14, -0.7, 0.8], [0.14, 0.7, 0.8], [0.02, 0.0, 2.5]])
-_MIXING = 0.3  # weight of each order of cells, and of the readout, to begin with
+_MIXING = 0.3  # first weight of each order of contexts, and of the readout
 
 
 @dataclass(frozen=True)
 class StreamDesign:
-    """What a brain for streams is drawn from; see :class:`neurolp.StreamBrain`."""
+    """Parameters of a recurrent predictor; see :class:`neurolp.StreamBrain`."""
 
     sensors: tuple[Sensor, ...]
     connectivity: Any
@@ -70,7 +70,7 @@ class StreamDesign:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Plain values: all but sensors and connectivity."""
+        """All parameters that are plain values: all but sensors and connectivity."""
         return {
             f.name: getattr(self, f.name)
             for f in fields(self)
@@ -79,7 +79,7 @@ class StreamDesign:
 
     @property
     def rates(self) -> Rates:
-        """How fast a brain learns, as kernels take it."""
+        """Learning rates, as the kernels take them."""
         return Rates(
             RULES[self.rule],
             float(self.rate),
@@ -102,7 +102,7 @@ _PARTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StreamState:
-    """Everything of a brain that changes, as arrays."""
+    """State of a recurrent predictor: all arrays that change."""
 
     senses: Senses
     memory: Memory
@@ -144,7 +144,7 @@ class StreamState:
 
 
 def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
-    """Draw a brain that has seen nothing."""
+    """State before the first step, drawn."""
     where = places(design.sensors)
     senses = _senses(where)
     n_outputs = len(senses.location)
@@ -160,9 +160,9 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
     )
 
 
-def input_feature(delay: int, output: int, n_outputs: int) -> int:
-    """Feature that is ``output`` as it was ``delay`` steps ago (1 is the last step)."""
-    return 1 + (delay - 1) * n_outputs + output
+def input_feature(lag: int, output: Any, n_outputs: int) -> Any:
+    """Index of the feature, or features, of outputs ``lag`` steps ago (1 is the last step)."""
+    return 1 + (lag - 1) * n_outputs + output
 
 
 def _aligned(values: Array) -> Array:
@@ -280,11 +280,11 @@ def _memory(
 def _afferents(
     design: StreamDesign, senses: Senses, n: int, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
-    """Each hidden node hears one sensor at a few delays, within a span of its own.
+    """Draw the weights from features to hidden nodes (CSR), and the thresholds.
 
-    Spans are drawn log-uniformly, so that short memories are as common as long ones. Of values it
-    hears up to ``fan_in`` delays, one value each; of symbols always so many where it can, each
-    symbol by a weight of its own.
+    Each node gets one sensor at a few lags within a span; spans are log-uniform, so that short
+    memories are as common as long ones. Of values it gets 1 to ``fan_in`` lags, one value each; of
+    symbols ``fan_in`` lags (if the span has them), all symbols with a weight each.
     """
     n_outputs = len(senses.location)
     first, source, weight, bias = np.zeros(n + 1, np.uint32), [], [], np.zeros(n)
@@ -292,16 +292,16 @@ def _afferents(
         s = int(rng.integers(len(senses.kind)))
         span = int(np.ceil(design.n_lags ** rng.uniform()))
         span = min(max(span, 2), design.n_lags)
-        heard = min(design.fan_in, span)
+        n_inputs = min(design.fan_in, span)
         if senses.kind[s] == VALUES:
-            heard = min(int(rng.integers(1, design.fan_in + 1)), span)
+            n_inputs = min(int(rng.integers(1, design.fan_in + 1)), span)
         outputs = senses.output[s] + np.arange(senses.size[s])
-        delays = 1 + rng.choice(span, heard, replace=False)
+        lags = 1 + rng.choice(span, n_inputs, replace=False)
         if senses.kind[s] == VALUES:
-            of_each = [rng.choice(outputs, 1) for _ in delays]
+            of_each = [rng.choice(outputs, 1) for _ in lags]
         else:
-            of_each = [outputs] * heard
-        here = [1 + (k - 1) * n_outputs + o for k, o in zip(delays, of_each, strict=True)]
+            of_each = [outputs] * n_inputs
+        here = [input_feature(k, o, n_outputs) for k, o in zip(lags, of_each, strict=True)]
         source.append(np.concatenate(here))
         strength = rng.standard_normal(len(source[-1]))
         weight.append(design.strength * strength / np.linalg.norm(strength))
@@ -356,7 +356,7 @@ def _contexts(design: StreamDesign) -> Contexts:
         )
     slots = SLOTS_TRIED * -(-design.n_contexts // SLOTS_TRIED)
     mixing = np.zeros((n, orders + 2, MIXING_BUCKETS))
-    mixing[:, : orders + 1, 2:] = _MIXING  # from the second time on that a cell fires
+    mixing[:, : orders + 1, 2:] = _MIXING  # buckets of contexts seen at least twice
     mixing[:, 0] = mixing[:, orders + 1, 0] = _MIXING
     return Contexts(
         key=np.zeros((n, orders, slots), np.uint64),

@@ -146,7 +146,7 @@ def _array(values: list[Any]) -> Array:
 
 
 def _units(name: str) -> str:
-    if name in ("surprise", "surprise_error", "independent", "above_the_truth", "rate", "bound"):
+    if name in ("surprise", "surprise_error", "iid_baseline", "excess_nll", "rate", "bound"):
         return "nat"
     if name.startswith(("surprise[", "test_log_prob")):
         return "nat"

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 _LABELS = {
     "surprise": "mean surprise of the last fifth (nats a step)",
-    "above_the_truth": "surprise above that of the source (nats a step)",
+    "excess_nll": "excess NLL (nats a step)",
     "test_log_prob": "test log-probability (nats a sample)",
     "test_bits_per_dim": "test bits a dimension",
     "steps_per_second": "steps a second",

@@ -1,5 +1,7 @@
 """The local rule: its gradients, its convexity, its locality, its determinism."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -13,7 +15,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.affine import affine_step, regression_sums
 from neurolp.brain.rules.greedy import GreedyRule, learn_slice
-from neurolp.brain.rules.node_map import node_map_moments, node_map_step
+from neurolp.brain.rules.rule import LocalView
 from neurolp.brain.update_order import random_rotation
 from neurolp.brain.workers import Workers, column_blocks
 from tests import naive
@@ -71,9 +73,7 @@ def test_node_map_step_is_the_newton_step_of_the_naive_loss(base):
     )
     ridge = 3.0
     expected = -np.linalg.solve(hessian + ridge * k / len(v) * np.eye(k), gradient)
-    moments = node_map_moments(net, v[None, :])
-    step = node_map_step(net, moments, len(v), rate=0.01, ridge=ridge)[0] - identity
-    step /= 0.01
+    step = (replace(grid, ridge=ridge).learn(v[None], density, 0.01)[0] - identity) / 0.01
     np.testing.assert_allclose(step, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -167,14 +167,14 @@ def test_a_sequential_node_learns_what_it_would_alone(base, thresholds):
     net = network(6, base, thresholds=thresholds)
     u = correlated(6, 300)
     order = np.random.default_rng(1).permutation(6)
-    blocks = column_blocks(300, 100)
     settings = {"rate": 0.7, "ridge": 3.0}
     with Workers(1) as workers:
-        together = affine_step(net, order, np.arange(6), u, blocks, workers, **settings)
+        together = affine_step(LocalView(net, order, np.arange(6), u, workers), **settings)
         for i, node in enumerate(order):
             others = np.delete(np.arange(6), node)
-            alone = affine_step(net, order[[i]], others, u, blocks, workers, **settings)
-            for a, b in zip(together, alone, strict=True):
+            alone = affine_step(LocalView(net, order[[i]], others, u, workers), **settings)
+            for name in ("weights", "bias", "log_scale_weights", "log_scale_bias"):
+                a, b = getattr(together, name), getattr(alone, name)
                 if a.ndim == 1:
                     np.testing.assert_allclose(a[i], b[0], rtol=1e-9, atol=1e-12)
                 else:

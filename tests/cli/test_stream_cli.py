@@ -45,7 +45,7 @@ def test_run_info_and_plot(tmp_path):
     assert "experiment: stream" in info.stdout
     assert "rate: 1.41894" in info.stdout
     assert "surprise (step: 600, sensor: 1) [nat]" in info.stdout
-    assert "independent" in info.stdout
+    assert "i.i.d. baseline" in info.stdout
     plot = neurolp_command("plot", "swing.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     assert {Path(line).stem for line in plot.stdout.split()} == {

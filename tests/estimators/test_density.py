@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from neurolp import BrainDensity
-from neurolp.brain.base_density import BASE_NAMES, base_density
+from neurolp.brain.base_density import BASES, base_density
 from neurolp.brain.heads.head import WeightedHead, dream, joint_log_prob, log_prob
 from neurolp.brain.heads.mixture import MixtureHead, _quadratic, fit_mixture
 from neurolp.brain.heads.selection import learn_heads
@@ -40,7 +40,7 @@ def mixture(seed, n_components, n_nodes):
 # --- marginal maps
 
 
-@pytest.mark.parametrize("base", BASE_NAMES)
+@pytest.mark.parametrize("base", BASES.names)
 def test_receptor_is_the_naive_one_and_comes_back(base):
     density = base_density(base)
     u = lattice(0)
@@ -57,7 +57,7 @@ def test_receptor_is_the_naive_one_and_comes_back(base):
     )
 
 
-@pytest.mark.parametrize("base", BASE_NAMES)
+@pytest.mark.parametrize("base", BASES.names)
 def test_slope_of_a_receptor_is_its_derivative(base):
     density = base_density(base)
     marginal_map = MarginalMap(density, np.array([-1.0, 0.2, 1.5]), np.array([0.1, 0.5, 0.1, 0.3]))
@@ -235,7 +235,7 @@ def test_readouts_in_any_order_are_the_ones_alone():
         assert np.allclose(together, alone, atol=1e-12)
 
 
-@pytest.mark.parametrize("base", BASE_NAMES)
+@pytest.mark.parametrize("base", BASES.names)
 def test_learned_readouts_are_no_worse_than_the_brain_on_validation_data(base):
     rng = np.random.default_rng(0)
     rows = sample_problem("eight_gaussians", 900, rng)
@@ -299,7 +299,7 @@ def test_threads_do_not_change_heads():
 
 
 def test_an_interrupted_search_for_readouts_loses_nothing(monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("neurolp.estimators.density.learn_heads", interrupt)

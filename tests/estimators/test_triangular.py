@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurolp import ConfigurationError, DataError, TriangularDensity
-from neurolp.brain.base_density import BASE_NAMES, base_density
+from neurolp.brain.base_density import BASES, base_density
 from neurolp.brain.evolution import rewind
 from neurolp.brain.heads.head import WeightedHead, log_prob
 from neurolp.brain.heads.mixture import fit_mixture
@@ -53,7 +53,7 @@ def wild_map(seed, d, base="normal", update_order="random_halves", log_scale=Tru
 # --- the map
 
 
-@pytest.mark.parametrize("base", BASE_NAMES)
+@pytest.mark.parametrize("base", BASES.names)
 @pytest.mark.parametrize("groups", ["random_halves", "sequential"])
 def test_jacobian_is_triangular_and_its_determinant_the_density(base, groups):
     map_ = wild_map(0, 4, base, groups)

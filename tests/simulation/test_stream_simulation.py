@@ -8,9 +8,9 @@ from scipy import stats
 
 from neurolp import ConfigurationError, NeurolpError, open_trajectory
 from neurolp.arrays import NamedArrays
-from neurolp.config.stream_sections import SOURCES
+from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
-from neurolp.evaluation.stream_scores import independent_surprise, last_windows, scores
+from neurolp.evaluation.stream_scores import baseline_surprise, last_windows, scores
 from neurolp.runs import stream as experiment
 from neurolp.runs import summary
 from neurolp.runs.kinds import read_configuration
@@ -181,7 +181,7 @@ def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
     assert file["pit_counts"].sum() == (~np.isnan(whole.pit)).sum()
     at = [3, 100, 200, *range(220, 230)]
     np.testing.assert_array_equal(file["predicted_step"], at)
-    np.testing.assert_array_equal(file["came"], rows[at])
+    np.testing.assert_array_equal(file["observed"], rows[at])
     np.testing.assert_array_equal(file["activity_time"], [0, 7, 229, 230])
     np.testing.assert_array_equal(file["activity"][-1], twin.activity.astype("f4"))
     np.testing.assert_array_equal(file["weights_time"], [0, 100, 200, 230])
@@ -276,7 +276,7 @@ def test_scores_are_those_of_the_last_fifth_and_the_baseline_is_fitted_before(tm
     whole = StandIn(MIXED, random_state=0).run(rows)
     with open_trajectory(tmp_path / "a.h5") as file:
         assert last_windows(file).sum() == 10
-        found, plain = scores(file), independent_surprise(file)
+        found, plain = scores(file), baseline_surprise(file)
     assert [score.sensor for score in found] == ["place", "kind", "size", "all together"]
     last = whole.surprise[800:]
     for j in range(3):
@@ -288,11 +288,11 @@ def test_scores_are_those_of_the_last_fifth_and_the_baseline_is_fitted_before(tm
     )
     p = (np.bincount(kind[:, 0].astype(int), minlength=3) + 0.5) / (len(kind) + 1.5)
     seen = second[~np.isnan(second[:, 2]), 2].astype(int)
-    assert found[1].independent.value == pytest.approx(-np.log(p[seen]).mean(), rel=1e-12)
+    assert found[1].baseline.value == pytest.approx(-np.log(p[seen]).mean(), rel=1e-12)
     for j, x, columns in ((0, place, slice(0, 2)), (2, size, slice(3, 4))):
         seen = second[~np.isnan(second[:, columns]).any(axis=1), columns]
         logs = stats.norm.logpdf(seen, x.mean(axis=0), x.std(axis=0)).sum(axis=1)
-        assert found[j].independent.value == pytest.approx(-logs.mean(), rel=1e-6)
+        assert found[j].baseline.value == pytest.approx(-logs.mean(), rel=1e-6)
     total = np.nansum(last, axis=1)
     assert found[3].brain.value == pytest.approx(total.mean(), rel=1e-12)
     assert found[3].excess.value == pytest.approx((total - truth[800:]).mean(), rel=1e-9)
@@ -336,7 +336,7 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
         assert file.result.get("rate") == stream.rate
         rows = stream.read(500)
         np.testing.assert_array_equal(file["last_rows"].values, rows[-200:])
-        np.testing.assert_array_equal(file["came"].values, rows[-200:])
+        np.testing.assert_array_equal(file["observed"].values, rows[-200:])
         assert file["mean_surprise"].shape[0] == 250
         table = summary(file)[0]
     assert len(table.rows) == (1 if len(stream.sensors) == 1 else 1 + len(stream.sensors))
@@ -344,7 +344,8 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
 
 
 def test_the_keys_of_a_source_are_the_settings_of_its_generator():
-    sections = {s.model_fields["source"].annotation.__args__[0]: s for s in SOURCES}
+    _, sources = StreamConfiguration.versions()["stream"]
+    sections = {s.model_fields["source"].annotation.__args__[0]: s for s in sources}
     assert set(sections) == {*GENERATORS, "file"}
     for name in GENERATORS:
         fields = sections[name].model_fields

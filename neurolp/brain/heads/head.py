@@ -9,19 +9,36 @@ average of normalised densities is normalised, so that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
 from neurolp.brain.evolution import evolve, rewind
-from neurolp.brain.heads.mixture import MixtureHead
-from neurolp.brain.heads.tree import TreeHead
 from neurolp.brain.network import Network
 
 Array = npt.NDArray[Any]
-Energy = MixtureHead | TreeHead
+
+
+class DensityHead(Protocol):
+    """A density of the potentials (n_nodes, n_trajectories) at one time."""
+
+    def log_prob(self, potential: Array) -> Array:
+        """Log-density of every trajectory, nats, (n_trajectories,); exp of it integrates to 1."""
+        ...
+
+    def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
+        """Draw potentials, (n_nodes, n_samples)."""
+        ...
+
+
+class LearnedHead(DensityHead, Protocol):
+    """A density head of one's own, as the argument ``head`` takes it."""
+
+    def fit(self, potential: Array, rng: np.random.Generator) -> DensityHead:
+        """A head fitted to potentials (n_nodes, n_trajectories); the object does not change."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,7 @@ class WeightedHead:
 
     time: int
     weight: float
-    head: Energy | None = None
+    head: DensityHead | None = None
 
     def log_prob(self, network: Network, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve
-from neurolp.brain.heads.head import Energy, WeightedHead
+from neurolp.brain.heads.head import DensityHead, LearnedHead, WeightedHead
 from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
@@ -28,7 +28,7 @@ from neurolp.brain.workers import Workers
 
 Array = npt.NDArray[Any]
 State = tuple[Array, Array, Array]  # train, validation and its log-determinant
-Fit = Callable[[Array], Energy | None]  # of an energy to potentials
+Fit = Callable[[Array], DensityHead | None]  # of a head to potentials
 
 _TIMES = (0, 10, 20, 40, 80, 160, 320)
 _COMPONENTS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
@@ -51,11 +51,14 @@ def learn_heads(
     n_threads: int | None = None,
     *,
     ordered: bool = False,
+    head: LearnedHead | None = None,
 ) -> tuple[WeightedHead, ...]:
     """Learn heads of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
 
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
+
+    With a ``head`` of one's own that one is fitted at every time instead.
 
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
@@ -74,6 +77,12 @@ def learn_heads(
     with Workers(n_threads) as workers:
         search = _Search(network, states, seed, workers)
         search.add([(best_time, lambda potential: None)])
+        if head is not None:
+            draws = rng.spawn(len(times))
+            search.add(
+                [(t, partial(_fitted, head, rng=r)) for t, r in zip(times, draws, strict=True)]
+            )
+            return search.stacked()
         if ordered:
             search.add([(0, search.mixture(1, rows)) for rows in _PRIOR_ROWS])
         score = search.visit([(t, *start) for t in times])
@@ -159,6 +168,10 @@ class _Search:
             WeightedHead(self.heads[i].time, float(w), self.heads[i].head)
             for i, w in zip(chosen, weights, strict=True)
         )
+
+
+def _fitted(head: LearnedHead, potential: Array, rng: np.random.Generator) -> DensityHead:
+    return head.fit(potential.astype(np.float64), rng)
 
 
 def _at_most(n: int, potential: Array, rng: np.random.Generator) -> Array:

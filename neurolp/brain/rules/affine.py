@@ -13,14 +13,15 @@ connectivity each node solves its own system on its presynaptic nodes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from neurolp.brain.evolution import write_features
 from neurolp.brain.network import Network
+from neurolp.brain.rules.rule import LocalStep, LocalView
 from neurolp.brain.workers import Block, Workers
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.regression import presynaptic_ridge
@@ -32,18 +33,8 @@ _NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is l
 _TILE = 64  # sparse: trajectories whose features are held at once; must be divisible by eight
 
 
-def affine_step(
-    network: Network,
-    targets: Array,
-    sources: Array,
-    potential: Array,
-    blocks: list[Block],
-    workers: Workers,
-    *,
-    rate: float,
-    ridge: float,
-) -> tuple[Any, Array, Any, Array]:
-    """Weights and bias of shift and log-scale of one group, as ``Network.update`` takes them.
+def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
+    """A share ``rate`` of the Newton step of shift and log-scale of one group.
 
     ``ridge`` is in units of n_features / n_rows; biases are not penalised.
 
@@ -52,21 +43,13 @@ def affine_step(
     NeurolpError
         If the presynaptic potentials are linearly dependent and the ridge does not help.
     """
+    network, targets, sources = view._network, view.targets, view.sources
     if network.connectivity.kind == "sparse":
-        return _sparse_step(network, targets, sources, potential, workers, rate, ridge)
-    n_rows = potential.shape[1]
+        return _sparse_step(network, targets, sources, view._potential, view._workers, rate, ridge)
+    n_rows = view.n_rows
     m, s, t = network.synapse.n_transfer, len(sources), len(targets)
-
-    def sums(block: Block) -> tuple[Array, Array]:
-        # The features of the group, and a last row of ones.
-        f = np.empty((m * s + 1, block[1]), dtype=potential.dtype)
-        write_features(network, sources, potential, block, f)
-        f[-1] = 1.0
-        return regression_sums(network.base_density, f, potential[targets, _columns(block)])
-
-    parts = workers.map(sums, blocks)
-    products = sum(p for p, _ in parts) / n_rows
-    curvatures = _bounded_below(sum(c for _, c in parts) / n_rows, rate)
+    products, curvatures = view.sum(partial(regression_sums, view.base))
+    products, curvatures = products / n_rows, _bounded_below(curvatures / n_rows, rate)
     k = m * s + 1
     gram, right = products[:, :k], products[:, k:].reshape(k, 2, t)
     weights, log_scale_weights = np.zeros((t, m * s)), np.zeros((t, (m - 1) * s))
@@ -92,7 +75,7 @@ def affine_step(
                 keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
                 x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
                 coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]
-    return weights, bias, log_scale_weights, log_scale_bias
+    return LocalStep(weights, bias, log_scale_weights, log_scale_bias)
 
 
 def regression_sums(base: Any, f: Array, u: Array) -> tuple[Array, Array]:
@@ -183,7 +166,7 @@ def _sparse_step(
     workers: Workers,
     rate: float,
     ridge: float,
-) -> tuple[Any, Array, Any, Array]:
+) -> LocalStep:
     """The same, node by node from its own presynaptic nodes only: memory linear in the edges."""
     m, s, t = network.synapse.n_transfer, len(sources), len(targets)
     n_rows = potential.shape[1]
@@ -226,7 +209,7 @@ def _sparse_step(
     scale = -rate / _bounded_below(curvatures, rate)
     weights, bias = _rows(shift, scale[0], starts, near, m, s)
     log_scale_weights, log_scale_bias = _rows(log_scale, scale[1], starts, near, m - 1, s)
-    return weights, bias, log_scale_weights, log_scale_bias
+    return LocalStep(weights, bias, log_scale_weights, log_scale_bias)
 
 
 def _rows(

@@ -23,36 +23,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.evolution import evolve_sequential, rotate, synaptic_input
+from neurolp.brain.evolution import evolve_sequential, move_by_node_maps, rotate, synaptic_input
 from neurolp.brain.network import GroupUpdate, Network, Slice
+from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.affine import affine_step
-from neurolp.brain.rules.node_map import node_map_moments, node_map_step
-from neurolp.brain.update_order import one_after_another
+from neurolp.brain.rules.rule import GivenWeights, LearningRule, LocalStep, LocalView, arrays_of
+from neurolp.brain.update_order import one_after_another, ordered_partition
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.affine import shift_and_scale
-from neurolp.kernels.node_map import apply_node_maps
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class GreedyRule:
-    """Rates (fractions of a Newton step) and ridges (in units of n_parameters / n_rows)."""
+    """Rates are fractions of a Newton step; the ridge is in units of n_parameters / n_rows."""
 
     shift_rate: float = 0.03
     node_rate: float = 0.5
     shift_ridge: float = 20.0
-    node_ridge: float = 8.0
+
+    def learn(self, view: LocalView, rng: np.random.Generator) -> LocalStep:
+        """A share of the ridge regression of shift and log-scale; draws nothing."""
+        return affine_step(view, rate=self.shift_rate, ridge=self.shift_ridge)
 
 
 def learn_slice(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     groups: list[Array],
     rotation: Array | None,
     potential: Array,
     log_det: Array,
     workers: Workers,
+    rng: np.random.Generator | None = None,
 ) -> tuple[Slice, Array]:
     """Learn one slice on the training trajectories while they move through it.
 
@@ -66,6 +70,8 @@ def learn_slice(
         Rotation of the potentials before the groups.
     potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
         The training trajectories before the slice; moved through it in place.
+    rng : numpy.random.Generator, optional
+        For rules that draw; the built-in one does not.
 
     Returns
     -------
@@ -75,6 +81,11 @@ def learn_slice(
         Mean local loss of each node in nats; its sum is the change of the mean surprise. The
         change of a node's energy by the rotation is counted as its own.
     """
+    rng = np.random.default_rng(0) if rng is None else rng
+    if network.connectivity.weights is not None and not network.slices:
+        # The first slice has the weights that were given, and uses every one of them.
+        rule = GivenWeights(rule.node_rate)
+        groups = ordered_partition("sequential", network.connectivity, rng)
     updates = []
     local_loss = np.zeros(network.n_nodes)
     if rotation is not None:
@@ -89,7 +100,7 @@ def learn_slice(
         outside[targets] = sequential
         sources = network.connectivity.sources_of(targets, outside)
         update, loss = _learn_group(
-            network, rule, targets, sources, sequential, potential, log_det, workers
+            network, rule, targets, sources, sequential, potential, log_det, workers, rng
         )
         local_loss[targets] += loss
         updates.append(update)
@@ -98,36 +109,25 @@ def learn_slice(
 
 def _learn_group(
     network: Network,
-    rule: GreedyRule,
+    rule: LearningRule,
     targets: Array,
     sources: Array,
     sequential: bool,
     potential: Array,
     log_det: Array,
     workers: Workers,
+    rng: np.random.Generator,
 ) -> tuple[GroupUpdate, Array]:
     n_rows = potential.shape[1]
-    blocks = column_blocks(n_rows, network.synapse.n_transfer * len(sources) + len(targets))
+    view = LocalView(network, targets, sources, potential, workers)
+    blocks, maps = view.blocks, network.grid
 
     # 1. Affine step: move by a small part of what the sources predict.
     before = _energy(network, targets, potential, blocks, workers)
-    weights, bias, log_scale_weights, log_scale_bias = affine_step(
-        network,
-        targets,
-        sources,
-        potential,
-        blocks,
-        workers,
-        rate=rule.shift_rate,
-        ridge=rule.shift_ridge,
-    )
     draft = network.update(
         targets,
         sources,
-        _single(weights),
-        bias,
-        _single(log_scale_weights),
-        log_scale_bias,
+        *arrays_of(network, rule.learn(view, rng), (len(targets), view.n_features)),
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
     )
@@ -141,21 +141,24 @@ def _learn_group(
         change = np.zeros(block[1])
         everyone = np.arange(len(targets))
         shift_and_scale(u, everyone, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
-        moments = node_map_moments(network, u)
+        # Splines learn from moments, which are sums; other maps from the potentials themselves.
+        seen = maps.moments(u, view.base) if isinstance(maps, SplineGrid) else u
         if sequential:
-            return np.zeros(len(targets)), moments
+            return np.zeros(len(targets)), seen
         potential[targets, columns] = u
         log_det[columns] += change
         gains = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
-        return gains if network.log_scale else np.zeros(len(targets)), moments
+        return gains if network.log_scale else np.zeros(len(targets)), seen
 
     moved = workers.map(move, blocks)
     log_scale = np.sum([g for g, _ in moved], axis=0)
 
     # 2. Node maps: reshape the marginals of the targets.
-    node_map = node_map_step(
-        network, sum(m for _, m in moved), n_rows, rate=rule.node_rate, ridge=rule.node_ridge
-    )
+    if isinstance(maps, SplineGrid):
+        node_map = maps.newton_step(sum(m for _, m in moved), n_rows, rule.node_rate)
+    else:
+        v = np.concatenate([v for _, v in moved], axis=1).astype(np.float64)
+        node_map = np.asarray(maps.learn(v, view.base, rule.node_rate))
     update = network.update(
         targets,
         sources,
@@ -172,17 +175,7 @@ def _learn_group(
         if sequential:
             evolve_sequential(network, update, potential, log_det, block, gains, log_slope)
             return gains, log_slope
-        apply_node_maps(
-            potential,
-            targets,
-            block[0],
-            network.grid.low,
-            network.grid.spacing,
-            update.table,
-            np.empty(block[1], dtype=potential.dtype),
-            log_det,
-            log_slope,
-        )
+        move_by_node_maps(network, update, potential, log_det, block, log_slope)
         return gains, log_slope
 
     reshaped = workers.map(reshape, blocks)
@@ -190,14 +183,6 @@ def _learn_group(
     log_slope = sum(s for _, s in reshaped)
     after = _energy(network, targets, potential, blocks, workers)
     return update, after - before - (log_scale + log_slope) / n_rows
-
-
-def _single(weights: Any) -> Any:
-    """Weights rounded to single precision, far below their statistical error.
-
-    Files hold them in half the bytes, and exactly.
-    """
-    return None if weights is None else weights.astype(np.float32).astype(weights.dtype)
 
 
 def _energy(

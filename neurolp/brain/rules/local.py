@@ -29,7 +29,13 @@ from scipy import sparse
 
 from neurolp.brain.evolution import evolve_block, product, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, Slice, distinct_slices
-from neurolp.brain.rules.replay import GroupGradient, mean_gradient, parameter_sums, replay
+from neurolp.brain.rules.replay import (
+    GroupGradient,
+    mean_gradient,
+    parameter_sums,
+    replay,
+    spline_grid,
+)
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.adam import adam_step
 from neurolp.kernels.adjoint import node_map_adjoint
@@ -198,7 +204,7 @@ def local_gradient(
     The local loss of node i is l_i = E(u_i') - G_i - log g_i'(v_i), up to what its parameters
     cannot change.
     """
-    grid, (start, width) = network.grid, block
+    grid, (start, width) = spline_grid(network), block
     columns = slice(start, start + width)
     features = source_features(network, group, potential, block)
     shift = product(group.weights, features)
@@ -339,21 +345,28 @@ def _identity_group(network: Network, targets: Array) -> GroupUpdate:
     sources = network.connectivity.sources_of(targets, outside)
     m, t = network.synapse.n_transfer, len(targets)
 
-    def zeros(n_transfer: int) -> Any:
+    def initial(n_transfer: int) -> Any:
+        given = network.connectivity.weights
         if network.connectivity.kind != "sparse":
-            return np.zeros((t, n_transfer * len(sources)))
+            dense = np.zeros((t, n_transfer * len(sources)))
+            if given is not None and n_transfer == m:
+                dense[:, : len(sources)] = given[targets][:, sources]
+            return dense
         edges = network.connectivity.matrix[targets][:, sources].tocoo()
         column = np.concatenate([edges.col + k * len(sources) for k in range(n_transfer)] or [[]])
         row = np.tile(edges.row, n_transfer)
         shape = (t, n_transfer * len(sources))
-        return sparse.csr_array((np.zeros(len(row)), (row, column.astype(np.intp))), shape)
+        values = np.zeros(len(row))
+        if given is not None and n_transfer == m:
+            values[: edges.nnz] = given[targets][:, sources].tocoo().data
+        return sparse.csr_array((values, (row, column.astype(np.intp))), shape)
 
     return network.update(
         targets,
         sources,
-        zeros(m),
+        initial(m),
         np.zeros(t),
-        zeros(m - 1) if network.log_scale else None,
+        initial(m - 1) if network.log_scale else None,
         np.zeros(t if network.log_scale else 0),
         network.grid.identity(t),
     )

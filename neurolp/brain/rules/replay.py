@@ -32,6 +32,7 @@ from scipy import sparse
 
 from neurolp.brain.evolution import evolve_block, product, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, distinct_slices
+from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.errors import NetworkError
 from neurolp.kernels.adjoint import (
@@ -47,6 +48,19 @@ Array = npt.NDArray[Any]
 
 # Backward needs several feature matrices at once, and small batches should still use all cores.
 _FINER = 4
+
+
+def spline_grid(network: Network) -> SplineGrid:
+    """The network's node maps, whose gradients are known for splines alone.
+
+    Raises
+    ------
+    NetworkError
+        If they are others.
+    """
+    if not isinstance(network.grid, SplineGrid):
+        raise NetworkError("gradients need the node map 'spline', but the network has another")
+    return network.grid
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,7 @@ class _Plan:
     @classmethod
     def of(cls, network: Network, horizon: int | None) -> _Plan:
         slices, which = distinct_slices(network)
+        spline_grid(network)
         if any(group.sequential for slice_ in slices for group in slice_.groups):
             raise NetworkError(
                 "replay undoes one group after another, but the network has sequential groups; "
@@ -211,7 +226,7 @@ def _group_backward(
     network: Network, group: GroupUpdate, u: Array, adjoint: Array, own: int, *, carry: bool
 ) -> GroupGradient:
     """Undo one update in ``u``, carry ``adjoint`` back through it, return the sums for ``own``."""
-    grid, width, n_open = network.grid, u.shape[1], adjoint.shape[1]
+    grid, width, n_open = spline_grid(network), u.shape[1], adjoint.shape[1]
     t, s = len(group.targets), len(group.sources)
     invert_node_maps(u, group.targets, 0, width, grid.low, grid.spacing, group.table)
     delta = np.empty((t, n_open, width), dtype=u.dtype)
@@ -246,7 +261,7 @@ def parameter_sums(
     network: Network, group: GroupUpdate, features: Array, delta: Array, eta: Array, moments: Array
 ) -> GroupGradient:
     """Gradients of one group, summed over the trajectories of a block."""
-    value, slope = network.grid.newton_operators[:2]
+    value, slope = spline_grid(network).newton_operators[:2]
     k, bins = len(value), moments.shape[1]
     value, slope = value.reshape(k, bins, 7)[:, :, :4], slope.reshape(k, bins, 7)[:, :, :3]
     node_map = np.tensordot(moments[:, :, :4], value, ([1, 2], [1, 2]))

@@ -1,4 +1,4 @@
-"""Streams: what the sensors of a brain receive, step by step, generated or read from a file."""
+"""Streams of rows, step after step: generated from known sources, or read from files."""
 
 from neurolp.data.streams.generating import GENERATORS, generator, settings_of
 from neurolp.data.streams.opening import open_stream

@@ -1,4 +1,4 @@
-"""Streams from NPY and HDF5 files, read a slice at a time."""
+"""Reader of NPY and HDF5 files as streams, a slice at a time."""
 
 from __future__ import annotations
 

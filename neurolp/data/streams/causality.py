@@ -1,4 +1,4 @@
-"""Events of which one causes another after a delay, among others that cause nothing."""
+"""Generator of binary events, one of which causes another after a delay."""
 
 from __future__ import annotations
 

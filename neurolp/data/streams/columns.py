@@ -1,4 +1,4 @@
-"""Columns of a file -> sensors: which are used, what their symbols mean, whether a row is good."""
+"""Columns of a file and their sensors: selection, coding of symbols, checks of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of dynamical systems with noise: an oscillator and two chaotic ones."""
+"""Generators of dynamical systems with noise: an oscillator and two chaotic ones."""
 
 from __future__ import annotations
 

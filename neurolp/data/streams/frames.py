@@ -1,4 +1,4 @@
-"""Video from a folder of PNG pictures, a frame a step."""
+"""Reader of video from a folder of PNG pictures, a frame a step."""
 
 from __future__ import annotations
 

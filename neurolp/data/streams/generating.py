@@ -1,4 +1,4 @@
-"""The generated streams by name, with their settings."""
+"""Registry of the generated streams by name, with their settings."""
 
 from __future__ import annotations
 

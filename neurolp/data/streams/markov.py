@@ -1,4 +1,4 @@
-"""Symbols of a random Markov chain, whose entropy rate is known."""
+"""Generator of a random Markov chain, whose entropy rate is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams from the user's own files."""
+"""Opening of a user's file as a stream, by its kind."""
 
 from __future__ import annotations
 

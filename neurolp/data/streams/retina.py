@@ -1,4 +1,4 @@
-"""Video: handwritten digits that slide over a retina."""
+"""Generator of video: handwritten digits that slide over a retina."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream: rows of its sensors, step after step, made or read only when they are asked for."""
+"""Stream: rows of sensors, step after step, generated or read when they are needed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Stream:
     sensors : tuple
         In the order of the columns.
     chunks : callable
-        ``chunks(start)`` iterates over (rows, true surprise or None) from step ``start`` on. How it
-        cuts them is its own affair; :meth:`blocks` cuts them anew.
+        ``chunks(start)`` iterates over (rows, true surprise or None) from step ``start`` on. It may
+        cut them anywhere; :meth:`blocks` cuts them anew.
     n_steps : int or None
         Length; None is endless.
     rate : float or None
-        Entropy rate, nats a step: what a perfect observer's surprise comes to, if known.
+        Entropy rate, nats a step: the least possible mean surprise, if known.
     bound : float or None
         A lower bound of the entropy rate, nats a step, where the rate itself is not known.
     rates : tuple of float or None

@@ -1,4 +1,4 @@
-"""Text as symbols, character by character: of a file, and of a book that comes with the package."""
+"""Text as a stream of characters: of a file, or of the book that comes with the package."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Figures of a brain that learned from a stream: Axes in, Axes out."""
+"""Figures of a run over a stream: each function takes Axes and returns them."""
 
 from __future__ import annotations
 
 from neurolp.plotting.stream.predictions import (
     is_text,
-    plot_dreamt_symbols,
-    plot_dreamt_values,
+    plot_dream_symbols,
+    plot_dream_values,
     plot_symbols,
     plot_values,
 )
@@ -37,8 +37,8 @@ __all__ = [
     "input_weights",
     "plot_activity",
     "plot_arrows",
-    "plot_dreamt_symbols",
-    "plot_dreamt_values",
+    "plot_dream_symbols",
+    "plot_dream_values",
     "plot_excess",
     "plot_frames",
     "plot_graph",
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 _N_PANELS = 4
-_N_DELAYS = 6
+_N_LAGS = 6
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
@@ -68,7 +68,7 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     if len(file["mean_surprise"]):  # else the run has only begun
         _draw_surprise(file, len(sensors), bool(values), figure)
 
-    # What was expected, and what came.
+    # Predictions and observations.
     if len(detailed_steps(file)[0]):
         if video:
             axes = figure("frames", 13, 6.5).subplots(4, 1, height_ratios=[1, 1, 1, 1.1])
@@ -81,11 +81,11 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         tall = 4.0 if symbols and is_text(symbols) else 3.2
         axes = figure("dream", 12, tall * n + 0.3).subplots(n, 2, squeeze=False)
         for sensor, pair in zip(values[:_N_PANELS], axes, strict=False):
-            plot_dreamt_values(file, sensor, pair)
+            plot_dream_values(file, sensor, pair)
         if symbols:
-            plot_dreamt_symbols(file, symbols, axes[-1])
+            plot_dream_symbols(file, symbols, axes[-1])
 
-    # What was learned.
+    # Weights and activity.
     if "readout" in file:
         _draw_readout(file, len(sensors), video, figure)
     if "recurrent" in file:
@@ -103,7 +103,7 @@ def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigu
     if video and "hidden" in str(file["readout"].coords["feature"].values[-1]):
         plot_projective_fields(file, figure("projective_fields", 11, 2.6).subplots())
     if n_sensors > 1 and input_weights(file).shape[1]:
-        n = min(_N_DELAYS, input_weights(file).shape[1])
+        n = min(_N_LAGS, input_weights(file).shape[1])
         plot_arrows(file, figure("arrows", 2.3 * n + 2, 3.6).subplots(1, n, squeeze=False)[0])
         plot_graph(file, figure("graph", 5.5, 5.2).subplots())
 
@@ -124,7 +124,7 @@ def _draw_surprise(file: Trajectory, n_sensors: int, values: bool, figure: NewFi
 def _draw_predictions(
     file: Trajectory, values: list[StoredSensor], symbols: list[StoredSensor], figure: NewFigure
 ) -> None:
-    """One below the other; a single value a second time, less what was expected."""
+    """One panel for each sensor; a single value a second time, minus its median prediction."""
     alone = len(values) == 1 and not symbols
     heights = [3.0] * (2 if alone else len(values))
     if symbols:

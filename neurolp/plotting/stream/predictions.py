@@ -1,4 +1,4 @@
-"""Pictures of what was expected and what came, and of what a brain dreams."""
+"""Figures of predictions beside observations, and of dreams."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _ALPHABET = 20
 def plot_values(
     file: Trajectory, sensor: StoredSensor, ax: Axes, *, value: int = 0, relative: bool = False
 ) -> Axes:
-    """What came of a value, and 50 and 90 % of what was expected before it came.
+    """Observed value, and the intervals that were predicted to hold it with 50 and 90 %.
 
-    With ``relative`` all of it less the median of what was expected.
+    With ``relative`` all of it minus the predicted median.
     """
-    steps, quantile, came = _expected(file, sensor, value)
+    steps, quantile, observed = _predicted(file, sensor, value)
     if relative:
-        came, quantile = came - quantile[:, 2], quantile - quantile[:, [2]]
+        observed, quantile = observed - quantile[:, 2], quantile - quantile[:, [2]]
     ax.fill_between(
-        steps, quantile[:, 0], quantile[:, 4], color=BLUE, alpha=0.2, lw=0, label="expected: 90 %"
+        steps, quantile[:, 0], quantile[:, 4], color=BLUE, alpha=0.2, lw=0, label="predicted: 90 %"
     )
     ax.fill_between(
         steps, quantile[:, 1], quantile[:, 3], color=BLUE, alpha=0.35, lw=0, label="50 %"
     )
     ax.plot(steps, quantile[:, 2], color=BLUE, lw=1.2, label="median")
-    ax.scatter(steps, came, s=10, color=BLACK, lw=0, zorder=3, label="came")
-    inside = (came >= quantile[:, 0]) & (came <= quantile[:, 4])
-    known = ~np.isnan(came)
+    ax.scatter(steps, observed, s=10, color=BLACK, lw=0, zorder=3, label="observed")
+    inside = (observed >= quantile[:, 0]) & (observed <= quantile[:, 4])
+    known = ~np.isnan(observed)
     name = sensor.labels[value]
     share = f" ({inside[known].mean():.0%} in the band)" if known.any() else ""
-    what = "less the median of what was expected" if relative else "what was expected, and came"
+    what = "minus the predicted median" if relative else "predicted and observed"
     ax.set(xlabel="step", ylabel=name, title=f"{name}: {what}{share}")
     step_axis(ax)
     low, high = ax.get_ylim()
@@ -54,14 +54,14 @@ def plot_values(
 
 
 def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axes:
-    """Probability of every symbol before it came, and dots for what came; of two symbols one."""
+    """Predicted probability of each symbol, and dots where it was observed; of two symbols one."""
     steps, rows = _last_steps(file)
-    probability, came = file["predicted"][rows].values, file["came"][rows].values
+    probability, observed = file["predicted"][rows].values, file["observed"][rows].values
     shown, dots, labels = [], [], []
     for sensor in sensors:
         first = 1 if sensor.n_symbols == 2 else 0
         for k in range(first, sensor.n_symbols):
-            dots.append(came[:, sensor.columns.start] == k)
+            dots.append(observed[:, sensor.columns.start] == k)
             shown.append(probability[:, sensor.outputs.start + k])
             label = visible(sensor.labels[k])
             labels.append(label if len(sensors) == 1 else f"{sensor.name} {label}".strip())
@@ -77,19 +77,19 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
         extent=(steps[0] - 0.5, steps[-1] + 0.5, len(shown) - 0.5, -0.5),
     )
     y, x = np.nonzero(np.array(dots))
-    ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="came")
+    ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="observed")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small" if len(labels) > 12 else "small")
-    ax.set(xlabel="step", title="Probability of each symbol before it came (dots: it came)")
+    ax.set(xlabel="step", title="Predicted probability of each symbol (dots: observed)")
     step_axis(ax)
     ax.figure.colorbar(image, ax=ax, label="probability", pad=0.01)
     return ax
 
 
-def plot_dreamt_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> Array:
-    """The last values that came on the first Axes, as many dreamt on from there on the second."""
+def plot_dream_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> Array:
+    """Last observed values on the first Axes, as many dreamed values that follow on the second."""
     for ax, name, colour, title in (
-        (axes[0], "last_rows", BLACK, "what came last"),
-        (axes[1], "dream", BLUE, "dreamt: samples of its own predictions"),
+        (axes[0], "last_rows", BLACK, "last observed"),
+        (axes[1], "dream", BLUE, "dream: samples of the predictions"),
     ):
         rows = file[name]
         steps = rows[rows.dims[0]].values
@@ -103,11 +103,11 @@ def plot_dreamt_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> A
     return axes
 
 
-def plot_dreamt_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Array) -> Array:
-    """Symbols that came last and symbols dreamt; characters as text."""
+def plot_dream_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Array) -> Array:
+    """Last observed symbols, and dreamed symbols that follow; characters as text."""
     for ax, name, title in (
-        (axes[0], "last_rows", "what came last"),
-        (axes[1], "dream", "dreamt: samples of its own predictions"),
+        (axes[0], "last_rows", "last observed"),
+        (axes[1], "dream", "dream: samples of the predictions"),
     ):
         rows = file[name]
         if is_text(sensors):
@@ -123,12 +123,12 @@ def plot_dreamt_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Arr
 
 
 def visible(label: str) -> str:
-    """A character that can be seen."""
+    """Label of a symbol, with white space as visible characters."""
     return _SHOWN.get(label, label)
 
 
 def step_axis(ax: Axes) -> None:
-    """Whole numbers of steps, however large."""
+    """Label a step axis with whole numbers."""
     ax.margins(x=0.01)
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
 
@@ -138,11 +138,11 @@ def _last_steps(file: Trajectory) -> tuple[Array, slice]:
     return steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
 
 
-def _expected(file: Trajectory, sensor: StoredSensor, value: int) -> tuple[Array, Array, Array]:
-    """Steps, quantiles of what was expected of a value, and what came."""
+def _predicted(file: Trajectory, sensor: StoredSensor, value: int) -> tuple[Array, Array, Array]:
+    """Steps, predicted quantiles of a value, and its observations."""
     steps, rows = _last_steps(file)
     quantile = file["predicted_quantile"][rows, sensor.values.start + value].values
-    return steps, quantile, file["came"][rows, sensor.columns.start + value].values
+    return steps, quantile, file["observed"][rows, sensor.columns.start + value].values
 
 
 def is_text(sensors: list[StoredSensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of surprise: how it falls, how far it stays above what is possible, calibration."""
+"""Figures of surprise over time, of the excess over the source, and of calibration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy import stats
 
-from neurolp.evaluation.stream_scores import independent_surprise, last_windows
+from neurolp.evaluation.stream_scores import baseline_surprise, last_windows
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
 from neurolp.storage.reader import Trajectory
 
@@ -17,23 +17,23 @@ Array = npt.NDArray[Any]
 
 
 def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
-    """Mean surprise of every window, and smoothed; the entropy rate, and knowing nothing, as lines.
+    """Mean surprise of each window, and smoothed, summed over the sensors.
 
-    All sensors together.
+    Lines show the entropy rate of the source and the i.i.d. baseline.
     """
     time = file["mean_surprise"].coords["window"].values
     total = total_surprise(file)
     ax.plot(time, total, color=BLUE, lw=0.6, alpha=0.35)
     ax.plot(time, smoothed(total), color=BLUE, lw=2, label="brain")
-    plain = _together(file, independent_surprise(file))[last_windows(file)]
+    plain = _together(file, baseline_surprise(file))[last_windows(file)]
     if np.isfinite(plain).all():
-        ax.axhline(plain.mean(), color=GREY, ls=":", lw=1.6, label="knowing nothing of the past")
+        ax.axhline(plain.mean(), color=GREY, ls=":", lw=1.6, label="i.i.d. baseline")
     low, name = file.result.get("rate"), "entropy rate"
     if low is None:
         low, name = file.result.get("bound"), "lower bound of the entropy rate"
     if low is not None:
         ax.axhline(low, color=BLACK, ls="--", lw=1.4, label=name)
-    ax.set(xlabel="step", ylabel="mean surprise (nats)", title="Surprise falls while it learns")
+    ax.set(xlabel="step", ylabel="mean surprise (nats)", title="Mean surprise")
     ax.set_xlim(0, time[-1])
     lines = [x for x in (low, plain.mean() if np.isfinite(plain).all() else None) if x is not None]
     ax.set_ylim(*_limits(total, lines))
@@ -42,7 +42,7 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
 
 
 def plot_excess(file: Trajectory, ax: Axes) -> Axes:
-    """Surprise above that of one who knows the source, on the same steps: what is not yet learned.
+    """Mean surprise minus that of the source itself on the same steps: what is not yet learned.
 
     Means over stretches that double, from the windows in the file.
     """
@@ -56,8 +56,8 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
     middle = np.array([(time[p][0] - steps[p][0] + time[p][-1]) / 2 for p in parts])
     ax.errorbar(middle, mean, error, color=BLUE, lw=1.8, marker="o", ms=4, capsize=2)
     ax.axhline(0, color=BLACK, ls="--", lw=1.4)
-    ax.set(xscale="log", xlabel="step", ylabel="surprise above the truth (nats)")
-    ax.set(title="What is not yet known costs")
+    ax.set(xscale="log", xlabel="step", ylabel="excess NLL (nats a step)")
+    ax.set(title="Excess over the source")
     if (mean > 0).all():  # an error bar may reach to 0 and below: it is cut off
         ax.set_yscale("log", nonpositive="clip")
         ax.set_ylim(mean.min() / 2, mean.max() * 2)
@@ -75,7 +75,7 @@ def plot_sensors(file: Trajectory, ax: Axes) -> Axes:
         if not np.isnan(rates[j]):
             ax.axhline(rates[j], color=colour, ls="--", lw=1)
     ax.set(xlabel="step", ylabel="mean surprise (nats)", xlim=(0, time[-1]))
-    ax.set(title="Every sensor (dashed: entropy rate)")
+    ax.set(title="Mean surprise by sensor (dashed: entropy rate)")
     ax.legend(frameon=False, fontsize="small", ncols=2)
     return ax
 
@@ -99,7 +99,7 @@ def plot_pit(file: Trajectory, ax: Axes) -> Axes:
         if row.sum():
             ax.stairs(row * n_bins / row.sum(), edges, color=colour, lw=1.8, label=name)
     ax.set(xlabel=r"$F(x_t\,|\,\mathrm{past})$", ylabel="density", xlim=(0, 1))
-    ax.set(title="Calibration of the last fifth: flat is right")
+    ax.set(title="Calibration in the last fifth (uniform is calibrated)")
     ax.set_ylim(0, 1.35 * max(ax.get_ylim()[1], 1.2))
     ax.legend(frameon=False, fontsize="small", loc="upper center", ncols=2)
     return ax

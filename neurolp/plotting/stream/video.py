@@ -1,4 +1,4 @@
-"""Pictures of video: what came, what was expected, and what weights came to look like."""
+"""Figures of video: observed, predicted and dreamed frames, and fields of weights."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ Array = npt.NDArray[Any]
 
 
 def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:
-    """Consecutive frames at the end: what came, what was expected before, and what is dreamt on."""
+    """Last frames as observed, their predicted means, and the frames dreamed after them."""
     _, rows = detailed_steps(file)
     start = max(rows.start, rows.stop - n)
-    came, expected = file["came"][start : rows.stop], file["predicted"][start : rows.stop].values
-    steps = came.coords["predicted_step"].values
+    observed, predicted = (
+        file["observed"][start : rows.stop],
+        file["predicted"][start : rows.stop].values,
+    )
+    steps = observed.coords["predicted_step"].values
     sheets = [
-        ("came", came.values, "Greys", f"steps {steps[0]} to {steps[-1]}"),
-        ("expected", expected, "Greys", "the mean of what was expected, before it came"),
+        ("observed", observed.values, "Greys", f"steps {steps[0]} to {steps[-1]}"),
+        ("predicted", predicted, "Greys", "means before each frame"),
     ]
     if "dream" in file:
         dream = file["dream"][: len(steps)].values
-        sheets.append(("dreamt", dream, "Greys", "what the brain dreams on from there"))
-    low, high = np.quantile(came.values, [0.01, 0.99])
+        sheets.append(("dream", dream, "Greys", "samples that follow"))
+    low, high = np.quantile(observed.values, [0.01, 0.99])
     for ax, (name, frames, colours, what) in zip(axes, sheets, strict=False):
         sheet = _side_by_side(frames, _shape(file))
         ax.imshow(sheet, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
@@ -38,33 +41,28 @@ def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:
     return axes
 
 
-def plot_receptive_fields(file: Trajectory, ax: Axes, *, n: int = 6, delays: int = 3) -> Axes:
-    """Weights from the retina to the expectation of single pixels: a row for each delay.
-
-    The pixel itself is marked; what moves is expected from where it was.
-    """
+def plot_receptive_fields(file: Trajectory, ax: Axes, *, n: int = 6, lags: int = 3) -> Axes:
+    """Readout weights from the frame at each lag (a row each) to single pixels, marked."""
     h, w = _shape(file)
     weights = input_weights(file)
-    delays = min(delays, weights.shape[1])
+    lags = min(lags, weights.shape[1])
     pixels = [int(r) * w + int(c) for r, c in _inner_pixels(h, w, n)]
-    rows = [_side_by_side(weights[pixels, d], (h, w)) for d in range(delays)]
+    rows = [_side_by_side(weights[pixels, d], (h, w)) for d in range(lags)]
     sheet = np.vstack(rows)
     top = np.nanquantile(np.abs(sheet), 0.998) or 1.0
     image = ax.imshow(sheet, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest")
     for k, pixel in enumerate(pixels):
-        for d in range(delays):
+        for d in range(lags):
             y, x = divmod(pixel, w)
             ax.plot(x + k * (w + 1) + 1, y + d * (h + 1) + 1, "k+", ms=5, mew=1)
-    ax.set_yticks(
-        [(d + 0.5) * (h + 1) for d in range(delays)], [f"delay {d + 1}" for d in range(delays)]
-    )
-    ax.set(xticks=[], title="What the expectation of a pixel (+) comes from")
+    ax.set_yticks([(d + 0.5) * (h + 1) for d in range(lags)], [f"lag {d + 1}" for d in range(lags)])
+    ax.set(xticks=[], title="Readout weights to single pixels (+)")
     ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01, shrink=0.8)
     return ax
 
 
 def plot_projective_fields(file: Trajectory, ax: Axes, *, n: int = 24, columns: int = 12) -> Axes:
-    """What hidden nodes make expect on the retina: those with the largest weights."""
+    """Readout weights from hidden nodes to the frame, those with the largest weights first."""
     h, w = _shape(file)
     names = file["readout"].coords["feature"].values
     hidden = np.flatnonzero(np.char.startswith(names, "hidden "))
@@ -75,7 +73,7 @@ def plot_projective_fields(file: Trajectory, ax: Axes, *, n: int = 24, columns: 
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(r, ((0, 0), (0, width - r.shape[1])), constant_values=np.nan) for r in rows]
     ax.imshow(np.vstack(rows), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-    ax.set(xticks=[], yticks=[], title="What hidden nodes make expect, the strongest first")
+    ax.set(xticks=[], yticks=[], title="Readout weights from hidden nodes, the strongest first")
     return ax
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what was learned: weights from the past to what is expected, activity, arrows."""
+"""Figures of weights and activity: readout, recurrent weights, and weights between sensors."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ _N_POINTS = 5000
 
 
 def input_weights(file: Trajectory) -> Array:
-    """Weights (n_outputs, n_delays, n_inputs) of what came at each delay; those of last time."""
+    """Last readout weights from past outputs, (n_outputs, n_lags, n_outputs)."""
     readout = file["readout"][-1].values
     n_outputs = len(readout)
     n_hidden = file["activity"].shape[1] if "activity" in file else _n_hidden(file)
-    n_delays = (readout.shape[1] - 1 - n_hidden) // n_outputs
-    return readout[:, 1 : 1 + n_delays * n_outputs].reshape(n_outputs, n_delays, n_outputs)
+    n_lags = (readout.shape[1] - 1 - n_hidden) // n_outputs
+    return readout[:, 1 : 1 + n_lags * n_outputs].reshape(n_outputs, n_lags, n_outputs)
 
 
 def plot_readout(file: Trajectory, ax: Axes) -> Axes:
-    """Weights from what came to what is expected; each block of columns is one delay.
+    """Readout weights from past outputs; each block of columns is one lag.
 
-    Of a few values the weights are lines over the delays.
+    Those of one or two values are lines over the lags.
     """
     weights = input_weights(file)
-    n_outputs, n_delays = weights.shape[:2]
+    n_outputs, n_lags = weights.shape[:2]
     sensors = stored_sensors(file)
     labels = output_labels(sensors)
-    delays = np.arange(1, n_delays + 1)
+    lags = np.arange(1, n_lags + 1)
     if n_outputs <= 2 and not any(s.n_symbols for s in sensors):
         pairs = [(i, j) for i in range(n_outputs) for j in range(n_outputs)]
         for (i, j), colour in zip(pairs, SERIES, strict=False):
             name = labels[i] if n_outputs == 1 else f"{labels[j]} to {labels[i]}"
-            ax.plot(delays, weights[i, :, j], color=colour, lw=1.6, marker="o", ms=4, label=name)
+            ax.plot(lags, weights[i, :, j], color=colour, lw=1.6, marker="o", ms=4, label=name)
         ax.axhline(0, color=GREY, lw=0.8)
-        ax.set(xlabel="delay (steps)", ylabel="weight (standard deviations)")
+        ax.set(xlabel="lag (steps)", ylabel="weight (standard deviations)")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(pairs) > 1:
             ax.legend(frameon=False, fontsize="small")
     else:
-        shown = max(1, min(n_delays, _N_COLUMNS // n_outputs))
+        shown = max(1, min(n_lags, _N_COLUMNS // n_outputs))
         flat = weights[:, :shown].reshape(n_outputs, -1)
         top = np.abs(flat).max() or 1.0
         image = ax.imshow(
@@ -61,17 +61,17 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         for d in range(1, shown):
             ax.axvline(d * n_outputs - 0.5, color=GREY, lw=0.7)
         middles = (np.arange(shown) + 0.5) * n_outputs - 0.5
-        ax.set_xticks(middles, [str(d) for d in delays[:shown]], fontsize="small")
+        ax.set_xticks(middles, [str(d) for d in lags[:shown]], fontsize="small")
         if n_outputs <= 50:
             ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
-        ax.set(xlabel="what came (all outputs in turn) at a delay of .. steps", ylabel="expected")
+        ax.set(xlabel="lag (steps); in each, all outputs in turn", ylabel="output")
         ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01)
-    ax.set(title="Readout: from what came to what is expected")
+    ax.set(title="Readout weights")
     return ax
 
 
 def plot_recurrent(file: Trajectory, axes: Array) -> Array:
-    """Weights between the first hidden nodes at the end; and all of them, before and after."""
+    """Last weights between the first hidden nodes; and all last weights against the first ones."""
     recurrent = file["recurrent"]
     times, last = recurrent.coords["weights_time"].values, recurrent[-1].values
     n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
@@ -95,12 +95,12 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     axes[1].scatter(first[every], flat[every], s=4, color=BLUE, lw=0, alpha=0.5)
     axes[1].set(xlim=(-1.6 * top, 1.6 * top), ylim=(-1.6 * top, 1.6 * top), aspect="equal")
     axes[1].set(xlabel=f"weight after {times[0]:,} steps", ylabel=f"after {times[-1]:,} steps")
-    axes[1].set(title="What learning changed")
+    axes[1].set(title="Recurrent weights, before and after")
     return axes
 
 
 def plot_activity(file: Trajectory, ax: Axes) -> Axes:
-    """Activity of hidden nodes in the last steps; those that vary most, up to a hundred."""
+    """Activity of up to a hundred hidden nodes, those that vary most, in the last steps."""
     activity = file["activity"]
     time, values = activity.coords["activity_time"].values, activity.values
     breaks = np.flatnonzero(np.diff(time) != 1)
@@ -124,7 +124,7 @@ def plot_activity(file: Trajectory, ax: Axes) -> Axes:
 
 
 def arrows(file: Trajectory) -> Array:
-    """How much each sensor, at each delay, tells about each: (n_from, n_to, n_delays).
+    """Size of the readout weights between sensors, (n_sources, n_targets, n_lags).
 
     Between sensors of two symbols, the change of the log-odds when the one occurs; else the size of
     the block of weights (Frobenius), those of symbols centred over the symbols.
@@ -149,7 +149,7 @@ def arrows(file: Trajectory) -> Array:
 
 
 def plot_arrows(file: Trajectory, axes: Array) -> Array:
-    """What each sensor tells about each, one matrix for each of the first delays."""
+    """Weights between sensors, one matrix for each of the first lags."""
     strength = arrows(file)
     names = [sensor.name for sensor in stored_sensors(file)]
     top = float(np.abs(strength).max()) or 1.0
@@ -158,7 +158,7 @@ def plot_arrows(file: Trajectory, axes: Array) -> Array:
         image = ax.imshow(strength[:, :, d], cmap="RdBu_r", vmin=-top, vmax=top)
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
         ax.set_yticks(range(len(names)), names if d == 0 else [], fontsize="x-small")
-        ax.set(title=f"delay {d + 1}", xlabel="to")
+        ax.set(title=f"lag {d + 1}", xlabel="to")
     axes[0].set_ylabel("from")
     unit = "change of log-odds" if all(s.n_symbols == 2 for s in stored_sensors(file)) else "size"
     axes[-1].figure.colorbar(image, ax=list(axes), label=unit, pad=0.01)
@@ -166,7 +166,7 @@ def plot_arrows(file: Trajectory, axes: Array) -> Array:
 
 
 def plot_graph(file: Trajectory, ax: Axes) -> Axes:
-    """Sensors in a circle; an arrow for the strongest delays between two, as wide as it is strong.
+    """Sensors in a circle, with arrows as wide as the largest weight between two over all lags.
 
     Arrows weaker than a quarter of the strongest are left out.
     """
@@ -189,11 +189,16 @@ def plot_graph(file: Trajectory, ax: Axes) -> Axes:
         middle = 0.5 * (place[i] + place[j])
         across = np.array([place[j, 1] - place[i, 1], place[i, 0] - place[j, 0]])
         x, y = middle + 0.22 * across
-        ax.text(x, y, f"delay {d + 1}", fontsize="small", color=VERMILION, ha="center", va="center")
+        ax.text(x, y, f"lag {d + 1}", fontsize="small", color=VERMILION, ha="center", va="center")
     for (x, y), name in zip(place, names, strict=True):
         ax.scatter([x], [y], s=2200, color="white", edgecolor=BLUE, lw=1.5, zorder=3)
         ax.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=4)
-    ax.set(xlim=(-1.5, 1.5), ylim=(-1.4, 1.4), aspect="equal", title="Who tells about whom")
+    ax.set(
+        xlim=(-1.5, 1.5),
+        ylim=(-1.4, 1.4),
+        aspect="equal",
+        title="Connection weights between sensors",
+    )
     ax.set_axis_off()
     return ax
 

@@ -13,6 +13,7 @@ from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import GatedNode, TreeHead
 from neurolp.brain.marginal import MarginalMap, MarginalTransform
+from neurolp.errors import OutputError
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -23,6 +24,12 @@ def pack_density(
 ) -> None:
     """Add heads and marginal maps, where there are any."""
     if heads is not None:
+        own = [r.head for r in heads if not isinstance(r.head, MixtureHead | TreeHead | None)]
+        if own:
+            raise OutputError(
+                f"cannot save argument `head` = {type(own[0]).__name__}: files hold mixtures, "
+                f"trees and base densities; use head='mixture' or 'base'"
+            )
         _pack_heads(out, heads)
     if transform is not None:
         _pack_marginal_transform(out, transform)

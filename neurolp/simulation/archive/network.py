@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurolp.arrays import NamedArrays, Variable
+from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
-from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.node_map import NodeMap, SplineGrid
+from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
 from neurolp.storage.reader import Trajectory
 
@@ -21,16 +24,30 @@ Array = npt.NDArray[Any]
 def pack_description(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
     return {
-        "base": network.base,
+        "base": describe_base(network.base),
         "log_scale": network.log_scale,
         "dtype": str(np.dtype(network.dtype)),
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
         "synapse_slope": network.synapse.slope,
-        "spline_low": network.grid.low,
-        "spline_high": network.grid.high,
-        "spline_intervals": network.grid.n_intervals,
+    } | _describe_node_map(network.grid)
+
+
+def _describe_node_map(node_map: NodeMap) -> dict[str, Any]:
+    if not isinstance(node_map, SplineGrid):
+        return {"node_map": json.dumps(NODE_MAPS.describe(node_map))}
+    return {
+        "spline_low": node_map.low,
+        "spline_high": node_map.high,
+        "spline_intervals": node_map.n_intervals,
     }
+
+
+def _node_map(about: dict[str, Any]) -> NodeMap:
+    if "node_map" in about:
+        restored: NodeMap = NODE_MAPS.restore(json.loads(about["node_map"]))
+        return restored
+    return SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
 
 
 def unpack_network(file: Trajectory) -> Network:
@@ -38,10 +55,10 @@ def unpack_network(file: Trajectory) -> Network:
     about = file.brain
     network = Network(
         unpack_connectivity(file),
-        about["base"],
+        about["base"] if about["base"] in BASES.names else base_density(about["base"]),
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
         bool(about["log_scale"]),
-        SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"])),
+        _node_map(about),
         np.dtype(about["dtype"]),
     )
     network.slices = slices_from_arrays(
