@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import NamedArrays
 from neurolp.errors import NetworkError
 
 Array = npt.NDArray[Any]
@@ -122,3 +123,14 @@ def check_states(potential: Array, n_nodes: int) -> Array:
             f"but has shape {u.shape}"
         )
     return u
+
+
+def weight_arrays(weights: Array) -> NamedArrays:
+    """Weights (target, source) that all times share, with the coordinates of nodes and edges."""
+    out, nodes = NamedArrays(), np.arange(len(weights))
+    out.add_coordinate("node", nodes, "1", "node, in the order of the columns of the data")
+    out.add_coordinate("target", nodes, "1", "node an edge enters")
+    out.add_coordinate("source", nodes, "1", "node an edge leaves")
+    what = "w of every edge, at all times"
+    out.add("coupling", ("target", "source"), weights, "1/time", what)
+    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +119,7 @@ class GroupUpdate:
     @cached_property
     def table(self) -> Array:
         """Cubic pieces of the node maps, in the precision of the biases."""
-        assert isinstance(self.grid, SplineGrid)
-        return self.grid.table(self.node_map).astype(self.bias.dtype)
+        return cast(SplineGrid, self.grid).table(self.node_map).astype(self.bias.dtype)
 
     def node_map_changed(self) -> None:
         """Forget what was computed from ``node_map``, after its numbers were changed in place."""

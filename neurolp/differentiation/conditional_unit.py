@@ -1,9 +1,9 @@
-"""p(t | x) for one target: a committee of perceptrons, each the parameters of a monotone unit.
+"""p(t | x) of one target by an ensemble of perceptrons whose outputs are mixture parameters.
 
     y(t | x) = sum_r w_r y_r(t | x),    p(t | x) = dy/dt = sum_r w_r p_r(t | x)
 
-The members start as the ridge regression of t on x with Gaussian noise, so that where there is
-nothing more to learn that is what they stay.
+The members start as the ridge regression of t on x with Gaussian noise, and stay there where the
+held-out likelihood does not improve.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.differentiation.ensemble import Committee, Plan, assign, gather
+from neurolp.differentiation.ensemble import (
+    Ensemble,
+    EnsembleConfig,
+    Scaling,
+    assign_folds,
+    fit_ensemble,
+)
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
 from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.scaling import Scaling
 
 Array = npt.NDArray[Any]
 
@@ -32,11 +37,12 @@ _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but
 class ConditionalUnit:
     """The conditional density of a target given inputs, in the units of the data.
 
-    ``committee`` sees ``scaling(x)`` and (t - ``mean``) / ``scale``.
+    The ``ensemble`` is of standardised inputs, ``scaling(x)``, and targets, (t - ``mean``) /
+    ``scale``.
     """
 
-    committee: Committee
-    bell: str
+    ensemble: Ensemble
+    component: str
     scaling: Scaling
     mean: float
     scale: float
@@ -69,30 +75,31 @@ class ConditionalUnit:
 
     def mixtures(self, inputs: Array) -> Iterator[tuple[slice, Mixtures]]:
         """Blocks of rows of ``inputs`` and their mixtures, in standardised units of the target."""
-        n_members, shape = len(self.committee.shares), self.committee.shape
-        width = n_members * max(shape.n_outputs, *shape.hidden, 1)
+        n_members, network = len(self.ensemble.weights), self.ensemble.network
+        width = n_members * max(network.n_outputs, *network.hidden, 1)
         step = max(_BLOCK_ELEMENTS // width, 1)
         x = self.scaling(inputs)
         for start in range(0, max(len(x), 1), step):
             rows = slice(start, start + step)
-            outputs = self.committee.outputs(x[rows])
-            yield rows, Mixtures.from_outputs(outputs, self.committee.shares, self.bell)
+            outputs = self.ensemble.outputs(x[rows])
+            yield rows, Mixtures.from_outputs(outputs, self.ensemble.weights, self.component)
 
 
 def learn_conditional(
     inputs: Array,
     target: Array,
-    plan: Plan,
+    config: EnsembleConfig,
     seed: int,
     *,
     n_components: int = 6,
-    bell: str = "normal",
+    component: str = "normal",
     n_validation: int = 0,
 ) -> ConditionalUnit:
     """Learn p(t | x) from ``inputs`` (n, n_inputs) and ``target`` (n,), which must vary.
 
-    The last ``n_validation`` rows only say when to stop and what to mix; with 0 of them the members
-    take turns (see ``neurolp.differentiation.ensemble``). Without inputs it is a density of t.
+    The last ``n_validation`` rows are for early stopping and the members' weights; without them the
+    rows are split into folds (``neurolp.differentiation.ensemble``). Without inputs it is a
+    density of t.
     """
     n_train = len(target) - n_validation
     mean, scale = float(target[:n_train].mean()), float(target[:n_train].std())
@@ -100,21 +107,21 @@ def learn_conditional(
     x, t = scaling(inputs), (target - mean) / scale
 
     rng = np.random.default_rng(seed)
-    roles = assign(n_train, n_validation, plan, rng)
-    shape = Perceptron(x.shape[1], plan.hidden, 3 * n_components)
-    start = shape.start(len(roles.train), rng)
-    *_, biases, linear = shape.views(start)
+    folds = assign_folds(n_train, n_validation, config, rng)
+    network = Perceptron(x.shape[1], config.hidden, 3 * n_components)
+    start = network.start(len(folds.train), rng)
+    *_, biases, linear = network.views(start)
     known: dict[int, tuple[Array, float, float]] = {}
     centres = slice(n_components, 2 * n_components)
-    for r, rows in enumerate(roles.train):
+    for r, rows in enumerate(folds.train):
         if id(rows) not in known:
             known[id(rows)] = ridge_regression(x[rows], t[rows])
         slope, constant, noise = known[id(rows)]
         linear[r, :, centres] = slope[:, None]
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
-    loss = partial(mixture_loss, bell)
-    committee = gather(shape, start, loss, x, t, roles, plan, rng)
-    return ConditionalUnit(committee, bell, scaling, mean, scale)
+    loss = partial(mixture_loss, component)
+    ensemble = fit_ensemble(network, start, loss, x, t, folds, config, rng)
+    return ConditionalUnit(ensemble, component, scaling, mean, scale)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

@@ -14,7 +14,7 @@ closed form for all of them (Rosenblatt, Ann. Math. Statist. 23, 1952):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +57,7 @@ def conditionals(base: BaseDensity, head: DensityHead | None, n_rows: int) -> Co
         return _Product(base)
     if isinstance(head, MixtureHead):
         return _Mixture(head, n_rows)
-    assert isinstance(head, TreeHead)
-    return _Tree(head, n_rows)
+    return _Tree(cast(TreeHead, head), n_rows)
 
 
 @final

@@ -1,16 +1,15 @@
-"""Committees: perceptrons of several strengths of regularisation and folds, averaged.
+"""Ensembles of perceptrons: folds, strengths of regularisation, and weights by stacking.
 
-With folds, every row is validation for one member of each strength and training for the others.
-The strengths' shares w_c maximise the held-out likelihood of the average
-(``neurolp.brain.heads.stacking``), where p_c(i) is what the member that did not learn from row
-i gives it. An average of normalised densities is normalised for any shares.
+With folds, every row is a validation row of one member of each strength and a training row of the
+others. The strengths are weighted so that the held-out likelihood of their average is greatest
+(``neurolp.brain.heads.stacking``). An average of normalised densities is normalised.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,31 +17,31 @@ import numpy.typing as npt
 from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.perceptron_learning import Loss, Teaching, teach
+from neurolp.differentiation.perceptron_training import Loss, TrainingConfig, fit_members
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Hidden layers, strengths of regularisation, members of each, and how they are taught.
+class EnsembleConfig:
+    """Hidden layers, strengths of regularisation, and how the members are trained.
 
-    A strength is one of ``decays`` with one of ``noises`` (see ``teach``).
-    ``n_folds`` is the number of members of each strength: as many folds, or, where validation rows
-    are given, that many beginnings.
+    A strength is one of ``decays`` with one of ``noises`` (see ``fit_members``). Each strength has
+    ``n_folds`` members: one for each fold, or, where validation rows are given, so many with
+    different initial weights.
     """
 
     hidden: tuple[int, ...] = (64, 64)
     decays: tuple[float, ...] = (1.0,)
     noises: tuple[float, ...] = (0.0, 0.4)
     n_folds: int = 5
-    teaching: Teaching = field(default_factory=Teaching)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     dtype: str = "float32"
 
 
 @dataclass(frozen=True)
-class Roles:
-    """Row numbers that each member learns from, and is judged by, and how it is regularised.
+class Folds:
+    """Numbers of the training and validation rows of each member, and its regularisation.
 
     ``strength``, ``decay`` and ``noise`` (n_members,); members of one strength follow one another.
     """
@@ -55,103 +54,123 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Committee:
-    """Members (n_members, size) of one shape and their ``shares`` of the average.
+class Scaling:
+    """Inputs in standard units: (x - ``mean``) / ``scale`` for x (n, n_inputs)."""
+
+    mean: Array
+    scale: Array
+
+    @classmethod
+    def of(cls, inputs: Array) -> Self:
+        """Mean and standard deviation of training rows; inf where constant, which becomes 0."""
+        mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
+        varies = scale > 4 * np.finfo(np.float64).eps * abs(mean)
+        return cls(mean, np.where(varies, scale, np.inf))
+
+    def __call__(self, inputs: Array) -> Array:
+        """Inputs in standard units."""
+        return np.asarray((inputs - self.mean) / self.scale)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Fitted members: ``parameters`` (n_members, size) of one ``network``, and their ``weights``.
 
     ``epochs`` (n_members,) is when each was best; ``held_out`` (n,) the loss, in nats, of every
-    validation row under the average of the members that did not learn from it.
+    validation row under the average of the members that were not trained on it.
     """
 
-    shape: Perceptron
+    network: Perceptron
     parameters: Array
-    shares: Array
+    weights: Array
     epochs: Array
     held_out: Array
 
     def outputs(self, inputs: Array) -> Array:
         """Outputs of all members at ``inputs`` (n, n_inputs): (n_members, n, n_outputs)."""
         with single_threaded_blas():
-            return self.shape.forward(self.parameters, inputs[None])[0]
+            return self.network.forward(self.parameters, inputs[None])[0]
 
 
-def assign(
+def assign_folds(
     n_train: int,
     n_validation: int,
-    plan: Plan,
+    config: EnsembleConfig,
     rng: np.random.Generator,
     strata: Array | None = None,
-) -> Roles:
-    """Who learns from which rows: the first ``n_train`` in folds if there are no others.
+) -> Folds:
+    """Training and validation rows of the members.
 
-    Folds have equal shares of each of the ``strata`` (n_train,).
+    The first ``n_train`` rows are split into folds, with equal shares of each of the ``strata``
+    (n_train,), unless validation rows follow them: then these are the validation rows of all.
     """
     everything = np.arange(n_train + n_validation)
     if n_validation:
-        train = [everything[:n_train]] * plan.n_folds
-        validation = [everything[n_train:]] * plan.n_folds
+        train = [everything[:n_train]] * config.n_folds
+        validation = [everything[n_train:]] * config.n_folds
     else:
-        n_folds = min(plan.n_folds, n_train)
+        n_folds = min(config.n_folds, n_train)
         order = rng.permutation(n_train)
         if strata is not None:
             order = order[np.argsort(strata[order], kind="stable")]
         validation = [np.sort(order[k::n_folds]) for k in range(n_folds)]
         train = [np.setdiff1d(everything, rows) for rows in validation]
-    pairs = np.array(list(product(plan.decays, plan.noises)))
+    pairs = np.array(list(product(config.decays, config.noises)))
     strength = np.repeat(np.arange(len(pairs)), len(train))
-    return Roles(train * len(pairs), validation * len(pairs), strength, *pairs[strength].T)
+    return Folds(train * len(pairs), validation * len(pairs), strength, *pairs[strength].T)
 
 
-def gather(
-    shape: Perceptron,
+def fit_ensemble(
+    network: Perceptron,
     start: Array,
     loss: Loss,
     inputs: Array,
     target: Array,
-    roles: Roles,
-    plan: Plan,
+    folds: Folds,
+    config: EnsembleConfig,
     rng: np.random.Generator,
-) -> Committee:
-    """Teach the members from ``start`` (n_members, size), and find their shares."""
+) -> Ensemble:
+    """Train the members from ``start`` (n_members, size), and find their weights."""
     with single_threaded_blas():
-        taught = teach(
-            shape,
-            start.astype(plan.dtype),
-            roles.decay,
-            roles.noise,
+        members = fit_members(
+            network,
+            start.astype(config.dtype),
+            folds.decay,
+            folds.noise,
             loss,
             inputs,
             target,
-            roles.train,
-            roles.validation,
-            plan.teaching,
+            folds.train,
+            folds.validation,
+            config.training,
             rng,
         )
-        held_out = _held_out(shape, taught.parameters, loss, inputs, target, roles)
+        held_out = _held_out(network, members.parameters, loss, inputs, target, folds)
     n_each = len(start) // len(held_out)
-    shares = stacking_weights(-held_out, prior=1.0)  # no share vanishes
-    log_mean = np.logaddexp.reduce(np.log(shares)[:, None] - held_out, axis=0)
-    return Committee(
-        shape, taught.parameters, np.repeat(shares / n_each, n_each), taught.epochs, -log_mean
+    weights = stacking_weights(-held_out, prior=1.0)  # no weight vanishes
+    log_mean = np.logaddexp.reduce(np.log(weights)[:, None] - held_out, axis=0)
+    return Ensemble(
+        network, members.parameters, np.repeat(weights / n_each, n_each), members.epochs, -log_mean
     )
 
 
 def _held_out(
-    shape: Perceptron, parameters: Array, loss: Loss, inputs: Array, target: Array, roles: Roles
+    network: Perceptron, parameters: Array, loss: Loss, inputs: Array, target: Array, folds: Folds
 ) -> Array:
-    """Loss of each validation row and strength of decay, (n_strengths, n_validation).
+    """Loss of each validation row for each strength, (n_strengths, n_validation).
 
     Where members share their validation rows, that of the average of their probabilities.
     """
-    n_strengths = int(roles.strength[-1]) + 1
-    rows = np.unique(np.concatenate(roles.validation))
-    place = np.empty(len(inputs), dtype=np.int64)
-    place[rows] = np.arange(len(rows))
+    n_strengths = int(folds.strength[-1]) + 1
+    rows = np.unique(np.concatenate(folds.validation))
+    position = np.empty(len(inputs), dtype=np.int64)
+    position[rows] = np.arange(len(rows))
     out = np.full((n_strengths, len(rows)), -np.inf)
     count = np.zeros((n_strengths, len(rows)))
-    for member, mine in enumerate(roles.validation):
-        c = roles.strength[member]
-        outputs, _ = shape.forward(parameters[member : member + 1], inputs[None, mine])
-        here = place[mine]
+    for member, mine in enumerate(folds.validation):
+        c = folds.strength[member]
+        outputs, _ = network.forward(parameters[member : member + 1], inputs[None, mine])
+        here = position[mine]
         out[c, here] = np.logaddexp(out[c, here], -loss(outputs, target[None, mine])[0][0])
         count[c, here] += 1
     return np.asarray(np.log(count) - out)

@@ -1,4 +1,4 @@
-"""A closed-form monotone unit: a mixture of bells' CDFs, its parameters the outputs of a network.
+"""Mixture densities whose parameters are the outputs of a network: loss, CDF, quantiles, draws.
 
     y(t) = sum_k pi_k F((t - m_k) / s_k),      p(t) = dy/dt = sum_k pi_k rho((t - m_k) / s_k) / s_k
 
@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, log_expit, logit, logsumexp, ndtr, ndtri
 
+from neurolp.differentiation.solving import solve_increasing
+
 Array = npt.NDArray[Any]
 
-BELLS = ("normal", "logistic")
+COMPONENTS = ("normal", "logistic")
 SMALLEST_WIDTH = 1e-3  # of a standardised target
 _HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
-_MOST_STEPS = 200
-_ROUNDING = 4 * np.finfo(np.float64).eps
 
 
-def mixture_loss(bell: str, outputs: Array, target: Array) -> tuple[Array, Array]:
+def mixture_loss(component: str, outputs: Array, target: Array) -> tuple[Array, Array]:
     """-log p(t) in nats, and its derivative by the outputs.
 
     ``outputs`` (..., 3 K) are a, m, r; ``target`` (...); loss (...), derivative (..., 3 K).
@@ -43,7 +43,7 @@ def mixture_loss(bell: str, outputs: Array, target: Array) -> tuple[Array, Array
     weight = np.exp(a - top)
     total = weight.sum(axis=-1, keepdims=True)
     joint = a + np.log(inverse)
-    if bell == "normal":
+    if component == "normal":
         psi = z
         joint -= 0.5 * z * z + _HALF_LOG_2PI
     else:
@@ -62,7 +62,7 @@ def mixture_loss(bell: str, outputs: Array, target: Array) -> tuple[Array, Array
 
 
 def gaussian_outputs(mean: float, sd: float, n_components: int) -> Array:
-    """Outputs (3 K,) whose mixture is about N(mean, sd^2), its bells spread over it."""
+    """Outputs (3 K,) whose mixture is about N(mean, sd^2), with spread components."""
     out = np.zeros(3 * n_components)
     z = ndtri((np.arange(n_components) + 0.5) / n_components)
     spread = 0.7  # half of the variance lies between the centres
@@ -82,70 +82,56 @@ class Mixtures:
     log_weights: Array
     centres: Array
     widths: Array
-    bell: str = "normal"
+    component: str = "normal"
 
     @classmethod
-    def from_outputs(cls, outputs: Array, shares: Array, bell: str) -> Mixtures:
-        """The average of members' mixtures: outputs (n_members, n, 3 K), shares (n_members,)."""
+    def from_outputs(cls, outputs: Array, weights: Array, component: str) -> Mixtures:
+        """The average of members' mixtures: outputs (n_members, n, 3 K), weights (n_members,)."""
         n_members, n, width = outputs.shape
         k = width // 3
         a = outputs[..., :k]
-        with np.errstate(divide="ignore"):  # a member without a share
-            log_shares = np.log(shares)[:, None, None]
-        log_weights = a - logsumexp(a, axis=-1, keepdims=True) + log_shares
+        with np.errstate(divide="ignore"):  # a member of weight 0
+            log_weight_of_member = np.log(weights)[:, None, None]
+        log_weights = a - logsumexp(a, axis=-1, keepdims=True) + log_weight_of_member
         widths = np.logaddexp(0.0, outputs[..., 2 * k :]) + SMALLEST_WIDTH
         a, m, s = (
             v.transpose(1, 0, 2).reshape(n, n_members * k)
             for v in (log_weights, outputs[..., k : 2 * k], widths)
         )
-        return cls(a, m, s, bell)
+        return cls(a, m, s, component)
 
     def log_prob(self, target: Array) -> Array:
         """Log p(t) in nats at ``target`` (n,), shape (n,)."""
         z = (target[:, None] - self.centres) / self.widths
-        bell = -0.5 * z * z - _HALF_LOG_2PI if self.bell == "normal" else 2.0 * log_expit(z) - z
-        return np.asarray(logsumexp(self.log_weights - np.log(self.widths) + bell, axis=1))
+        normal = self.component == "normal"
+        each = -0.5 * z * z - _HALF_LOG_2PI if normal else 2.0 * log_expit(z) - z
+        return np.asarray(logsumexp(self.log_weights - np.log(self.widths) + each, axis=1))
 
     def cdf(self, target: Array) -> Array:
         """y(t) at ``target`` (n,), shape (n,)."""
         z = (target[:, None] - self.centres) / self.widths
         share = np.exp(self.log_weights)
-        y = np.einsum("nk,nk->n", share, ndtr(z) if self.bell == "normal" else expit(z))
+        y = np.einsum("nk,nk->n", share, ndtr(z) if self.component == "normal" else expit(z))
         return np.asarray(np.clip(y / share.sum(axis=1), 0.0, 1.0))
 
     def quantile(self, level: Array) -> Array:
         """The t with y(t) = ``level`` (n,) in [0, 1]; -inf and inf at 0 and 1.
 
-        Newton's method between bounds that close in on t: where a step leaves them, or does not
-        halve the distance, they are halved. At first they are the bells' own quantiles, the
-        lowest and the highest, between which the mixture's must lie.
+        It lies between the lowest and the highest of the components' own quantiles.
         """
         out = np.where(level <= 0.0, -np.inf, np.inf)
-        rows = np.flatnonzero((level > 0.0) & (level < 1.0))
-        part, q = self._rows(rows), level[rows]
-        ends = ndtri(q) if self.bell == "normal" else logit(q)
-        each = np.where(
-            part.log_weights > -np.inf, part.centres + part.widths * ends[:, None], np.nan
-        )
+        inside = np.flatnonzero((level > 0.0) & (level < 1.0))
+        part, q = self._rows(inside), level[inside]
+        z = ndtri(q) if self.component == "normal" else logit(q)
+        each = np.where(part.log_weights > -np.inf, part.centres + part.widths * z[:, None], np.nan)
         low, high = np.nanmin(each, axis=1), np.nanmax(each, axis=1)
-        t = 0.5 * (low + high)
-        for _ in range(_MOST_STEPS):
-            out[rows] = t
-            miss = part.cdf(t) - q
-            low, high = np.where(miss < 0, t, low), np.where(miss > 0, t, high)
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                new = t - miss * np.exp(-part.log_prob(t))
-                middle = 0.5 * (low + high)
-                good = (new > low) & (new < high) & (abs(new - t) < 0.5 * (high - low))
-            new = np.where(good, new, middle)
-            scale = np.maximum(abs(low), abs(high))
-            open_ = (
-                (miss != 0) & (high - low > _ROUNDING * scale) & (abs(new - t) > _ROUNDING * scale)
-            )
-            if not open_.any():
-                break
-            rows, t, q, low, high = rows[open_], new[open_], q[open_], low[open_], high[open_]
-            part = self._rows(rows)
+
+        def miss(t: Array, rows: Array) -> tuple[Array, Array]:
+            some = part._rows(rows)
+            return some.cdf(t) - q[rows], np.exp(some.log_prob(t))
+
+        resolution = 1e-15 * np.maximum(abs(low), abs(high))
+        out[inside] = solve_increasing(miss, 0.5 * (low + high), low, high, resolution)
         return out
 
     def mean(self) -> Array:
@@ -155,13 +141,14 @@ class Mixtures:
     def draw(self, uniform: Array) -> Array:
         """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1).
 
-        The first chooses a bell, the second a place under it.
+        The first chooses a component, the second a value of it.
         """
         up_to = np.cumsum(np.exp(self.log_weights), axis=1)
         k = np.sum(up_to < uniform[:, :1] * up_to[:, -1:], axis=1)
-        z = ndtri(uniform[:, 1]) if self.bell == "normal" else logit(uniform[:, 1])
+        z = ndtri(uniform[:, 1]) if self.component == "normal" else logit(uniform[:, 1])
         i = np.arange(len(k))
         return np.asarray(self.centres[i, k] + self.widths[i, k] * z)
 
     def _rows(self, rows: Array) -> Mixtures:
-        return Mixtures(self.log_weights[rows], self.centres[rows], self.widths[rows], self.bell)
+        a, m, s = (v[rows] for v in (self.log_weights, self.centres, self.widths))
+        return Mixtures(a, m, s, self.component)

@@ -1,4 +1,4 @@
-"""p(label | x): a committee of perceptrons with softmax outputs, averaged.
+"""p(label | x) by an ensemble of perceptrons with softmax outputs, averaged.
 
     p(c | x) = sum_r w_r exp(o_rc(x)) / sum_c' exp(o_rc'(x))
 
@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from neurolp.differentiation.ensemble import Committee, Plan, assign, gather
+from neurolp.differentiation.ensemble import (
+    Ensemble,
+    EnsembleConfig,
+    Scaling,
+    assign_folds,
+    fit_ensemble,
+)
 from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.scaling import Scaling
 
 Array = npt.NDArray[Any]
 
@@ -29,13 +34,15 @@ def softmax_loss(outputs: Array, label: Array) -> tuple[Array, Array]:
     ``outputs`` (..., n_classes), ``label`` (...) integers; loss (...), derivative (..., n_classes).
     """
     change = outputs - outputs.max(axis=-1, keepdims=True)
-    place = label[..., None]
-    chosen = np.take_along_axis(change, place, axis=-1)
+    position = label[..., None]
+    chosen = np.take_along_axis(change, position, axis=-1)
     np.exp(change, out=change)
     total = change.sum(axis=-1, keepdims=True)
     change /= total
     loss = (np.log(total) - chosen)[..., 0]
-    np.put_along_axis(change, place, np.take_along_axis(change, place, axis=-1) - 1.0, axis=-1)
+    np.put_along_axis(
+        change, position, np.take_along_axis(change, position, axis=-1) - 1.0, axis=-1
+    )
     return loss, change
 
 
@@ -43,38 +50,48 @@ def softmax_loss(outputs: Array, label: Array) -> tuple[Array, Array]:
 class SoftmaxUnit:
     """The probabilities of labels 0, 1, ... given inputs."""
 
-    committee: Committee
+    ensemble: Ensemble
     scaling: Scaling
 
     def log_proba(self, inputs: Array) -> Array:
         """Log p(c | x) in nats: ``inputs`` (n, n_inputs) -> (n, n_classes)."""
-        shape, shares = self.committee.shape, self.committee.shares
+        network, weights = self.ensemble.network, self.ensemble.weights
         x = self.scaling(inputs)
-        out = np.empty((len(x), shape.n_outputs))
-        step = max(_BLOCK_ELEMENTS // (len(shares) * max(shape.n_outputs, *shape.hidden, 1)), 1)
+        out = np.empty((len(x), network.n_outputs))
+        step = max(
+            _BLOCK_ELEMENTS // (len(weights) * max(network.n_outputs, *network.hidden, 1)), 1
+        )
         for start in range(0, len(x), step):
-            outputs = self.committee.outputs(x[start : start + step])
+            outputs = self.ensemble.outputs(x[start : start + step])
             outputs -= logsumexp(outputs, axis=2, keepdims=True)
-            out[start : start + step] = logsumexp(outputs, axis=0, b=shares[:, None, None])
+            out[start : start + step] = logsumexp(outputs, axis=0, b=weights[:, None, None])
         return np.asarray(out - logsumexp(out, axis=1, keepdims=True))
 
 
 def learn_labels(
-    inputs: Array, label: Array, n_classes: int, plan: Plan, seed: int, *, n_validation: int = 0
+    inputs: Array,
+    label: Array,
+    n_classes: int,
+    config: EnsembleConfig,
+    seed: int,
+    *,
+    n_validation: int = 0,
 ) -> SoftmaxUnit:
     """Learn p(label | x) from ``inputs`` (n, n_inputs) and ``label`` (n,) in 0 ... n_classes - 1.
 
-    The last ``n_validation`` rows only say when to stop and what to mix; with 0 of them the members
-    take turns (see ``neurolp.differentiation.ensemble``).
+    The last ``n_validation`` rows are for early stopping and the members' weights; without them the
+    rows are split into folds (``neurolp.differentiation.ensemble``).
     """
     n_train = len(label) - n_validation
     scaling = Scaling.of(inputs[:n_train])
     rng = np.random.default_rng(seed)
-    roles = assign(n_train, n_validation, plan, rng, strata=label[:n_train])
-    shape = Perceptron(inputs.shape[1], plan.hidden, n_classes)
-    start = shape.start(len(roles.train), rng)
-    for r, rows in enumerate(roles.train):
+    folds = assign_folds(n_train, n_validation, config, rng, strata=label[:n_train])
+    network = Perceptron(inputs.shape[1], config.hidden, n_classes)
+    start = network.start(len(folds.train), rng)
+    for r, rows in enumerate(folds.train):
         count = np.bincount(label[rows], minlength=n_classes)
-        shape.views(start)[-2][r, 0] = np.log((count + 1.0) / (len(rows) + n_classes))
-    committee = gather(shape, start, softmax_loss, scaling(inputs), label, roles, plan, rng)
-    return SoftmaxUnit(committee, scaling)
+        network.views(start)[-2][r, 0] = np.log((count + 1.0) / (len(rows) + n_classes))
+    ensemble = fit_ensemble(
+        network, start, softmax_loss, scaling(inputs), label, folds, config, rng
+    )
+    return SoftmaxUnit(ensemble, scaling)

@@ -27,6 +27,7 @@ from neurolp.brain.network import Network
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
 from neurolp.differentiation.layers import Layers
+from neurolp.differentiation.solving import solve_increasing
 
 Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
@@ -34,9 +35,8 @@ Unit = tuple[Array, Array, Array]
 _BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with gain
 _MOST_ROWS = 4096
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+_RESOLUTION = 1e-14  # of a potential
 _FIRST_BRACKET, _WIDEST_BRACKET = 8.0, 1e150
-_STEPS = 200
-_PRECISION = 1e-14  # relative to 1 + |u|, where Newton's method ends
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,19 @@ class _Walk:
 
 
 def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
-    """Where the probit of y is ``wanted`` (n,): Newton steps inside a shrinking bracket.
+    """Where the probit of y is ``wanted`` (n,).
 
     In probits even far tails have a slope, and what is nearly normal is nearly a straight line.
     """
 
     def miss(u: Array, rows: Array) -> tuple[Array, Array]:
-        """How far the probits are from those wanted, and the logarithms of their slopes."""
+        """How far the probits are from those wanted, and their slopes."""
         log_slope, log_y, log_rest = at(u, rows)
         below = log_y < log_rest
         z = ndtri_exp(np.minimum(np.where(below, log_y, log_rest), np.log(0.5)))
-        return np.where(below, z, -z) - wanted[rows], log_slope + 0.5 * z * z + _HALF_LOG_2PI
+        with np.errstate(over="ignore", under="ignore"):
+            slope = np.exp(log_slope + 0.5 * z * z + _HALF_LOG_2PI)
+        return np.where(below, z, -z) - wanted[rows], slope
 
     n = len(wanted)
     low, high = np.full(n, -_FIRST_BRACKET), np.full(n, _FIRST_BRACKET)
@@ -141,20 +143,4 @@ def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
         while len(rows) and abs(end[rows[0]]) < _WIDEST_BRACKET:
             rows = rows[sign * miss(end[rows], rows)[0] > 0]
             end[rows] *= 2.0
-    u, rows = np.clip(wanted, low, high), np.arange(n)
-    last = high - low
-    for _ in range(_STEPS):
-        here = u[rows]
-        error, log_slope = miss(here, rows)
-        low[rows] = np.where(error > 0, low[rows], here)
-        high[rows] = np.where(error > 0, here, high[rows])
-        with np.errstate(over="ignore", invalid="ignore"):
-            step = here - error * np.exp(-log_slope)
-        # Newton's steps may go round in circles: each has to be half the last one at most.
-        good = (step >= low[rows]) & (step <= high[rows]) & (abs(step - here) <= 0.5 * last[rows])
-        u[rows] = np.where(good, step, 0.5 * (low[rows] + high[rows]))
-        last[rows] = abs(u[rows] - here)
-        rows = rows[np.abs(u[rows] - here) > _PRECISION * (1 + np.abs(here))]
-        if not len(rows):
-            break
-    return u
+    return solve_increasing(miss, np.clip(wanted, low, high), low, high, _RESOLUTION)

@@ -1,12 +1,11 @@
 """Learning a monotone network of one variable: candidates, held-out scores, and their average.
 
-A candidate is a stretch of the line (with ends placed from the data), a prior on the widths and a
-number of units. Each is learned by descent (``neurolp.kernels.units``) on the rows outside each
-fold, scored on the fold, and learned again on all rows. The network is the average of the
-candidates: a convex combination, so still exactly normalised. Its weights come from the held-out
-scores alone: where there are few rows mostly from the probability that a candidate is the best one
-(Bayesian bootstrap of the scores: careful), where there are many from the average of the greatest
-held-out likelihood (stacking: sharp).
+A candidate is a transform (its ends estimated from the data), a prior of the widths and a number of
+units. Each is learned by descent (``neurolp.kernels.units``) on the rows outside each fold, scored
+on the fold, and learned again on all rows. The network is the average of the candidates, a convex
+combination, which is exactly normalised. Its weights come from the held-out scores: with few rows
+mostly the probability that a candidate is the best one (Bayesian bootstrap of the scores), with
+many rows mostly those of the greatest held-out likelihood (stacking).
 
 Sources: Yao, Vehtari, Simpson, Gelman, Bayesian Analysis 13 (2018): pseudo-BMA+ and stacking;
 Runnalls, IEEE Trans. Aerosp. Electron. Syst. 43 (2007): the merging of units.
@@ -21,18 +20,25 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.heads.stacking import stacking_weights
-from neurolp.differentiation.stretch import Arcsinh, Decay, Logarithm, Plain, Probit, Stretch
+from neurolp.differentiation.transforms import (
+    Arcsinh,
+    Exponential,
+    Identity,
+    Log,
+    Probit,
+    Transform,
+)
 from neurolp.differentiation.univariate import MonotoneNetwork, Units, combine
 from neurolp.kernels.units import descend
 
 Array = npt.NDArray[Any]
-Kind = Literal["plain", "arcsinh", "logarithm", "decay", "probit"]
+Kind = Literal["identity", "arcsinh", "log", "exponential", "probit"]
 
 _FEW = 10  # below so many rows, none are held out and the prior decides
 _GROUPED_FROM, _TAIL, _GROUPS = 2000, 200, 1600
-_FLOOR = -50.0  # nats of a held-out row that a candidate thinks impossible
+_FLOOR = -50.0  # nats of a held-out row where a candidate has no density
 _BOOTSTRAPS, _TEMPERATURE = 100, 0.7
-_MANY = 300.0  # rows from which stacking has most of the say
+_MANY = 300.0  # rows with which stacking gets half of the weight
 _DECAY_OF_PRIOR = 1.5  # prior weight of K units is (1 + K)^-1.5
 _PRIOR_ROWS = 2.0
 _TINY = 1e-9  # in standard deviations of all rows
@@ -43,12 +49,12 @@ _WIDEST_PRIOR = 2.0  # in variances of the rows
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """A kind of stretch, before its ends are placed.
+class Candidate:
+    """A kind of transform, before its ends are estimated.
 
-    ``low`` and ``high`` are known ends. Where an end is unknown, ``margin`` places it beyond the
-    outermost row, in mean distances between the outermost sqrt(n) rows; ``lower`` and ``upper``
-    say which ends there are.
+    ``lower`` and ``upper`` say which ends there are, ``low`` and ``high`` where they are if that is
+    known. An unknown end lies beyond the outermost row by ``margin`` mean distances between the
+    outermost sqrt(n) rows. ``width`` is that of the prior, in variances of the rows over K^2.
     """
 
     kind: Kind
@@ -60,12 +66,12 @@ class Sketch:
     high: float | None = None
     margin: float = 1.0
 
-    def place(self, x: Array, counts: Array) -> Stretch:
-        """Return the stretch for increasing rows ``x`` with weights ``counts``."""
+    def fitted(self, x: Array, counts: Array) -> Transform:
+        """Return the transform for increasing rows ``x`` with weights ``counts``."""
         present = counts > 0
         x, counts = x[present], counts[present]
-        if self.kind == "plain":
-            return Plain()
+        if self.kind == "identity":
+            return Identity()
         if self.kind == "arcsinh":
             share = (np.cumsum(counts) - 0.5 * counts) / counts.sum()
             first, middle, third = np.interp([0.25, 0.5, 0.75], share, x)
@@ -79,55 +85,59 @@ class Sketch:
             high = self.high if self.high is not None else -self._end(-x[::-1])
         if self.kind == "probit":
             return Probit(low, high)
-        if self.kind == "logarithm":
-            return Logarithm(low, high)
+        if self.kind == "log":
+            return Log(low, high)
         distance = x - low if self.lower else high - x
-        return Decay(float(counts @ distance / counts.sum()), low, high)
+        return Exponential(float(counts @ distance / counts.sum()), low, high)
 
     def _end(self, x: Array) -> float:
-        """Where a lower end may be: below the first of the increasing rows."""
+        """An estimate of the lower end, below the first of the increasing rows."""
         k = min(max(int(np.sqrt(len(x))), 1), len(x) - 1)
         spacing = max((x[k] - x[0]) / max(k, 1), 1e-3 * (x[-1] - x[0]) / len(x), _TINY)
         return float(x[0] - self.margin * spacing)
 
 
-def sketches(support: tuple[float, float] | None) -> list[Sketch]:
-    """Return the stretches to try, with prior weights; ``support`` None is to be inferred."""
+def candidates(support: tuple[float, float] | None) -> list[Candidate]:
+    """Return candidates with prior weights that sum to 1; ``support`` None is to be inferred."""
     if support is not None:
         low, high = support
         if np.isinf(low) and np.isinf(high):
             return [*_unbounded(1.0)]
         if np.isfinite(low) and np.isfinite(high):
             return [
-                Sketch("probit", 0.7, lower=True, upper=True, low=low, high=high),
-                Sketch("probit", 0.3, _SHARP, lower=True, upper=True, low=low, high=high),
+                Candidate("probit", 0.7, lower=True, upper=True, low=low, high=high),
+                Candidate("probit", 0.3, _SHARP, lower=True, upper=True, low=low, high=high),
             ]
         up = bool(np.isfinite(low))
         return [
-            Sketch(kind, 0.5 * share, width, up, not up, low if up else None, None if up else high)
+            Candidate(
+                kind, 0.5 * share, width, up, not up, low if up else None, None if up else high
+            )
             for kind in _ONE_SIDED
             for share, width in ((0.7, _SMOOTH), (0.3, _SHARP))
         ]
     found = [
-        Sketch(kind, 1.0, lower=up, upper=not up, margin=margin)
+        Candidate(kind, 1.0, lower=up, upper=not up, margin=margin)
         for margin in (1.0, 3.0)
         for kind in _ONE_SIDED
         for up in (True, False)
     ]
-    found += [Sketch("probit", 1.0, lower=True, upper=True, margin=margin) for margin in (1.0, 3.0)]
+    found += [
+        Candidate("probit", 1.0, lower=True, upper=True, margin=margin) for margin in (1.0, 3.0)
+    ]
     share = 0.2 * len(found) / (len(found) + 1)
-    bounded = [Sketch(**{**vars(s), "prior": share / len(found)}) for s in found]
+    bounded = [Candidate(**{**vars(s), "prior": share / len(found)}) for s in found]
     return [*_unbounded(1 - share), *bounded]
 
 
-_ONE_SIDED: tuple[Kind, ...] = ("logarithm", "decay")
+_ONE_SIDED: tuple[Kind, ...] = ("log", "exponential")
 
 
-def _unbounded(prior: float) -> list[Sketch]:
+def _unbounded(prior: float) -> list[Candidate]:
     return [
-        Sketch("plain", 0.75 * prior),
-        Sketch("plain", 0.2 * prior, _SHARP),
-        Sketch("arcsinh", 0.05 * prior),
+        Candidate("identity", 0.75 * prior),
+        Candidate("identity", 0.2 * prior, _SHARP),
+        Candidate("arcsinh", 0.05 * prior),
     ]
 
 
@@ -140,32 +150,32 @@ def learn_network(
     and all rows inside; None infers it.
     """
     x = np.sort(x)
-    trial = sketches(support)
+    trial = candidates(support)
     if len(x) < _FEW:
         return _few_rows(x, trial)
     x, folds = _group(x, min(len(x), 10) if len(x) < 500 else 5, rng)
     counts = folds.sum(axis=0)
-    sizes = [_sizes(sketch, int(counts.sum())) for sketch in trial]
+    sizes = [_sizes(candidate, int(counts.sum())) for candidate in trial]
     scores = np.concatenate([_score(x, folds, s, k) for s, k in zip(trial, sizes, strict=True)])
     prior = np.concatenate([_prior(s, k) for s, k in zip(trial, sizes, strict=True)])
     weights = _weigh(scores, counts, prior, rng)
 
     parts: list[tuple[float, Units]] = []
     start = 0
-    for sketch, numbers in zip(trial, sizes, strict=True):
+    for candidate, numbers in zip(trial, sizes, strict=True):
         mine = weights[start : start + len(numbers)]
         start += len(numbers)
         if mine.sum() > 1e-4:
-            units = _fit(x, counts, sketch, numbers)
+            units = _fit(x, counts, candidate, numbers)
             parts += [(float(w), units[k]) for w, k in zip(mine, numbers, strict=True) if w > 1e-5]
     return combine(parts)
 
 
-def _few_rows(x: Array, trial: list[Sketch]) -> MonotoneNetwork:
-    """One unit for each stretch without guessed ends, weighted by the prior."""
+def _few_rows(x: Array, trial: list[Candidate]) -> MonotoneNetwork:
+    """One unit for each transform without guessed ends, weighted by the prior."""
     known = [s for s in trial if s.width == _SMOOTH]
-    if any(s.kind == "plain" for s in known):
-        known = [s for s in known if s.kind == "plain"]
+    if any(s.kind == "identity" for s in known):
+        known = [s for s in known if s.kind == "identity"]
     ones = np.ones(len(x))
     return combine([(s.prior, _fit(x, ones, s, [1])[1]) for s in known])
 
@@ -190,42 +200,42 @@ def _group(x: Array, n_folds: int, rng: np.random.Generator) -> tuple[Array, Arr
     return np.bincount(group, x) / np.bincount(group), counts
 
 
-def _sizes(sketch: Sketch, n: int) -> list[int]:
+def _sizes(candidate: Candidate, n: int) -> list[int]:
     """Return the numbers of units to try, decreasing; 0 stands for the standard unit."""
     most = 32 if n >= 5000 else 24 if n >= 1000 else 16
-    plain = sketch.kind == "plain" or sketch.low is not None or sketch.high is not None
+    plain = candidate.kind == "identity" or candidate.low is not None or candidate.high is not None
     numbers = [k for k in (32, 24, 16, 12) if k <= most] if plain else []
     numbers = [k for k in (*numbers, 8, 6, 5, 4, 3, 2, 1) if k <= max(n // 5, 1)]
-    return numbers + [0] * (sketch.kind in ("decay", "probit"))
+    return numbers + [0] * (candidate.kind in ("exponential", "probit"))
 
 
-def _prior(sketch: Sketch, sizes: list[int]) -> Array:
+def _prior(candidate: Candidate, sizes: list[int]) -> Array:
     prior = (1.0 + np.array(sizes)) ** -_DECAY_OF_PRIOR
-    return np.asarray(sketch.prior * prior / prior.sum())
+    return np.asarray(candidate.prior * prior / prior.sum())
 
 
-def _score(x: Array, folds: Array, sketch: Sketch, sizes: list[int]) -> Array:
+def _score(x: Array, folds: Array, candidate: Candidate, sizes: list[int]) -> Array:
     """Held-out log-density per candidate and group, (len(sizes), g)."""
     counts = folds.sum(axis=0)
     out = np.zeros((len(sizes), len(x)))
     for held_out in folds:
-        fitted = _fit(x, counts - held_out, sketch, sizes)
+        fitted = _fit(x, counts - held_out, candidate, sizes)
         mine = np.flatnonzero(held_out)
-        u, log_slope = next(iter(fitted.values())).stretch.apply(x[mine])
+        u, log_slope = next(iter(fitted.values())).transform.apply(x[mine])
         for row, k in zip(out, sizes, strict=True):
             log_density = np.maximum(fitted[k].log_density(u) + log_slope, _FLOOR)
             row[mine] += held_out[mine] / counts[mine] * log_density
     return out
 
 
-def _fit(x: Array, counts: Array, sketch: Sketch, sizes: list[int]) -> dict[int, Units]:
-    """Units of one sketch for every number in ``sizes``, from many to few.
+def _fit(x: Array, counts: Array, candidate: Candidate, sizes: list[int]) -> dict[int, Units]:
+    """Units of one candidate for every number in ``sizes``, from many to few.
 
     Begins with units at equally spaced quantiles, and merges the two whose union costs least.
     """
-    stretch = sketch.place(x, counts)
+    transform = candidate.fitted(x, counts)
     present = counts > 0
-    u, counts = stretch.apply(x[present])[0], counts[present]
+    u, counts = transform.apply(x[present])[0], counts[present]
     n = counts.sum()
     mean = counts @ u / n
     scale = np.sqrt(counts @ (u - mean) ** 2 / n)
@@ -233,18 +243,18 @@ def _fit(x: Array, counts: Array, sketch: Sketch, sizes: list[int]) -> dict[int,
     z = (u - mean) / scale
     out: dict[int, Units] = {}
     if 0 in sizes:
-        out[0] = Units(stretch, np.zeros(1), np.zeros(1), np.ones(1))
+        out[0] = Units(transform, np.zeros(1), np.zeros(1), np.ones(1))
     most = max(sizes)
     share = (np.cumsum(counts) - 0.5 * counts) / n
     m = np.interp((np.arange(most) + 0.5) / most, share, z)
     s = np.maximum(np.gradient(m), 0.25 / most) if most > 1 else np.ones(1)
     log_w = np.full(most, -np.log(most))
     for k in range(most, 0, -1):
-        prior_variance = min(sketch.width / k**2, _WIDEST_PRIOR)
+        prior_variance = min(candidate.width / k**2, _WIDEST_PRIOR)
         steps = _STEPS if k in sizes else _MERGING_STEPS
         descend(z, counts, log_w, m, s, steps, _PRIOR_ROWS, prior_variance, _TOLERANCE)
         if k in sizes:
-            out[k] = Units(stretch, log_w.copy(), mean + scale * m, scale * s)
+            out[k] = Units(transform, log_w.copy(), mean + scale * m, scale * s)
         if k > 1:
             log_w, m, s = _merge(log_w, m, s)
     return out

@@ -226,10 +226,10 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     def sample_conditional(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draws of the missing values (NaN) of each row from Phi(x_missing | x_observed).
 
-        The shape is (n_samples, n_rows, n_features); no value is NaN. Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
-        are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
-        ``neurolp.brain.imputation``, also for their length. The draws are exact in the limit of
-        long chains.
+        The shape is (n_samples, n_rows, n_features); no value is NaN. Observed values come back bit
+        for bit, rows without NaN as they are, and rows wholly missing are dreams. Markov chains,
+        one for each row and sample, need no more than log Phi: see ``neurolp.brain.imputation``,
+        also for their length. The draws are exact in the limit of long chains.
 
         Parameters
         ----------

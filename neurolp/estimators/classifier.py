@@ -18,7 +18,7 @@ from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
-from neurolp.estimators.conditional_density import ensemble_plan
+from neurolp.estimators.conditional_density import ensemble_config
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.parameters import ClassifierParameters, check_parameters
 from neurolp.estimators.validation import (
@@ -169,7 +169,7 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
         names = _labels(y, "y")
         same_length(rows, names, "X", "y")
         check_parameters(ClassifierParameters, self.get_params(deep=False))
-        plan = ensemble_plan(self)
+        config = ensemble_config(self)
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
@@ -187,9 +187,9 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
             n_validation = len(validation)
             rows, label = np.vstack([rows, validation]), np.append(label, label_validation)
         self.unit_ = learn_labels(
-            rows, label, len(self.classes_), plan, self.seed_, n_validation=n_validation
+            rows, label, len(self.classes_), config, self.seed_, n_validation=n_validation
         )
-        self.held_out_score_ = -float(self.unit_.committee.held_out.mean())
+        self.held_out_score_ = -float(self.unit_.ensemble.held_out.mean())
         return self
 
     def predict_log_proba(self, X: Any) -> Array:

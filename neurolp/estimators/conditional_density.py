@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
-from neurolp.differentiation.ensemble import Plan
+from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
-from neurolp.differentiation.perceptron_learning import Teaching
+from neurolp.differentiation.perceptron_training import TrainingConfig
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.parameters import ConditionalParameters, check_parameters
 from neurolp.estimators.validation import (
@@ -53,8 +53,8 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
     Parameters
     ----------
     n_components : int
-        Bells of the mixture of each member.
-    bell : {"normal", "logistic"}
+        Components of the mixture of each member.
+    component : {"normal", "logistic"}
         Their form; logistic tails are heavier.
     hidden : sequence of int
         Units of the hidden layers; an empty one is a linear model.
@@ -108,7 +108,7 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
         self,
         *,
         n_components: int = 6,
-        bell: str = "normal",
+        component: str = "normal",
         hidden: Sequence[int] = (64, 64),
         decays: Sequence[float] = (1.0,),
         input_noise: Sequence[float] = (0.0, 0.4),
@@ -120,7 +120,7 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
         random_state: Any = None,
     ) -> None:
         self.n_components = n_components
-        self.bell = bell
+        self.component = component
         self.hidden = hidden
         self.decays = decays
         self.input_noise = input_noise
@@ -156,7 +156,7 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
         targets = finite_targets(y, "y")
         same_length(rows, targets, "X", "y")
         check_parameters(ConditionalParameters, self.get_params())
-        plan = ensemble_plan(self)
+        config = ensemble_config(self)
         self.seed_ = resolve_seed(self.random_state)
         if len(rows) < 2:
             raise DataError(
@@ -176,16 +176,16 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
             learn_conditional(
                 np.hstack([rows, targets[:, :i]]),
                 targets[:, i],
-                plan,
+                config,
                 int(np.random.SeedSequence([self.seed_, i]).generate_state(1)[0]),
                 n_components=self.n_components,
-                bell=self.bell,
+                component=self.component,
                 n_validation=n_validation,
             )
             for i in range(self.n_targets_)
         )
         self.held_out_score_ = -sum(
-            float(u.committee.held_out.mean() + np.log(u.scale)) for u in self.units_
+            float(u.ensemble.held_out.mean() + np.log(u.scale)) for u in self.units_
         )
         return self
 
@@ -334,20 +334,20 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
             yield block, inputs, n_draws
 
 
-def ensemble_plan(model: Any) -> Plan:
-    """Return the plan of the ensemble that the checked parameters of an estimator stand for."""
-    teaching = Teaching(
+def ensemble_config(model: Any) -> EnsembleConfig:
+    """Return the config of the ensemble that the checked parameters of an estimator stand for."""
+    training = TrainingConfig(
         rate=float(model.rate),
         batch_size=int(model.batch_size or 0),
         max_epochs=int(model.max_epochs),
         patience=int(model.patience),
     )
-    return Plan(
+    return EnsembleConfig(
         hidden=tuple(int(h) for h in model.hidden),
         decays=tuple(dict.fromkeys(float(v) for v in model.decays)),
         noises=tuple(dict.fromkeys(float(v) for v in model.input_noise)),
         n_folds=int(model.n_members),
-        teaching=teaching,
+        training=training,
     )
 
 
@@ -358,7 +358,7 @@ def _averaged(unit: ConditionalUnit, inputs: Array, n_draws: int) -> Mixtures:
         np.concatenate([getattr(p, name) for p in parts]).reshape(len(inputs) // n_draws, -1)
         for name in ("log_weights", "centres", "widths")
     )
-    return Mixtures(a - np.log(n_draws), m, s, unit.bell)
+    return Mixtures(a - np.log(n_draws), m, s, unit.component)
 
 
 def _check_levels(name: str, levels: Array) -> None:

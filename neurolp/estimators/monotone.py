@@ -1,4 +1,4 @@
-"""The density of one variable as the derivative of a monotone network."""
+"""MonotoneDensity: the density of one variable as the derivative of a monotone network."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    Phi(x) = dy/dx,
 
     with positive weights that sum to 1, sigmoid units S (the normal distribution function) and
-    monotone stretches T_k of the support to the whole line. y runs from exactly 0 to exactly 1 over
-    the support, so Phi is normalised for any parameters, and y is the distribution function.
+    monotone transforms T_k of the support to the whole line. y runs from exactly 0 to exactly 1
+    over the support, so Phi is normalised for any parameters, and y is the distribution function.
 
-    There is nothing to tune. Networks with few and many units, smooth and sharp, over stretches
-    with and without ends, are learned and scored by cross-validation; the result is their average
-    (see ``neurolp.differentiation.univariate_learning``), itself such a network, learned from all
-    rows.
+    There is nothing to tune. Networks with few and many units, smooth and sharp, with and without
+    ends of the support, are learned and scored by cross-validation. The result is their average
+    (``neurolp.differentiation.univariate_learning``), itself such a network, learned from all rows.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         networks with no end, one or two, whose ends are placed from the data; unbounded ones always
         take part, so no value is impossible, and ``ends_`` says what was inferred.
     random_state : None, int, RandomState or Generator
-        Seed of the folds and of the weights of the average; the one used is kept in ``seed_``.
+        Seed of the folds and of the weights of the average; kept in ``seed_``.
 
     Attributes
     ----------
@@ -136,7 +135,7 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         rng = generator(self.seed_, "monotone units")
         inner = None if support is None else tuple((np.array(support) - mean) / scale)
         self.network_ = learn_network((x - mean) / scale, inner, rng)
-        self.n_units_ = sum(len(group.places) for group in self.network_.groups)
+        self.n_units_ = sum(len(group.locations) for group in self.network_.groups)
         self.support_ = (-np.inf, np.inf) if support is None else support
         self.ends_ = self._inferred_ends() if support is None else support
         return self
@@ -251,8 +250,8 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
     def _inferred_ends(self) -> tuple[float, float]:
         groups = self.network_.groups
         weight = np.array([group.weight for group in groups])
-        low = _median_end(np.array([group.stretch.low for group in groups]), weight)
-        high = -_median_end(-np.array([group.stretch.high for group in groups]), weight)
+        low = _median_end(np.array([group.transform.low for group in groups]), weight)
+        high = -_median_end(-np.array([group.transform.high for group in groups]), weight)
         return self.mean_ + self.scale_ * low, self.mean_ + self.scale_ * high
 
 

@@ -10,12 +10,14 @@ Section)``, so that the keys of a file have the same names, defaults and ranges.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import numpy as np
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,9 +27,12 @@ from pydantic import (
     model_validator,
 )
 
+from neurolp.brain.base_density import BASES
 from neurolp.brain.network import DEFAULT_THRESHOLDS
+from neurolp.brain.parts import HEADS, NODE_MAPS, RULES
 from neurolp.errors import ConfigurationError
 from neurolp.paper.bounded import BARRIER_MIN
+from neurolp.registry import Registry
 
 Count = Annotated[int, Field(ge=0, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
@@ -39,8 +44,31 @@ Strength = Annotated[float, Field(ge=0, le=1e6, strict=True)]
 Intervals = Annotated[int, Field(ge=2, le=100, strict=True)]
 SplineRange = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
 Duration = Annotated[float, Field(ge=1e-6, le=1e6, strict=True)]
-Base = Literal["normal", "logistic"]
 Precision = Literal["float64", "float32"]
+
+
+@dataclass(frozen=True)
+class NameOf:
+    """Validator of the name of a registered part; printed, the names there are."""
+
+    registry: Registry
+
+    def __call__(self, name: str) -> str:
+        """Return the name, if it is registered."""
+        if name not in self.registry.names:
+            raise ValueError(f"must be {self}")
+        return name
+
+    def __str__(self) -> str:
+        """Such as "'normal' or 'logistic'"."""
+        *first, last = map(repr, self.registry.names)
+        return " or ".join([*([", ".join(first)] if first else []), last])
+
+
+Rule = Annotated[str, AfterValidator(NameOf(RULES))]
+Map = Annotated[str, AfterValidator(NameOf(NODE_MAPS))]
+Base = Annotated[str, AfterValidator(NameOf(BASES))]
+Head = Annotated[str, AfterValidator(NameOf(HEADS))]
 UpdateOrder = Literal["random_halves", "sequential", "coloring"] | list[list[Count]]
 
 
@@ -51,15 +79,15 @@ class Parameters(BaseModel):
 
 
 class DensityParameters(Parameters):
-    """Parameters of :class:`neurolp.BrainDensity`; names of parts are those of ``brain.parts``."""
+    """Parameters of :class:`neurolp.BrainDensity`; parts as named in ``brain.parts``."""
 
-    rule: str = "greedy"
-    node_map: str = "spline"
+    rule: Rule = "greedy"
+    node_map: Map = "spline"
     base: Base = "normal"
     update_order: UpdateOrder = "random_halves"
     log_scale: StrictBool = True
     marginal_transform: StrictBool = True
-    head: Literal["auto", "mixture", "base"] = "auto"
+    head: Head = "auto"
     rotation: StrictBool | Literal["auto"] = "auto"
     synapse_thresholds: list[Number] = list(DEFAULT_THRESHOLDS)
     synapse_slope: PositiveNumber = 2.0
@@ -156,7 +184,7 @@ class ConditionalParameters(EnsembleParameters):
     """Parameters of :class:`neurolp.ConditionalDensity`."""
 
     n_components: Annotated[int, Field(ge=1, le=1000, strict=True)] = 6
-    bell: Literal["normal", "logistic"] = "normal"
+    component: Literal["normal", "logistic"] = "normal"
 
 
 class ClassifierParameters(EnsembleParameters):
@@ -271,8 +299,9 @@ def wanted(annotation: Any, constraints: Any = (), *, plural: bool = False) -> s
         return (
             f"{len(arguments)} {members}" if origin is tuple else f"a sequence of {members}{empty}"
         )
-    if annotation in (bool, NoneType):
-        return "True or False" if annotation is bool else "None"
+    names = [c.func for c in constraints if isinstance(c, AfterValidator)]
+    if names or annotation in (bool, NoneType):
+        return str(*names) or ("True or False" if annotation is bool else "None")
     noun = _NOUNS[annotation]
     noun = f"{noun}s" if plural else f"{'an' if noun[0] == 'i' else 'a'} {noun}"
     bounds = {key: getattr(c, key) for c in constraints for key in _SIGNS if hasattr(c, key)}

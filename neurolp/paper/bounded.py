@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import Logistic
 from neurolp.brain.form import (
     LearnedForm,
@@ -39,6 +40,7 @@ from neurolp.brain.form import (
     check_states,
     dream_from_end,
     log_prob_at_end,
+    weight_arrays,
 )
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
@@ -101,6 +103,34 @@ class BoundedForm(LearnedForm):
         """The same form with what :meth:`parameters` gave of another one."""
         weights, barrier, shape = (arrays[name] for name in ("weights", "barrier", "shape"))
         return replace(self, weights=weights, barrier=barrier, shape=shape)
+
+    def to_arrays(self) -> NamedArrays:
+        """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
+        out, k = weight_arrays(self.weights), self.grid.n_intervals
+        out.attributes["brain"] = {
+            "form": "bounded",
+            "base": "logistic",
+            "duration": self.duration,
+            "n_steps": self.n_steps,
+        }
+        what = "0 the value at 1/2, k B-spline k"
+        out.add_coordinate("coefficient", np.arange(k + 1), "1", what)
+        out.add("barrier", ("node",), self.barrier, "1/time", "alpha_i of alpha log((1 - a) / a)")
+        what = "value of p_i at 1/2 and coefficients of p_i', drift b_i = barrier + p_i"
+        out.add("drift_shape", ("node", "coefficient"), self.shape, "1/time", what)
+        return out
+
+    @classmethod
+    def from_arrays(cls, source: ArraySource) -> Self:
+        """The form of these parameters, validated again."""
+        about = source.attributes("brain")
+        return cls(
+            source.read("coupling"),
+            source.read("barrier"),
+            source.read("drift_shape"),
+            float(about["duration"]),
+            int(about["n_steps"]),
+        )
 
     @property
     def n_nodes(self) -> int:

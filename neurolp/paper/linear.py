@@ -22,13 +22,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.form import (
     LearnedForm,
     check_evolution,
     check_states,
     dream_from_end,
     log_prob_at_end,
+    weight_arrays,
 )
+from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 from neurolp.paper.node_energy import NodeEnergies
 
@@ -75,6 +78,38 @@ class LinearForm(LearnedForm):
         """The same form with what :meth:`parameters` gave of another one."""
         energies = replace(self.energies, slopes=arrays["slopes"])
         return replace(self, weights=arrays["weights"], bias=arrays["bias"], energies=energies)
+
+    def to_arrays(self) -> NamedArrays:
+        """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
+        grid, out = self.energies.grid, weight_arrays(self.weights)
+        out.attributes["brain"] = {
+            "form": "linear",
+            "base": "normal",
+            "duration": self.duration,
+            "n_steps": self.n_steps,
+            "stepping": self.stepping,
+            "spline_low": grid.low,
+            "spline_high": grid.high,
+        }
+        out.add_coordinate("coefficient", np.arange(1, grid.n_intervals + 1), "1", "B-spline")
+        out.add("drift", ("node",), self.bias, "1/time", "constant drift b_i")
+        slopes = self.energies.slopes
+        out.add("energy", ("node", "coefficient"), slopes, "nat", "coefficients of psi_i = E_i'")
+        return out
+
+    @classmethod
+    def from_arrays(cls, source: ArraySource) -> Self:
+        """The form of these parameters, validated again."""
+        about, slopes = source.attributes("brain"), source.read("energy")
+        grid = SplineGrid(about["spline_low"], about["spline_high"], slopes.shape[1])
+        return cls(
+            source.read("coupling"),
+            source.read("drift"),
+            NodeEnergies(grid, slopes),
+            float(about["duration"]),
+            int(about["n_steps"]),
+            str(about["stepping"]),
+        )
 
     @property
     def n_nodes(self) -> int:

@@ -179,7 +179,7 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
         ('[data]\nname = "wine"\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted a boolean NPY, a SciPy sparse NPZ matrix or an HDF5 edge"),
+        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted an NPY matrix, a SciPy sparse NPZ matrix or an HDF5 edge"),
         ('[data]\nname = "wine"\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
         ('[data]\nname = "wine"\n[brain]\nupdate_order = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
         ('[data]\nname = "wine"\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),

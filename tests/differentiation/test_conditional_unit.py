@@ -8,33 +8,37 @@ from scipy.optimize import check_grad
 from scipy.stats import kstest
 
 from neurolp.differentiation.conditional_unit import learn_conditional, ridge_regression
-from neurolp.differentiation.ensemble import Plan, assign
+from neurolp.differentiation.ensemble import EnsembleConfig, assign_folds
 from neurolp.differentiation.mixture_unit import (
-    BELLS,
+    COMPONENTS,
     SMALLEST_WIDTH,
     Mixtures,
     gaussian_outputs,
     mixture_loss,
 )
 from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.perceptron_learning import Teaching, teach
+from neurolp.differentiation.perceptron_training import TrainingConfig, fit_members
 
-QUICK = Plan(
-    hidden=(16,), decays=(1.0, 10.0), noises=(0.0,), n_folds=3, teaching=Teaching(max_epochs=40)
+QUICK = EnsembleConfig(
+    hidden=(16,),
+    decays=(1.0, 10.0),
+    noises=(0.0,),
+    n_folds=3,
+    training=TrainingConfig(max_epochs=40),
 )
 
 
-def random_mixtures(bell, n=20, k=4, seed=0):
+def random_mixtures(component, n=20, k=4, seed=0):
     rng = np.random.default_rng(seed)
     outputs = rng.normal(0, 2, (3, n, 3 * k))
-    return Mixtures.from_outputs(outputs, np.array([0.5, 0.2, 0.3]), bell), outputs
+    return Mixtures.from_outputs(outputs, np.array([0.5, 0.2, 0.3]), component), outputs
 
 
 def integral(mixtures, row):
-    """Of the density of one row, by Gauss-Legendre between many quantiles of every bell."""
+    """Of the density of one row, by Gauss-Legendre between many quantiles of every component."""
     one = Mixtures(
         *(v[[row]] for v in (mixtures.log_weights, mixtures.centres, mixtures.widths)),
-        mixtures.bell,
+        mixtures.component,
     )
     reach = np.concatenate([-np.geomspace(1e-3, 60, 40), np.geomspace(1e-3, 60, 40)])
     ends = np.unique(one.centres[0, :, None] + one.widths[0, :, None] * reach)
@@ -42,28 +46,30 @@ def integral(mixtures, row):
     half = np.diff(ends)[:, None] / 2
     t = (ends[:-1, None] + half * (z + 1)).ravel()
     rows = np.zeros(len(t), dtype=int)
-    many = Mixtures(one.log_weights[rows], one.centres[rows], one.widths[rows], one.bell)
+    many = Mixtures(one.log_weights[rows], one.centres[rows], one.widths[rows], one.component)
     return np.sum(half * w * np.exp(many.log_prob(t)).reshape(len(half), -1))
 
 
-@pytest.mark.parametrize("bell", BELLS)
-def test_gradient_of_the_mixture_loss(bell):
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_gradient_of_the_mixture_loss(component):
     rng = np.random.default_rng(1)
     target = rng.normal(0, 3, (2, 5))
     outputs = rng.normal(0, 2, (2, 5, 12))
-    change = mixture_loss(bell, outputs, target)[1]
+    change = mixture_loss(component, outputs, target)[1]
     step = 1e-6
     for i in np.ndindex(outputs.shape):
         up, down = outputs.copy(), outputs.copy()
         up[i] += step
         down[i] -= step
-        slope = (mixture_loss(bell, up, target)[0] - mixture_loss(bell, down, target)[0]).sum()
+        slope = (
+            mixture_loss(component, up, target)[0] - mixture_loss(component, down, target)[0]
+        ).sum()
         assert slope / (2 * step) == pytest.approx(change[i], rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (4, 3)])
-@pytest.mark.parametrize("bell", BELLS)
-def test_gradient_of_the_network(hidden, bell):
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_gradient_of_the_network(hidden, component):
     rng = np.random.default_rng(2)
     shape = Perceptron(2, hidden, 6)
     x, target = rng.standard_normal((3, 7, 2)), rng.standard_normal((3, 7))
@@ -71,12 +77,12 @@ def test_gradient_of_the_network(hidden, bell):
 
     def value(flat):
         outputs, _ = shape.forward(flat.reshape(start.shape), x)
-        return mixture_loss(bell, outputs, target)[0].sum()
+        return mixture_loss(component, outputs, target)[0].sum()
 
     def gradient(flat):
         parameters, out = flat.reshape(start.shape), np.empty_like(start)
         outputs, layers = shape.forward(parameters, x)
-        shape.backward(parameters, layers, mixture_loss(bell, outputs, target)[1], out)
+        shape.backward(parameters, layers, mixture_loss(component, outputs, target)[1], out)
         return out.ravel()
 
     size = np.linalg.norm(gradient(start.ravel()))
@@ -95,18 +101,18 @@ def test_members_do_not_see_one_another():
         np.testing.assert_allclose(together[r], alone, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("bell", BELLS)
-def test_loss_and_density_are_one(bell):
-    mixtures, outputs = random_mixtures(bell)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_loss_and_density_are_one(component):
+    mixtures, outputs = random_mixtures(component)
     target = np.linspace(-5, 5, 20)
-    each = -mixture_loss(bell, outputs, np.tile(target, (3, 1)))[0]
+    each = -mixture_loss(component, outputs, np.tile(target, (3, 1)))[0]
     expected = np.log(np.array([0.5, 0.2, 0.3]) @ np.exp(each))
     np.testing.assert_allclose(mixtures.log_prob(target), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("bell", BELLS)
-def test_density_is_the_slope_of_y_which_runs_from_0_to_1(bell):
-    mixtures, _ = random_mixtures(bell)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_density_is_the_slope_of_y_which_runs_from_0_to_1(component):
+    mixtures, _ = random_mixtures(component)
     for far, y in ((-1e6, 0.0), (1e6, 1.0)):
         np.testing.assert_allclose(mixtures.cdf(np.full(20, far)), y, atol=1e-15)
     t, step = np.linspace(-4, 4, 20), 1e-6
@@ -115,17 +121,17 @@ def test_density_is_the_slope_of_y_which_runs_from_0_to_1(bell):
     assert integral(mixtures, 0) == pytest.approx(1.0, abs=1e-8)
 
 
-@pytest.mark.parametrize("bell", BELLS)
+@pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("gap", [1.0, 1e4])
-def test_quantile_inverts_y(bell, gap):
-    """Also where bells are narrow and far apart, so that y is all but flat between them."""
+def test_quantile_inverts_y(component, gap):
+    """Also where components are narrow and far apart, so that y is all but flat between them."""
     rng = np.random.default_rng(4)
     n, k = 300, 5
     mixtures = Mixtures(
         np.log(rng.dirichlet(np.ones(k), n)),
         gap * rng.standard_normal((n, k)),
         np.maximum(rng.exponential(1.0, (n, k)) ** 3, SMALLEST_WIDTH * gap),
-        bell,
+        component,
     )
     level = rng.random(n)
     level[:3] = 1e-9, 1 - 1e-9, 0.5
@@ -136,9 +142,9 @@ def test_quantile_inverts_y(bell, gap):
     assert np.all(ends[n // 2 :] == np.inf)
 
 
-@pytest.mark.parametrize("bell", BELLS)
-def test_draws_are_of_the_density(bell):
-    mixtures, _ = random_mixtures(bell, n=4000)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_draws_are_of_the_density(component):
+    mixtures, _ = random_mixtures(component, n=4000)
     rng = np.random.default_rng(5)
     draws = mixtures.draw(rng.random((4000, 2)))
     assert kstest(mixtures.cdf(draws), "uniform").pvalue > 1e-3
@@ -190,13 +196,13 @@ def test_leaving_one_out_is_what_it_says():
 
 
 def test_every_row_is_held_out_once_for_each_strength():
-    roles = assign(11, 0, QUICK, np.random.default_rng(0))
+    folds = assign_folds(11, 0, QUICK, np.random.default_rng(0))
     for k in range(2):
-        mine = roles.validation[3 * k : 3 * k + 3]
+        mine = folds.validation[3 * k : 3 * k + 3]
         assert sorted(np.concatenate(mine)) == list(range(11))
-    for train, validation in zip(roles.train, roles.validation, strict=True):
+    for train, validation in zip(folds.train, folds.validation, strict=True):
         assert sorted([*train, *validation]) == list(range(11))
-    given = assign(6, 5, QUICK, np.random.default_rng(0))
+    given = assign_folds(6, 5, QUICK, np.random.default_rng(0))
     assert all(list(rows) == [6, 7, 8, 9, 10] for rows in given.validation)
 
 
@@ -210,12 +216,12 @@ def test_no_member_ends_worse_than_it_began_and_decay_holds_it_at_the_start():
     loss = partial(mixture_loss, "normal")
     began = loss(shape.forward(start, x[None, 80:])[0], np.tile(t[80:], (2, 1)))[0].mean(axis=1)
     decay = np.array([0.1, 1e5])
-    taught = teach(
-        shape, start, decay, np.zeros(2), loss, x, t, *rows, Teaching(max_epochs=50), rng
+    trained = fit_members(
+        shape, start, decay, np.zeros(2), loss, x, t, *rows, TrainingConfig(max_epochs=50), rng
     )
-    assert np.all(taught.losses <= began)
+    assert np.all(trained.losses <= began)
     weights = [
-        np.concatenate([v[r].ravel() for v in shape.matrices(taught.parameters - start)])
+        np.concatenate([v[r].ravel() for v in shape.matrices(trained.parameters - start)])
         for r in (0, 1)
     ]
     assert abs(weights[1]).max() < 0.02
@@ -225,11 +231,11 @@ def test_learns_what_a_ridge_cannot_and_is_the_same_again():
     rng = np.random.default_rng(10)
     x = rng.uniform(-2, 2, (600, 1))
     t = np.sin(2 * x[:, 0]) * 50 + 1000 + (1 + 4 * (x[:, 0] > 0)) * rng.standard_normal(600)
-    plan = Plan(
-        hidden=(16, 16), decays=(1.0,), noises=(0.0,), n_folds=3, teaching=Teaching(rate=0.01)
+    config = EnsembleConfig(
+        hidden=(16, 16), decays=(1.0,), noises=(0.0,), n_folds=3, training=TrainingConfig(rate=0.01)
     )
-    unit = learn_conditional(x[:400], t[:400], plan, seed=0)
-    again = learn_conditional(x[:400], t[:400], plan, seed=0)
+    unit = learn_conditional(x[:400], t[:400], config, seed=0)
+    again = learn_conditional(x[:400], t[:400], config, seed=0)
     score = unit.log_prob(x[400:], t[400:])
     assert np.array_equal(score, again.log_prob(x[400:], t[400:]))
     slope, constant, noise = ridge_regression(x[:400], t[:400])

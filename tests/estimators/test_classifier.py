@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurolp import BrainDensity, ConditionalClassifier, ConfigurationError, DataError
-from neurolp.differentiation.ensemble import Plan
+from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.softmax_unit import learn_labels, softmax_loss
 
@@ -137,13 +137,13 @@ def test_the_average_of_the_members_is_the_average_of_their_probabilities(blobs)
         X[:90],
         label[:90],
         3,
-        Plan(hidden=(4,), decays=(1.0,), noises=(0.0, 0.5), n_folds=2),
+        EnsembleConfig(hidden=(4,), decays=(1.0,), noises=(0.0, 0.5), n_folds=2),
         seed=0,
     )
-    outputs = unit.committee.outputs(unit.scaling(X))
-    expected = np.einsum("r,rnc->nc", unit.committee.shares, softmax(outputs, axis=2))
+    outputs = unit.ensemble.outputs(unit.scaling(X))
+    expected = np.einsum("r,rnc->nc", unit.ensemble.weights, softmax(outputs, axis=2))
     np.testing.assert_allclose(np.exp(unit.log_proba(X)), expected, rtol=1e-10)
-    assert unit.committee.shares.sum() == pytest.approx(1)
+    assert unit.ensemble.weights.sum() == pytest.approx(1)
 
 
 def test_validation_rows_and_seed(blobs):

@@ -32,7 +32,7 @@ def test_scikit_learn_conventions(estimator, check):
 @pytest.fixture(scope="module", params=["normal", "logistic"])
 def bimodal(request):
     X, y = sample_bimodal(800, np.random.default_rng(0))
-    return X, y, ConditionalDensity(**QUICK, bell=request.param).fit(X, y)
+    return X, y, ConditionalDensity(**QUICK, component=request.param).fit(X, y)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_bimodal_problem_is_normalised_and_its_own_density():
 
 def test_units_of_the_target_change_the_density_by_the_jacobian_only(bimodal):
     X, y, model = bimodal
-    other = ConditionalDensity(**QUICK, bell=model.bell).fit(X, 1024 * y - 4096)
+    other = ConditionalDensity(**QUICK, component=model.component).fit(X, 1024 * y - 4096)
     np.testing.assert_allclose(
         other.log_prob(X, 1024 * y - 4096),
         model.log_prob(X, y) - np.log(1024),
@@ -222,7 +222,7 @@ def test_works_in_pipelines_searches_and_with_pandas():
     assert list(model.feature_names_in_) == ["x", "noise"]
     assert model.predict(frame).shape == (90,)
     with pytest.raises(DataError, match="'noise'"):
-        model.predict(frame.assign(noise=np.nan))
+        model.predict(frame.assign_folds(noise=np.nan))
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["noise", "x"]])
     both = quick.fit(frame, pd.DataFrame({"a": y, "b": -y + frame["noise"]}))
@@ -273,7 +273,7 @@ def test_bad_data_is_named_in_one_line(X, y, message):
     [
         ("n_components", 0, r"argument `n_components` must be an integer in \[1, 1000\], but is 0"),
         ("n_members", 1, "argument `n_members` must be an integer in"),
-        ("bell", "student", "argument `bell` must be 'normal' or 'logistic'"),
+        ("component", "student", "argument `component` must be 'normal' or 'logistic'"),
         ("hidden", (8, 0), "argument `hidden` must be a sequence of integers >= 1"),
         ("hidden", 8, "argument `hidden` must be a sequence"),
         ("decays", (), "argument `decays` must be a sequence of numbers >= 0, not empty"),

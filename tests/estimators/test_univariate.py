@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurolp import ConfigurationError, DataError, MonotoneDensity
 from neurolp.data.problems_1d import PROBLEMS
-from neurolp.differentiation.stretch import Arcsinh, Decay, Logarithm, Plain, Probit
+from neurolp.differentiation.transforms import Arcsinh, Exponential, Identity, Log, Probit
 
 
 class FirstColumn(DensityMixin, BaseEstimator):
@@ -135,20 +135,20 @@ def test_entropy_is_near_the_closed_form_and_units_add_their_logarithm():
 
 
 @pytest.mark.parametrize(
-    "stretch",
-    [Plain(), Arcsinh(0.3, 2.0), Logarithm(low=-1.0), Logarithm(high=2.0), Decay(0.7, low=-1.0),
-     Decay(0.7, high=2.0), Probit(-1.0, 2.0)],
+    "transform",
+    [Identity(), Arcsinh(0.3, 2.0), Log(low=-1.0), Log(high=2.0), Exponential(0.7, low=-1.0),
+     Exponential(0.7, high=2.0), Probit(-1.0, 2.0)],
     ids=lambda s: type(s).__name__,
 )  # fmt: skip
-def test_a_stretch_is_inverted_and_knows_its_slope(stretch):
+def test_a_stretch_is_inverted_and_knows_its_slope(transform):
     x, h = np.linspace(-0.99, 1.99, 60), 1e-6
-    u, log_slope = stretch.apply(x)
-    np.testing.assert_allclose(stretch.inverse(u), x, atol=1e-12)
-    slope = (stretch.apply(x + h)[0] - stretch.apply(x - h)[0]) / (2 * h)
+    u, log_slope = transform.apply(x)
+    np.testing.assert_allclose(transform.inverse(u), x, atol=1e-12)
+    slope = (transform.apply(x + h)[0] - transform.apply(x - h)[0]) / (2 * h)
     np.testing.assert_allclose(np.exp(log_slope), slope, rtol=1e-6)
-    for end, limit in ((stretch.low, -np.inf), (stretch.high, np.inf)):
+    for end, limit in ((transform.low, -np.inf), (transform.high, np.inf)):
         if np.isfinite(end):
-            u, log_slope = stretch.apply(np.array([end]))
+            u, log_slope = transform.apply(np.array([end]))
             assert u[0] == limit
             assert log_slope[0] == -np.inf
 

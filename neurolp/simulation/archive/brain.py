@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays, Variable
+from neurolp.brain.heads.arrays import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.density import pack_density, unpack_heads, unpack_marginal_transform
-from neurolp.simulation.archive.form import PaperForm, describe_form, pack_form, unpack_form
+from neurolp.paper.bounded import BoundedForm
+from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.memory_store import MemoryStore, is_recorded
 from neurolp.storage.provenance import provenance
@@ -24,6 +25,9 @@ from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
 
 Array = npt.NDArray[Any]
+PaperForm = LinearForm | BoundedForm
+
+_FORMS: dict[str, type[PaperForm]] = {"linear": LinearForm, "bounded": BoundedForm}
 
 # Of brains whose time is not counted in slices: what is counted while they learn.
 _TIME_UNITS = {"online": "epoch"}
@@ -102,7 +106,8 @@ def pack_brain(
     if isinstance(network, Network):
         about, time_unit = pack_description(network), _TIME_UNITS.get(brain.model, "slice")
     else:
-        about, time_unit = describe_form(network), "epoch"
+        form = network.to_arrays()
+        about, time_unit = form.attributes.pop("brain"), "epoch"
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
@@ -126,8 +131,8 @@ def pack_brain(
         out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
         pack_parameters(out, network)
         pack_density(out, brain.heads, brain.marginal_transform)
-    elif parameters and not isinstance(network, Network):
-        pack_form(out, network)
+    elif parameters:
+        out.update(form)
     if brain.record is not None:
         brain.record.to_arrays(out)
 
@@ -153,7 +158,11 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
         raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
     try:
         named = file.brain["named_columns"]
-        network = unpack_form(file) if "form" in file.brain else unpack_network(file)
+        network = (
+            _FORMS[file.brain["form"]].from_arrays(file)
+            if "form" in file.brain
+            else unpack_network(file)
+        )
         n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
         n_columns = network.n_nodes - n_hidden
         return StoredBrain(

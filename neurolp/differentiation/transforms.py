@@ -1,7 +1,7 @@
-"""Monotone maps that stretch a support to the whole line, where the sigmoid units live.
+"""Monotone transforms of a support to the whole line.
 
-A stretch T is increasing from -inf at the lower end of its support to +inf at the upper one, so a
-network of T(x) runs from exactly 0 to exactly 1 over the support, and its density is that of T(x)
+A transform T increases from -inf at the lower end of its support to +inf at the upper one, so that
+a network of T(x) runs from exactly 0 to exactly 1 over the support; its density is that of T(x)
 times dT/dx.
 """
 
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 _HALF_LOG_2PI = 0.9189385332046727
 
 
-class Stretch(ABC):
+class Transform(ABC):
     """T from (``low``, ``high``) onto the line."""
 
     low: float
@@ -46,7 +46,7 @@ class Stretch(ABC):
 
 @final
 @dataclass(frozen=True)
-class Plain(Stretch):
+class Identity(Transform):
     """T(x) = x."""
 
     low = -np.inf
@@ -62,7 +62,7 @@ class Plain(Stretch):
 
 @final
 @dataclass(frozen=True)
-class Arcsinh(Stretch):
+class Arcsinh(Transform):
     """T(x) = arcsinh((x - centre) / scale): normal units get tails heavier than any power."""
 
     centre: float
@@ -82,7 +82,7 @@ class Arcsinh(Stretch):
 
 @final
 @dataclass(frozen=True)
-class Logarithm(Stretch):
+class Log(Transform):
     """T(x) = log(x - low), or -log(high - x): the density vanishes or diverges at the end."""
 
     low: float = -np.inf
@@ -105,7 +105,7 @@ class Logarithm(Stretch):
 
 @final
 @dataclass(frozen=True)
-class Decay(Stretch):
+class Exponential(Transform):
     """T(x) = S^-1(1 - exp(-(x - low) / scale)), S the normal distribution function, or its mirror.
 
     A standard normal unit is an exponential density that starts at ``low`` (ends at ``high``).
@@ -130,7 +130,7 @@ class Decay(Stretch):
 
 @final
 @dataclass(frozen=True)
-class Probit(Stretch):
+class Probit(Transform):
     """T(x) = S^-1((x - low) / (high - low)): a standard normal unit is the uniform density."""
 
     low: float

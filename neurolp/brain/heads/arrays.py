@@ -1,4 +1,4 @@
-"""Heads and marginal maps <-> the labelled arrays of a trajectory file."""
+"""Density heads and marginal maps as named arrays, and back."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import GatedNode, TreeHead
 from neurolp.brain.marginal import MarginalMap, MarginalTransform
 from neurolp.errors import OutputError
-from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
@@ -66,16 +65,16 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
         out.add(f"component_{name}", ("component", *dims), np.concatenate(parts), "1", about)
 
 
-def unpack_heads(file: Trajectory) -> tuple[WeightedHead, ...] | None:
-    """Rebuild the heads of a file."""
-    if "head_time" not in file:
+def unpack_heads(source: ArraySource) -> tuple[WeightedHead, ...] | None:
+    """The heads that were added; None if there are none."""
+    if "head_time" not in source:
         return None
-    times, weights = file.read("head_time"), file.read("head_weight")
-    count = file.read("head_components")
+    times, weights = source.read("head_time"), source.read("head_weight")
+    count = source.read("head_components")
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
-        parts = [file.read(f"component_{name}") for name in ("weight", "mean", "factor")]
-    trees = iter(_unpack_trees(file) if np.any(count < 0) else [])
+        parts = [source.read(f"component_{name}") for name in ("weight", "mean", "factor")]
+    trees = iter(_unpack_trees(source) if np.any(count < 0) else [])
     heads = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
         head: MixtureHead | TreeHead | None = None
@@ -113,26 +112,26 @@ def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
     out.add("tree_edge", ("tree_bin",), edges, "1", "upper end of the bin")
 
 
-def _unpack_trees(file: Trajectory) -> list[TreeHead]:
-    base = base_density(file.brain["base"])
+def _unpack_trees(source: ArraySource) -> list[TreeHead]:
+    base = base_density(source.attributes("brain")["base"])
     marginal_maps = _marginal_maps(
-        base, *(file.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
+        base, *(source.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
     )
-    gate_bins = file.read("tree_gate_bins")
+    gate_bins = source.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(file.read("tree_gate_edge"), stops[:-1])
+    gate_edges = np.split(source.read("tree_gate_edge"), stops[:-1])
     nodes = [
         GatedNode(int(node), int(parent), edges[:-1], tuple(marginal_maps[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            file.read("tree_member"),
-            file.read("tree_parent"),
+            source.read("tree_member"),
+            source.read("tree_parent"),
             gate_edges,
             gate_bins,
             stops,
             strict=True,
         )
     ]
-    n = len(file.read("mean"))
+    n = len(source.read("mean"))
     return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
@@ -163,9 +162,10 @@ def _pack_marginal_transform(out: NamedArrays, transform: MarginalTransform) -> 
     )
 
 
-def unpack_marginal_transform(file: Trajectory) -> MarginalTransform | None:
-    """Rebuild the marginal maps of a file; each is validated again."""
-    if "marginal_bins" not in file:
+def unpack_marginal_transform(source: ArraySource) -> MarginalTransform | None:
+    """The marginal maps that were added, validated again; None if there are none."""
+    if "marginal_bins" not in source:
         return None
-    arrays = (file.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
-    return MarginalTransform(tuple(_marginal_maps(base_density(file.brain["base"]), *arrays)))
+    arrays = (source.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
+    base = base_density(source.attributes("brain")["base"])
+    return MarginalTransform(tuple(_marginal_maps(base, *arrays)))

@@ -1,4 +1,4 @@
-"""Many perceptrons learn side by side: Adam on small batches, decay, early stopping for each."""
+"""Training of many perceptrons at once: Adam on small batches, decay, early stopping of each."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ _STEPS, _SMALLEST_BATCH, _LARGEST_BATCH = 20, 16, 128
 
 
 @dataclass(frozen=True)
-class Teaching:
-    """How the members are taught.
+class TrainingConfig:
+    """How the members are trained.
 
-    ``rate`` of Adam; rows of a batch, 0 for as many as suit the table; most epochs, and how many of
-    them without a lower validation loss end a member's lessons; ``average`` is what the running
-    mean of the parameters, which is what is judged and kept, keeps of itself in one step.
+    ``rate`` is Adam's step of a weight; ``batch_size`` 0 stands for a size that suits the table. A
+    member stops after ``max_epochs``, or after ``patience`` epochs without a lower validation loss.
+    Validated and kept is the running mean of the parameters, which keeps the share ``average`` of
+    itself in one step.
     """
 
     rate: float = 3e-3
@@ -43,10 +44,10 @@ class Teaching:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Parameters (n_members, size) of least validation loss, that loss, and the epoch it fell in.
+class Members:
+    """Parameters (n_members, size) of least validation loss, that loss, and its epoch.
 
-    Epoch 0 is the start: no member ends worse on its validation rows than it began.
+    Epoch 0 is the start: no member ends with a higher validation loss than it had there.
     """
 
     parameters: Array
@@ -54,8 +55,8 @@ class Taught:
     epochs: Array
 
 
-def teach(
-    shape: Perceptron,
+def fit_members(
+    network: Perceptron,
     start: Array,
     decay: Array,
     noise: Array,
@@ -64,20 +65,19 @@ def teach(
     target: Array,
     train: Sequence[Array],
     validation: Sequence[Array],
-    teaching: Teaching,
+    training: TrainingConfig,
     rng: np.random.Generator,
-) -> Taught:
+) -> Members:
     """Lower every member's mean loss on its own training rows, from ``start`` (n_members, size).
 
     Member r minimises
 
         sum_{i in train_r} loss_i + decay_r / 2 |W - W_start|^2,
 
-    where W are all weights and no biases: the prior of a strength that does not depend on the
-    number of rows, around the model it started as. In learning, never in validation, its inputs
-    carry fresh normal noise of standard deviation ``noise`` (n_members,): rows near one another get
-    similar answers (Bishop, "Training with noise is equivalent to Tikhonov regularization", Neural
-    Computation 7, 1995).
+    where W are the weights without the biases: a normal prior around the start, of a variance that
+    does not depend on the number of rows. While training, its inputs get fresh normal noise of
+    standard deviation ``noise`` (n_members,), which makes the outputs smooth (C. M. Bishop,
+    "Training with noise is equivalent to Tikhonov regularization", Neural Computation 7, 1995).
 
     ``inputs`` (n, n_inputs), ``target`` (n,); ``train``, ``validation`` row numbers of each member;
     ``decay`` (n_members,). The work is done in the precision of ``start``.
@@ -86,65 +86,65 @@ def teach(
     if target.dtype.kind == "f":
         target = target.astype(start.dtype)
     n_train = min(len(rows) for rows in train)
-    batch = teaching.batch_size or min(max(n_train // _STEPS, _SMALLEST_BATCH), _LARGEST_BATCH)
+    batch = training.batch_size or min(max(n_train // _STEPS, _SMALLEST_BATCH), _LARGEST_BATCH)
     batch = min(batch, n_train)
     n_batches = n_train // batch
-    pull = _pull(shape, decay / n_train, start.dtype)
+    pull = _pull(network, decay / n_train, start.dtype)
     best, epochs = start.copy(), np.zeros(len(start), dtype=np.int64)
-    losses = _losses(shape, start, loss, inputs, target, validation)
+    losses = _losses(network, start, loss, inputs, target, validation)
     noise, noisy = noise.astype(start.dtype)[:, None, None], bool(np.any(noise > 0))
     active = np.arange(len(start))
     now, average = start.copy(), start.copy()
     first, second, gradient = np.zeros_like(now), np.zeros_like(now), np.empty_like(now)
     count = 0
-    for epoch in range(1, teaching.max_epochs + 1):
+    for epoch in range(1, training.max_epochs + 1):
         orders = np.stack([rng.permutation(train[int(r)])[: n_batches * batch] for r in active])
         for rows in np.split(orders, n_batches, axis=1):
             x = inputs[rows]
             if noisy:
                 x += noise[active] * rng.standard_normal(x.shape, dtype=start.dtype)
-            outputs, layers = shape.forward(now, x)
+            outputs, layers = network.forward(now, x)
             change = loss(outputs, target[rows])[1]
             change /= batch
-            shape.backward(now, layers, change, gradient)
+            network.backward(now, layers, change, gradient)
             gradient += pull[active] * (now - start[active])
             count += 1
             adam_step(
                 gradient.reshape(-1),
-                teaching.rate,
+                training.rate,
                 0.0,
                 count,
-                min(teaching.average, count / (count + 1.0)),
+                min(training.average, count / (count + 1.0)),
                 _LIMIT,
                 first.reshape(-1),
                 second.reshape(-1),
                 average.reshape(-1),
                 now.reshape(-1),
             )
-        new = _losses(shape, average, loss, inputs, target, [validation[int(r)] for r in active])
+        new = _losses(network, average, loss, inputs, target, [validation[int(r)] for r in active])
         better = new < losses[active]
         found = active[better]
         best[found], losses[found], epochs[found] = average[better], new[better], epoch
-        going = epoch - epochs[active] < teaching.patience
+        going = epoch - epochs[active] < training.patience
         if not going.any():
             break
         if not going.all():
             active = active[going]
             now, average, first, second = (v[going] for v in (now, average, first, second))
             gradient = np.empty_like(now)
-    return Taught(best.astype(np.float64), losses, epochs)
+    return Members(best.astype(np.float64), losses, epochs)
 
 
-def _pull(shape: Perceptron, strength: Array, dtype: np.dtype[Any]) -> Array:
+def _pull(network: Perceptron, strength: Array, dtype: np.dtype[Any]) -> Array:
     """Second derivative of the penalty by every parameter, (n_members, size): none for biases."""
-    out = np.zeros((len(strength), shape.size), dtype=dtype)
-    for view in shape.matrices(out):
+    out = np.zeros((len(strength), network.size), dtype=dtype)
+    for view in network.matrices(out):
         view[:] = strength[:, None, None]
     return out
 
 
 def _losses(
-    shape: Perceptron,
+    network: Perceptron,
     parameters: Array,
     loss: Loss,
     inputs: Array,
@@ -156,7 +156,7 @@ def _losses(
     for r, rows in enumerate(validation):
         for k in range(0, len(rows), _BLOCK_ROWS):
             block = rows[None, k : k + _BLOCK_ROWS]
-            outputs, _ = shape.forward(parameters[r : r + 1], inputs[block])
+            outputs, _ = network.forward(parameters[r : r + 1], inputs[block])
             out[r] += loss(outputs, target[block])[0].sum(dtype=np.float64)
         out[r] /= len(rows)
     return out
