@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
+from neurolp.config.load import validated
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
-from neurolp.errors import DivergedError, FormatError, NeurolpError, RecordingError
+from neurolp.errors import DivergedError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import check_data
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_memory import memory, memory_of_table
-from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later, configuration_of
+from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.batch import Progress
@@ -84,7 +85,7 @@ def run(
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    observe: Callable[[Progress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Result:
     """Run one simulation and write its trajectory to ``output``.
 
@@ -127,7 +128,7 @@ def resume(
     path: str | os.PathLike[str],
     settings: Sequence[str] = (),
     *,
-    observe: Callable[[Progress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Result:
     """Continue a run that was broken off from where it was last saved.
 
@@ -144,10 +145,9 @@ def resume(
     store = RunStore.reopen(path)
     try:
         with store.header() as header:
-            configuration = configuration_of(header.configuration, str(path), settings)
+            raw = dict(header.configuration)
+            configuration = validated(raw, str(path), lambda *_: DensityConfiguration, settings)
             check_data(header, configuration)
-        if not isinstance(configuration, DensityConfiguration):
-            raise FormatError(f"{path}: is not the simulation of a brain")
         return _Simulation(store, configuration, observe).go_on()
     finally:
         store.close()
@@ -157,10 +157,7 @@ class _Simulation:
     """A run, from its first slice or from where it was saved, to its file."""
 
     def __init__(
-        self,
-        store: RunStore,
-        configuration: DensityConfiguration,
-        observe: Callable[[Progress], None],
+        self, store: RunStore, configuration: DensityConfiguration, observe: Observer
     ) -> None:
         self.store, self.configuration, self.observe = store, configuration, observe
         self.seed = configuration.seed or 0
@@ -195,7 +192,7 @@ class _Simulation:
                 recorder=Recorder(**record),
                 store=self.store,
                 checkpointer=self.checkpointer,
-                progress=self.observe,
+                progress=self._report,
                 stop=self.stop,
             )
             rows = self._rows(time.monotonic() - began)
@@ -229,6 +226,14 @@ class _Simulation:
         self.store.finish(out)
         return Result(self.store.path, brain, data, rows)
 
+    def _report(self, at: Progress) -> None:
+        message = at.stage
+        if not message:
+            parts = [f"{name} {value:.3f}" for name, value in at.surprise.items()]
+            message = f"surprise (nats): {', '.join(parts)}, best at {at.best_time}"
+        brain = self.configuration.brain
+        self.observe(RunProgress(at.time, brain.max_time, brain.time_unit, message, at.elapsed))
+
     def _describe(self, process: GreedyProcess | EpochProcess[Any]) -> NamedArrays:
         """What the file would hold if learning ended now."""
         out = NamedArrays()
@@ -253,7 +258,7 @@ class _Simulation:
         rows = [row(name, self.brain.score(data.test), seconds)]
         if self.configuration.compare:
             what = "fitting what to compare with"
-            self.observe(Progress(stored.n_slices, {}, stored.n_slices, seconds, what))
+            self._report(Progress(stored.n_slices, {}, stored.n_slices, seconds, what))
             rows += _compare(data, self.seed, row)
         return rows
 
@@ -276,15 +281,6 @@ def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]
 
 
 # --- what the registry knows of this kind ---------------------------------------------------------
-
-
-def _progress(configuration: DensityConfiguration, event: Progress) -> RunProgress:
-    brain = configuration.brain
-    message = event.stage
-    if not message:
-        parts = [f"{name} {value:.3f}" for name, value in event.surprise.items()]
-        message = f"surprise (nats): {', '.join(parts)}, best at {event.best_time}"
-    return RunProgress(event.time, brain.max_time, brain.time_unit, message, event.elapsed)
 
 
 def summary(file: Trajectory) -> list[SummaryTable]:
@@ -333,7 +329,6 @@ KIND = RunKind(
     configuration=DensityConfiguration,
     run=run,
     resume=resume,
-    progress=_progress,
     summary=summary,
     draw=called_later("neurolp.plotting.density:draw"),
     numbers=numbers,

@@ -19,7 +19,7 @@ _SECONDS = 30.0  # between checkpoints, by default
 _SHARE = 25  # a checkpoint takes at most a 25th of the time between two, by default
 _MOST_WAITING = 2**24  # bytes of rows that wait in memory
 _STATE, _DIVERGED = "state", "state_diverged"  # groups
-_MONITOR = "monitor_"
+_MONITOR, _SAMPLED = "monitor_", "monitors_sampled"
 _WHAT = "state of the simulation, see neurolp.simulation.checkpoint"
 
 
@@ -33,6 +33,12 @@ class Stateful(Protocol):
         """Continue from :meth:`state`."""
 
 
+class Sampling(Stateful, Protocol):
+    """A monitor."""
+
+    last: int  # time of its last sample
+
+
 class Timed(Stateful, Protocol):
     """A process."""
 
@@ -44,16 +50,16 @@ class Timed(Stateful, Protocol):
 class Checkpointing(Protocol):
     """What the main loop asks of a checkpointer."""
 
-    def restore(self, process: Timed, monitors: Sequence[Stateful]) -> bool:
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
         """Put both back to where they were committed last; false to begin at the beginning."""
 
     def due(self, *, now: bool = False) -> bool:
         """Whether it is time to commit, or must be ``now`` and something is kept at all."""
 
-    def commit(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Keep what is needed to continue from here."""
 
-    def ended(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Be told that the process is complete: what follows can be done again."""
 
 
@@ -61,7 +67,7 @@ class Checkpointing(Protocol):
 class NullCheckpointer:
     """Keeps nothing."""
 
-    def restore(self, process: Timed, monitors: Sequence[Stateful]) -> bool:
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
         """Begin at the beginning."""
         return False
 
@@ -69,10 +75,10 @@ class NullCheckpointer:
         """Never."""
         return False
 
-    def commit(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Do nothing."""
 
-    def ended(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Do nothing."""
 
 
@@ -102,7 +108,7 @@ class Checkpointer:
         self._automatic = seconds is None
         self._began = self._last = time.monotonic()
         self._before = 0.0
-        self._simulated: tuple[Timed, Sequence[Stateful]] | None = None
+        self._simulated: tuple[Timed, Sequence[Sampling]] | None = None
         self.time: int | None = None  # of the last checkpoint
 
     @property
@@ -110,7 +116,7 @@ class Checkpointer:
         """Seconds that the run has taken, in all processes of the operating system."""
         return self._before + time.monotonic() - self._began
 
-    def restore(self, process: Timed, monitors: Sequence[Stateful]) -> bool:
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
         """Continue from the last checkpoint, if there is one."""
         self._simulated = process, monitors
         saved = self._store.checkpoint()
@@ -124,6 +130,7 @@ class Checkpointer:
         for k, monitor in enumerate(monitors):
             prefix = f"{_MONITOR}{k}_"
             monitor.restore(without_prefix(prefix, arrays))
+            monitor.last = int(arrays[_SAMPLED][k])
         self.time = process.time
         return True
 
@@ -132,7 +139,7 @@ class Checkpointer:
         waited = time.monotonic() - self._last
         return now or waited >= self._pause or self._store.waiting_bytes >= _MOST_WAITING
 
-    def commit(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Commit the rows and the state; nothing where that was done at this time already.
 
         Raises
@@ -144,7 +151,7 @@ class Checkpointer:
             return
         began = time.monotonic()
         out = self._describe(process)
-        state = process.state()
+        state = process.state() | {_SAMPLED: np.array([m.last for m in monitors], dtype=np.int64)}
         for k, monitor in enumerate(monitors):
             state |= with_prefix(f"{_MONITOR}{k}_", monitor.state())
         shared = [name for name in state if name in out.variables]
@@ -155,7 +162,7 @@ class Checkpointer:
         if self._automatic:
             self._pause = max(_SECONDS, _SHARE * (self._last - began))
 
-    def ended(self, process: Timed, monitors: Sequence[Stateful]) -> None:
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Commit if it is due: a short run costs more to keep than it could lose."""
         if self.due():
             self.commit(process, monitors)

@@ -55,7 +55,7 @@ class Process(Protocol):
         """
 
     def state(self) -> Arrays:
-        """Everything that the next unit depends on, by name; later units do not change it."""
+        """Everything that the next unit depends on, by name, in arrays that no unit changes."""
 
     def restore(self, arrays: Arrays) -> None:
         """Continue from what :meth:`state` returned."""
@@ -196,7 +196,7 @@ def check_finite(process: Process) -> None:
 def _sample(process: Process, monitors: Sequence[Monitor]) -> None:
     for monitor in monitors:
         if process.time in monitor.schedule:
-            monitor.sample(process)
+            monitor.sample_once(process)
 
 
 class _Clock:

@@ -86,9 +86,10 @@ class MemoryStore(Mapping[str, Array]):
         units: str,
         long_name: str,
     ) -> None:
-        """Declare a variable along ``dims``, of which the first grows."""
-        self._about[name] = Variable(dims, np.empty((0, *shape), dtype), units, long_name)
-        self._rows[name], self._n_rows[name] = [], 0
+        """Declare a variable along ``dims``, of which the first grows; once more has no effect."""
+        if name not in self._about:
+            self._about[name] = Variable(dims, np.empty((0, *shape), dtype), units, long_name)
+            self._rows[name], self._n_rows[name] = [], 0
 
     def has(self, name: str) -> bool:
         """Whether it was declared."""

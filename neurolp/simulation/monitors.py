@@ -28,12 +28,19 @@ class Monitor:
     """
 
     schedule: Schedule = Schedule()
+    last: int = -1  # time of the last sample
 
     def begin(self, process: Any, store: Store) -> None:
         """Declare variables in the store, at the beginning and when a run is continued."""
 
     def sample(self, process: Any) -> None:
         """Look at the process at a time that is due."""
+
+    def sample_once(self, process: Any) -> None:
+        """Sample, unless that was done at this time already."""
+        if self.last != process.time:
+            self.sample(process)
+            self.last = process.time
 
     def observe(self, observation: Any) -> None:
         """Take note of what ``process.advance`` returned."""
@@ -100,7 +107,6 @@ class FrameMonitor(Monitor):
         self.schedule = Schedule(every=recorder.every, times=(0,))
         self._recorder, self._base, self._unit = recorder, base, unit
         self._potential_of = potential_of
-        self._last = -1
 
     def begin(self, process: Any, store: Store) -> None:
         """Declare ``potential`` and ``activity`` (frame, recorded_node, trajectory).
@@ -138,20 +144,10 @@ class FrameMonitor(Monitor):
             self._store.append("potential", frame[None])
         if self._recorder.activity:
             self._store.append("activity", self._base.activity(frame)[None])
-        self._last = time
 
     def finish(self, process: Any) -> None:
         """Append the last time as a frame, unless it is one."""
-        if self._last != process.time:
-            self.sample(process)
-
-    def state(self) -> Arrays:
-        """The time of the last frame."""
-        return {"last": np.array([self._last])}
-
-    def restore(self, arrays: Arrays) -> None:
-        """Continue."""
-        self._last = int(arrays["last"][0])
+        self.sample_once(process)
 
 
 @final

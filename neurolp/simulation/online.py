@@ -99,8 +99,10 @@ class EvolutionMonitor(FrameMonitor):
 
     def finish(self, process: EpochProcess[Network]) -> None:
         """Append every so many slices, and the last."""
-        if self._last >= 0:
-            return
+        self.sample_once(process)
+
+    def sample(self, process: EpochProcess[Network]) -> None:
+        """Append all frames of the network in use."""
         network, every = process.model, self._recorder.every
         u = np.ascontiguousarray(self._potential_of(process)[:, self.trajectories])
         n_slices = len(network.slices)

@@ -142,7 +142,7 @@ def test_what_is_interrupted_after_the_last_slice_is_kept_too(folder):
     brain.run(configuration, folder / "whole.h5")
 
     def observe(progress):
-        if progress.stage == "learning the heads":  # the tuned brain is not the one to go on from
+        if progress.message == "learning the heads":  # the tuned brain is not the one to go on from
             raise KeyboardInterrupt(signal.SIGTERM)
 
     result = brain.run(configuration, folder / "parts.h5", observe=observe)
