@@ -25,8 +25,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from neurolp import Sweep
+from neurolp.runs import RunProgress
 from neurolp.sweep.job import execute
-from neurolp.sweep.running import SweepProgress
 from neurolp.sweep.workers import THREADS
 from tests import sweep_faults
 
@@ -72,9 +72,8 @@ def swept(n: int, folder: Path) -> tuple[float, np.ndarray, np.ndarray]:
     """Processor time of a sweep, times between ends of jobs, times of the runs in them."""
     ends: list[float] = []
 
-    def observe(progress: SweepProgress) -> None:
-        through = progress.counts.get("done", 0)
-        ends.extend([time.perf_counter()] * (through - len(ends)))
+    def observe(progress: RunProgress) -> None:
+        ends.extend([time.perf_counter()] * (progress.time - len(ends)))
 
     began = processor_seconds()
     outcome = tiny(n).run(folder, workers=1, observe=observe)

@@ -42,8 +42,10 @@ from .runs.reproduce import reproduce as reproduce
 from .simulation.monitors import Recorder as Recorder
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
+from .stream.prediction import EncodedPrediction as EncodedPrediction
 from .stream.sensors import CategoricalSensor as CategoricalSensor
 from .stream.sensors import ContinuousSensor as ContinuousSensor
+from .stream.sensors import Sensor as Sensor
 from .sweep.api import Sweep as Sweep
 
 __version__: str

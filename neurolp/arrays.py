@@ -60,6 +60,24 @@ class NamedArrays:
     coordinates: dict[str, Variable] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        coordinates: Mapping[str, tuple[Any, str, str]],
+        variables: Mapping[str, tuple[str, Any, str, str]],
+    ) -> NamedArrays:
+        """Arrays from two tables.
+
+        A coordinate is ``name: (values, units, long_name)``, a variable
+        ``name: ("first_dim second_dim", values, units, long_name)``.
+        """
+        out = cls()
+        for name, coordinate in coordinates.items():
+            out.add_coordinate(name, *coordinate)
+        for name, (dims, *variable) in variables.items():
+            out.add(name, tuple(dims.split()), *variable)
+        return out
+
     def update(self, other: NamedArrays) -> None:
         """Add everything of ``other``, which replaces what has the same name."""
         self.variables |= other.variables

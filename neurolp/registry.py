@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
+import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from typing import Any
@@ -79,55 +79,78 @@ class Registry:
         if part is None or isinstance(part, str):
             return part
         kind = type(part)
-        path = f"{kind.__module__}:{kind.__qualname__}"
-        fields = (
-            {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-            if dataclasses.is_dataclass(part)
-            else dict(vars(part))
-        )
+        names = [f.name for f in dataclasses.fields(part)] if dataclasses.is_dataclass(part) else []
+        fields = {name: _plain(getattr(part, name)) for name in names or vars(part)}
+        described = {"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
         try:
-            fields = json.loads(json.dumps(fields, default=_plain))
-            if "<locals>" in path:
-                raise TypeError("its class is local to a function")
-            if self.restore({"class": path, "fields": fields}) is None:
-                raise TypeError("it cannot be made again")
+            self.restore(json.loads(json.dumps(described)))
         except (TypeError, ValueError, FormatError) as error:
             raise OutputError(
                 f"cannot save argument `{self.argument}` = {kind.__name__}: wanted a class that "
-                f"can be imported and whose fields are numbers, texts or lists, but {error}"
+                "can be imported and whose fields are numbers, texts, lists or arrays, "
+                f"but {error}"
             ) from error
-        return {"class": path, "fields": fields}
+        return described
 
     def restore(self, described: Any) -> Any:
-        """The inverse of :meth:`describe`; a class that lacks what is asked is not called.
+        """The inverse of :meth:`describe`.
+
+        A file must not decide which code runs: besides the modules of entry points, those of own
+        classes have to be imported before, and a class that lacks what is asked is not called.
 
         Raises
         ------
         FormatError
-            If the class cannot be imported or is of another kind.
+            If the class is not known, or is of another kind.
         """
         if not isinstance(described, dict) or "class" not in described:
             return described
-        module, _, name = described["class"].partition(":")
-        try:
-            kind: Any = importlib.import_module(module)
-            for part in name.split("."):
-                kind = getattr(kind, part)
-        except (ImportError, AttributeError) as error:
-            raise FormatError(
-                f"argument `{self.argument}` is {described['class']}, which cannot be imported here"
-            ) from error
-        methods = [a for a in self.asked if callable(getattr(kind, a, None))]
-        if not isinstance(kind, type) or not methods:
-            raise FormatError(f"{described['class']} is no class for argument `{self.argument}`")
+        fields = {name: _restored(value) for name, value in described["fields"].items()}
+        kind = self._class_of(described["class"], fields)
+        has_initialiser = dataclasses.is_dataclass(kind)
+        if has_initialiser:
+            return kind(**fields)
         part = object.__new__(kind)
-        for field, value in described["fields"].items():
-            object.__setattr__(part, field, tuple(value) if isinstance(value, list) else value)
+        part.__dict__.update(fields)
         return part
+
+    def _class_of(self, path: str, fields: dict[str, Any]) -> Any:
+        for entry in self._added.values():
+            if entry.value == path:
+                return entry.load()
+        module, _, name = path.partition(":")
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if not isinstance(found, type):
+            raise FormatError(
+                f"the class '{name}' of argument `{self.argument}` is not known: "
+                f"import {module} first"
+            )
+        if missing := [a for a in self.asked if a not in fields and not hasattr(found, a)]:
+            raise FormatError(
+                f"the class '{name}' is not for argument `{self.argument}`: "
+                f"it has no {', '.join(missing)}"
+            )
+        return found
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays for JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"it has a field of type {type(value).__name__}")
+    """A field for JSON, which knows neither arrays nor tuples."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, list | tuple):
+        members = [_plain(member) for member in value]
+        return members if isinstance(value, list) else {"tuple": members}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _restored(value: Any) -> Any:
+    """The inverse of :func:`_plain`."""
+    if isinstance(value, list):
+        return [_restored(member) for member in value]
+    if isinstance(value, dict) and value.keys() == {"tuple"}:
+        return tuple(_restored(member) for member in value["tuple"])
+    if isinstance(value, dict) and value.keys() == {"array", "dtype"}:
+        return np.array(value["array"], dtype=value["dtype"])
+    return value

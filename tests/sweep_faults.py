@@ -1,6 +1,6 @@
 """A sweep whose workers and driver are killed at random: what must be true in the end.
 
-Used by tests/test_sweep.py with a few kills, by benchmarks/sweep.py with many.
+Used by tests/sweep/test_driver.py with a few kills, by benchmarks/sweep.py with many.
 """
 
 import contextlib
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 from neurolp.storage.reader import open_trajectory
-from neurolp.sweep.collecting import Table, collect
+from neurolp.sweep.collecting import collect
 from neurolp.sweep.state import RUNNING, read_folder
 from tests import processes
 from tests.processes import COMMAND
@@ -47,7 +48,7 @@ class Faults:
     seconds: float
     exit_code: int
     output: str
-    table: Table
+    table: pd.DataFrame
 
 
 def write_sweep(folder, n_good, n_hidden, n_steps):
@@ -160,9 +161,9 @@ def check(faults, folder, files, hidden):
         for f in files
         for h in hidden
     )
-    assert len(set(table.columns["job"])) == len(rows) == len(files) * len(hidden)
+    assert len(set(table["job"])) == len(rows) == len(files) * len(hidden)
     jobs = folder / "out" / "jobs"
-    assert {p.name for p in jobs.iterdir()} == set(table.columns["job"])
+    assert {p.name for p in jobs.iterdir()} == set(table["job"])
     for file, state, message in zip(
         table["stream.file"], table["state"], table["message"], strict=True
     ):
@@ -180,7 +181,7 @@ def check(faults, folder, files, hidden):
             folder / "by_hand.h5",
             overwrite=True,
         )
-        result = jobs / table.columns["job"][k] / "result.h5"
+        result = jobs / table["job"][k] / "result.h5"
         with open_trajectory(by_hand.path) as one, open_trajectory(result) as other:
             np.testing.assert_array_equal(one["surprise"].values, other["surprise"].values)
     assert not list(jobs.glob("*/.neurolp-*"))

@@ -7,12 +7,13 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from neurolp import errors
 from neurolp.cli import exit_codes
+from neurolp.storage.atomic import same_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,9 @@ app = typer.Typer(
     help="Brain simulations for the learning principle: learn the probability of the input.",
 )
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")]
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/configuration.md has all keys.")
+]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory file (HDF5).")]
 SetOption = Annotated[
     list[str] | None,
@@ -40,7 +43,7 @@ def run(
     config: ConfigArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Trajectory file; CONFIG's name in this folder."),
+        typer.Option("-o", "--output", help="File [default: CONFIG's name, in this folder]."),
     ] = None,
     settings: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -49,6 +52,8 @@ def run(
     """Run a simulation or experiment, write its file, and summarise it."""
     with exit_codes.one_line_errors():
         _check_exists(config)
+        if output is not None and same_file(config, output):
+            _refuse(f"-o {output} is the configuration itself")
         from neurolp.cli import display
         from neurolp.runs.execution import run_file
         from neurolp.runs.kinds import read_configuration
@@ -63,7 +68,7 @@ def run(
 
 @app.command()
 def resume(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the run is to become.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file of an interrupted run.")],
     quiet: QuietOption = False,
 ) -> None:
     """Continue an interrupted run from where it was last saved."""
@@ -81,31 +86,27 @@ def resume(
 def sweep(
     config: ConfigArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; CONFIG's name in this folder.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder [default: CONFIG's name, in this folder]."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Processes here; as many as there is room for."),
+        typer.Option("--workers", min=1, help="Processes here [default: as many as fit]."),
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:port."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also run again what failed for good.")
+        bool, typer.Option("--retry-failed", help="Also run jobs again that failed or diverged.")
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a configuration many times with some keys changed; go on where it was stopped."""
+    """Run a configuration many times with some keys changed; continues where it was stopped."""
     if workers is not None and scheduler is not None:
-        exit_codes.say(
-            "neurolp: --workers is for this machine, and has no meaning beside --scheduler"
-        )
-        raise typer.Exit(exit_codes.USAGE)
-    with exit_codes.one_line_errors("interrupted; the same command goes on"):
+        _refuse("--workers is for this machine, and has no meaning beside --scheduler")
+    with exit_codes.one_line_errors("interrupted; the same command continues"):
         _check_exists(config)
         from neurolp.cli import display
         from neurolp.sweep.api import Sweep
@@ -114,7 +115,7 @@ def sweep(
         if dry_run:
             print("\n".join(planned.plan(folder, workers, retry_failed)))
             return
-        with display.sweep_progress(quiet) as observe:
+        with display.progress(quiet, few=0) as observe:
             outcome = planned.run(
                 folder,
                 workers=workers,
@@ -126,7 +127,7 @@ def sweep(
             display.print_sweep(outcome)
     if outcome.stopped_by is not None:
         exit_codes.say(
-            f"neurolp: stopped; the same command goes on with what is not done in {folder}"
+            f"neurolp: stopped; the same command continues with what is not done in {folder}"
         )
         raise typer.Exit(exit_codes.SIGNAL + outcome.stopped_by)
     if outcome.failed:
@@ -138,7 +139,7 @@ def collect(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="A .csv or .h5 file; table.csv in DIR by default."),
+        typer.Option("-o", "--output", help="A .csv or .h5 file [default: DIR/table.csv]."),
     ] = None,
 ) -> None:
     """Put the settings and results of a sweep into one table."""
@@ -161,6 +162,8 @@ def validate(config: ConfigArgument, settings: SetOption = None) -> None:
         if "sweep" in read_toml(config):
             from neurolp.sweep.design import read_sweep
 
+            if settings:
+                _refuse("--set changes a run, and has no meaning for a sweep")
             print(f"{config}: valid, {len(read_sweep(config).jobs)} jobs")
         else:
             read_configuration(config, settings or [])
@@ -184,7 +187,7 @@ def reproduce(file: FileArgument, settings: SetOption = None, quiet: QuietOption
 
 @app.command()
 def info(file: FileArgument) -> None:
-    """Say what is in a trajectory file."""
+    """Print what is in a trajectory file."""
     with exit_codes.one_line_errors():
         from neurolp.cli import display
         from neurolp.runs.execution import summary
@@ -222,15 +225,17 @@ def verify(file: FileArgument, quiet: QuietOption = False) -> None:
 def plot(
     file: FileArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; FILE's name by default.")
+        Path | None, typer.Option("-o", "--output", help="Folder [default: FILE-figures].")
     ] = None,
     result: Annotated[
-        str | None, typer.Option("--result", help="Of a sweep: the column of its table to draw.")
+        str | None, typer.Option("--result", help="Column of the table of a sweep to draw.")
     ] = None,
 ) -> None:
     """Draw all figures that a trajectory file, or the folder of a sweep, allows, as PNG."""
     with exit_codes.one_line_errors():
-        folder = output or Path(f"{file.stem}-figures")
+        if result is not None and not file.is_dir():
+            _refuse("--result is for the folder of a sweep, and has no meaning for a file")
+        folder = output or Path(f"{file.absolute().stem}-figures")
         drawn = _figures_of_sweep(file, result) if file.is_dir() else _figures(file)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -238,9 +243,8 @@ def plot(
                 figure.savefig(folder / f"{name}.png", dpi=150)
                 print(folder / f"{name}.png")
         except OSError as error:
-            raise errors.OutputError(
-                f"{folder}: cannot write the figures, {error.strerror}"
-            ) from error
+            reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise errors.OutputError(f"{folder}: cannot write the figures, {reason}") from error
 
 
 def _figures(file: Path) -> dict[str, Figure]:
@@ -270,7 +274,7 @@ def main() -> None:
 
 
 def _end(result: RunResult, began: float, quiet: bool) -> None:
-    """Summarise the file of a run, or say that it was interrupted."""
+    """Print the summary of a run, or that it was interrupted."""
     if result.signal is not None:
         exit_codes.say(
             f"neurolp: interrupted after {result.reached}, which are saved; "
@@ -287,10 +291,15 @@ def _end(result: RunResult, began: float, quiet: bool) -> None:
         print(f"{time.monotonic() - began:.1f} s in all; results: {result.path}")
 
 
+def _refuse(message: str) -> NoReturn:
+    """End with one line about wrong usage."""
+    exit_codes.say(f"neurolp: {message}")
+    raise typer.Exit(exit_codes.USAGE)
+
+
 def _check_exists(config: Path) -> None:
     if not config.is_file():
-        exit_codes.say(f"neurolp: {config}: no such configuration file")
-        raise typer.Exit(exit_codes.USAGE)
+        _refuse(f"{config}: no such configuration file")
 
 
 def _free_name(path: Path) -> Path:

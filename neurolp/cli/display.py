@@ -1,4 +1,4 @@
-"""What a person sees on the terminal while a command works, and at its end."""
+"""Progress bars and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from neurolp.runs.kinds import format_duration
+
 if TYPE_CHECKING:
     from neurolp.runs.kinds import RunProgress, SummaryTable
     from neurolp.runs.reproduce import Reproduction
-    from neurolp.sweep.running import SweepOutcome, SweepProgress
+    from neurolp.sweep.running import SweepOutcome
 
 
-_FILE_WIDTH = 120  # of tables, where no terminal has a say
+_FILE_WIDTH = 120  # columns of a table that is not printed on a terminal
 _PRINT_EVERY = 10.0  # seconds between lines, where there is no terminal
 _FEW = 1000  # units of time of a run, each of which gets a line
 
 
 @contextlib.contextmanager
 def progress(quiet: bool, few: int = _FEW) -> Iterator[Callable[[RunProgress], None]]:
-    """What shows progress: a bar on a terminal, lines otherwise, nothing when quiet."""
+    """A function that shows progress: a bar on a terminal, lines otherwise, nothing when quiet."""
     if quiet:
         yield lambda event: None
     elif not sys.stdout.isatty():
@@ -73,20 +75,6 @@ class _Lines:
             print(f"{at}: {event.message}  ({format_duration(event.elapsed)})", flush=True)
 
 
-@contextlib.contextmanager
-def sweep_progress(quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
-    """What shows the progress of a sweep, as :func:`progress` that of a run."""
-    from neurolp.runs.kinds import RunProgress
-
-    with progress(quiet, few=0) as show:
-
-        def observe(event: SweepProgress) -> None:
-            ended = event.total - event.counts.get("pending", 0)
-            show(RunProgress(ended, event.total, "job", _of_sweep(event), event.elapsed))
-
-        yield observe
-
-
 def print_tables(tables: Iterable[SummaryTable]) -> None:
     """Print tables: names to the left, numbers to the right."""
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
@@ -103,7 +91,7 @@ def print_tables(tables: Iterable[SummaryTable]) -> None:
 
 
 def print_reproduction(found: Reproduction) -> None:
-    """What differs, if anything does, and software that is not what it was."""
+    """Print the differences, and the software whose version has changed."""
     for name, (then, now) in found.versions.items():
         print(f"{name} {now}, was {then}")
     for difference in found.differences:
@@ -115,7 +103,7 @@ def print_reproduction(found: Reproduction) -> None:
 
 
 def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
-    """How many jobs are in which state, and why some failed, one line each."""
+    """Print how many jobs are in which state, and a line for each failed job."""
     failed = outcome.failed
     for name, state in list(failed.items())[:most]:
         where = outcome.path / "jobs" / name
@@ -126,24 +114,3 @@ def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
         print(f"best: {outcome.best}")
     counts = ", ".join(f"{n} {state}" for state, n in outcome.counts.items())
     print(f"{len(outcome.states)} jobs: {counts}; {outcome.elapsed:.1f} s; in {outcome.path}")
-
-
-def _of_sweep(progress: SweepProgress) -> str:
-    counts = {"done": progress.counts.get("done", 0), "running": progress.running}
-    counts |= {name: n for name in ("failed", "diverged") if (n := progress.counts.get(name, 0))}
-    text = ", ".join(f"{n} {name}" for name, n in counts.items())
-    if progress.rate:
-        speed = f"{progress.rate:.1f} a second" if progress.rate > 1 else ""
-        speed = speed or f"{60 * progress.rate:.1f} a minute"
-        text += f", {speed}, {format_duration(progress.left)} left"
-    return text
-
-
-def format_duration(seconds: float) -> str:
-    """A time for people, such as ``3 min 07 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,4 +1,4 @@
-"""How commands end: exit codes, and errors as one line."""
+"""Exit codes of commands, and errors as one line."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _LONGEST = 1000  # characters of an error
 
 
 def say(line: str) -> None:
-    """Print a line where errors go."""
+    """Print a line to standard error."""
     print(line, file=sys.stderr)
 
 
 def interrupt(signum: int, frame: object) -> None:
-    """A request to end is Ctrl-C by other means: what was begun is put in order first."""
+    """Handle SIGTERM as Ctrl-C, so that files are closed before the process ends."""
     raise KeyboardInterrupt(signum)
 
 
 @contextlib.contextmanager
 def one_line_errors(interrupted: str = "interrupted, nothing was written") -> Iterator[None]:
-    """Turn the errors we raise on purpose into one line and an exit code; others are our bugs."""
+    """Turn a ``NeurolpError`` into one line and an exit code; any other error is a bug."""
     codes: list[tuple[type[Exception], int]] = [
         (errors.ConfigurationError, CONFIGURATION),
         (errors.NetworkError, CONFIGURATION),
@@ -53,12 +53,12 @@ def one_line_errors(interrupted: str = "interrupted, nothing was written") -> It
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:
-    """The exit code after a signal; Python itself does not say which it was, as it is Ctrl-C."""
+    """The exit code after a signal; Python's own KeyboardInterrupt has no number, it is SIGINT."""
     signum: int = interrupt.args[0] if interrupt.args else signal.SIGINT
     return SIGNAL + signum
 
 
 def _one_line(text: str) -> str:
-    """What was written in a configuration may be long, or have lines of its own."""
+    """``text`` on one line, cut after ``_LONGEST`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

@@ -1,4 +1,4 @@
-"""What an experiment may be asked for: one strict set of keys each, with defaults."""
+"""Keys of the experiments, with defaults and ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations: TOML -> validated settings, or one line that says what is wrong."""
+"""From the text of a TOML file to validated settings, or to one line with the fault."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def validated(
     Raises
     ------
     ConfigurationError
-        One line that names the source, the key, what was wanted and what came.
+        One line that names the source, the key, what was wanted and what was given.
     """
     for setting in settings:
         _apply(raw, setting)

@@ -1,4 +1,4 @@
-"""What a simulation may be asked for: the sections and keys of a configuration, with defaults."""
+"""Sections and keys of the simulation of a table, with defaults and ranges."""
 
 from __future__ import annotations
 
@@ -102,6 +102,7 @@ class DensitySection(DensityParameters, Section):
     """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
 
     time_unit: ClassVar[str] = "slice"
+    takes_edges: ClassVar[bool] = True
     model: Literal["density"] = "density"
 
     @property
@@ -112,6 +113,7 @@ class DensitySection(DensityParameters, Section):
 
 class _EpochSection(Section):
     time_unit: ClassVar[str] = "epoch"
+    takes_edges: ClassVar[bool] = False  # whether the connectivity may be partial
     max_epochs: Count
 
     @property
@@ -135,6 +137,7 @@ class BoundedSection(BoundedParameters, _EpochSection):
 class OnlineSection(OnlineParameters, _EpochSection):
     """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
 
+    takes_edges: ClassVar[bool] = True
     model: Literal["online"]
 
 
@@ -150,7 +153,7 @@ BrainSection = Annotated[
 
 
 class FullSection(Section):
-    """``[connectivity]`` with ``kind = "full"``: everyone is connected to everyone."""
+    """``[connectivity]`` with ``kind = "full"``: an edge between any two nodes."""
 
     kind: Literal["full"] = "full"
 
@@ -252,8 +255,7 @@ class DensityConfiguration(RunConfiguration):
 
     @model_validator(mode="after")
     def _edges_in_use(self) -> Self:
-        partial = not isinstance(self.connectivity, FullSection)
-        if partial and not isinstance(self.brain, DensitySection | OnlineSection):
+        if self.connectivity.kind != "full" and not self.brain.takes_edges:
             raise ValueError(
                 f"key 'connectivity': model '{self.brain.model}' needs full connectivity"
             )

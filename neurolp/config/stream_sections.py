@@ -1,4 +1,4 @@
-"""What a simulation of a stream may be asked for: sections and keys, with defaults."""
+"""Sections and keys of the simulation of a stream, with defaults and ranges."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class StreamBrainSection(StreamParameters, Section):
 
 
 class NoConnectivitySection(Section):
-    """``[connectivity]`` with ``kind = "none"``: hidden nodes do not hear each other."""
+    """``[connectivity]`` with ``kind = "none"``: no edges between hidden nodes."""
 
     kind: Literal["none"]
 

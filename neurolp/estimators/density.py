@@ -9,10 +9,11 @@ from typing import Any, final
 import numpy.typing as npt
 
 from neurolp.brain.base_density import BaseDensity
+from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
-from neurolp.brain.parts import HEADS, NODE_MAPS, PARTS, RULES
+from neurolp.brain.parts import NODE_MAPS, PARTS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.rules.rule import LearningRule

@@ -28,8 +28,9 @@ from pydantic import (
 )
 
 from neurolp.brain.base_density import BASES
+from neurolp.brain.heads.head import HEADS
 from neurolp.brain.network import DEFAULT_THRESHOLDS
-from neurolp.brain.parts import HEADS, NODE_MAPS, RULES
+from neurolp.brain.parts import NODE_MAPS, RULES
 from neurolp.errors import ConfigurationError
 from neurolp.paper.bounded import BARRIER_MIN
 from neurolp.registry import Registry

@@ -1,8 +1,8 @@
 """How kernels are compiled, and when what was compiled may be used again.
 
-Two interfaces of Numba used here are private: where a kernel's cache keeps the state of its source,
-and the option ``_nrt``. Where a version of Numba lacks them kernels are compiled in every process,
-and ``vector_kernel`` counts references.
+Two interfaces of Numba used here are private: where a kernel's cache keeps its index and the state
+of its source, and the option ``_nrt``. Where a version of Numba lacks them kernels are compiled in
+every process, and ``vector_kernel`` counts references.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import numba
@@ -51,6 +52,7 @@ def _compiled(function: Callable[..., object], options: dict[str, Any]) -> Any:
         if hasattr(dispatcher, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
             file = dispatcher._cache._cache_file
             file._source_stamp = (file._source_stamp, _SOURCES)
+            file._load_index = _or_empty(file._load_index)
         return dispatcher
     except KeyError:  # an option that this version of Numba does not have
         if "_nrt" not in options:
@@ -61,6 +63,22 @@ def _compiled(function: Callable[..., object], options: dict[str, Any]) -> Any:
     except AttributeError:
         _say_once(f"their cache is not where Numba {numba.__version__} is expected to keep it")
     return numba.njit(**options)(function)
+
+
+def _or_empty(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
+    """The cache index that ``load`` reads, or an empty one where it cannot be unpickled.
+
+    Numba compares the stamp after it has unpickled the types of the arguments, which may since have
+    been renamed; such an index, or a damaged one, is out of date and will be written anew.
+    """
+
+    def index() -> dict[Any, Any]:
+        try:
+            return load()
+        except (AttributeError, ImportError, TypeError, ValueError, EOFError, UnpicklingError):
+            return {}
+
+    return index
 
 
 def _say_once(reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are computed in one go: their file, seed, progress and provenance."""
+"""Kinds of run that compute all arrays and write one file: seed, progress, provenance."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., C
 def watched(
     items: Sequence[Item], observe: Observer, describe: Callable[[Item], str] = str
 ) -> Iterator[Item]:
-    """Go through the steps of a computation, telling ``observe`` before each."""
+    """Yield the steps of a computation, reporting each to ``observe`` before it begins."""
     began = time.monotonic()
     for k, item in enumerate(items):
         elapsed = time.monotonic() - began

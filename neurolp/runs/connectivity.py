@@ -1,4 +1,4 @@
-"""The connectivity that a section of a configuration describes, and how large it is."""
+"""Connectivity from a section of a configuration, and its size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EDGE = 24  # bytes: two ends and a number
 
 
 def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivity | None:
-    """The connectivity of ``n_nodes`` nodes; None where every model has it: full.
+    """The connectivity of ``n_nodes`` nodes; None if it is full, the default of every model.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivi
 
 
 def mean_degree(section: ConnectivitySection, n: int) -> float:
-    """Mean number of presynaptic nodes of ``n`` nodes; 0 where only drawing them would tell."""
+    """Mean number of presynaptic nodes of ``n`` nodes; 0 where it is not known before."""
     return _DEGREES[section.kind](section, n)
 
 

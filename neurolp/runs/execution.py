@@ -1,4 +1,4 @@
-"""Run, resume and show whatever a configuration or a file describes."""
+"""Run, resume and summarise any kind of run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurolp.config.sections import RunConfiguration
-from neurolp.errors import FormatError
+from neurolp.errors import FormatError, OutputError
 from neurolp.runs.kinds import (
     Observer,
     RunResult,
@@ -22,6 +22,8 @@ from neurolp.runs.kinds import (
     read_configuration,
     run_kind,
 )
+from neurolp.storage.atomic import same_file
+from neurolp.storage.provenance import data_files
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.store import RunStore
 
@@ -54,12 +56,12 @@ def run(
     overwrite : bool
         Whether a file at ``output`` is replaced.
     observe : callable
-        Told a :class:`neurolp.runs.RunProgress` now and then.
+        Called with a :class:`neurolp.runs.RunProgress` now and then.
 
     Raises
     ------
     ConfigurationError, DataError, OutputError
-        One line each. Whether ``output`` can be written is checked before the work starts.
+        One line each. ``output`` is checked before the work starts.
     RecordingError
         If the disk is full or fails meanwhile.
     NeurolpError
@@ -102,6 +104,9 @@ def run_file(
     observe: Observer = _ignore,
 ) -> RunResult:
     """Run what a configuration describes, as ``neurolp run`` does; errors as of :func:`run`."""
+    for key, path in data_files(configuration.model_dump(mode="json")):
+        if same_file(path, output):
+            raise OutputError(f"{output}: cannot write the result, it is the data ('{key}')")
     kind = run_kind(configuration.experiment)
     return kind.run(configuration, output, overwrite=overwrite, observe=observe)
 

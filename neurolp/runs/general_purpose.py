@@ -1,8 +1,8 @@
 """``experiment = "general_purpose"``: one estimator, defaults only, on many tables.
 
 Every table is split 60 / 20 / 20 as for a simulation (see :func:`neurolp.data.tables.load_data`);
-the estimator sees training and validation rows, and what is reported are test rows. A Gaussian and
-a Gaussian mixture, whose settings are chosen on the same validation rows, stand beside it.
+the estimator sees training and validation rows, and test rows are scored. It is compared with a
+Gaussian and a Gaussian mixture, whose settings are chosen on the same validation rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAP_SIZE = 120
 
 def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
     """Fit all models to all tables, and map the density of those with two columns."""
-    # All tables are read before the first is learned: a fault in the last is told at once.
+    # All tables are read before the first fit: a fault in the last is reported at once.
     sources = [_load(name, configuration) for name in _sources(configuration)]
     score = np.full((len(sources), len(_MODELS)), np.nan)
     seconds, shape = np.zeros_like(score), np.zeros((len(sources), 2), dtype=np.int64)
@@ -61,17 +61,21 @@ def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> Na
         if data.train.shape[1] == 2:
             maps.append((data.title, *_map(model, data)))
 
-    out = NamedArrays()
-    models = (configuration.estimator, *_MODELS[1:])
-    out.add_coordinate("data", np.array([data.title for data in sources]), "1", "table")
-    out.add_coordinate("model", np.array(models), "1", "density estimator, defaults")
     what = "mean log-density of test rows, columns divided by their training standard deviations"
-    out.add("log_prob", ("data", "model"), score, "nat", what)
-    out.add("seconds", ("data", "model"), seconds, "s", "time of fitting, choosing and testing")
-    out.add("n_rows", ("data",), shape[:, 0], "1", "training rows")
-    out.add("n_columns", ("data",), shape[:, 1], "1", "columns")
+    out = NamedArrays.of(
+        coordinates={
+            "data": ([data.title for data in sources], "1", "table"),
+            "model": ((configuration.estimator, *_MODELS[1:]), "1", "density estimator, defaults"),
+        },
+        variables={
+            "log_prob": ("data model", score, "nat", what),
+            "seconds": ("data model", seconds, "s", "time of fitting, choosing and testing"),
+            "n_rows": ("data", shape[:, 0], "1", "training rows"),
+            "n_columns": ("data", shape[:, 1], "1", "columns"),
+        },
+    )
     if maps:
-        _add_maps(out, maps)
+        out.update(_named_maps(maps))
     return out
 
 
@@ -125,16 +129,21 @@ def _map(model: Any, data: DataSplit) -> tuple[Array, Array]:
     return ends, np.exp(model.score_samples(points)).reshape(_MAP_SIZE, _MAP_SIZE)
 
 
-def _add_maps(out: NamedArrays, maps: list[tuple[str, Array, Array]]) -> None:
+def _named_maps(maps: list[tuple[str, Array, Array]]) -> NamedArrays:
     names, ends, density = zip(*maps, strict=True)
-    out.add_coordinate("map", np.array(names), "1", "table with two columns")
-    out.add_coordinate("end", np.array(["low", "high"]), "1", "end of an axis")
-    out.add_coordinate("axis", np.array(["x", "y"]), "1", "column of the table")
-    for axis in ("map_row", "map_column"):
-        out.add_coordinate(axis, np.arange(_MAP_SIZE), "1", "position, from the low end")
-    out.add("map_end", ("map", "end", "axis"), np.stack(ends), "data", "ends of the map")
-    dims = ("map", "map_row", "map_column")
-    out.add("map_density", dims, np.stack(density), "1/data^2", "density of the estimator")
+    return NamedArrays.of(
+        coordinates={
+            "map": (names, "1", "table with two columns"),
+            "end": (["low", "high"], "1", "end of an axis"),
+            "axis": (["x", "y"], "1", "column of the table"),
+            "map_row": (np.arange(_MAP_SIZE), "1", "position, from the low end"),
+            "map_column": (np.arange(_MAP_SIZE), "1", "position, from the low end"),
+        },
+        variables={
+            "map_end": ("map end axis", ends, "data", "ends of the map"),
+            "map_density": ("map map_row map_column", density, "1/data^2", "estimated density"),
+        },
+    )
 
 
 def _memory(configuration: GeneralPurposeConfiguration) -> Memory:

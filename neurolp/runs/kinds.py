@@ -1,8 +1,8 @@
 """The registry of kinds of run, and what each kind declares.
 
-A kind names its configuration, and says how to run one, how to continue it, and what to show of
-its file. The command line, sweeps, ``resume`` and ``reproduce`` know kinds from here only. A
-package adds one by an entry point of the group ``neurolp.run_kinds``, a script by :func:`register`.
+A kind declares its configuration, how it is run and resumed, and what is shown of its file. The
+command line, sweeps, ``resume`` and ``reproduce`` use this registry only. A package adds a kind by
+an entry point of the group ``neurolp.run_kinds``, a script by :func:`register`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,7 @@ _DEFAULT = "density"
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What an observer is told: ``time`` of ``total`` units are done, and how it goes.
-
-    ``elapsed`` is in seconds.
-    """
+    """Progress of a run: ``time`` of ``total`` units are done, after ``elapsed`` seconds."""
 
     time: int
     total: int
@@ -65,12 +62,22 @@ class RunProgress:
 Observer = Callable[[RunProgress], None]
 
 
+def format_duration(seconds: float) -> str:
+    """A duration as text, such as ``3 min 07 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 class RunResult(Protocol):
-    """How a run ended: what it wrote, or the signal that interrupted it."""
+    """The outcome of a run: its file, or the signal that interrupted it."""
 
     @property
     def path(self) -> Path:
-        """The file, or after an interruption what it is to become."""
+        """The file; after an interruption it does not exist yet."""
 
     @property
     def signal(self) -> int | None:
@@ -78,7 +85,7 @@ class RunResult(Protocol):
 
     @property
     def reached(self) -> str:
-        """How far the run came, for example ``"12 slices"``."""
+        """The time reached, for example ``"12 slices"``."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,7 @@ def read_configuration(
     Raises
     ------
     ConfigurationError
-        One line that names the file, the key, what was wanted and what came.
+        One line that names the file, the key, what was wanted and what was given.
     """
     source = Path(path)
     return configuration_of(read_toml(source), str(source), settings, source.parent)
@@ -257,7 +264,7 @@ def read_configuration(
 def configuration_of(
     raw: dict[str, Any], source: str, settings: Sequence[str] = (), folder: Path = Path()
 ) -> RunConfiguration:
-    """Validate the keys of a configuration that came from ``source``.
+    """Validate the keys of a configuration; ``source`` names it in errors.
 
     Paths are relative to ``folder``; errors as of :func:`read_configuration`.
     """

@@ -1,10 +1,9 @@
-"""Mean-squared error as the special case it is: a normal density of one width around a mean.
+"""Least squares as a conditional density: normal, of one width, around a predicted mean.
 
     log p(y | x) = -(y - m(x))^2 / (2 s^2) - log(s sqrt(2 pi))
 
 m is a ridge regression or a perceptron, whichever has the lower error on validation rows; s is that
-error, and m is then learned from these rows too. Something for conditional densities to stand
-beside.
+error, and m is then fitted to these rows too. A baseline of conditional densities.
 """
 
 from __future__ import annotations

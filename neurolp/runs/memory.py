@@ -1,4 +1,4 @@
-"""Memory of a run: what it needs in any case, and what it may need at most.
+"""Memory that a run needs at least and at most, and the check against the limit.
 
 Sizes are in bytes. ``least`` is what is allocated at once, or kept before a run can stop early: a
 run is refused where this machine has less. ``most`` is a bound that sweeps plan with, checked
@@ -27,12 +27,12 @@ class Memory:
 
 
 def check_memory(memory: Memory) -> None:
-    """Refuse what this machine cannot hold.
+    """Refuse a run that needs more memory than there is.
 
     Raises
     ------
     ConfigurationError
-        With the estimate, and the keys that it comes from.
+        With the estimate, and the keys that determine it.
     """
     available = memory_limit()
     if memory.least > available:
@@ -44,7 +44,7 @@ def check_memory(memory: Memory) -> None:
 
 
 def format_bytes(size: float) -> str:
-    """A size for people, such as ``1.5 GB``."""
+    """A size as text, such as ``1.5 GB``."""
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size >= scale:
             return f"{size / scale:.3g} {unit}"

@@ -6,8 +6,8 @@ the gradient of -log Phi at each symbol,
     theta <- theta - rate_t (Phi - onehot(k)),      rate_t = rate / sqrt(1 + t / 10),
 
 and the average of theta over time is the estimate in use (Polyak's averaging). Counting, with one
-count given to each symbol (Laplace), stands beside it. Then four losses, each as the density it
-stands for, learn four kinds of noise.
+count given to each symbol (Laplace), is the baseline. Then four losses, each as the density it
+stands for, are fitted to four kinds of noise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compute(configuration: PrincipleConfiguration, observe: Observer) -> NamedAr
     """Learn the symbols in all runs at once, then the noise with each loss."""
     out = NamedArrays()
     for part in watched([_symbols, _losses], observe, lambda f: f.__name__.strip("_")):
-        part(configuration, out)
+        out.update(part(configuration))
     return out
 
 
@@ -70,7 +70,7 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     return [symbols, losses]
 
 
-def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
+def _symbols(configuration: PrincipleConfiguration) -> NamedArrays:
     p = np.array(configuration.probabilities) / np.sum(configuration.probabilities)
     n_runs, n_steps, k = configuration.n_runs, configuration.n_steps, len(p)
     rng = generator(configuration.seed or 0, "principle: symbols")
@@ -103,17 +103,21 @@ def _symbols(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
 
     floor = float(stats.entropy(p))
     divergence = np.sum(p * (np.log(p) - np.log(learned)), axis=-1)
-    names = [f"symbol {j}" for j in range(k)]
-    out.add_coordinate("learner", np.array(LEARNERS), "1", "how Phi is learned")
-    out.add_coordinate("run", runs, "1", "independent sequence of symbols")
-    out.add_coordinate("time", times, "symbol", "symbols seen")
-    out.add_coordinate("symbol", np.array(names), "1", "what the source draws")
-    out.add("true_probability", ("symbol",), p, "1", "P of the source")
+    out = NamedArrays.of(
+        coordinates={
+            "learner": (LEARNERS, "1", "how Phi is learned"),
+            "run": (runs, "1", "independent sequence of symbols"),
+            "time": (times, "symbol", "symbols seen"),
+            "symbol": ([f"symbol {j}" for j in range(k)], "1", "what the source draws"),
+        },
+        variables={
+            "true_probability": ("symbol", p, "1", "P of the source"),
+            "surprise": ("learner run time", floor + divergence, "nat", "E_P[-log Phi], exact"),
+            "probability": ("learner time symbol", learned[:, 0], "1", "Phi, in the first run"),
+        },
+    )
     out.attributes["result"] = {"entropy": floor}  # H(P), nats
-    dims = ("learner", "run", "time")
-    out.add("surprise", dims, floor + divergence, "nat", "E_P[-log Phi], exact")
-    what = "Phi while it is learned, in the first run"
-    out.add("probability", ("learner", "time", "symbol"), learned[:, 0], "1", what)
+    return out
 
 
 def _softmax(theta: Array) -> Array:
@@ -121,20 +125,10 @@ def _softmax(theta: Array) -> Array:
     return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
 
-def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
+def _losses(configuration: PrincipleConfiguration) -> NamedArrays:
     settings = {"threshold": configuration.threshold, "level": configuration.level}
     residual = np.linspace(-6, 6, 601)
     densities = [density_of_loss(name, **settings) for name in LOSSES]
-    out.add_coordinate("loss", np.array(LOSSES), "1", "loss of a residual")
-    out.add_coordinate("residual", residual, "scale", "target minus prediction")
-    dims = ("loss", "residual")
-    out.add("loss_value", dims, [d.loss(residual) for d in densities], "nat", "l(r)")
-    out.add("loss_density", dims, [d.prob(residual) for d in densities], "1/scale", "exp(-l) / Z")
-    normaliser = [d.log_normaliser for d in densities]
-    out.add("loss_log_normaliser", ("loss",), normaliser, "nat", "log Z at scale 1, closed form")
-    total = [total_probability(d.log_prob, points=[*d.kinks, 0.0]).value for d in densities]
-    out.add("loss_total", ("loss",), total, "1", "integral of exp(-l) / Z by quadrature")
-
     noises = _noises(configuration.level)
     rng = generator(configuration.seed or 0, "principle: losses")
     cost = np.empty((len(noises), len(LOSSES)))
@@ -146,16 +140,30 @@ def _losses(configuration: PrincipleConfiguration, out: NamedArrays) -> None:
             points = [*best.kinks, *source.ppf([0.01, 0.25, 0.5, 0.75, 0.99]), 0.0]
             cost[i, j] = kl_by_quadrature(source.logpdf, best.log_prob, points=points).value
             location[i, j], scale[i, j] = best.location, best.scale
-    out.add_coordinate("noise", np.array(list(noises)), "1", "density of the residuals")
-    out.add(
-        "loss_kl",
-        ("noise", "loss"),
-        cost,
-        "nat",
-        "KL from the noise to the density of the loss, location and scale of least mean surprise",
+    normaliser = [d.log_normaliser for d in densities]
+    total = [total_probability(d.log_prob, points=[*d.kinks, 0.0]).value for d in densities]
+    what = "KL from the noise to the density of the loss, location and scale of least mean surprise"
+    return NamedArrays.of(
+        coordinates={
+            "loss": (LOSSES, "1", "loss of a residual"),
+            "residual": (residual, "scale", "target minus prediction"),
+            "noise": (list(noises), "1", "density of the residuals"),
+        },
+        variables={
+            "loss_value": ("loss residual", [d.loss(residual) for d in densities], "nat", "l(r)"),
+            "loss_density": (
+                "loss residual",
+                [d.prob(residual) for d in densities],
+                "1/scale",
+                "exp(-l) / Z",
+            ),
+            "loss_log_normaliser": ("loss", normaliser, "nat", "log Z at scale 1, closed form"),
+            "loss_total": ("loss", total, "1", "integral of exp(-l) / Z by quadrature"),
+            "loss_kl": ("noise loss", cost, "nat", what),
+            "loss_location": ("noise loss", location, "1", "location learned"),
+            "loss_scale": ("noise loss", scale, "1", "scale learned"),
+        },
     )
-    out.add("loss_location", ("noise", "loss"), location, "1", "location learned")
-    out.add("loss_scale", ("noise", "loss"), scale, "1", "scale learned")
 
 
 def _noises(level: float) -> dict[str, Any]:

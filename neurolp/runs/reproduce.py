@@ -1,4 +1,4 @@
-"""Run again what a file says it holds, and compare: data set by data set, bit by bit."""
+"""Reproduction: run the configuration in a file again and compare the results bit by bit."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running a file again.
+    """The result of :func:`reproduce`.
 
-    ``n_compared`` counts data sets, coordinates and attributes; ``versions`` has, of software that
-    is not what it was, the version then and now.
+    ``n_compared`` counts data sets, coordinates and attributes; ``versions`` has the versions then
+    and now of software that has changed.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        """Whether not a bit differs."""
+        """Whether no bit differs."""
         return not self.differences
 
 
@@ -50,9 +50,8 @@ def reproduce(
 ) -> Reproduction:
     """Run the configuration embedded in a file again, in a temporary folder, and compare.
 
-    Every kind of file will do that a configuration led to: of a brain, a stream, an experiment.
-    What is compared has no exceptions but :data:`neurolp.storage.compare.CLOCK`, provenance, and
-    settings that were changed.
+    Any file that a run has written can be reproduced. Everything is compared but times
+    (:data:`neurolp.storage.compare.CLOCK`), provenance, and the changed ``settings``.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ def reproduce(
         Keys to override, such as ``"data.file=/elsewhere/table.csv"`` where data have moved, or
         ``"brain.n_threads=1"``, on which no result depends.
     observe : callable
-        Told of progress, as by a run of that kind.
+        Called with a :class:`neurolp.runs.RunProgress` now and then.
 
     Raises
     ------

@@ -26,7 +26,7 @@ from neurolp.storage.reader import Trajectory
 
 
 def compute(configuration: SupervisedConfiguration, observe: Observer) -> NamedArrays:
-    """Learn all problems; a table of one's own comes last."""
+    """Fit all problems; the user's own table is the last."""
     regressions, classifications = [], []
     for data in watched(_load(configuration), observe, lambda data: data.title):
         seed = (configuration.seed or 0) % 2**32
@@ -39,9 +39,9 @@ def compute(configuration: SupervisedConfiguration, observe: Observer) -> NamedA
             raise DataError(f"{data.title}: {error}") from error
     out = NamedArrays()
     if regressions:
-        supervised_regression.add(out, regressions)
+        out.update(supervised_regression.named_arrays(regressions))
     if classifications:
-        supervised_classification.add(out, classifications)
+        out.update(supervised_classification.named_arrays(classifications))
     return out
 
 

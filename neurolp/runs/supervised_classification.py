@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalClassifier
 from neurolp.evaluation.metrics import reliability
 from neurolp.runs.kinds import SummaryTable
+from neurolp.runs.supervised_regression import stacked
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -33,25 +33,23 @@ _BINS = 10
 _MOST_ROWS = 1000
 
 
-@dataclass(frozen=True)
-class Classification:
-    """What was measured on the test rows of one problem; first axis: models, or sources."""
-
-    title: str
-    log_loss: Array
-    log_loss_error: Array
-    accuracy: Array
-    calibration_error: Array
-    confidence: Array
-    frequency: Array
-    counts: Array
-    seconds: Array
-    auroc: Array
-    input_score: Array
+# Dimensions, units and meaning of what is measured on the test rows of every problem.
+_MEASURED = {
+    "log_loss": ("classifier", "nat", "mean of -log p(label | x) over test rows"),
+    "log_loss_error": ("classifier", "nat", "its standard error"),
+    "accuracy": ("classifier", "1", "share of test rows whose most probable label is right"),
+    "calibration_error": ("classifier", "1", "mean |confidence - frequency|, weighted by rows"),
+    "seconds": ("classifier", "s", "time of fitting"),
+    "bin_confidence": ("classifier confidence_bin", "1", "mean of the largest p(label | x)"),
+    "bin_frequency": ("classifier confidence_bin", "1", "how often that label is right"),
+    "bin_counts": ("classifier confidence_bin", "1", "test rows in the bin"),
+    "auroc": ("score strange_source", "1", "chance that a test row scores higher than this input"),
+    "input_score": ("score source input_row", "nat or 1", "score; NaN beyond their number"),
+}
 
 
-def measure(data: SupervisedSplit, seed: int) -> Classification:
-    """Fit the models, measure them on test rows, and show them what they have never seen."""
+def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
+    """Fit the models and measure them on test rows and on inputs of no class: arrays by name."""
     X, y = data.learned
     labels = np.unique(y)
     models: list[Any] = []
@@ -82,19 +80,19 @@ def measure(data: SupervisedSplit, seed: int) -> Classification:
         n = min(len(given), _MOST_ROWS)
         scores[0, k, :n] = bayes.score_samples(given)[:n]
         scores[1, k, :n] = softmax.predict_proba(given).max(axis=1)[:n]
-    return Classification(
-        title=data.title,
-        log_loss=np.mean(surprise, axis=1),
-        log_loss_error=np.std(surprise, axis=1, ddof=1) / np.sqrt(len(at)),
-        accuracy=np.mean(right, axis=1),
-        calibration_error=np.array([b.error for b in bins]),
-        confidence=np.stack([b.confidence for b in bins]),
-        frequency=np.stack([b.frequency for b in bins]),
-        counts=np.stack([b.counts for b in bins]),
-        seconds=np.array(seconds),
-        auroc=np.array([[_auroc(s[0], s[k]) for k in (1, 2)] for s in scores]),
-        input_score=scores,
-    )
+    return {
+        "title": data.title,
+        "log_loss": np.mean(surprise, axis=1),
+        "log_loss_error": np.std(surprise, axis=1, ddof=1) / np.sqrt(len(at)),
+        "accuracy": np.mean(right, axis=1),
+        "calibration_error": [b.error for b in bins],
+        "seconds": seconds,
+        "bin_confidence": [b.confidence for b in bins],
+        "bin_frequency": [b.frequency for b in bins],
+        "bin_counts": [b.counts for b in bins],
+        "auroc": [[_auroc(s[0], s[k]) for k in (1, 2)] for s in scores],
+        "input_score": scores,
+    }
 
 
 def _logistic(X: Array, y: Array) -> Any:
@@ -131,43 +129,24 @@ def _auroc(known: Array, strange: Array) -> float:
     return float(roc_auc_score(is_known, scores))
 
 
-def add(out: NamedArrays, found: list[Classification]) -> None:
-    """Label what was measured."""
-    out.add_coordinate("classification", np.array([f.title for f in found]), "1", "problem")
-    out.add_coordinate("classifier", np.array(MODELS), "1", "model of p(label | x)")
-    dims = ("classification", "classifier")
-    for name, units, what in (
-        ("log_loss", "nat", "mean of -log p(label | x) over test rows"),
-        ("log_loss_error", "nat", "its standard error"),
-        ("accuracy", "1", "share of test rows whose most probable label is right"),
-        ("calibration_error", "1", "mean |confidence - frequency|, weighted by rows"),
-        ("seconds", "s", "time of fitting"),
-    ):
-        out.add(name, dims, np.stack([getattr(f, name) for f in found]), units, what)
-    out.add_coordinate("confidence_bin", np.arange(_BINS), "1", "bins of equal width from 0 to 1")
-    for name, units, what in (
-        ("confidence", "1", "mean probability of the most probable label in the bin"),
-        ("frequency", "1", "how often that label is right"),
-        ("counts", "1", "test rows in the bin"),
-    ):
-        values = np.stack([getattr(f, name) for f in found])
-        out.add(f"bin_{name}", (*dims, "confidence_bin"), values, units, what)
-    out.add_coordinate("score", np.array(SCORES), "1", "what tells known inputs from others")
-    out.add_coordinate("source", np.array(SOURCES), "1", "where inputs come from")
-    out.add_coordinate("strange_source", np.array(SOURCES[1:]), "1", "inputs of no class")
-    out.add_coordinate("input_row", np.arange(_MOST_ROWS), "1", "input, the first so many")
-    values = np.stack([f.auroc for f in found])
-    what = "chance that a test row scores higher than such an input (area under the ROC curve)"
-    out.add("auroc", ("classification", "score", "strange_source"), values, "1", what)
-    values = np.stack([f.input_score for f in found])
-    per_input = ("classification", "score", "source", "input_row")
-    out.add(
-        "input_score", per_input, values, "nat or 1", "score of inputs; NaN beyond their number"
+def named_arrays(found: list[dict[str, Any]]) -> NamedArrays:
+    """What :func:`measure` returned for all problems."""
+    return NamedArrays.of(
+        coordinates={
+            "classification": ([f["title"] for f in found], "1", "problem"),
+            "classifier": (MODELS, "1", "model of p(label | x)"),
+            "confidence_bin": (np.arange(_BINS), "1", "bins of equal width from 0 to 1"),
+            "score": (SCORES, "1", "score that separates known inputs from others"),
+            "source": (SOURCES, "1", "where inputs come from"),
+            "strange_source": (SOURCES[1:], "1", "inputs of no class"),
+            "input_row": (np.arange(_MOST_ROWS), "1", "input, the first so many"),
+        },
+        variables=stacked(found, "classification", _MEASURED),
     )
 
 
 def summary(file: Trajectory) -> list[SummaryTable]:
-    """Log-loss, accuracy and calibration; how well strange inputs are told apart."""
+    """Log-loss, accuracy and calibration; how well inputs of no class are recognised."""
     if "log_loss" not in file:
         return []
     loss = file["log_loss"]

@@ -1,8 +1,8 @@
 """``experiment = "univariate"``: densities of one variable from few and from many values.
 
 The monotone network y(x), whose derivative is the density, against the truth: shapes with several
-modes, with edges, skewed. A kernel density, its bandwidth chosen by leaving one value out, stands
-beside it. The values of a smaller sample are the first ones of a larger one.
+modes, with edges, skewed. The baseline is a kernel density whose bandwidth is chosen by leaving one
+value out. A smaller sample is the beginning of a larger one.
 """
 
 from __future__ import annotations
@@ -70,41 +70,29 @@ def compute(configuration: UnivariateConfiguration, observe: Observer) -> NamedA
                 density[i, j] = [np.exp(log(grid[i])) for log in logs]
                 distribution[i, j] = monotone.cdf(grid[i])
 
-    out = NamedArrays()
-    out.add_coordinate("problem", np.array(problems), "1", "true density")
-    out.add_coordinate("size", np.array(sizes), "1", "values learned from")
-    out.add_coordinate("seed", seeds, "1", "seed of the sample")
-    out.add_coordinate("estimator", np.array(ESTIMATORS), "1", "density estimator, defaults")
-    out.add_coordinate("point", np.arange(_N_POINTS), "1", "position on the grid")
-    out.add_coordinate("end", np.array(["low", "high"]), "1", "end of the support")
-    out.add_coordinate("draw", np.arange(sizes[-1]), "1", "value, in the order drawn")
-    of_sample = ("problem", "size", "seed")
-    out.add("kl", (*of_sample, "estimator"), kl, "nat", "KL(truth || estimate) by quadrature")
-    out.add("seconds", (*of_sample, "estimator"), seconds, "s", "time of fitting")
-    out.add("total", of_sample, total, "1", "integral of the MonotoneDensity by quadrature")
-    out.add(
-        "end_inferred", (*of_sample, "end"), ends, "x", "end that was inferred; infinite if none"
-    )
-    out.add("grid", ("problem", "point"), grid, "x", "where the densities below are evaluated")
     truth = [np.exp(PROBLEMS[name].log_density(x)) for name, x in zip(problems, grid, strict=True)]
-    out.add("true_density", ("problem", "point"), truth, "1/x", "density of the source")
-    of_problem = ("problem", "size")
-    out.add(
-        "density",
-        (*of_problem, "estimator", "point"),
-        density,
-        "1/x",
-        "densities learned, first seed",
+    return NamedArrays.of(
+        coordinates={
+            "problem": (problems, "1", "true density"),
+            "size": (sizes, "1", "values learned from"),
+            "seed": (seeds, "1", "seed of the sample"),
+            "estimator": (ESTIMATORS, "1", "density estimator, defaults"),
+            "point": (np.arange(_N_POINTS), "1", "position on the grid"),
+            "end": (["low", "high"], "1", "end of the support"),
+            "draw": (np.arange(sizes[-1]), "1", "value, in the order drawn"),
+        },
+        variables={
+            "kl": ("problem size seed estimator", kl, "nat", "KL(truth || estimate) by quadrature"),
+            "seconds": ("problem size seed estimator", seconds, "s", "time of fitting"),
+            "total": ("problem size seed", total, "1", "integral of the MonotoneDensity"),
+            "end_inferred": ("problem size seed end", ends, "x", "inferred end; infinite if none"),
+            "grid": ("problem point", grid, "x", "where the densities below are evaluated"),
+            "true_density": ("problem point", truth, "1/x", "density of the source"),
+            "density": ("problem size estimator point", density, "1/x", "density, first seed"),
+            "distribution": ("problem size point", distribution, "1", "y(x), first seed"),
+            "sample": ("problem draw", sample, "x", "values of the first seed"),
+        },
     )
-    out.add(
-        "distribution",
-        (*of_problem, "point"),
-        distribution,
-        "1",
-        "y(x) of the MonotoneDensity, first seed",
-    )
-    out.add("sample", ("problem", "draw"), sample, "x", "values of the first seed")
-    return out
 
 
 def summary(file: Trajectory) -> list[SummaryTable]:

@@ -1,1 +1,1 @@
-"""Trajectory files: the format, what is recorded, writing and reading. Knows arrays, no models."""
+"""HDF5 files: the store of a run, the reader, locks, checksums. Knows arrays, never models."""

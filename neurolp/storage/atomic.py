@@ -1,4 +1,4 @@
-"""Whole files or none: a temporary name in the same folder, synced, then renamed."""
+"""Atomic writing of files: under a temporary name in the same folder, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PIECE = 2**24  # bytes written at once
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Return ``path`` if a result can be written there; meant to be asked before the work starts.
+    """Return ``path`` if a result can be written there; to be called before the work starts.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     if target.is_dir():
         raise OutputError(f"{target}: cannot write the result, it is a folder")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already, and results are never overwritten unasked")
+        raise OutputError(f"{target}: exists already; --force (overwrite=True) replaces it")
     if not target.parent.is_dir():
         raise OutputError(f"{target}: cannot write the result, its folder does not exist")
     if not os.access(target.parent, os.W_OK):
@@ -38,10 +38,18 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     return target
 
 
-def write_whole(target: Path, *pieces: bytes) -> None:
-    """Write a file: whoever looks sees the old one, or none, or the whole new one.
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file that exists."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
-    It survives a power failure once this returns. Raises OSError, and then leaves no litter.
+
+def write_whole(target: Path, *pieces: bytes) -> None:
+    """Write a file atomically: readers see the old one, or none, or the whole new one.
+
+    It survives a power failure once this returns. After an OSError nothing is left of it.
     """
     name = f".neurolp-{os.getpid()}-{threading.get_ident()}.partial"
     temporary = target.with_name(name)
@@ -54,7 +62,7 @@ def write_whole(target: Path, *pieces: bytes) -> None:
         finally:
             os.close(handle)
         publish(temporary, target)
-    except BaseException:  # Ctrl-C too must leave no litter
+    except BaseException:  # after Ctrl-C too nothing is left
         discard(temporary)
         raise
 
@@ -82,16 +90,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Leave no litter."""
+    """Remove a file if it is there and can be removed."""
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C for the moment of writing, as people press it twice.
+def interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C while a file is written: people press it twice.
 
-    Where something else than the interpreter listens for it, that goes on.
+    A handler that is not Python's own stays installed.
     """
     listener = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()

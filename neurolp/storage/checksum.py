@@ -1,4 +1,4 @@
-"""A checksum of the whole file, behind the end of the HDF5 file, where HDF5 does not look.
+"""A checksum of the whole file, appended behind the end of the HDF5 file, which HDF5 ignores.
 
 HDF5 checks what is read of a file; this is for ``neurolp verify``, ``reproduce`` and ``resume``,
 which read all of it. 64 bytes are appended:
@@ -25,16 +25,14 @@ _PIECE = 2**20
 
 
 def trailer(image: bytes) -> bytes:
-    """What is to follow ``image``, an HDF5 file."""
+    """The 64 bytes that follow ``image``, an HDF5 file."""
     return _trailer(len(image), hashlib.sha256(image).digest())
 
 
 def trailer_of(handle: int) -> bytes:
-    """What is to follow the HDF5 file that is open as ``handle``."""
-    digest, length = hashlib.sha256(), os.fstat(handle).st_size
-    os.lseek(handle, 0, os.SEEK_SET)
-    _digest(handle, length, digest)
-    return _trailer(length, digest.digest())
+    """The 64 bytes that follow the HDF5 file that is open as ``handle``."""
+    length = os.fstat(handle).st_size
+    return _trailer(length, _digest(handle, length))
 
 
 def check(path: Path) -> bool:
@@ -47,21 +45,16 @@ def check(path: Path) -> bool:
     OSError
         If it cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY)
-    try:
+    with path.open("rb", buffering=0) as file:
+        handle = file.fileno()
         length = os.fstat(handle).st_size - _SIZE
         if length < 0:
             return False
-        os.lseek(handle, length, os.SEEK_SET)
-        found = os.read(handle, _SIZE)
+        found = os.pread(handle, _SIZE, length)
         if not found.startswith(_MAGIC):
             return False
-        digest = hashlib.sha256()
-        os.lseek(handle, 0, os.SEEK_SET)
-        _digest(handle, length, digest)
-    finally:
-        os.close(handle)
-    if found != _trailer(length, digest.digest()):
+        digest = _digest(handle, length)
+    if found != _trailer(length, digest):
         raise FormatError(f"{path}: damaged, its checksum is not that of its contents")
     return True
 
@@ -70,10 +63,10 @@ def _trailer(length: int, digest: bytes) -> bytes:
     return _MAGIC + length.to_bytes(8, "little") + digest + bytes(8)
 
 
-def _digest(handle: int, length: int, digest: hashlib._Hash) -> None:
-    while length:
-        piece = os.read(handle, min(_PIECE, length))
-        if not piece:
-            return
-        digest.update(piece)
-        length -= len(piece)
+def _digest(handle: int, length: int) -> bytes:
+    """SHA-256 of the first ``length`` bytes of an open file."""
+    total, at = hashlib.sha256(), 0
+    while at < length and (piece := os.pread(handle, min(_PIECE, length - at), at)):
+        total.update(piece)
+        at += len(piece)
+    return total.digest()

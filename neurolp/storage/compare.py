@@ -16,7 +16,7 @@ from neurolp.storage.source import Stored
 
 Array = npt.NDArray[Any]
 
-# When a file was made, by which command, and how fast: nothing of the result.
+# Names that say when a file was made, by which command and how fast: no part of the result.
 CLOCK = (
     "run_id",
     "provenance.created",
@@ -55,15 +55,13 @@ def digest(path: str | os.PathLike[str], ignored: Collection[str] = CLOCK) -> st
     """SHA-256 of everything in a file."""
     total = hashlib.sha256()
     with open_trajectory(path) as file:
-        for group in sorted({"", *file.groups} - {*ignored}):
-            for key, value in sorted(file.attributes(group).items()):
-                name = f"{group}.{key}" if group else key
-                if name not in ignored:
-                    total.update(f"{name} = {value!r}\n".encode())
-        for name in sorted({*file.all_names()} - {*ignored}):
-            values = file.read(name)
-            total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-            total.update(np.ascontiguousarray(values).data)
+        for name, item in sorted(_items(file, ignored).items()):
+            if isinstance(item, Stored):
+                values = item[()]
+                total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+                total.update(np.ascontiguousarray(values).data)
+            else:
+                total.update(f"{name} = {item!r}\n".encode())
     return total.hexdigest()
 
 
@@ -75,28 +73,26 @@ def compare(
     ``ignored`` are names of variables, attributes (``GROUP.NAME``, or ``NAME`` of the root) and
     groups.
     """
-    for group in sorted({"", *then.groups, *now.groups}):
-        if group in ignored:
-            continue
-        prefix = f"{group}." if group else ""
-        old, new = then.attributes(group), now.attributes(group)
-        for key in sorted({*old, *new}):
-            if f"{prefix}{key}" in ignored:
-                continue
-            if key in old and key in new:
-                yield Difference(f"{prefix}{key}", _attribute(old[key], new[key]))
-            else:
-                yield Difference(f"{prefix}{key}", _presence(key in new))
-    names = {name for file in (then, now) for name in file.all_names()}
-    for name in sorted(names - {*ignored}):
-        if name in then and name in now:
-            yield Difference(name, _variable(then.stored(name), now.stored(name)))
+    old, new = _items(then, ignored), _items(now, ignored)
+    for name in sorted({*old, *new}):
+        if name not in old or name not in new:
+            what = "was not there" if name in new else "is no longer there"
+        elif isinstance(old[name], Stored) and isinstance(new[name], Stored):
+            what = _variable(old[name], new[name])
         else:
-            yield Difference(name, _presence(name in now))
+            what = _attribute(old[name], new[name])
+        yield Difference(name, what)
 
 
-def _presence(is_there: bool) -> str:
-    return "was not there" if is_there else "is no longer there"
+def _items(file: Trajectory, ignored: Collection[str]) -> dict[str, Any]:
+    """Values of the attributes, and variables as they are stored, by name."""
+    out = {
+        f"{group}.{key}" if group else key: value
+        for group in {"", *file.groups} - {*ignored}
+        for key, value in file.attributes(group).items()
+    }
+    out |= {name: file.stored(name) for name in file.all_names()}
+    return {name: item for name, item in out.items() if name not in ignored}
 
 
 def _attribute(then: Any, now: Any) -> str:
@@ -105,7 +101,7 @@ def _attribute(then: Any, now: Any) -> str:
     old, new = np.asarray(then), np.asarray(now)
     if old.shape != new.shape or old.dtype != new.dtype:
         return f"has shape {new.shape} {new.dtype}, had {old.shape} {old.dtype}"
-    return _said(old.size, *_distance(old, new))
+    return _format_difference(old.size, *_distance(old, new))
 
 
 def _variable(then: Stored, now: Stored) -> str:
@@ -114,16 +110,15 @@ def _variable(then: Stored, now: Stored) -> str:
     if then.shape != now.shape or then.dtype != now.dtype:
         return f"has shape {now.shape} {now.dtype}, had {then.shape} {then.dtype}"
     if not then.shape:
-        return _said(1, *_distance(then[()], now[()]))
+        return _format_difference(1, *_distance(then[()], now[()]))
     # In parts: a stream can be longer than memory.
     row = then.dtype.itemsize * int(np.prod(then.shape[1:], dtype=np.int64))
     step = max(1, _PART_BYTES // max(row, 1))
-    n, n_different, farthest = 0, 0, 0.0
-    for k in range(0, then.shape[0], step):
-        old, new = then[k : k + step], now[k : k + step]
-        different, distance = _distance(old, new)
-        n, n_different, farthest = n + old.size, n_different + different, max(farthest, distance)
-    return _said(n, n_different, farthest)
+    parts = [slice(k, k + step) for k in range(0, then.shape[0], step)]
+    found = [_distance(then[part], now[part]) for part in parts]
+    n_different = sum(different for different, _ in found)
+    size = int(np.prod(then.shape, dtype=np.int64))
+    return _format_difference(size, n_different, max((far for _, far in found), default=0.0))
 
 
 def _distance(old: Array, new: Array) -> tuple[int, float]:
@@ -141,7 +136,7 @@ def _distance(old: Array, new: Array) -> tuple[int, float]:
     return int(different.sum()), float(known.max(initial=0.0)) if known.size else np.inf
 
 
-def _said(n: int, n_different: int, farthest: float) -> str:
+def _format_difference(n: int, n_different: int, farthest: float) -> str:
     if not n_different:
         return ""
     by = "" if np.isnan(farthest) else f", by at most {farthest:.3g}"

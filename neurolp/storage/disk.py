@@ -1,4 +1,4 @@
-"""HDF5 on disk, in constant memory, without HDF5 ever hearing that a disk is full."""
+"""HDF5 files written in constant memory; a full disk is an error and does not crash HDF5."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _CACHE = 2**20  # bytes of chunks: each is written once
 
 
 def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) -> None:
-    """Make a synced file with its checksum; ``fill(file, check)`` writes to the open HDF5 file.
+    """Write a synced file with its checksum; ``fill(file, check)`` writes to the open HDF5 file.
 
-    It may call ``check()`` to hear early that nothing more can be written.
+    ``check()`` raises OSError if something could not be written so far.
 
     Raises
     ------
@@ -46,9 +46,9 @@ def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) ->
 
 
 class Disk(io.RawIOBase):
-    """A file for HDF5 that never fails: HDF5 crashes the process when a write or close does.
+    """A file object that never raises: HDF5 crashes the process when a write or close fails.
 
-    After the first error, which is kept in ``error``, everything written is forgotten.
+    After the first error, which is kept in ``error``, everything written is dropped.
     """
 
     def __init__(self, handle: int) -> None:
@@ -56,7 +56,7 @@ class Disk(io.RawIOBase):
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of ``data``, or forget it."""
+        """Write all of ``data``, or drop it."""
         view = memoryview(data).cast("B")
         if self.error is None:
             try:
@@ -66,7 +66,7 @@ class Disk(io.RawIOBase):
         return len(view)
 
     def readinto(self, buffer: Any) -> int:
-        """Read; what was forgotten reads as zeros."""
+        """Read; what was dropped reads as zeros."""
         view = memoryview(buffer).cast("B")
         data = os.read(self._handle, len(view))
         view[: len(data)] = data

@@ -1,4 +1,4 @@
-"""Variables whose first dimension grows: what they are, and the rows that wait to be written."""
+"""Variables whose first dimension grows: their declaration, and rows not yet written."""
 
 from __future__ import annotations
 
@@ -28,13 +28,8 @@ class Declared:
     units: str
     long_name: str
 
-    @property
-    def is_coordinate(self) -> bool:
-        """Whether it is the coordinate of a growing dimension."""
-        return self.name == self.dims[0]
-
     def create(self, file: Any, *, most: int | None = None) -> Any:
-        """Create its empty data set in an open HDF5 file; at most ``most`` rows are to come."""
+        """Create its empty data set in an open HDF5 file; at most ``most`` rows will follow."""
         dtype = np.dtype(self.dtype)
         rows, *rest = chunks_of(self.shape, dtype.itemsize)
         dataset = file.create_dataset(
@@ -52,7 +47,7 @@ class Declared:
 
 @dataclass
 class Waiting:
-    """Rows that wait, in the order in which they came."""
+    """Rows not yet written, in the order in which they were appended."""
 
     rows: list[Array] = field(default_factory=list)
     n: int = 0
@@ -67,7 +62,7 @@ class Waiting:
         self.rows, self.n = [], 0
 
     def write(self, dataset: Any, *, whole_chunks: bool = False) -> None:
-        """Append them to a data set; those that do not fill a chunk may go on waiting."""
+        """Append them to a data set; with ``whole_chunks`` those of an incomplete chunk stay."""
         n = self.n - self.n % dataset.chunks[0] if whole_chunks else self.n
         if not n:
             return

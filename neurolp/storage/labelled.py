@@ -1,4 +1,4 @@
-"""Stored variables as xarray objects whose values are read from the file when they are asked for.
+"""Stored variables as lazy xarray objects: values are read from the file when they are used.
 
 Imported only where such an object is wanted: xarray takes half a second.
 """
@@ -57,7 +57,7 @@ def _variable(stored: Stored) -> xarray.Variable:
 
 
 def _coordinates(stored: Mapping[str, Stored]) -> xarray.Coordinates:
-    """Coordinates, searchable by ``sel`` where they are not too many to be held in memory."""
+    """Coordinates; those with at most ``_FEW`` values are read at once, so that ``sel`` works."""
     few = {name: _variable(c) for name, c in stored.items() if c.shape[0] <= _FEW}
     many = {name: _variable(c) for name, c in stored.items() if name not in few}
     return xarray.Coordinates(few).assign(xarray.Coordinates(many, indexes={}))

@@ -2,7 +2,7 @@
 
 HDF5 itself protects what is written: metadata of its formats since 1.10 have checksums, values have
 fletcher32. What it would put in its unprotected global heap (texts of any length) or in huge
-objects (long attributes beside many others) is written otherwise.
+objects (long attributes among many others) is written in another way.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Array = npt.NDArray[Any]
 LIBVER = ("v110", "v110")
 # The checksum turns a flipped bit into a read error; it needs chunks, which need elements.
 FILTERS = {"compression": "gzip", "compression_opts": 1, "fletcher32": True}
-# What is soon to be replaced by the next one: half the time.
+# For checkpoints, which the next one soon replaces: half the time.
 UNCOMPRESSED = {"fletcher32": True}
 # Names that the netCDF library gives to the number of a dimension, and to those of a variable.
 DIMENSION_ID, DIMENSION_IDS = "_Netcdf4Dimid", "_Netcdf4Coordinates"
 _NO_VALUES = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 # The lists are in the unprotected heap, in which a flipped bit lets HDF5 search without end.
 _OF_SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
-_SAMPLE = 2**16  # bytes that are compressed to see what comes of it
+_SAMPLE = 2**16  # bytes that are compressed to estimate the gain
 _WORTH = 0.7  # of the size: to save less, as of random numbers, is not worth the time
 _CHUNK_BYTES = 2**16
 _MAX_CHUNK_BYTES = 2**20
@@ -81,7 +81,7 @@ def chunks_of(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
 
 
 def describe(dataset: Any, units: str, long_name: str) -> None:
-    """Say what the values of a data set are."""
+    """Write the units and the long name of a data set."""
     _text(dataset, "units", units)
     _text(dataset, "long_name", long_name)
 

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the system releases when its holder dies, however it dies."""
+"""A lock file for one writer at a time; the system releases it when its holder ends, in any way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-_PATIENCE = 0.4  # seconds: a reader that looks whether a run goes on holds the lock for a moment
+_PATIENCE = 0.4  # seconds: :func:`is_held` in another process holds the lock for a moment
 _PAUSE = 0.02
 
 
@@ -18,7 +18,7 @@ class HeldError(Exception):
 
 
 class Lock:
-    """An ``flock`` on a file that says who holds it, for people.
+    """An ``flock`` on a file, which contains a line that names its holder.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Let others have it; harmless if repeated."""
+        """Release the lock; harmless if repeated."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -85,7 +85,7 @@ def is_held(path: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: nothing can be said
+    except OSError:  # a file system without locks: not known
         return False
     finally:
         os.close(handle)

@@ -1,9 +1,9 @@
-"""From the segments of a run to one file, in constant memory."""
+"""Merging of the segments of a run into one file, in constant memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,41 @@ def merge(
 ) -> None:
     """Write one synced file: the header (the first segment), all rows, and ``contents``.
 
-    ``contents`` has the last word where the header says something else.
+    ``contents`` replaces what the header has under the same name.
 
     Raises
     ------
     OSError
         If it cannot be written; nothing is left of it then.
     """
-    write_hdf5(
-        target, lambda file, check: _write(file, check, segments, declared, waiting, contents)
-    )
+    with closing(FileSource(segments[0])) as source:
+        out = contents_of(source)
+    del out.attributes[""]["overwrite"]
+    out.update(contents)
+
+    def fill(file: Any, check: Callable[[], None]) -> None:
+        datasets = {name: d.create(file) for name, d in declared.items()}
+        buffers = {name: Waiting() for name in declared}
+        for path in segments[1:]:
+            with closing(FileSource(path)) as segment:
+                for name in segment.growing():
+                    for rows in _pieces(segment.file[name]):
+                        buffers[name].add(rows)
+                        if buffers[name].n >= datasets[name].chunks[0]:
+                            buffers[name].write(datasets[name], whole_chunks=True)
+            check()
+        for name, dataset in datasets.items():
+            for rows in waiting[name].rows if name in waiting else ():
+                buffers[name].add(rows)
+            buffers[name].write(dataset)
+        check_lengths((d, len(datasets[name])) for name, d in declared.items())
+        lay_out(file, out, growing={name: d.dims for name, d in declared.items()})
+
+    write_hdf5(target, fill)
 
 
 def contents_of(header: FileSource) -> NamedArrays:
-    """What is in a header, but for what grows."""
+    """Everything in a header but the growing variables."""
     out = NamedArrays()
     growing = header.growing()
     for target, names in (
@@ -56,50 +77,8 @@ def contents_of(header: FileSource) -> NamedArrays:
     return out
 
 
-def _write(
-    file: Any,
-    check: Callable[[], None],
-    segments: list[Path],
-    declared: Mapping[str, Declared],
-    waiting: Mapping[str, Waiting],
-    contents: NamedArrays,
-) -> None:
-    source = FileSource(segments[0])
-    try:
-        out = contents_of(source)
-    finally:
-        source.close()
-    del out.attributes[""]["overwrite"]
-    out.update(contents)
-
-    datasets = {name: d.create(file) for name, d in declared.items()}
-    buffers = {name: Waiting() for name in declared}
-    for path in segments[1:]:
-        with _closing(FileSource(path)) as segment:
-            for name in segment.growing():
-                for rows in _pieces(segment.file[name]):
-                    buffers[name].add(rows)
-                    if buffers[name].n >= datasets[name].chunks[0]:
-                        buffers[name].write(datasets[name], whole_chunks=True)
-        check()
-    for name, dataset in datasets.items():
-        for rows in waiting[name].rows if name in waiting else ():
-            buffers[name].add(rows)
-        buffers[name].write(dataset)
-    check_lengths((d, len(datasets[name])) for name, d in declared.items())
-    lay_out(file, out, growing={name: d.dims for name, d in declared.items()})
-
-
 def _pieces(dataset: Any) -> Iterator[Any]:
     row = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
     size = max(1, _PIECE_BYTES // max(row, 1))
     for start in range(0, len(dataset), size):
         yield dataset[start : start + size]
-
-
-@contextmanager
-def _closing(source: FileSource) -> Iterator[FileSource]:
-    try:
-        yield source
-    finally:
-        source.close()

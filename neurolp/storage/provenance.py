@@ -1,4 +1,4 @@
-"""Where a result comes from: what a file says of the program and the data that made it."""
+"""Provenance of a result: versions of the software, platform, time, digests of the data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def provenance(seed: int, digests: Mapping[str, str] | None = None) -> dict[str,
 def data_digests(configuration: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of every data file that a configuration names, by key, e.g. ``"data.file"``.
 
-    ``configuration`` holds plain values, as in the file. What cannot be read is left out: whoever
-    needs it will say so.
+    ``configuration`` holds plain values, as in the file. Files that cannot be read are left out.
     """
     digests = {}
     for key, path in data_files(configuration):

@@ -1,4 +1,4 @@
-"""Read a trajectory file, or the folder of a run that goes on: lazily, as xarray objects."""
+"""Lazy reading of a trajectory file, or of the folder of an unfinished run, as xarray objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from neurolp.errors import FormatError
 from neurolp.storage import segments
 from neurolp.storage.checksum import check
-from neurolp.storage.source import FileSource, RunSource, Source, Stored, damage_named
+from neurolp.storage.source import FileSource, RunSource, Stored, damage_named
 
 if TYPE_CHECKING:
     import xarray
@@ -112,18 +111,13 @@ class Trajectory(Mapping[str, "xarray.DataArray"]):
         return "\n".join(lines)
 
     def close(self) -> None:
-        """Close the file; what was not read yet becomes unreadable."""
+        """Close the file; values that were not read before cannot be read any more."""
         self._source.close()
 
     def __enter__(self) -> Trajectory:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def stored(self, name: str) -> Stored:
@@ -137,10 +131,10 @@ class Trajectory(Mapping[str, "xarray.DataArray"]):
 
 
 def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
-    """Open a trajectory file for reading, or a run that is to become it.
+    """Open a trajectory file, or an unfinished run, for reading.
 
-    While a run goes on, and after it was killed, there is no such file yet. What is read then is
-    everything up to the last time it was saved; ``status`` is ``"running"`` or ``"unfinished"``.
+    Of a run that has not finished, everything up to its last commit is read; ``status`` is
+    ``"running"``, or ``"unfinished"`` after it was interrupted or killed.
 
     Raises
     ------
@@ -169,8 +163,8 @@ def verify(path: str | os.PathLike[str]) -> int:
     return len(files)
 
 
-def _source(path: Path, whole: bool) -> Source:
-    """The file, or what a run has of it; one that is finished while we look is a file then."""
+def _source(path: Path, whole: bool) -> FileSource | RunSource:
+    """The file, or the folder of an unfinished run; a run may finish while this looks."""
     file = segments.file_of(path)
     if path.is_file():
         return FileSource(path, whole=whole)
@@ -179,7 +173,7 @@ def _source(path: Path, whole: bool) -> Source:
             return RunSource(file, whole=whole)
         except FileNotFoundError:
             if not file.is_file():
-                raise FormatError(f"{file}: the run was given up while it was read") from None
+                raise FormatError(f"{file}: the run was discarded while it was read") from None
         except FormatError:
             if not file.is_file():
                 raise

@@ -1,7 +1,7 @@
-"""The folder of a run that goes on, or was killed: ``FILE.run`` with a header, segments, a state.
+"""The folder ``FILE.run`` of an unfinished run: a header, segments, and a checkpoint.
 
 Segment 0 is the header: what does not grow, and an empty data set for each variable that was
-declared. Every other one has the rows that came since the last. ``state-000003.h5`` is the
+declared. Every other segment has the rows appended since the one before. ``state-000003.h5`` is the
 checkpoint that ``segment-000003.h5`` commits: without the segment it does not count.
 """
 
@@ -12,13 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from neurolp.arrays import NamedArrays
 from neurolp.errors import FormatError
 from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION, OLDEST_VERSION
-from neurolp.storage.growing import Declared, Waiting, check_lengths
-from neurolp.storage.layout import LIBVER, lay_out, read_attributes
+from neurolp.storage.layout import read_attributes
 from neurolp.storage.provenance import version_of
 
 SUFFIX = ".run"
@@ -27,13 +23,14 @@ _SEGMENT = re.compile(r"segment-(\d{6,})\.h5")
 
 
 def folder_of(path: Path) -> Path:
-    """Where a run keeps what it has, until ``path`` is finished."""
-    return path.with_name(path.name + SUFFIX)
+    """The folder of a run that is to become the file ``path``."""
+    return path.with_name(path.name + SUFFIX) if path.name else path / SUFFIX
 
 
 def file_of(path: Path) -> Path:
     """The file that a run is to become, given it or its folder."""
-    return path.with_name(path.name.removesuffix(SUFFIX)) if path.name != SUFFIX else path
+    name = path.name.removesuffix(SUFFIX)
+    return path.with_name(name) if name else path
 
 
 def segment_name(n: int) -> str:
@@ -67,24 +64,8 @@ def n_segments(folder: Path) -> int:
     return len(numbers)
 
 
-def segment_image(
-    rows: dict[str, tuple[Declared, Waiting]], attributes: dict[str, dict[str, Any]]
-) -> bytes:
-    """The bytes of a segment with all rows that wait; variables without any are left out."""
-    check_lengths((declared, waiting.n) for declared, waiting in rows.values())
-    full = [(declared, waiting) for declared, waiting in rows.values() if waiting.n]
-    with h5py.File("segment", "w", driver="core", backing_store=False, libver=LIBVER) as file:
-        for declared, waiting in full:
-            dataset = declared.create(file, most=waiting.n)
-            Waiting(waiting.rows, waiting.n).write(dataset)
-        dims = {declared.name: declared.dims for declared, _ in full}
-        lay_out(file, NamedArrays(attributes=attributes), growing=dims, scales=False)
-        file.flush()
-        return bytes(file.id.get_file_image())
-
-
 def open_checked(path: Path, file: Any) -> None:
-    """Raise :class:`FormatError` unless an open HDF5 file is one of ours, of a version we read."""
+    """Raise :class:`FormatError` unless an open HDF5 file has our format and a known version."""
     about = read_attributes(file)
     version: Any = about.get("format_version")
     if about.get("format") != FORMAT_NAME:

@@ -1,4 +1,4 @@
-"""Where the arrays of a trajectory come from: one file, or the folder of a run that goes on."""
+"""Sources of the arrays of a trajectory: one file, or the folder of an unfinished run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,12 +23,12 @@ from neurolp.storage.lock import is_held
 Array = npt.NDArray[Any]
 
 _DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
-_TRIES = 20  # to look at a run that goes on: what it replaces meanwhile is not there any more
+_TRIES = 20  # to read the folder of a run, which may replace its checkpoint meanwhile
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set, or what looks like one, and what is said of it; values are read when asked for.
+    """A data set with its dimensions, units and long name; values are read when it is indexed.
 
     Texts are decoded. ``where`` names it in errors.
     """
@@ -58,44 +58,20 @@ class Stored:
         return np.char.decode(values, "utf-8").astype(self.dtype)
 
 
-class Source(Protocol):
-    """What a trajectory reads from."""
-
-    def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group, "" for the root, as plain values."""
-
-    def names(self, group: str = "") -> list[str]:
-        """Names of the variables in a group, without it; "" is the root."""
-
-    def coordinate_names(self) -> list[str]:
-        """Dimensions that have values."""
-
-    def groups(self) -> list[str]:
-        """Names of the groups."""
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a variable or coordinate."""
-
-    def variable(self, name: str) -> Stored:
-        """A variable, ``GROUP/NAME`` where it is not in the root, or a coordinate."""
-
-    def close(self) -> None:
-        """Close all files."""
-
-
 class FileSource:
     """One HDF5 file; ``whole`` verifies the checksum of the whole file first.
 
     Raises
     ------
     FormatError
-        If it is not there, is not one of ours, or is damaged.
+        If it does not exist, is not a neurolp trajectory, or is damaged.
     """
 
     def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
         if not path.is_file():
-            raise FormatError(f"{path}: no such file")
+            what = "is a folder, not a trajectory file" if path.is_dir() else "no such file"
+            raise FormatError(f"{path}: {what}")
         try:
             if whole:
                 check(path)
@@ -103,7 +79,7 @@ class FileSource:
         except OSError as error:
             if isinstance(error, FormatError | FileNotFoundError):
                 raise
-            if not path.exists():  # it was removed since: a run goes on
+            if not path.exists():  # a run replaced it since
                 raise FileNotFoundError(path) from error
             raise FormatError(f"{path}: not a readable HDF5 file, or truncated") from error
         try:
@@ -115,7 +91,7 @@ class FileSource:
             raise
 
     def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group."""
+        """Attributes of a group, "" for the root, as plain values."""
         if group and group not in self.file:
             return {}
         attributes = read_attributes(self.file[group] if group else self.file)
@@ -124,7 +100,7 @@ class FileSource:
         return attributes
 
     def names(self, group: str = "") -> list[str]:
-        """Names of the variables in a group."""
+        """Names of the variables in a group, without it; "" is the root."""
         with damage_named(str(self.path)):
             if group and group not in self.file:
                 return []
@@ -150,7 +126,7 @@ class FileSource:
             return name not in self._dimensions or self._has_values(name)
 
     def variable(self, name: str) -> Stored:
-        """A variable or a coordinate."""
+        """A variable, ``GROUP/NAME`` where it is not in the root, or a coordinate."""
         where = f"{self.path}: {name}"
         with damage_named(where):
             dataset = self.file[name]
@@ -161,7 +137,7 @@ class FileSource:
             return Stored(where, dataset, dims, about["units"], about["long_name"])
 
     def growing(self) -> dict[str, tuple[Declared, int]]:
-        """What was declared to grow, and how many rows of it are here."""
+        """Declarations of the growing variables, and how many rows of each are in this file."""
         out = {}
         for name in [*self.names(), *self.coordinate_names()]:
             dataset = self.file[name]
@@ -177,7 +153,7 @@ class FileSource:
 
     @staticmethod
     def _members(group: Any, kind: type) -> list[str]:
-        # Not of ``items()``, which passes over what is damaged.
+        # Not by ``items()``, which skips what is damaged.
         return [name for name in group if isinstance(group[name], kind)]
 
     def _has_values(self, dim: str) -> bool:
@@ -185,7 +161,7 @@ class FileSource:
 
 
 class RunSource:
-    """The folder of a run: everything up to the last commit, with the brain as it was then.
+    """The folder of an unfinished run: everything up to the last commit, and the last checkpoint.
 
     ``whole`` verifies the checksums of its files first.
 
@@ -239,7 +215,7 @@ class RunSource:
                     segment.close()
 
     def _open_state(self) -> None:
-        """Open the last checkpoint before all else: a run that goes on soon removes it."""
+        """Open the last checkpoint first: a running run soon removes it."""
         for n in range(self.n_segments - 1, 0, -1):
             segment = self._opened(self.folder / segments.segment_name(n))
             committed = segment.attributes("").get("checkpoint")
@@ -308,7 +284,7 @@ class RunSource:
 
 @dataclass
 class Joined:
-    """The rows of a variable in all segments, which are opened when they are asked for."""
+    """The rows of a variable in all segments; a segment is opened when rows of it are read."""
 
     declared: Declared
     ends: list[int] = field(default_factory=list)
@@ -331,20 +307,10 @@ class Joined:
 
     def __getitem__(self, key: Any) -> Array:
         first, *rest = (key or (slice(None),)) if isinstance(key, tuple) else (key,)
-        n = self.shape[0]
-        if isinstance(first, int | np.integer):
-            if not -n <= first < n:
-                raise IndexError(f"row {first} of {self.declared.name}, which has {n}")
-            at = int(first) % n if n else 0
-            return np.asarray(self._rows(at, at + 1)[(0, *rest)])
-        if isinstance(first, slice):
-            chosen = range(n)[first]
-            if not chosen:
-                return np.asarray(self._rows(0, 0)[(slice(0, 0), *rest)])
-            low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1
-            step = slice(None, None, first.step)
-            return np.asarray(self._rows(low, high)[(step, *rest)])
-        return np.asarray(self._rows(0, n)[(first, *rest)])
+        at = np.arange(self.shape[0])[first]
+        low, high = (int(at.min()), int(at.max()) + 1) if at.size else (0, 0)
+        rows = self._rows(low, high)[at - low]
+        return np.asarray(rows[(*[slice(None)] * np.ndim(at), *rest)])
 
     def _rows(self, start: int, stop: int) -> Array:
         parts = [np.empty((0, *self.declared.shape), np.dtype(self.declared.dtype))]

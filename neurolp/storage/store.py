@@ -1,8 +1,8 @@
-"""A run that survives: what was committed stays, however its process ends, and can be continued.
+"""The store of a run: rows are appended and committed; what was committed survives any crash.
 
-While a run of ``FILE`` goes on there is a folder ``FILE.run`` (see
-:mod:`neurolp.storage.segments`). HDF5 builds each part in memory, as it crashes on a full disk;
-plain writes, fsync and a rename then make it exist whole or not at all.
+An unfinished run of ``FILE`` is a folder ``FILE.run`` (see :mod:`neurolp.storage.segments`). HDF5
+builds each part in memory, as it crashes on a full disk; plain writes, fsync and a rename then
+make it exist whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from neurolp.storage import segments
 from neurolp.storage.atomic import (
     check_writable,
     discard,
+    interrupts_ignored,
     publish,
     sync_folder,
-    undisturbed,
     write_whole,
 )
 from neurolp.storage.checksum import trailer
 from neurolp.storage.disk import write_hdf5
-from neurolp.storage.growing import Declared, Waiting
+from neurolp.storage.growing import Declared, Waiting, check_lengths
 from neurolp.storage.layout import UNCOMPRESSED, lay_out
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.storage.merging import merge
@@ -44,14 +44,14 @@ _IN_MEMORY = 2**26  # bytes of a checkpoint that is put together in memory, wher
 
 
 class RunStore:
-    """What a run records, from its first step to its file.
+    """Writer of the record of one run, which becomes one file.
 
-    :meth:`create` for a new run or :meth:`reopen` for one that was broken off; :meth:`append` rows
-    to variables that were declared, :meth:`commit` them with a checkpoint now and then, and in the
-    end :meth:`finish`. :meth:`close` leaves everything for later.
+    :meth:`create` begins a new run, :meth:`reopen` continues an interrupted one. :meth:`append`
+    rows to declared variables, :meth:`commit` them with a checkpoint now and then, and
+    :meth:`finish` writes the file. :meth:`close` keeps what was committed for :meth:`reopen`.
 
-    Where the header needs work that another writer should not begin, :meth:`claim` and
-    :meth:`begin` are the halves of :meth:`create`.
+    :meth:`create` is :meth:`claim`, which takes the lock, and :meth:`begin`, which writes the
+    header; between them the header can be computed while no other writer can start.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
@@ -72,7 +72,7 @@ class RunStore:
     def create(
         cls, path: str | os.PathLike[str], header: NamedArrays, *, overwrite: bool = False
     ) -> RunStore:
-        """Begin a run that is to become the file ``path``; ``header`` is what does not grow.
+        """Begin a run that will become the file ``path``; ``header`` is what does not grow.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class RunStore:
 
     @classmethod
     def claim(cls, path: str | os.PathLike[str], *, overwrite: bool = False) -> RunStore:
-        """Take the lock for a new run; nothing that is there is changed before :meth:`begin`."""
+        """Take the lock for a new run; existing files are not changed before :meth:`begin`."""
         target = check_writable(path, overwrite=overwrite)
         store = cls(target, overwrite=overwrite)
         if not overwrite and store._unfinished():
@@ -114,19 +114,19 @@ class RunStore:
 
     @classmethod
     def reopen(cls, path: str | os.PathLike[str]) -> RunStore:
-        """Take over a run that was broken off, as it was at its last checkpoint.
+        """Continue an interrupted run from its last checkpoint.
 
         Raises
         ------
         OutputError
             If another process is writing it.
         FormatError
-            If there is none, or it is damaged.
+            If there is no unfinished run, or it is damaged.
         """
         target = segments.file_of(Path(path))
         folder = segments.folder_of(target)
         if not segments.n_segments(folder):
-            if folder.is_dir():  # a process died while it removed it
+            if folder.is_dir():  # a process ended while it removed the folder
                 cls(target, overwrite=False).discard()
             if target.is_file():
                 raise FormatError(f"{target}: is finished, there is nothing to resume")
@@ -187,24 +187,25 @@ class RunStore:
     ) -> None:
         """Commit everything appended since the last commit, and ``checkpoint``, by one rename.
 
-        ``attributes`` are what readers are to find beside those of the header, until the next one.
-        What is committed without a checkpoint is read, but a run that is resumed goes back to the
-        last checkpoint.
+        ``attributes`` are added to those of the header until the next commit. Rows committed
+        without a checkpoint are read, but a resumed run continues from the last checkpoint.
 
         Raises
         ------
         RecordingError
-            If the disk is full or fails. What was committed before stays; only :meth:`close` is
-            left.
+            If the disk is full or fails. What was committed before stays; after this only
+            :meth:`close` may be called.
         """
         self._check_usable()
         n = self._n_segments
         root = {"run_id": self._run_id, "checkpoint": checkpoint is not None}
         groups = dict(attributes or {})
         groups[""] = groups.get("", {}) | root
-        growing = {name: (self._declared[name], w) for name, w in self._waiting.items()}
-        with undisturbed():
-            image = segments.segment_image(growing, groups)
+        check_lengths((self._declared[name], rows.n) for name, rows in self._waiting.items())
+        growing = [self._declared[name] for name, rows in self._waiting.items() if rows.n]
+        with interrupts_ignored():
+            contents = NamedArrays(attributes=groups)
+            image = image_of(contents, growing=growing, rows=self._waiting, scales=False)
             try:
                 if checkpoint is not None:
                     checkpoint.coordinates = self._fixed.coordinates | checkpoint.coordinates
@@ -232,7 +233,7 @@ class RunStore:
     # --- ending -----------------------------------------------------------------------------------
 
     def finish(self, contents: NamedArrays) -> Path:
-        """Write one file of all that was appended and ``contents``; the folder goes.
+        """Write one file with all appended rows and ``contents``, and remove the folder.
 
         Raises
         ------
@@ -245,7 +246,7 @@ class RunStore:
         contents.coordinates = self._fixed.coordinates | contents.coordinates
         complete = self.folder / segments.FINISHED
         parts = [self.folder / segments.segment_name(n) for n in range(self._n_segments)]
-        with undisturbed():
+        with interrupts_ignored():
             try:
                 merge(complete, parts, self._declared, self._waiting, contents)
                 check_writable(self.path, overwrite=self._overwrite)
@@ -282,12 +283,12 @@ class RunStore:
             raise OutputError(f"{self.path}: cannot write the result, {error.strerror}") from error
 
     def _unfinished(self) -> bool:
-        """Whether the folder holds a run that is not the file itself, whose folder only stayed."""
+        """Whether the folder holds a run that has not become the file."""
         header = self.folder / segments.segment_name(0)
         return header.exists() and not self._is_finished(header)
 
     def _is_finished(self, header: Path) -> bool:
-        """Whether a process died after giving the file its name, before it removed the folder."""
+        """Whether a process ended between renaming the finished file and removing the folder."""
         if not self.path.is_file():
             return False
         ids = []
@@ -309,8 +310,8 @@ class RunStore:
         run.close()
         self._run_id, self._overwrite = root["run_id"], bool(root["overwrite"])
         self._state = run.checkpoint
-        # Rows after the last checkpoint will come again; a checkpoint without a segment, or a part
-        # that has no name yet, was never committed. The last segment goes first.
+        # Rows after the last checkpoint will be appended again; a checkpoint without a segment was
+        # never committed, nor a part under a temporary name. The last segment is removed first.
         self._n_segments = run.checkpoint + 1
         kept = {segments.LOCK, segments.state_name(self._state)}
         kept |= {segments.segment_name(n) for n in range(self._n_segments)}

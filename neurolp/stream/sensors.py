@@ -7,9 +7,8 @@ Any class with the members of :class:`Sensor` can be used. :class:`CategoricalSe
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, cast
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.registry import Registry
 from neurolp.stream.prediction import CodePrediction, Prediction
 
 Array = npt.NDArray[Any]
@@ -177,7 +177,11 @@ class ContinuousSensor:
         return prediction
 
 
-_MEMBERS = ("name", "n_columns", "n_symbols", "units", "wanted", "valid", "encode", "express")
+SENSORS = Registry(
+    "sensors",
+    {},
+    ("name", "n_columns", "n_symbols", "units", "wanted", "valid", "encode", "express"),
+)
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
         (cast("Sensor", sensors),) if hasattr(sensors, "encode") else tuple(sensors)
     )
     for sensor in all_:
-        lacks = [name for name in _MEMBERS if not hasattr(sensor, name)]
+        lacks = [name for name in SENSORS.asked if not hasattr(sensor, name)]
         if lacks:
             raise ConfigurationError(
                 f"argument `sensors` must hold sensors, but {sensor!r} has no `{lacks[0]}`"
@@ -313,49 +317,18 @@ def sensors_to_json(sensors: Sequence[Sensor]) -> str:
 
     Raises
     ------
-    ConfigurationError
-        If the class of a sensor is no dataclass of plain values.
+    OutputError
+        If a sensor cannot be made again from its class and its fields.
     """
-    described: list[dict[str, Any]] = []
-    for sensor in sensors:
-        kind = type(sensor)
-        try:
-            if not is_dataclass(sensor):
-                raise TypeError("it is no dataclass")
-            fields = asdict(sensor)
-            json.dumps(fields)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"argument `sensors` must hold dataclasses of plain values to be stored, "
-                f"but {kind.__qualname__} cannot be: {error}"
-            ) from error
-        described.append({"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields})
-    return json.dumps(described)
+    return json.dumps([SENSORS.describe(sensor) for sensor in sensors])
 
 
 def sensors_from_json(text: str) -> tuple[Sensor, ...]:
     """Sensors that :func:`sensors_to_json` described.
 
-    No module is imported for it, as a file must not decide which code runs: the module of a user's
-    sensor has to be imported before.
-
     Raises
     ------
-    ConfigurationError
-        If a class is not known.
+    FormatError
+        If a class is not known; the module of a user's sensor has to be imported before.
     """
-    return check_sensors([_class_of(s["class"])(**s["fields"]) for s in json.loads(text)])
-
-
-def _class_of(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = sys.modules.get(module)
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type) or not all(
-        hasattr(found, member) for member in ("valid", "encode", "express")
-    ):
-        raise ConfigurationError(
-            f"the class '{path}' of a sensor is not known: import {module} first"
-        )
-    return found
+    return check_sensors([SENSORS.restore(described) for described in json.loads(text)])

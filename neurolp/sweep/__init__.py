@@ -1,12 +1,14 @@
-"""Many runs of one configuration, with some keys changed, on Dask.
+"""Sweeps: many runs of one configuration with some keys changed, on Dask.
 
-* design: a sweep's configuration -> its jobs
-* identity: what a job is, the hash of its configuration
-* state: what is on disk, one folder, one state and one writer for each job
+* schema: the keys of a sweep's configuration
+* design: from these keys to the jobs
+* identity: the hash that names a job
+* state: the files of a sweep, one folder and one writer for each job
 * job: one job, in a worker
-* running: the driver: which jobs wait, run, are tried again
-* workers: Dask
-* collecting: settings and results -> one table
+* running: the driver, which submits jobs and tries failed ones again
+* workers: Dask workers, here or on a cluster
+* search: draws that depend on earlier results, by Optuna
+* collecting: one table of settings and results
 * plotting: figures of a table
-* api: all of it together
+* api: :class:`neurolp.Sweep`
 """

@@ -1,4 +1,4 @@
-"""Sweeps from Python."""
+"""The class ``Sweep``: many runs of one configuration, from Python."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
+import pandas as pd
+
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
-from neurolp.runs.kinds import run_kind
+from neurolp.runs.kinds import Observer, run_kind
 from neurolp.runs.memory import PROCESS, format_bytes
-from neurolp.sweep.collecting import Table, collect
+from neurolp.runs.resources import memory_limit
+from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of
-from neurolp.sweep.running import SweepOutcome, SweepProgress, run_design, to_do
+from neurolp.sweep.running import SweepOutcome, run_design, to_do
 from neurolp.sweep.search import Rounds
 from neurolp.sweep.state import PENDING, RUNNING, JobState, read_state
 
@@ -39,8 +42,8 @@ class Sweep:
     n_draws : int, optional
         Needed with ``random``.
     search : dict, optional
-        ``{"minimise": "surprise"}``, or ``"maximise"``: draws go to where this result was good in
-        the rounds before (of 8 draws, or ``"round"``). Needs Optuna.
+        ``{"minimise": "surprise"}``, or ``"maximise"``: draws depend on this result in earlier
+        rounds (of 8 draws, or ``"round"``). Needs Optuna.
     replicates : int, optional
         Each of these again with so many seeds: ``seed``, ``seed`` + 1 ..
     seed : int
@@ -49,7 +52,7 @@ class Sweep:
         The keys that get the seed of a replicate; ``["seed", "stream.seed"]`` also draws another
         stream for each.
     title : str
-        Heading of the pictures.
+        Heading of the figures.
 
     Raises
     ------
@@ -109,12 +112,12 @@ class Sweep:
 
     @property
     def design(self) -> Design:
-        """Everything that is to be done."""
+        """The jobs and how they were made."""
         return self._design
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs, each once; of a search those that are known so far."""
+        """The jobs, each once; of a search those drawn so far."""
         return self._design.jobs
 
     def __len__(self) -> int:
@@ -123,7 +126,7 @@ class Sweep:
     def states(self, path: str | os.PathLike[str]) -> dict[str, JobState]:
         """The state of every job in the folder ``path``."""
         jobs = Path(path) / "jobs"
-        return {p.identity: read_state(jobs / p.identity) for p in self.jobs}
+        return {job.identity: read_state(jobs / job.identity) for job in self.jobs}
 
     def run(
         self,
@@ -132,16 +135,16 @@ class Sweep:
         workers: int | None = None,
         scheduler: str | None = None,
         retry_failed: bool = False,
-        observe: Callable[[SweepProgress], None] = lambda progress: None,
+        observe: Observer = lambda progress: None,
     ) -> SweepOutcome:
-        """Run all jobs that are not done in the folder ``path``, and say how they ended.
+        """Run all jobs that are not done in the folder ``path``; returns how they ended.
 
         A script needs ``if __name__ == "__main__":`` around this: workers import it.
 
         Parameters
         ----------
         path : path
-            Folder of the sweep; one that is there is continued.
+            Folder of the sweep; an existing sweep is continued.
         workers : int, optional
             Processes on this machine; as many as there are processors, jobs and memory for.
         scheduler : str, optional
@@ -150,14 +153,14 @@ class Sweep:
             Whether jobs that diverged, or failed because of the configuration or the data, are
             run again.
         observe : callable
-            Is told how it goes.
+            Called with a :class:`neurolp.runs.RunProgress` now and then.
 
         Raises
         ------
         ConfigurationError
             If a job cannot fit into the memory of a worker.
         OutputError
-            If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
+            If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
         """
         run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
         if self._design.search is None:
@@ -170,83 +173,76 @@ class Sweep:
         workers: int | None,
         scheduler: str | None,
         retry_failed: bool,
-        observe: Callable[[SweepProgress], None],
+        observe: Observer,
         design: Design,
     ) -> SweepOutcome:
-        from neurolp.sweep.workers import connected, memory_of_workers, remote_workers
+        from neurolp.sweep.workers import (
+            connected,
+            local_workers,
+            memory_of_workers,
+            remote_workers,
+        )
 
         self._design = design
+        jobs = self._open_jobs(path, retry_failed)
         if scheduler is not None:
             with connected(scheduler) as client:
                 share = memory_of_workers(client)
-            size, largest = self.largest(self._open_jobs(path, retry_failed))
-            if share is not None and size > share:
-                raise _too_large(self._design.source, size, largest, share, "of the scheduler")
+            if share is not None:
+                self._check_memory(jobs, share, "of the scheduler")
             opened: Any = partial(remote_workers, scheduler)
         else:
-            from neurolp.sweep.workers import local_workers
-
-            opened = partial(local_workers, self.n_workers(path, workers, retry_failed))
+            opened = partial(local_workers, self._n_workers(jobs, workers))
         return run_design(design, path, opened, retry_failed=retry_failed, observe=observe)
 
     def plan(
         self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False
     ) -> list[str]:
-        """What :meth:`run` would do, in a few lines for people; errors are the same."""
-        states = self.states(path).values()
-        counts = Counter(state.state for state in states)
+        """Lines that describe what :meth:`run` would do; errors are the same."""
+        counts = Counter(state.state for state in self.states(path).values())
         lines = [f"{self._design.title}: {len(self)} jobs"]
         lines += [f"  {how}: {key}" for key, how in self._design.how.items()]
         if self._design.n_repeated:
-            lines.append(f"  {self._design.n_repeated} more are jobs that are there already")
+            lines.append(f"  {self._design.n_repeated} more jobs would repeat one of these")
         lines.append(f"  in {path}: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
-        open_jobs = self._open_jobs(path, retry_failed)
-        size, largest = self.largest(open_jobs)
-        if largest is not None:
-            n = self.n_workers(path, workers, retry_failed)
-            lines.append(f"  to run: {len(open_jobs)}, on {n} processes of this machine")
-            lines.append(f"  memory of a job: up to {format_bytes(size)} ({largest})")
+        jobs = self._open_jobs(path, retry_failed)
+        if jobs:
+            n, largest = self._n_workers(jobs, workers), max(jobs, key=memory_of)
+            lines.append(f"  to run: {len(jobs)}, on {n} processes of this machine")
+            size = format_bytes(memory_of(largest))
+            lines.append(f"  memory of a job: up to {size} ({largest})")
         return lines
 
-    def n_workers(
-        self, path: str | os.PathLike[str], workers: int | None = None, retry_failed: bool = False
-    ) -> int:
-        """How many processes of this machine :meth:`run` would use.
-
-        Raises
-        ------
-        ConfigurationError
-            If a job cannot fit into the memory that each would have.
-        """
-        from neurolp.runs.resources import memory_limit
+    def _n_workers(self, jobs: Sequence[Job], workers: int | None) -> int:
+        """How many processes of this machine run ``jobs``, each with the memory for any of them."""
         from neurolp.sweep.workers import available_processors
 
-        open_jobs = self._open_jobs(path, retry_failed)
-        memory, (size, largest) = memory_limit(), self.largest(open_jobs)
-        n = min(workers or available_processors(), max(len(open_jobs), 1))
+        memory = memory_limit()
+        n = min(workers or available_processors(), max(len(jobs), 1))
         if workers is None:
-            n = max(1, min(n, int(memory / max(size, 1))))
-        if size > memory / n and largest is not None:
-            whose = f"of {n} on this machine" if n > 1 else "on this machine"
-            raise _too_large(self._design.source, size, largest, memory / n, whose)
+            n = max(1, min(n, int(memory / max((memory_of(job) for job in jobs), default=PROCESS))))
+        self._check_memory(
+            jobs, memory / n, f"of {n} on this machine" if n > 1 else "on this machine"
+        )
         return n
 
-    @staticmethod
-    def largest(jobs: Sequence[Job]) -> tuple[float, Job | None]:
-        """The most memory that any of the jobs may need, in bytes, and which of them."""
-        sizes = [memory_of(p) for p in jobs]
-        if not sizes:
-            return 0.0, None
-        at = max(range(len(sizes)), key=sizes.__getitem__)
-        return sizes[at], jobs[at]
+    def _check_memory(self, jobs: Sequence[Job], share: float, whose: str) -> None:
+        """Raise ConfigurationError if a job may need more than ``share`` bytes."""
+        largest = max(jobs, key=memory_of, default=None)
+        if largest is not None and memory_of(largest) > share:
+            raise ConfigurationError(
+                f"{self._design.source}: the job with {largest} may need "
+                f"{format_bytes(memory_of(largest))} of memory, "
+                f"but a worker {whose} has {format_bytes(share)}"
+            )
 
-    def collect(self, path: str | os.PathLike[str]) -> Table:
-        """One table of settings and results."""
+    def collect(self, path: str | os.PathLike[str]) -> pd.DataFrame:
+        """One table of settings and results, see :func:`neurolp.sweep.collecting.collect`."""
         return collect(path)
 
     def _open_jobs(self, path: str | os.PathLike[str], retry_failed: bool) -> list[Job]:
         open_ = set(to_do(self.states(path), retry_failed))
-        return [p for p in self.jobs if p.identity in open_]
+        return [job for job in self.jobs if job.identity in open_]
 
 
 def run_search(
@@ -272,19 +268,12 @@ def _found(
     design: Design, states: Mapping[str, JobState]
 ) -> Callable[[dict[str, Any]], list[JobState]]:
     """The states of all jobs with given settings."""
-    return lambda settings: [states[p.identity] for p in design.jobs if p.settings == settings]
+    return lambda settings: [
+        states[job.identity] for job in design.jobs if job.settings == settings
+    ]
 
 
 def memory_of(job: Job) -> float:
     """Bytes that a job may need at most."""
     memory = run_kind(job.configuration.experiment).memory
     return PROCESS if memory is None else memory(job.configuration).most
-
-
-def _too_large(
-    source: str, size: float, job: Job | None, share: float, whose: str
-) -> ConfigurationError:
-    return ConfigurationError(
-        f"{source}: the job with {job} may need {format_bytes(size)} of memory, "
-        f"but a worker {whose} has {format_bytes(share)}"
-    )

@@ -2,92 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from neurolp.arrays import NamedArrays
 from neurolp.errors import ConfigurationError, OutputError
+from neurolp.storage.atomic import write_whole
 from neurolp.storage.writer import write_trajectory
-from neurolp.sweep.state import DONE, JobState, read_folder, write_text
-
-Array = npt.NDArray[Any]
+from neurolp.sweep.state import DONE, read_folder
 
 _ABOUT = ("state", "attempts", "reason", "message", "seconds", "host", "began")
-_INTEGERS = ("replicate", "seed", "attempts")
+_NATS = ("surprise", "test_log_prob", "iid_baseline", "excess_nll", "rate", "bound")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A row for each job of a sweep, in the order of its design.
-
-    ``columns`` maps a name to its values, None where there is none: ``job``, the keys that were
-    varied (``settings``), ``replicate``, ``seed``, numbers that were found (``results``), and how
-    it went. ``how`` says for a setting whether it is of a grid, a list or drawn at random.
-    """
-
-    title: str
-    how: dict[str, str]
-    results: tuple[str, ...]
-    columns: dict[str, list[Any]]
-
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """The keys that were varied."""
-        return tuple(self.how)
-
-    @property
-    def headline(self) -> str | None:
-        """The most important result, which each kind of run names first."""
-        return next(iter(self.results), None)
-
-    def __len__(self) -> int:
-        return len(self.columns["job"])
-
-    def __getitem__(self, name: str) -> Array:
-        """A column as an array: numbers with NaN where there is none, or strings."""
-        if name not in self.columns:
-            raise KeyError(f"the table has no column {name!r}; it has {list(self.columns)}")
-        return _array(self.columns[name])
-
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as CSV (RFC 4180, UTF-8, a line of names first)."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(self.columns)
-        writer.writerows(zip(*(map(_cell, v) for v in self.columns.values()), strict=True))
-        try:
-            write_text(Path(path), text.getvalue())
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write the table, {error.strerror}") from error
-        return Path(path)
-
-    def to_hdf5(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as HDF5: a variable for each column, along the dimension ``job``."""
-        out = NamedArrays()
-        out.attributes[""] = {"title": self.title, "status": "complete"}
-        out.attributes["configuration"] = {"json": "{}"}
-        out.add_coordinate("job", self.columns["job"], "1", "hash of the configuration")
-        for name in self.columns:
-            if name != "job":
-                said = f"{self.how[name]}, varied" if name in self.how else "found"
-                values = self[name]
-                if name in _INTEGERS:
-                    values = np.array(self.columns[name], dtype=np.int64)
-                out.add(name.replace("/", "|"), ("job",), values, _units(name), said)
-        write_trajectory(path, out, overwrite=True)
-        return Path(path)
-
-
-def collect(path: str | os.PathLike[str]) -> Table:
+def collect(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of the sweep in the folder ``path``, as far as it has come.
+
+    A row for each job, in the order of the design; columns are ``job`` (its hash), the keys that
+    were varied, ``replicate``, ``seed``, the results, and how the job went. A result that is not
+    there is NaN. ``attrs`` has the ``title``, ``how`` (for every key that was varied ``"grid"``,
+    ``"list"`` or ``"random"``) and the names of the ``results``, the most important one first.
 
     Raises
     ------
@@ -95,59 +33,70 @@ def collect(path: str | os.PathLike[str]) -> Table:
         If there is no sweep in it, or it is damaged.
     """
     folder = read_folder(Path(path))
-    states = folder.states()
-    results: dict[str, None] = {}
-    for state in states.values():
-        results |= dict.fromkeys(state.result)
-    columns: dict[str, list[Any]] = {"job": [p["identity"] for p in folder.jobs]}
+    states = folder.states().values()
+    columns: dict[str, list[Any]] = {"job": [job["identity"] for job in folder.jobs]}
     for key in folder.how:
-        columns[key] = [p["settings"].get(key) for p in folder.jobs]
+        columns[key] = [_cell(job["settings"].get(key)) for job in folder.jobs]
     for key in ("replicate", "seed"):
-        if key not in columns:
-            columns[key] = [p[key] for p in folder.jobs]
-    for name in results:
-        columns[_free(name, columns)] = [_found(state, name) for state in states.values()]
+        columns.setdefault(key, [job[key] for job in folder.jobs])
+    results = {name: _free(name, columns) for state in states for name in state.result}
+    for name, column in results.items():
+        found = [state.result.get(name) if state.state == DONE else None for state in states]
+        columns[column] = [float("nan") if value is None else value for value in found]
     for name in _ABOUT:
-        columns[_free(name, columns)] = [getattr(state, name) for state in states.values()]
-    return Table(folder.title, folder.how, tuple(_free(n, folder.how) for n in results), columns)
+        columns[_free(name, columns)] = [getattr(state, name) for state in states]
+    table = pd.DataFrame(columns)
+    table.attrs = {"title": folder.title, "how": folder.how, "results": list(results.values())}
+    return table
 
 
-def write_table(table: Table, path: Path) -> Path:
-    """Write a table as its file name says: ``.csv``, ``.h5`` or ``.hdf5``."""
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table as its file name says: ``.csv``, ``.h5`` or ``.hdf5``.
+
+    Raises
+    ------
+    ConfigurationError, OutputError
+        If the name ends otherwise, or the file cannot be written.
+    """
     if path.suffix == ".csv":
-        return table.to_csv(path)
-    if path.suffix in (".h5", ".hdf5"):
-        return table.to_hdf5(path)
-    raise ConfigurationError(f"{path}: a table is written as .csv or .h5")
+        text = table.convert_dtypes().to_csv(index=False, lineterminator="\r\n")  # RFC 4180
+        try:
+            write_whole(path, text.encode())
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write the table, {error.strerror}") from error
+    elif path.suffix in (".h5", ".hdf5"):
+        _write_hdf5(table, path)
+    else:
+        raise ConfigurationError(f"{path}: a table is written as .csv or .h5")
+    return path
 
 
-def _found(state: JobState, name: str) -> float | None:
-    return state.result.get(name) if state.state == DONE else None
+def _write_hdf5(table: pd.DataFrame, path: Path) -> None:
+    """Write a variable for each column, along the dimension ``job``."""
+    out = NamedArrays()
+    out.attributes[""] = {"title": table.attrs["title"], "status": "complete"}
+    out.attributes["configuration"] = {"json": "{}"}
+    out.add_coordinate("job", table["job"].to_numpy(str), "1", "hash of the configuration")
+    how = table.attrs["how"]
+    for name in table.columns.drop("job"):
+        values = table[name]
+        is_number = pd.api.types.is_numeric_dtype(values)
+        array = values.to_numpy() if is_number else values.fillna("").to_numpy(str)
+        what = f"{how[name]}, varied" if name in how else "found"
+        out.add(name.replace("/", "|"), ("job",), array, _units(name), what)
+    write_trajectory(path, out, overwrite=True)
 
 
 def _free(name: str, taken: Any) -> str:
-    """Results have the seconds of a brain's learning, jobs those of everything."""
+    """The name, or one for the whole job where a setting or a result has it."""
     return name if name not in taken else f"job_{name}"
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    return value
-
-
-def _array(values: list[Any]) -> Array:
-    numbers = [v for v in values if v is not None]
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
-        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-    return np.array(["" if v is None else str(_cell(v)) for v in values])
+    return json.dumps(value) if isinstance(value, bool | dict | list) else value
 
 
 def _units(name: str) -> str:
-    if name in ("surprise", "surprise_error", "iid_baseline", "excess_nll", "rate", "bound"):
-        return "nat"
-    if name.startswith(("surprise[", "test_log_prob")):
+    if name.startswith(_NATS):
         return "nat"
     return "s" if name.endswith("seconds") else "1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import itertools
 import math
@@ -18,7 +19,7 @@ from neurolp.config.load import first_fault, read_toml, set_key
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError
 from neurolp.runs.kinds import configuration_of
-from neurolp.sweep.identity import Digests, identity
+from neurolp.sweep.identity import content_digest, identity
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
 from neurolp.sweep.search import Rounds, Search
 
@@ -27,7 +28,7 @@ LARGEST_SWEEP = 1_000_000  # jobs
 
 @dataclass(frozen=True)
 class Job:
-    """One run: what was set (dotted keys), which replicate it is, and all that is to be done."""
+    """One run: the keys that were set, the number of its replicate, its configuration."""
 
     identity: str
     settings: dict[str, Any]
@@ -35,7 +36,7 @@ class Job:
     configuration: RunConfiguration
 
     def described(self) -> dict[str, Any]:
-        """What the file of a sweep says of it."""
+        """The entry of this job in ``sweep.json``."""
         return {
             "identity": self.identity,
             "settings": self.settings,
@@ -50,16 +51,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Design:
-    """The jobs of a sweep, each once; ``how`` says for every key what varies it.
+    """The jobs of a sweep, each once; ``how`` maps every varied key to what varies it.
 
-    Of a ``search`` they are those of the draws so far, and to begin with of its first round.
+    Of a ``search``, the jobs of the draws so far; at first those of the first round.
     """
 
     source: str
     title: str
     how: dict[str, str]
     jobs: list[Job]
-    n_repeated: int  # draws that fell on a job that was there already
+    n_repeated: int  # draws that gave a job a second time
     search: Search | None = None
 
 
@@ -69,8 +70,8 @@ def read_sweep(path: Path) -> Design:
     Raises
     ------
     ConfigurationError
-        One line: the file, the key, what was wanted and what came, for the sweep itself, for its
-        base and for every one of its jobs.
+        One line that names the file, the key, what was wanted and what was given; of the sweep
+        itself, its base, or any of its jobs.
     """
     return design_of(read_toml(path), str(path), path.parent)
 
@@ -105,7 +106,7 @@ def design_of(
             {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
             for k in range(wanted.sweep.n_draws or 1)
         ]
-    digests = Digests()
+    digest = functools.cache(content_digest)
     jobs: dict[str, Job] = {}
     for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
@@ -119,7 +120,7 @@ def design_of(
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
             raise _blamed(error, base, base_source, base_folder, source, settings) from error
-        name = identity(configuration, digests)
+        name = identity(configuration, digest)
         jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
@@ -130,7 +131,7 @@ def design_of(
 def _base(
     wanted: SweepConfiguration, source: str, folder: Path
 ) -> tuple[dict[str, Any], Path, str]:
-    """The configuration that jobs start from, where its paths begin, and what to call it."""
+    """The configuration that jobs start from, the folder of its paths, and its name in errors."""
     if isinstance(wanted.base, dict):
         return copy.deepcopy(wanted.base), folder, f"{source}: [base]"
     path = folder / wanted.base
@@ -193,12 +194,12 @@ def _blamed(
     source: str,
     settings: dict[str, Any],
 ) -> ConfigurationError:
-    """Say whether the base is at fault, or what was set."""
+    """The error with its cause named: the base, or the keys that were set."""
     fault = str(error).removeprefix(f"{source}: ")
     try:
         configuration_of(copy.deepcopy(base), base_source, (), base_folder)
     except ConfigurationError as of_base:
         if str(of_base).endswith(fault):
             return of_base
-    said = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
-    return ConfigurationError(f"{source}: with {said}: {fault}")
+    named = ", ".join(f"{key} = {value!r}" for key, value in settings.items())
+    return ConfigurationError(f"{source}: with {named}: {fault}")

@@ -1,7 +1,7 @@
-"""One job, in a worker: run it, and leave its result and its state on disk.
+"""One job in a worker: run it, and write its result and its state.
 
-Everything here may be cut off at any moment, and done again: whatever a dead worker left is either
-a whole result, which is taken over, or nothing.
+A worker may be killed at any moment. What it leaves is a whole result, an unfinished run, or
+nothing; the next worker uses the result, resumes the run, or starts from the beginning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from neurolp.sweep.state import (
     write_state,
 )
 
-HELD = "held"  # not a state on disk: another process is at it
+HELD = "held"  # no state on disk: another process runs the job
 
 
 def run_job(folder: str, configuration: str) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def _run(folder: Path, configuration: str) -> JobState:
     before = read_state(folder)
     if before.state == DONE:
         return before
-    for litter in folder.glob(".neurolp-*.partial"):
-        litter.unlink(missing_ok=True)
+    for partial in folder.glob(".neurolp-*.partial"):
+        partial.unlink(missing_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     state = JobState(
         RUNNING, before.attempts + 1, host=socket.gethostname(), process=os.getpid(), began=now
@@ -72,7 +72,7 @@ def _run(folder: Path, configuration: str) -> JobState:
     write_state(folder, state)
     path, seconds = folder / RESULT_FILE, 0.0
     try:
-        # A worker may have died between the result and the state that says so.
+        # A worker may have been killed between the result and the state "done".
         found = _finished(path)
         if found is None:
             began = time.monotonic()
@@ -82,16 +82,16 @@ def _run(folder: Path, configuration: str) -> JobState:
         if found is None:
             raise errors.FormatError(f"{path}: not complete")
         state = replace(state, state=DONE, result=found, seconds=seconds)
-    except Exception as error:  # a sweep goes on whatever happens to one of its jobs
+    except Exception as error:  # any failure of a job is its state
         state = _failed(state, error)
     write_state(folder, state)
     return state
 
 
 def execute(configuration: RunConfiguration, path: Path) -> None:
-    """Do what ``neurolp run`` does, or ``neurolp resume`` where a run was broken off."""
+    """Do what ``neurolp run`` does, or ``neurolp resume`` where there is an unfinished run."""
     with threadpool_limits(1):
-        # Where that is damaged, the job is run from its beginning.
+        # A damaged one is started again.
         with contextlib.suppress(errors.FormatError):
             if n_segments(folder_of(path)):
                 _check_ended(resume_file(path))
@@ -116,7 +116,7 @@ def _finished(path: Path) -> dict[str, float | None] | None:
 
 
 def _failed(state: JobState, error: Exception) -> JobState:
-    """What a failure is called: one that may pass, the configuration, the data, a program error."""
+    """The state after ``error``; its reason is the configuration, the data, memory and so on."""
     message = " ".join(str(error).split()) or type(error).__name__
     if _is_passing(error):
         return replace(state, state=FAILED, reason=INPUT_OUTPUT, message=message)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+from pandas.api.types import is_numeric_dtype
 
 from neurolp.errors import ConfigurationError
 from neurolp.plotting.style import BLACK, BLUE, GREY, cycle
-from neurolp.sweep.collecting import Table
 
 Array = npt.NDArray[Any]
 
@@ -28,30 +29,31 @@ _LABELS = {
 _MOST_LINES, _MOST_PANELS, _MOST_CELLS, _MOST_MAPS = 6, 6, 100, 3
 
 
-def figures(table: Table, result: str | None = None) -> dict[str, Figure]:
-    """All figures that a table allows, by name; ``result`` is drawn, or what says most.
+def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, Figure]:
+    """All figures that a table allows, by name; ``result`` is drawn, by default the first.
 
     Raises
     ------
     ConfigurationError
         If there is no such result, or none at all yet.
     """
-    name = result or table.headline
-    if name is None:
-        raise ConfigurationError(f"{table.title}: no job is done, there is nothing to draw")
-    if name not in table.results:
-        raise ConfigurationError(f"there is no result {name!r}; there are {list(table.results)}")
-    done = np.isfinite(table[name]) if table[name].dtype.kind == "f" else np.zeros(len(table), bool)
+    title, how, results = (table.attrs[name] for name in ("title", "how", "results"))
+    if not results:
+        raise ConfigurationError(f"{title}: no job is done, there is nothing to draw")
+    name = result or results[0]
+    if name not in results:
+        raise ConfigurationError(f"there is no result {name!r}; there are {results}")
+    done = np.isfinite(table[name])
     if not done.any():
-        raise ConfigurationError(f"{table.title}: {name} was found at no job")
-    steady = [k for k in table.settings if table.how[k] != "random" and _n(table, k, done) > 1]
-    drawn = [k for k in table.settings if table.how[k] == "random" and _n(table, k, done) > 1]
+        raise ConfigurationError(f"{title}: no job has a finite {name}")
+    several = [key for key in how if _n(table, key, done) > 1]
+    steady = [key for key in several if how[key] != "random"]
+    drawn = [key for key in several if how[key] == "random"]
 
     out: dict[str, Figure] = {}
     if steady or not drawn:
         out["curves"] = _curves(table, name, done, steady)
-    pairs = [p for p in combinations(steady, 2) if min(_n(table, k, done) for k in p) > 1]
-    pairs = [p for p in pairs if max(_n(table, k, done) for k in p) > 2]
+    pairs = [p for p in combinations(steady, 2) if max(_n(table, k, done) for k in p) > 2]
     for k, pair in enumerate(pairs[:_MOST_MAPS]):
         figure = Figure(figsize=(6.4, 4.8), layout="constrained")
         plot_heat_map(table, name, pair, figure.subplots())
@@ -62,23 +64,24 @@ def figures(table: Table, result: str | None = None) -> dict[str, Figure]:
         for ax, key in zip(axes, drawn, strict=True):
             plot_draws(table, name, key, ax)
         axes[0].set_ylabel(label(name))
-        figure.suptitle(table.title)
+        figure.suptitle(title)
         out["draws"] = figure
     return out
 
 
-def plot_curve(table: Table, result: str, key: str, ax: Axes, where: Array, **style: Any) -> Axes:
+def plot_curve(
+    table: pd.DataFrame, result: str, key: str, ax: Axes, where: pd.Series, **style: Any
+) -> Axes:
     """``result`` against ``key``: every job, their mean, and a band of one standard deviation.
 
-    The deviation is that of replicates, and of whatever else is not told apart.
+    The deviation is over replicates and over all keys that are not shown.
     """
     x, labels = _places(table, key)
     y = table[result]
     used = where & np.isfinite(y)
-    at = np.unique(x[used])
-    groups = [y[used & (x == v)] for v in at]
-    mean = np.array([g.mean() for g in groups])
-    spread = np.array([g.std(ddof=1) if len(g) > 1 else 0.0 for g in groups])
+    groups = y[used].groupby(x[used])
+    mean, spread = groups.mean(), groups.std().fillna(0.0)
+    at = mean.index.to_numpy()
     colour = style.get("color", BLUE)
     ax.fill_between(at, mean - spread, mean + spread, color=colour, alpha=0.18, lw=0)
     ax.plot(x[used], y[used], ".", color=colour, ms=4, alpha=0.5)
@@ -93,23 +96,20 @@ def plot_curve(table: Table, result: str, key: str, ax: Axes, where: Array, **st
     return ax
 
 
-def plot_heat_map(table: Table, result: str, keys: tuple[str, str], ax: Axes) -> Axes:
-    """Mean of ``result`` over all that is not told apart, for every pair of settings."""
+def plot_heat_map(table: pd.DataFrame, result: str, keys: tuple[str, str], ax: Axes) -> Axes:
+    """Mean of ``result`` over all keys that are not shown, for every pair of settings."""
     y = table[result]
     used = np.isfinite(y)
     (a, names_a), (b, names_b) = (_levels(table, key, used) for key in keys)
     if len(names_a) < len(names_b):  # the longer one goes across
         a, names_a, b, names_b, keys = b, names_b, a, names_a, (keys[1], keys[0])
-    mean = np.full((len(names_b), len(names_a)), np.nan)
-    for i, j in np.ndindex(mean.shape):
-        cell = y[used & (a == j) & (b == i)]
-        if cell.size:
-            mean[i, j] = cell.mean()
+    cells = y[used].groupby([b[used], a[used]]).mean().unstack()
+    mean = cells.reindex(range(len(names_b)), columns=range(len(names_a))).to_numpy()
     image = ax.imshow(mean, cmap="viridis", aspect="auto", origin="lower")
     ax.figure.colorbar(image, ax=ax, label=label(result))
     ax.set_xticks(range(len(names_a)), names_a, rotation=0 if len(names_a) < 9 else 90)
     ax.set_yticks(range(len(names_b)), names_b)
-    ax.set(xlabel=keys[0], ylabel=keys[1], title=table.title)
+    ax.set(xlabel=keys[0], ylabel=keys[1], title=table.attrs["title"])
     if mean.size <= _MOST_CELLS:
         middle = (np.nanmin(mean) + np.nanmax(mean)) / 2
         for i, j in np.argwhere(np.isfinite(mean)):
@@ -119,15 +119,13 @@ def plot_heat_map(table: Table, result: str, keys: tuple[str, str], ax: Axes) ->
     return ax
 
 
-def plot_draws(table: Table, result: str, key: str, ax: Axes) -> Axes:
-    """``result`` at every draw of ``key``; the best tenth is set off."""
+def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
+    """``result`` at every draw of ``key``; the best tenth is highlighted."""
     x, labels = _places(table, key)
     y = table[result]
     used = np.isfinite(y)
     better = 1 if result.startswith("test_log_prob") else -1
-    order = np.argsort(-better * y[used])
-    best = np.zeros(used.sum(), bool)
-    best[order[: max(1, len(order) // 10)]] = True
+    best = (-better * y[used]).rank(method="first") <= max(1, used.sum() // 10)
     ax.plot(x[used][~best], y[used][~best], "o", color=GREY, ms=5, alpha=0.6, mew=0)
     which = "highest" if better > 0 else "lowest"
     ax.plot(x[used][best], y[used][best], "o", color=BLUE, ms=6, mew=0, label=f"{which} tenth")
@@ -145,20 +143,20 @@ def plot_draws(table: Table, result: str, key: str, ax: Axes) -> Axes:
 
 
 def label(result: str) -> str:
-    """What an axis says of a result."""
+    """The label of an axis that shows a result."""
     return _LABELS.get(result, result)
 
 
-def _curves(table: Table, result: str, done: Array, keys: list[str]) -> Figure:
+def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) -> Figure:
     """One key across, one in colours, one in panels; the others are averaged, and named."""
     across, *rest = _by_use(table, keys, done) or ["replicate"]
     colours = next((k for k in rest if _n(table, k, done) <= _MOST_LINES), None)
     rest = [k for k in rest if k != colours]
     panels = next((k for k in rest if _n(table, k, done) <= _MOST_PANELS), None)
     averaged = [k for k in rest if k != panels]
-    averaged += [k for k in table.settings if table.how[k] == "random"]
+    averaged += [k for k in table.attrs["how"] if table.attrs["how"][k] == "random"]
 
-    which, titles = _levels(table, panels, done) if panels else (np.zeros(len(table), int), [""])
+    which, titles = _levels(table, panels, done) if panels else (pd.Series(0, table.index), [""])
     figure = Figure(figsize=(max(6.0, 4.4 * len(titles)), 4.2), layout="constrained")
     axes = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
     for p, (ax, title) in enumerate(zip(axes, titles, strict=True)):
@@ -181,50 +179,41 @@ def _curves(table: Table, result: str, done: Array, keys: list[str]) -> Figure:
     band = f"band: one standard deviation, {n} replicates" if n > 1 else ""
     of_others = f"mean over {', '.join(averaged)}" if averaged else ""
     note = "; ".join(part for part in (band, of_others) if part)
-    figure.suptitle(f"{table.title}\n{note}" if note else table.title)
+    figure.suptitle("\n".join(part for part in (table.attrs["title"], note) if part))
     return figure
 
 
-def _draw_floor(table: Table, result: str, ax: Axes) -> None:
+def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:
     """The entropy rate of the source, where all jobs share it."""
-    if result == "surprise" and "rate" in table.results:
-        rates = table["rate"]
-        rates = np.unique(rates[np.isfinite(rates)])
+    if result == "surprise" and "rate" in table:
+        rates = table["rate"].dropna().unique()
         if len(rates) == 1:
             ax.axhline(rates[0], color=BLACK, ls="--", lw=1, label="entropy rate of the source")
 
 
-def _by_use(table: Table, keys: list[str], done: Array) -> list[str]:
+def _by_use(table: pd.DataFrame, keys: list[str], done: pd.Series) -> list[str]:
     """Numbers with the most values first: they go across."""
-    return sorted(keys, key=lambda k: (table[k].dtype.kind != "f", -_n(table, k, done)))
+    return sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
 
 
-def _n(table: Table, key: str, where: Array) -> int:
-    return len(np.unique(table[key][where]))
+def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
+    return int(table[key][where].nunique())
 
 
-def _places(table: Table, key: str) -> tuple[Array, list[str] | None]:
-    """Where the values of a key stand on an axis, and what is written there if not numbers."""
-    values = table[key]
-    if values.dtype.kind == "f":
-        return values, None
-    of, names = _levels(table, key, np.ones(len(table), bool))
-    return of.astype(float), names
+def _places(table: pd.DataFrame, key: str) -> tuple[pd.Series, list[str] | None]:
+    """Positions of the values of a key on an axis, and tick labels where they are no numbers."""
+    if is_numeric_dtype(table[key]):
+        return table[key], None
+    return _levels(table, key, pd.Series(True, table.index))
 
 
-def _levels(table: Table, key: str, where: Array) -> tuple[Array, list[str]]:
-    """Which of its values a key has at each job (-1: none of those), and their names."""
-    values = table[key]
-    if values.dtype.kind == "f":
-        names = np.unique(values[where])
-        said = [f"{v:.4g}" for v in names]
-    else:  # in the order in which the sweep names them
-        names = np.array(list(dict.fromkeys(values[where].tolist())))
-        said = [_short(str(v)) for v in names]
-    of = np.full(len(values), -1)
-    for k, name in enumerate(names):
-        of[values == name] = k
-    return of, said
+def _levels(table: pd.DataFrame, key: str, where: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Number of the value that a key has in each job (-1 outside ``where``), and their names."""
+    is_number = is_numeric_dtype(table[key])
+    # Texts in the order in which the sweep names them.
+    codes, values = pd.factorize(table[key].where(where), sort=is_number)
+    names = [f"{v:.4g}" if is_number else _short(str(v)) for v in values]
+    return pd.Series(codes, table.index), names
 
 
 def _short(text: str) -> str:

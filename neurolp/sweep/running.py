@@ -1,7 +1,7 @@
-"""The driver of a sweep: jobs to Dask workers, until each is done or has failed for good.
+"""The driver of a sweep: submits jobs to Dask workers until each is done or has failed.
 
-All that must survive is on disk, written by the workers (:mod:`.state`). The driver may be killed
-at any moment: run again, it reads the states and goes on with what is neither done nor failed.
+The workers write all states to disk (:mod:`.state`). The driver may be killed at any moment: run
+again, it reads the states and continues with the jobs that are neither done nor failed.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
-import signal
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from neurolp.errors import OutputError
+from neurolp.runs.kinds import Observer, RunProgress, format_duration
+from neurolp.simulation.signals import SignalStop
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.sweep.design import Design, Job
 from neurolp.sweep.job import HELD
@@ -39,22 +39,13 @@ from neurolp.sweep.state import (
     write_state,
 )
 
+if TYPE_CHECKING:
+    from neurolp.sweep.workers import DaskWorkers
+
 TRIES = 3  # of a job in one go, where what stopped it may pass
 _LOOK_EVERY = 0.1  # seconds between looks at Ctrl-C and the clock
 _ASK_AGAIN = 1.0  # seconds until a job that another process holds is tried again
 _SHORT = 2.0  # jobs that take fewer seconds wait at their worker, so that it is never idle
-
-
-@dataclass(frozen=True)
-class SweepProgress:
-    """What an observer is told: how many jobs are in each state, and how fast it goes."""
-
-    total: int
-    counts: dict[str, int]
-    running: int
-    elapsed: float
-    rate: float  # jobs a second in this go; 0 as long as none is through
-    left: float  # seconds; NaN as long as the rate is not known
 
 
 @dataclass(frozen=True)
@@ -81,27 +72,11 @@ class SweepOutcome:
         return {k: s for k, s in self.states.items() if s.state in (FAILED, DIVERGED)}
 
 
-class Workers(Protocol):
-    """Where jobs are run; see :mod:`.workers`."""
-
-    def slots(self) -> int:
-        """How many jobs can run at a time now."""
-
-    def submit(self, key: str, folder: str, configuration: str) -> None:
-        """Start a job; its end is told to the queue."""
-
-    def result(self, key: str) -> dict[str, Any] | None:
-        """What it returned; None if its worker was lost."""
-
-    def check(self) -> None:
-        """Raise :class:`OutputError` if there will be no more workers."""
-
-
-Open = Callable[["queue.SimpleQueue[str]"], contextlib.AbstractContextManager[Workers]]
+Open = Callable[["queue.SimpleQueue[str]"], contextlib.AbstractContextManager["DaskWorkers"]]
 
 
 def to_do(states: dict[str, JobState], retry_failed: bool) -> list[str]:
-    """The jobs that a sweep still has to run: those that failed for good only when asked to."""
+    """The jobs to run: not those that failed by their configuration or data, unless asked for."""
 
     def wanted(state: JobState) -> bool:
         if state.state in (PENDING, RUNNING):
@@ -117,7 +92,7 @@ def run_design(
     open_workers: Open,
     *,
     retry_failed: bool = False,
-    observe: Callable[[SweepProgress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> SweepOutcome:
     """Run all jobs of ``design`` that are not done, and return how they ended.
 
@@ -126,37 +101,38 @@ def run_design(
     Raises
     ------
     OutputError
-        If ``path`` cannot be written, another driver is at it, or the scheduler is gone.
+        If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
     """
     began = time.monotonic()
-    with _driving(path), _signals() as stopped:
-        folder = SweepFolder(path, design.title, design.how, [p.described() for p in design.jobs])
+    with _driving(path), SignalStop() as stop:
+        stop.defer()
+        folder = SweepFolder(
+            path, design.title, design.how, [job.described() for job in design.jobs]
+        )
         write_folder(folder)
         drive = _Drive(design, folder, retry_failed, began)
         observe(drive.progress())
-        if drive.waiting and not stopped:
+        if drive.waiting and not stop():
             done: queue.SimpleQueue[str] = queue.SimpleQueue()
             with open_workers(done) as workers:
-                while drive.unfinished and not stopped:
+                while drive.unfinished and not stop():
                     drive.start(workers)
                     with contextlib.suppress(queue.Empty):
                         drive.ended(workers, done.get(timeout=_LOOK_EVERY))
                     workers.check()
                     observe(drive.progress())
-        return SweepOutcome(
-            path, drive.states, stopped[0] if stopped else None, time.monotonic() - began
-        )
+        return SweepOutcome(path, drive.states, stop.signal, time.monotonic() - began)
 
 
 class _Drive:
-    """Which jobs wait, run, or are through; what becomes of one that ended."""
+    """The queue of a sweep: jobs that wait, run or have ended, and which are tried again."""
 
     def __init__(
         self, design: Design, folder: SweepFolder, retry_failed: bool, began: float
     ) -> None:
         self.folder, self.began = folder, began
         self.states = folder.states()
-        self._jobs: dict[str, Job] = {p.identity: p for p in design.jobs}
+        self._jobs: dict[str, Job] = {job.identity: job for job in design.jobs}
         self.waiting = deque(to_do(self.states, retry_failed))
         for identity in self.waiting:
             self.states[identity] = JobState(PENDING, self.states[identity].attempts)
@@ -175,8 +151,8 @@ class _Drive:
         """Whether there is something to do or to wait for."""
         return bool(self.waiting or self._later or self._flying)
 
-    def start(self, workers: Workers) -> None:
-        """Give the workers what they can take, and not more: a lost one shall cost little."""
+    def start(self, workers: DaskWorkers) -> None:
+        """Submit as many jobs as there are slots, and no more: a lost worker loses few jobs."""
         now = time.monotonic()
         self.waiting.extend(identity for when, identity in self._later if when <= now)
         self._later = [(when, identity) for when, identity in self._later if when > now]
@@ -191,8 +167,8 @@ class _Drive:
             workers.submit(key, str(self.folder.job(identity)), json.dumps(configuration))
             self._first = self._first or now
 
-    def ended(self, workers: Workers, key: str) -> None:
-        """A job ended, one way or another."""
+    def ended(self, workers: DaskWorkers, key: str) -> None:
+        """Handle the end of a job, whatever it was."""
         identity = self._flying.pop(key)
         returned = workers.result(key)
         state = JobState(**returned) if returned is not None else self._lost(identity)
@@ -217,7 +193,7 @@ class _Drive:
         return self._tries[identity] < TRIES
 
     def _lost(self, identity: str) -> JobState:
-        """The state of a job whose worker died: what it said last, or a failure."""
+        """The state of a job whose worker was lost: the one on disk, or a failure."""
         state = read_state(self.folder.job(identity))
         if state.state != RUNNING:
             return state
@@ -230,25 +206,24 @@ class _Drive:
         with contextlib.suppress(OSError, HeldError), Lock(folder / LOCK_FILE):
             write_state(folder, state)
 
-    def progress(self) -> SweepProgress:
-        """How it goes."""
-        now = time.monotonic()
-        left, total = len(self.waiting) + len(self._later) + len(self._flying), len(self.states)
-        busy = now - self._first if self._first else 0.0
-        rate = self._through / busy if busy else 0.0
-        return SweepProgress(
-            total,
-            dict(self._counts),
-            min(len(self._flying), self._slots),
-            now - self.began,
-            rate,
-            left / rate if rate else float("nan"),
-        )
+    def progress(self) -> RunProgress:
+        """How many jobs have ended and are in which state, and the time left."""
+        now, total = time.monotonic(), len(self.states)
+        counts = {"done": self._counts["done"], "running": min(len(self._flying), self._slots)}
+        counts |= {state: n for state in (FAILED, DIVERGED) if (n := self._counts[state])}
+        message = ", ".join(f"{n} {state}" for state, n in counts.items())
+        if self._first and self._through:
+            rate = self._through / (now - self._first)
+            left = len(self.waiting) + len(self._later) + len(self._flying)
+            speed = f"{rate:.1f} a second" if rate > 1 else f"{60 * rate:.1f} a minute"
+            message += f", {speed}, {format_duration(left / rate)} left"
+        ended = total - self._counts[PENDING]
+        return RunProgress(ended, total, "job", message, now - self.began)
 
 
 @contextlib.contextmanager
 def _driving(path: Path) -> Iterator[None]:
-    """Be the only driver of the sweep in ``path``."""
+    """Hold the lock of the sweep in ``path``."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with Lock(path / LOCK_FILE):
@@ -259,21 +234,3 @@ def _driving(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot write the sweep, it is no folder") from error
     except PermissionError as error:
         raise OutputError(f"{path}: cannot write the sweep, {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM append themselves to."""
-    stopped: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(which) for which in caught]
-    try:
-        for which in caught:
-            signal.signal(which, lambda number, frame: stopped.append(number))
-        yield stopped
-    finally:
-        for which, handler in zip(caught, before, strict=True):
-            signal.signal(which, handler)

@@ -1,4 +1,4 @@
-"""What a sweep may be asked for: its keys, with defaults."""
+"""The keys of a sweep's configuration, with defaults and ranges."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class DrawSection(Section):
         return self
 
     def named(self, drawn: Any) -> Any:
-        """The value that was drawn: of a ``choice`` its place is."""
+        """The value of a draw; of a ``choice`` its position was drawn."""
         return drawn if self.choice is None else self.choice[drawn]
 
 
 class SearchSection(Section):
-    """``[sweep.search]``: draws are to find the least, or the largest, of a result."""
+    """``[sweep.search]``: draws that search for the least, or the largest, of a result."""
 
     minimise: Text | None = None
     maximise: Text | None = None
@@ -50,7 +50,7 @@ class SearchSection(Section):
 
     @property
     def result(self) -> str:
-        """The column of the table that is looked at."""
+        """The column of the table that is optimised."""
         return self.minimise or self.maximise or ""
 
     @model_validator(mode="after")
@@ -66,7 +66,7 @@ class SearchSection(Section):
 
 
 class SweepSection(Section):
-    """``[sweep]``: which jobs; keys of ``grid``, ``lists`` and ``random`` are dotted ones."""
+    """``[sweep]``: what is varied; keys of ``grid``, ``lists`` and ``random`` are dotted."""
 
     grid: dict[str, Values] = Field(default_factory=dict)
     lists: dict[str, Values] = Field(default_factory=dict)
@@ -117,7 +117,7 @@ class SweepSection(Section):
 
 
 class SweepConfiguration(Section):
-    """Many runs of one configuration with some keys changed."""
+    """The configuration of a sweep."""
 
     title: Text = ""
     base: str | dict[str, Any]

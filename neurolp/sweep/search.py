@@ -1,4 +1,4 @@
-"""Draws that depend on what was found before: Optuna asks, a round of jobs at a time."""
+"""Searches: rounds of draws that depend on earlier results, by Optuna."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for, among which values, with how many draws."""
+    """The result to optimise, the ranges of the keys, the number of draws."""
 
     section: SearchSection
     draws: dict[str, DrawSection]
@@ -32,8 +32,8 @@ class Search:
 class Rounds:
     """Draws of a tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna has it.
 
-    It starts anew each time and is told again what is on disk: as runs are the same bit by bit, so
-    are the draws, and a sweep that was stopped goes on where it was.
+    It starts anew each time and is given the results on disk again. As runs are reproducible bit
+    by bit, so are the draws, and a sweep that was stopped continues.
 
     Raises
     ------
@@ -67,9 +67,9 @@ class Rounds:
         return self.drawn
 
     def tell(self, found: Callable[[Settings], list[JobState]]) -> None:
-        """Learn what the draws of the round led to: ``found`` are the states of its replicates.
+        """Give the results of the round: ``found(settings)`` are the states of its replicates.
 
-        Their mean counts, if all are done.
+        The mean over the replicates counts, if all are done.
         """
         for trial, settings in zip(self._waiting, self.drawn[-len(self._waiting) :], strict=True):
             states = found(settings)
@@ -80,7 +80,7 @@ class Rounds:
                 self._study.tell(trial, state=self._failed)
 
     def best(self) -> str:
-        """The best draw, for people; empty if all failed."""
+        """A line with the best draw; empty if all failed."""
         told = [t for t in self._study.get_trials(deepcopy=False) if t.values]
         if not told:
             return ""

@@ -1,7 +1,7 @@
-"""What is known of a sweep on disk: one folder, one state and one writer for each job.
+"""The files of a sweep: one folder, one state and one writer for each job.
 
-    DIR/sweep.json                the design: title, what is varied, and the jobs in their order
-    DIR/lock                      held by the driver while it runs
+    DIR/sweep.json              the design: title, what is varied, and the jobs in their order
+    DIR/lock                    held by the driver while it runs
     DIR/jobs/HASH/state.json    running, done, failed or diverged; a job without one is pending
     DIR/jobs/HASH/result.h5     what `neurolp run` would have written
     DIR/jobs/HASH/lock          held by the worker while it runs the job
@@ -26,18 +26,14 @@ FORMAT_NAME, FORMAT_VERSION = "neurolp-sweep", 1
 PENDING, RUNNING, DONE, FAILED, DIVERGED = "pending", "running", "done", "failed", "diverged"
 STATES = (PENDING, RUNNING, DONE, FAILED, DIVERGED)
 
-# Why a job failed. These may pass, and are tried again; others come from the configuration or
-# the data, and would come again.
+# Reasons of a failure that may pass, so that the job is tried again.
 INPUT_OUTPUT, WORKER_LOST = "input/output", "worker lost"
 PASSING = (INPUT_OUTPUT, WORKER_LOST)
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What is known of a job; ``result`` holds the numbers that :mod:`.results` takes out.
-
-    ``seconds`` is what the run itself took, where it was done.
-    """
+    """The state of a job; ``result`` has the numbers of its file, ``seconds`` its run time."""
 
     state: str = PENDING
     attempts: int = 0
@@ -59,7 +55,7 @@ def write_state(folder: Path, state: JobState) -> None:
     OSError
         If it cannot be written; the old one stands.
     """
-    write_json(folder / STATE_FILE, asdict(state))
+    _write_json(folder / STATE_FILE, asdict(state))
 
 
 def read_state(folder: Path) -> JobState:
@@ -75,7 +71,7 @@ def read_state(folder: Path) -> JobState:
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A folder with a sweep, and what its ``sweep.json`` says."""
+    """The folder of a sweep, and the contents of its ``sweep.json``."""
 
     path: Path
     title: str
@@ -88,13 +84,13 @@ class SweepFolder:
 
     def states(self) -> dict[str, JobState]:
         """The state of every job, in the order of the design."""
-        return {p["identity"]: read_state(self.job(p["identity"])) for p in self.jobs}
+        return {job["identity"]: read_state(self.job(job["identity"])) for job in self.jobs}
 
 
 def write_folder(folder: SweepFolder) -> None:
-    """Make the folder of a sweep, or let one that is there hold this design.
+    """Make the folder of a sweep, or replace the design in one that exists.
 
-    Jobs of an earlier design stay on disk: they count again as soon as a design has them.
+    Jobs of an earlier design stay on disk and are used again if a later design has them.
 
     Raises
     ------
@@ -108,16 +104,11 @@ def write_folder(folder: SweepFolder) -> None:
             raise OutputError(f"{path}: a folder that holds something else than a sweep")
         (path / "jobs").mkdir(exist_ok=True)
         about = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "title": folder.title}
-        write_json(path / SWEEP_FILE, about | {"how": folder.how, "jobs": folder.jobs})
+        _write_json(path / SWEEP_FILE, about | {"how": folder.how, "jobs": folder.jobs})
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{path}: cannot write the sweep, {error.strerror}") from error
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether ``path`` is the folder of a sweep."""
-    return (path / SWEEP_FILE).is_file()
 
 
 def read_folder(path: Path) -> SweepFolder:
@@ -129,36 +120,21 @@ def read_folder(path: Path) -> SweepFolder:
         If there is none, or it is damaged or of another version.
     """
     file = path / SWEEP_FILE
-    if not is_sweep(path):
+    if not file.is_file():
         raise DataError(f"{path}: no sweep in it (no {SWEEP_FILE})")
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT_NAME:
-            raise FormatError(f"{file}: not a {FORMAT_NAME}")
-        if raw["version"] != FORMAT_VERSION:
-            newer = "too new" if raw["version"] > FORMAT_VERSION else "too old"
-            raise FormatError(
-                f"{file}: version {raw['version']} is {newer}, this release reads {FORMAT_VERSION}"
-            )
-        return SweepFolder(path, raw["title"], raw["how"], raw["jobs"])
+        name, version = raw["format"], raw["version"]
+        if (name, version) == (FORMAT_NAME, FORMAT_VERSION):
+            return SweepFolder(path, raw["title"], raw["how"], raw["jobs"])
+        newer = "too new" if version > FORMAT_VERSION else "too old"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{file}: damaged, {error}") from error
+    if name != FORMAT_NAME:
+        raise FormatError(f"{file}: not a {FORMAT_NAME}")
+    raise FormatError(f"{file}: version {version} is {newer}, this release reads {FORMAT_VERSION}")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a whole file or nothing; errors as of :func:`write_text`."""
-    # Values of a user's own that JSON does not know, such as paths, are shown as they are.
-    write_text(path, json.dumps(content, indent=1, default=str))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; an old one stands.
-    """
-    write_whole(path, text.encode("utf-8"))
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    # Values that JSON does not know, such as paths, are written as text.
+    write_whole(path, json.dumps(content, indent=1, default=str).encode())

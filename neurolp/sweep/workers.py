@@ -64,7 +64,7 @@ class DaskWorkers:
         return self._slots
 
     def submit(self, key: str, folder: str, configuration: str) -> None:
-        """Start a job; its key comes to the queue when it has ended."""
+        """Start a job; its key is put into the queue when it has ended."""
         future = self._client.submit(run_job, folder, configuration, key=key, pure=False)
         self._futures[key] = future
         future.add_done_callback(lambda ended: self._done.put(ended.key))
@@ -86,7 +86,7 @@ class DaskWorkers:
         """Raise if the scheduler is gone, or the workers of this machine do not start."""
         if self._client.status not in ("running", "connecting"):
             raise OutputError(
-                "the scheduler is gone; the same command goes on with what is not done"
+                "the scheduler is gone; the same command continues with what is not done"
             )
         self._seen = self._seen or self.slots() > 0
         waited = time.monotonic() - self._since
@@ -94,7 +94,7 @@ class DaskWorkers:
             raise OutputError(f"no worker process started in {_PATIENCE:.0f} s")
 
     def abandon(self) -> None:
-        """Let nobody work on anything that is not done."""
+        """Cancel all jobs that have not ended."""
         self._client.cancel(list(self._futures.values()), force=True)
 
 
@@ -103,14 +103,14 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
     """``n`` processes of this machine, spawned; they die with this one, however it ends."""
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
-        # A dead worker is told to us at once, who know which of its jobs had begun.
+        # The driver hears of a lost worker at once: it knows which of its jobs had begun.
         "distributed.scheduler.allowed-failures": 0,
         # Nothing can be spilled; a worker beyond its share of the memory is ended.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": 0.98,
-        # Jobs are long: what looks at them now and then costs more than it says.
+        # Jobs are long: sampling them costs more than it tells.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.limit": "1h",
         **{f"distributed.nanny.pre-spawn-environ.{name}": "1" for name in THREADS},
@@ -128,17 +128,17 @@ def local_workers(n: int, done: queue.SimpleQueue[str]) -> Iterator[DaskWorkers]
         )
         client = Client(cluster, set_as_default=False)
         try:
-            cluster.sync(_deaf_to_interrupts)
+            cluster.sync(_block_interrupts)
             cluster.scale(n)
             yield DaskWorkers(client, done, cluster)
         finally:
             _kill(cluster, others)
-            # A worker that was killed while it started is waited for, longer than anyone cares.
+            # Dask waits long for a worker that was killed while it started.
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 client.close(timeout=0.3)
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 cluster.close(timeout=0.5)
-            SpecCluster._instances.discard(cluster)  # .. and would be again when Python ends
+            SpecCluster._instances.discard(cluster)  # or it would be closed again when Python ends
             _kill(cluster, others)
 
 
@@ -169,7 +169,7 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def memory_of_workers(client: Client) -> float | None:
-    """Bytes that each thread of the smallest worker may use; None if nobody says."""
+    """Bytes that each thread of the smallest worker may use; None if not known."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     shares = [w["memory_limit"] / max(w["nthreads"], 1) for w in workers if w["memory_limit"]]
     return min(shares, default=None)
@@ -177,7 +177,7 @@ def memory_of_workers(client: Client) -> float | None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let Dask say nothing about workers that die: the driver says what became of their jobs."""
+    """Silence Dask about lost workers: the driver reports the states of their jobs."""
     loggers = [
         logging.getLogger(name)
         for name in logging.root.manager.loggerDict
@@ -194,9 +194,9 @@ def _silence() -> Iterator[None]:
 
 
 def _track_resources() -> None:
-    """Start what cleans up after processes, and let it say nothing of workers that were ended.
+    """Start the resource tracker of multiprocessing, without warnings about killed workers.
 
-    It lets signals through again in the thread that starts it, which must not be that of workers.
+    Starting it unblocks signals in its thread, which must not be the thread that starts workers.
     """
     name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
     os.environ[name] = "ignore::UserWarning:multiprocessing.resource_tracker"
@@ -208,18 +208,18 @@ def _track_resources() -> None:
             os.environ[name] = before
 
 
-async def _deaf_to_interrupts() -> None:
-    """Block Ctrl-C in the thread that starts workers, from which they inherit it.
+async def _block_interrupts() -> None:
+    """Block Ctrl-C in the thread that starts workers; they inherit the block.
 
-    A terminal sends it to all processes; what becomes of the workers is for the driver to say.
+    A terminal sends Ctrl-C to all processes, but the driver alone decides when workers end.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _kill(cluster: LocalCluster, others: set[int | None]) -> None:
-    """End all workers now, whatever they do: what they did is on disk, or is done again.
+    """Kill all workers: what they completed is on disk, the rest is run again.
 
-    ``others`` are processes that were there before.
+    ``others`` are processes that existed before.
     """
     for nanny in cluster.workers.values():
         nanny.auto_restart = False

@@ -202,6 +202,23 @@ def test_wrong_use_exits_2(tmp_path, config):
     assert neurolp_command("fly", cwd=tmp_path).returncode == 2
     assert neurolp_command("run", cwd=tmp_path).returncode == 2
     assert neurolp_command("run", config, "--speed", cwd=tmp_path).returncode == 2
+    (tmp_path / "sweep.toml").write_text('base = "small.toml"\n[sweep]\nreplicates = 2\n')
+    for arguments, message in (
+        (("run", config, "-o", "small.toml", "--force"), "is the configuration itself"),
+        (("plot", config, "--result", "surprise"), "--result is for the folder of a sweep"),
+        (("validate", "sweep.toml", "--set", "seed=1"), "has no meaning for a sweep"),
+    ):
+        assert_one_line(neurolp_command(*arguments, cwd=tmp_path), 2, message)
+    assert config.read_text() == SMALL
+
+
+def test_the_result_never_replaces_the_data(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    before = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "c.toml").write_text('[data]\nfile = "x.npy"\n')
+    done = neurolp_command("run", "c.toml", "-o", "x.npy", "--force", cwd=tmp_path)
+    assert_one_line(done, 73, "it is the data ('data.file')")
+    assert (tmp_path / "x.npy").read_bytes() == before
 
 
 def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
@@ -213,6 +230,8 @@ def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
             neurolp_command(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory"
         )
         assert_one_line(neurolp_command(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
+    for verb in ("info", "verify", "reproduce"):
+        assert_one_line(neurolp_command(verb, ".", cwd=tmp_path), 65, "is a folder")
     done = neurolp_command("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
     assert_one_line(done, 73, "its folder does not exist")
 

@@ -222,7 +222,7 @@ def test_works_in_pipelines_searches_and_with_pandas():
     assert list(model.feature_names_in_) == ["x", "noise"]
     assert model.predict(frame).shape == (90,)
     with pytest.raises(DataError, match="'noise'"):
-        model.predict(frame.assign_folds(noise=np.nan))
+        model.predict(frame.assign(noise=np.nan))
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["noise", "x"]])
     both = quick.fit(frame, pd.DataFrame({"a": y, "b": -y + frame["noise"]}))

@@ -1,7 +1,9 @@
 """How kernels are compiled: Numba's private interfaces, and machines where nothing can be cached."""
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -27,6 +29,22 @@ def test_what_is_cached_depends_on_all_kernels():
     """A kernel calls kernels in other files, at whose sources Numba does not look."""
     stamp = _jit.kernel(double)._cache._cache_file._source_stamp
     assert stamp[1] == _jit._SOURCES
+
+
+@needs_jit
+@pytest.mark.parametrize(
+    "index", [b"cneurolp.kernels._jit\nRenamed\n.", b"cno_such_module\nX\n.", b""]
+)
+def test_an_index_that_cannot_be_read_is_written_anew(monkeypatch, tmp_path, index):
+    """As after a type of an argument was renamed: Numba unpickles it before it looks at the stamp."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    kernel = _jit.kernel(double)
+    file = kernel._cache._cache_file
+    Path(file._index_path).write_bytes(pickle.dumps(file._version) + index)
+    assert kernel(1.5) == 3.0
+    again = _jit.kernel(double)
+    assert again(1.5) == 3.0
+    assert sum(again.stats.cache_hits.values()) == 1
 
 
 @needs_jit

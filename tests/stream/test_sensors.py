@@ -11,9 +11,15 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from neurolp import ConfigurationError, ContinuousSensor, DataError, FormatError, StreamBrain
+from neurolp import (
+    ContinuousSensor,
+    DataError,
+    EncodedPrediction,
+    FormatError,
+    OutputError,
+    StreamBrain,
+)
 from neurolp.data.streams import Stream, open_stream
-from neurolp.stream.prediction import EncodedPrediction
 from neurolp.stream.sensors import check_rows, encode_rows, places
 
 SMALL = {"n_hidden": 10, "n_lags": 4, "fan_in": 2, "n_contexts": 64, "max_order": 2}
@@ -180,17 +186,19 @@ def test_classes_that_are_no_sensors_are_not_called(brain, tmp_path, monkeypatch
     sensors = '[{"class": "subprocess:Popen", "fields": {"args": ["true"]}}]'
     monkeypatch.setattr("neurolp.estimators.stream.sensors_to_json", lambda _: sensors)
     brain.save(tmp_path / "bad.h5")
-    with pytest.raises(FormatError, match="the class 'Popen' of a sensor is not known"):
+    with pytest.raises(
+        FormatError, match="the class 'Popen' is not for argument `sensors`: it has no name"
+    ):
         StreamBrain.load(tmp_path / "bad.h5")
 
 
-def test_what_is_no_dataclass_cannot_be_stored(tmp_path):
+def test_what_cannot_be_made_again_cannot_be_stored(tmp_path):
     class Other(PositiveSensor):
         def __init__(self):
             object.__setattr__(self, "name", object())
 
     brain = StreamBrain(Other(), **SMALL)
-    with pytest.raises(ConfigurationError, match="dataclasses of plain values"):
+    with pytest.raises(OutputError, match=r"^cannot save argument `sensors` = Other: [^\n]*$"):
         brain.save(tmp_path / "other.h5")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy.typing as npt
 
 from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
-from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.heads.head import HEADS, DensityHead, WeightedHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import GatedNode, TreeHead
 from neurolp.brain.marginal import MarginalMap, MarginalTransform
-from neurolp.errors import OutputError
 
 Array = npt.NDArray[Any]
+
+_TREE, _OWN = -1, -2  # in the place of a number of Gaussians
 
 
 def pack_density(
@@ -23,12 +25,6 @@ def pack_density(
 ) -> None:
     """Add heads and marginal maps, where there are any."""
     if heads is not None:
-        own = [r.head for r in heads if not isinstance(r.head, MixtureHead | TreeHead | None)]
-        if own:
-            raise OutputError(
-                f"cannot save argument `head` = {type(own[0]).__name__}: files hold mixtures, "
-                f"trees and base densities; use head='mixture' or 'base'"
-            )
         _pack_heads(out, heads)
     if transform is not None:
         _pack_marginal_transform(out, transform)
@@ -43,9 +39,15 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
     mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
     trees = [r.head for r in heads if isinstance(r.head, TreeHead)]
     count = np.array([_n_gaussians(r) for r in heads])
-    out.add("head_components", ("head",), count, "1", "Gaussians; 0 base density, -1 tree")
+    what = "Gaussians; 0 base density, -1 tree, -2 a head of one's own"
+    out.add("head_components", ("head",), count, "1", what)
     if trees:
         _pack_trees(out, trees)
+    if np.any(count == _OWN):
+        own = json.dumps([HEADS.describe(r.head) for r in heads if _n_gaussians(r) == _OWN])
+        out.add_coordinate("own_head_byte", np.arange(len(own)), "1", "byte of a text")
+        text = np.frombuffer(own.encode(), dtype=np.uint8)
+        out.add("own_heads", ("own_head_byte",), text, "1", "heads of one's own, as JSON")
     if not mixtures:
         return
     count = count[count > 0]
@@ -74,12 +76,16 @@ def unpack_heads(source: ArraySource) -> tuple[WeightedHead, ...] | None:
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
         parts = [source.read(f"component_{name}") for name in ("weight", "mean", "factor")]
-    trees = iter(_unpack_trees(source) if np.any(count < 0) else [])
+    trees = iter(_unpack_trees(source) if np.any(count == _TREE) else [])
+    own = json.loads(source.read("own_heads").tobytes()) if np.any(count == _OWN) else []
+    others = iter([HEADS.restore(head) for head in own])
     heads = []
     for time, weight, k, end in zip(times, weights, count, ends, strict=True):
-        head: MixtureHead | TreeHead | None = None
-        if k:
-            head = next(trees) if k < 0 else MixtureHead(*(p[end - k : end] for p in parts))
+        head: DensityHead | None = None
+        if k > 0:
+            head = MixtureHead(*(p[end - k : end] for p in parts))
+        elif k < 0:
+            head = next(trees if k == _TREE else others)
         heads.append(WeightedHead(int(time), float(weight), head))
     return tuple(heads)
 
@@ -87,7 +93,9 @@ def unpack_heads(source: ArraySource) -> tuple[WeightedHead, ...] | None:
 def _n_gaussians(weighted: WeightedHead) -> int:
     if isinstance(weighted.head, MixtureHead):
         return weighted.head.n_components
-    return 0 if weighted.head is None else -1
+    if weighted.head is None:
+        return 0
+    return _TREE if isinstance(weighted.head, TreeHead) else _OWN
 
 
 def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:

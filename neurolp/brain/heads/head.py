@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 
 from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.network import Network
+from neurolp.registry import Registry
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +40,13 @@ class LearnedHead(DensityHead, Protocol):
     def fit(self, potential: Array, rng: np.random.Generator) -> DensityHead:
         """A head fitted to potentials (n_nodes, n_trajectories); the object does not change."""
         ...
+
+
+HEADS = Registry(
+    "head",
+    {"auto": lambda: "auto", "mixture": lambda: "mixture", "base": lambda: "base"},
+    ("fit", "log_prob", "sample"),
+)
 
 
 @dataclass(frozen=True)

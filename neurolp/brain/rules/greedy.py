@@ -124,10 +124,11 @@ def _learn_group(
 
     # 1. Affine step: move by a small part of what the sources predict.
     before = _energy(network, targets, potential, blocks, workers)
+    step, shape = rule.learn(view, rng), (len(targets), view.n_features)
     draft = network.update(
         targets,
         sources,
-        *arrays_of(network, rule.learn(view, rng), (len(targets), view.n_features)),
+        *arrays_of(network, step, shape, rounded=not isinstance(rule, GivenWeights)),
         node_map=network.grid.identity(len(targets)),
         sequential=sequential,
     )

@@ -165,9 +165,12 @@ class LocalView:
 
 
 def arrays_of(
-    network: Network, step: LocalStep, shape: tuple[int, int]
+    network: Network, step: LocalStep, shape: tuple[int, int], *, rounded: bool = True
 ) -> tuple[Any, Array, Any, Array]:
     """Weights and biases of a step as ``Network.update`` takes them; ``shape`` of the weights.
+
+    Weights are ``rounded`` to single precision, far below their statistical error: files hold them
+    in half the bytes, and exactly.
 
     Raises
     ------
@@ -184,15 +187,9 @@ def arrays_of(
     if network.connectivity.kind == "sparse":
         weights = [w if sparse.issparse(w) else sparse.csr_array(w) for w in weights]
     bias = np.zeros(t) if scale_bias is None else np.asarray(scale_bias)
-    return _single(weights[0]), np.asarray(step.bias), _single(weights[1]), bias
-
-
-def _single(weights: Any) -> Any:
-    """Weights rounded to single precision, far below their statistical error.
-
-    Files hold them in half the bytes, and exactly.
-    """
-    return weights.astype(np.float32).astype(weights.dtype)
+    if rounded:
+        weights = [w.astype(np.float32).astype(w.dtype) for w in weights]
+    return weights[0], np.asarray(step.bias), weights[1], bias
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,10 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
         out.add_coordinate("source", np.arange(n), "1", "node an edge leaves")
         if network.connectivity.kind == "dense":
             out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
+    if network.connectivity.weights is not None:
+        given = network.connectivity.weights
+        given = given.data if network.connectivity.kind == "sparse" else given
+        out.add("given_weights", dims, given, "1/slice", "weights as given, before learning")
     out.add(
         "weights",
         ("slice", *dims, "transfer"),
@@ -224,13 +228,15 @@ def unpack_connectivity(file: Trajectory) -> Connectivity:
     """Rebuild the permitted edges in a trajectory file."""
     kind, n = file.brain["connectivity"], len(file.read("mean"))
     positions = file.read("position") if "position" in file else None
+    given = file.read("given_weights") if "given_weights" in file else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        return Connectivity.from_array(file.read("edges").astype(np.bool_), n, positions)
+        edges = file.read("edges").astype(np.bool_)
+        return Connectivity.from_array(edges if given is None else given, n, positions)
     row, column = file.read("edge_target"), file.read("edge_source")
-    ones = np.ones(len(row), dtype=np.bool_)
-    matrix = sparse.csr_array((ones, (row, column)), (n, n))
+    values = np.ones(len(row), dtype=np.bool_) if given is None else given
+    matrix = sparse.csr_array((values, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)
 
 
