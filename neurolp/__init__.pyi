@@ -39,7 +39,7 @@ from .runs.kinds import SummaryTable as SummaryTable
 from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
-from .simulation.recorder import Recorder as Recorder
+from .simulation.monitors import Recorder as Recorder
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.prediction import EncodedPrediction as EncodedPrediction

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -48,6 +48,7 @@ class _SingleThreadedBlas:
     def __enter__(self) -> None:
         with self._lock:
             if self._users == 0:
+                _take_control()
                 self._restore.enter_context(_controller().limit(limits=1, user_api="blas"))
             self._users += 1
 
@@ -55,7 +56,18 @@ class _SingleThreadedBlas:
         with self._lock:
             self._users -= 1
             if self._users == 0:
+                _take_control()  # the first to enter may have been another thread
                 self._restore.close()
+
+
+def _take_control() -> None:
+    """Let this thread change the number of threads of OpenBLAS, whichever thread did so before.
+
+    Since 3.8 threadpoolctl ignores all threads but the one that set a limit first.
+    """
+    release = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
 
 
 @cache

@@ -32,9 +32,11 @@ from neurolp.estimators.validation import (
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive import brain as archive
-from neurolp.simulation.checkpoint import Keeper
-from neurolp.simulation.greedy import Population, Progress
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Batch, Progress
+from neurolp.simulation.checkpoint import Checkpointing
+from neurolp.simulation.loop import Outcome, Process, simulate
+from neurolp.simulation.memory_store import MemoryStore, Store
+from neurolp.simulation.monitors import Monitor, Recorder
 from neurolp.simulation.signals import Stop
 
 Array = npt.NDArray[Any]
@@ -44,7 +46,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
     A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
-    Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``recorder_`` and ``interrupted_``, and what
+    Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``record_`` and ``interrupted_``, and what
     evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
     has the parameters ``connectivity``, ``log_scale``, ``synapse_*``, ``spline_range`` and
     ``n_threads``.
@@ -68,11 +70,13 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     scale_: Array
     seed_: int
     recorder_: Recorder
+    record_: Store
+    validation_fraction: float
+    random_state: Any
     interrupted_: bool
     heads_: tuple[WeightedHead, ...] | None = None
     marginal_transform_: MarginalTransform | None = None
 
-    @abstractmethod
     def fit(
         self,
         X: Any,
@@ -81,11 +85,89 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         X_validation: Any = None,
         X_test: Any = None,
         recorder: Recorder | None = None,
-        observe: Callable[[Progress], None] = lambda progress: None,
-        keeper: Keeper | None = None,
+        monitors: Sequence[Monitor] = (),
+        store: Store | None = None,
+        checkpointer: Checkpointing | None = None,
+        progress: Callable[[Progress], None] = lambda report: None,
         stop: Stop | None = None,
     ) -> Self:
-        """Learn the density of the rows of ``X``."""
+        """Learn the density of the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : ignored
+            For scikit-learn's sake.
+        X_validation : array-like, optional
+            Rows that choose when to stop; split off ``X`` when not given.
+        X_test : array-like, optional
+            Rows whose surprise is recorded, and used for nothing.
+        recorder : Recorder, optional
+            What to record; surprise, local losses and a few frames by default.
+        monitors : sequence of Monitor
+            What to record besides; see ``neurolp.simulation.monitors``.
+        store : Store, optional
+            Where it is recorded; in memory by default. It becomes ``record_``.
+        checkpointer : Checkpointing, optional
+            Keeps what is needed to continue in another process, as ``neurolp run`` does.
+        progress : callable, optional
+            Called with a ``Progress`` after each slice or epoch, and when other work begins.
+        stop : Stop, optional
+            Asked whether to stop; by default only Ctrl-C stops. No signal handler is installed.
+
+        Raises
+        ------
+        DataError
+            If the data have NaN or infinite values, or a column that is constant.
+        ValueError
+            If a parameter or a shape is out of range.
+        DivergedError
+            If a number is no longer finite: time, node and variable are named.
+        KeyboardInterrupt
+            After Ctrl-C; what was learned until then is kept, and the brain can be used.
+        """
+        X = finite_rows(self, X, "X", reset=True)
+        self._check_parameters()
+        self.seed_ = resolve_seed(self.random_state)
+        train, validation = self._split(X, X_validation, self.validation_fraction)
+        rows = {"train": train, "validation": validation}
+        if X_test is not None:
+            rows["test"] = finite_rows(self, X_test, "X_test")
+        self.mean_, self.scale_ = mean_and_scale(self, train)
+        self.recorder_ = recorder or Recorder()
+        self.record_ = MemoryStore() if store is None else store
+
+        def run(process: Process, until: float, own: Sequence[Monitor]) -> Outcome:
+            return simulate(
+                process,
+                until,
+                monitors=(*own, *monitors),
+                store=self.record_,
+                checkpointer=checkpointer,
+                progress=progress,
+                stop=stop,
+            )
+
+        self._learn(rows, run, progress, stop)
+        return self
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise :class:`ConfigurationError` unless all parameters are in range."""
+
+    @abstractmethod
+    def _learn(
+        self,
+        rows: dict[str, Array],
+        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
+        progress: Callable[[Progress], None],
+        stop: Stop | None,
+    ) -> None:
+        """Learn from the rows by split; ``run`` simulates a process until a time.
+
+        ``stop`` is for further simulations, ``progress`` is told of other work.
+        """
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
@@ -142,12 +224,12 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         raise NeurolpError("cannot dream: fewer than one end state in a thousand has a past")
 
     def sample_conditional(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw the missing values (NaN) of each row from Phi(x_missing | x_observed).
+        """Draws of the missing values (NaN) of each row from Phi(x_missing | x_observed).
 
-        Observed values come back bit for bit, rows without NaN as they are, and rows wholly missing
-        are dreams. Markov chains, one for each row and sample, that need no more than log Phi: see
-        ``neurolp.brain.imputation``, also for their length. The draws are exact in the limit of
-        long chains.
+        The shape is (n_samples, n_rows, n_features); no value is NaN. Observed values come back bit
+        for bit, rows without NaN as they are, and rows wholly missing are dreams. Markov chains,
+        one for each row and sample, need no more than log Phi: see ``neurolp.brain.imputation``,
+        also for their length. The draws are exact in the limit of long chains.
 
         Parameters
         ----------
@@ -157,11 +239,6 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             Independent draws for each row.
         random_state : None, int, RandomState or Generator
             Seed.
-
-        Returns
-        -------
-        (n_samples, n_rows, n_features) array
-            Rows without NaN.
 
         Raises
         ------
@@ -203,7 +280,8 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         OutputError
             If the file exists and ``overwrite`` is false, or cannot be written.
         """
-        archive.save(self.stored(), path, overwrite=overwrite)
+        parameters = self.recorder_.parameters
+        archive.save(self.stored(), path, overwrite=overwrite, parameters=parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -232,7 +310,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
         brain.mean_, brain.scale_ = stored.mean, stored.scale
         brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
-        brain.recorder_ = stored.recorder
+        brain.recorder_, brain.record_ = Recorder(), stored.record or MemoryStore()
         brain.n_features_in_ = len(stored.mean)
         if stored.feature_names is not None:
             brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
@@ -260,7 +338,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             scale=self.scale_,
             seed=self.seed_,
             interrupted=interrupted,
-            recorder=self.recorder_,
+            record=self.record_ if isinstance(self.record_, MemoryStore) else None,
             parameters=parameters | described,
             feature_names=None if names is None else tuple(map(str, names)),
             model=self.model,
@@ -277,10 +355,6 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         if X_validation is not None:
             return X, finite_rows(self, X_validation, "X_validation")
         return X[train], X[validation]
-
-    def _standardise(self, train: Array) -> None:
-        """Take mean and scale from the training rows."""
-        self.mean_, self.scale_ = mean_and_scale(self, train)
 
     def _new_network(
         self, intervals: int, ridge: float = 8.0, node_map: NodeMap | None = None
@@ -305,7 +379,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             np.dtype(self.dtype),
         )
 
-    def _present(self, rows: Array) -> Population:
+    def _present(self, rows: Array) -> Batch:
         """Write rows into potentials at time 0, and account for the change of units."""
         std = base_density(self.base).std
         potential = ((rows - self.mean_) * (std / self.scale_)).T
@@ -315,7 +389,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             log_det += change
         with np.errstate(over="ignore"):  # infinite potentials are named where they are used
             potential = np.ascontiguousarray(potential, dtype=np.dtype(self.dtype))
-        return Population(potential, log_det)
+        return Batch(potential, log_det)
 
     def _express(self, potential: Array) -> Array:
         """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -13,20 +13,21 @@ from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal_learning import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
-from neurolp.brain.parts import PARTS
+from neurolp.brain.parts import NODE_MAPS, PARTS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
+from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.update_order import UpdateOrder
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import DensityParameters, check_parameters
-from neurolp.estimators.validation import finite_rows, resolve_seed
-from neurolp.simulation.checkpoint import Keeper
-from neurolp.simulation.epochs import Lessons, train
-from neurolp.simulation.greedy import Population, Progress, Schedule, simulate
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Batch, Progress
+from neurolp.simulation.epochs import EpochProcess, TrainingConfig
+from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
+from neurolp.simulation.loop import Outcome, Process, simulate
+from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
+from neurolp.simulation.online import NetworkLearner
 from neurolp.simulation.signals import Stop
-from neurolp.simulation.trainers import NetworkPupil
 
 Array = npt.NDArray[Any]
 
@@ -121,8 +122,9 @@ class BrainDensity(Brain):
         What happens to columns before time begins.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
-    recorder_ : Recorder
-        Surprise of every slice, and what else was recorded.
+    record_ : MemoryStore
+        Mapping of what was recorded: ``record_["surprise"]`` (time, split), ``"local_loss"``, ...;
+        ``record_.surprise["test"]`` is the surprise of one split of the data after every slice.
     interrupted_ : bool
         Whether Ctrl-C ended the fit early; the slices completed until then are in use.
     seed_, n_features_in_, feature_names_in_
@@ -200,112 +202,6 @@ class BrainDensity(Brain):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        X_validation: Any = None,
-        X_test: Any = None,
-        recorder: Recorder | None = None,
-        observe: Callable[[Progress], None] = lambda progress: None,
-        keeper: Keeper | None = None,
-        stop: Stop | None = None,
-    ) -> Self:
-        """Learn the density of the rows of ``X``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : ignored
-            For scikit-learn's sake.
-        X_validation : array-like, optional
-            Rows that choose the number of slices; split off ``X`` when not given.
-        X_test : array-like, optional
-            Rows whose surprise is recorded, and used for nothing.
-        recorder : Recorder, optional
-            What to keep of the simulation; surprise, losses and a few frames by default.
-        observe : callable, optional
-            Called with a ``Progress`` after every slice, and when tuning and heads begin.
-        keeper : Keeper, optional
-            Keeps the simulation safe as it goes on, as ``neurolp run`` does.
-        stop : Stop, optional
-            Asked whether to stop; by default only Ctrl-C stops. No signal handler is installed.
-
-        Raises
-        ------
-        DataError
-            If the data have NaN or infinite values, or a column that is constant.
-        ValueError
-            If a parameter or a shape is out of range.
-        KeyboardInterrupt
-            After Ctrl-C; the slices learned until then are kept, and the brain can be used.
-        """
-        X = finite_rows(self, X, "X", reset=True)
-        # Parts of one's own, or of other packages by their names, are checked by their registries.
-        parts = {name: registry.resolve(getattr(self, name)) for name, registry in PARTS.items()}
-        plain = self.get_params()
-        own = [name for name, part in PARTS.items() if not part.is_built_in(plain[name])]
-        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
-        _check_together(self)
-        self.seed_ = resolve_seed(self.random_state)
-        rows, validation = self._split(X, X_validation, self.validation_fraction)
-        self._standardise(rows)
-        self.heads_ = self.marginal_transform_ = None
-        intervals = self.spline_intervals or (14 if len(rows) < _MANY_ROWS else 28)
-        node_map = None if self.node_map == "spline" else parts["node_map"]
-        self.network_ = self._new_network(intervals, self.node_ridge, node_map)
-        rule = parts["rule"]
-        if self.rule == "greedy":
-            rule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge)
-        if self.marginal_transform:
-            self.marginal_transform_ = learn_marginal_transform(
-                self.network_.base_density,
-                self._present(rows).potential,
-                self._present(validation).potential,
-                self.n_threads,
-            )
-
-        populations = {"train": self._present(rows), "validation": self._present(validation)}
-        if X_test is not None:
-            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
-        self.recorder_ = Recorder() if recorder is None else recorder
-        rotation = self.rotation
-        if rotation == "auto":
-            rotation = self.connectivity is None and 1 < X.shape[1] <= _FEW_NODES
-        schedule = Schedule(self.max_slices, self.patience, self.update_order, bool(rotation))
-        outcome = simulate(
-            self.network_,
-            rule,
-            schedule,
-            populations,
-            self.recorder_,
-            seed=self.seed_,
-            n_threads=self.n_threads,
-            observe=observe,
-            keeper=keeper,
-            stop=stop,
-        )
-        self.recorder_.finish()
-        self.n_slices_ = outcome.best_time
-        self.interrupted_ = outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
-
-        def announce(stage: str) -> None:
-            now = {name: values[-1] for name, values in self.recorder_.surprise.items()}
-            time = len(self.network_.slices)
-            observe(Progress(time, now, self.n_slices_, outcome.elapsed, stage))
-
-        if self.fine_tune is not None and self.n_slices_ > 0:
-            announce("tuning all slices together")
-            self._tune(self._present(rows), self._present(validation), stop)
-        if self._learns_heads():
-            announce("learning the heads")
-            self._learn_heads(self._present(rows).potential, self._present(validation).potential)
-        return self
-
     # --- inside -----------------------------------------------------------------------------------
 
     def _learns_heads(self) -> bool:
@@ -313,6 +209,74 @@ class BrainDensity(Brain):
             full = self.network_.connectivity.kind == "full"
             return full and self.n_features_in_ <= _MOST_NODES
         return not isinstance(self.head, str) or self.head != "base"
+
+    def _check_parameters(self) -> None:
+        # Parts of one's own, or of other packages by their names, are checked by their registries.
+        plain = self.get_params()
+        for name, registry in PARTS.items():
+            registry.resolve(plain[name])
+        own = {name for name, part in PARTS.items() if not part.is_built_in(plain[name])}
+        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
+        _check_together(self)
+
+    def _learn(
+        self,
+        rows: dict[str, Array],
+        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
+        progress: Callable[[Progress], None],
+        stop: Stop | None,
+    ) -> None:
+        self.heads_ = self.marginal_transform_ = None
+        n_rows, n_columns = rows["train"].shape
+        intervals = self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28)
+        node_map = None if self.node_map == "spline" else NODE_MAPS.resolve(self.node_map)
+        network = self._new_network(intervals, self.node_ridge, node_map)
+        rule: LearningRule = GreedyRule(self.shift_rate, self.node_rate, self.shift_ridge)
+        if self.rule != "greedy":
+            rule = RULES.resolve(self.rule)
+        if self.marginal_transform:
+            start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
+            self.marginal_transform_ = learn_marginal_transform(
+                network.base_density, start["train"], start["validation"], self.n_threads
+            )
+        rotation = self.rotation
+        if rotation == "auto":
+            rotation = self.connectivity is None and 1 < n_columns <= _FEW_NODES
+        process = GreedyProcess(
+            network,
+            rule,
+            GreedyConfig(self.patience, self.update_order, bool(rotation)),
+            {name: self._present(part) for name, part in rows.items()},
+            seed=self.seed_,
+            n_threads=self.n_threads,
+        )
+        outcome = run(process, self.max_slices, self._monitors(network.base_density))
+        self.network_ = replace(network, slices=list(network.slices))
+        self.n_slices_ = process.stopping.best_time
+        self.interrupted_ = outcome.interrupted
+        if outcome.interrupted:
+            raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
+
+        def announce(stage: str) -> None:
+            progress(replace(process.report(outcome.elapsed), stage=stage))
+
+        if self.fine_tune is not None and self.n_slices_ > 0:
+            announce("tuning all slices together")
+            self._tune(self._present(rows["train"]), self._present(rows["validation"]), stop)
+        if self._learns_heads():
+            announce("learning the heads")
+            start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
+            self._learn_heads(start["train"], start["validation"])
+
+    def _monitors(self, base: BaseDensity) -> list[Monitor]:
+        monitors: list[Monitor] = [ScoreMonitor("slice")]
+        if self.recorder_.frames:
+            monitors.append(
+                FrameMonitor(
+                    self.recorder_, base, "slice", lambda p: p.batches["validation"].potential
+                )
+            )
+        return monitors
 
     def _learn_heads(self, train: Array, validation: Array) -> None:
         """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
@@ -330,7 +294,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, rows: Population, validation: Population, stop: Stop | None) -> None:
+    def _tune(self, train: Batch, validation: Batch, stop: Stop | None) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -338,18 +302,17 @@ class BrainDensity(Brain):
         rule = OnlineRule(
             "replay", horizon, _TUNING_RATE, 10 * _TUNING_RATE, decay=0.0, average=0.9
         )
-        n_rows = rows.potential.shape[1]
-        tuned, outcome = train(
-            NetworkPupil(Learner(in_use, rule), self.n_threads),
-            Lessons(_TUNING_EPOCHS, _TUNING_PATIENCE, min(max(n_rows // 10, 1), 100)),
-            {"train": rows, "validation": validation},
-            Recorder(trajectories=0),
+        n_rows = train.potential.shape[1]
+        process = EpochProcess(
+            NetworkLearner(Learner(in_use, rule), validation, self.seed_, self.n_threads),
+            TrainingConfig(_TUNING_EPOCHS, _TUNING_PATIENCE, min(max(n_rows // 10, 1), 100)),
+            {"train": train, "validation": validation},
             seed=self.seed_,
             n_threads=self.n_threads,
-            stop=stop,
             stream="tuning",
         )
-        self.network_.slices = tuned.slices + slices[self.n_slices_ :]
+        outcome = simulate(process, _TUNING_EPOCHS, stop=stop)
+        self.network_.slices = process.model.slices + slices[self.n_slices_ :]
         self.interrupted_ = outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
+from neurolp.brain.network import Network
 from neurolp.brain.rules.local import Learner, OnlineRule, Signal, identity_slices
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition
@@ -19,13 +20,15 @@ from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import OnlineParameters, check_parameters
-from neurolp.estimators.validation import finite_rows, resolve_seed
-from neurolp.simulation.checkpoint import Keeper
-from neurolp.simulation.epochs import Lessons, train
-from neurolp.simulation.greedy import Progress
-from neurolp.simulation.recorder import Recorder
+from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
+from neurolp.simulation.archive.network import learned_parameters
+from neurolp.simulation.batch import Progress
+from neurolp.simulation.epochs import EpochProcess, TrainingConfig
+from neurolp.simulation.loop import Outcome, Process
+from neurolp.simulation.memory_store import MemoryStore
+from neurolp.simulation.monitors import Monitor, ParameterMonitor, Recorder, ScoreMonitor
+from neurolp.simulation.online import EvolutionMonitor, NetworkLearner, mean_surprise
 from neurolp.simulation.signals import Stop
-from neurolp.simulation.trainers import NetworkPupil, mean_surprise
 
 Array = npt.NDArray[Any]
 
@@ -85,9 +88,9 @@ class OnlineBrain(Brain):
         The brain in use.
     best_epoch_ : int
         Epoch of least validation surprise, after :meth:`fit`.
-    recorder_ : Recorder
+    record_ : MemoryStore
         Surprise of every epoch (``fit``); surprise of every presentation before it was learned
-        from, as population "stream" (``partial_fit``).
+        from, as split "stream" (``partial_fit``).
     n_slices_, mean_, scale_, interrupted_, seed_, n_features_in_, feature_names_in_
         As for :class:`neurolp.BrainDensity`.
 
@@ -159,52 +162,6 @@ class OnlineBrain(Brain):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        X_validation: Any = None,
-        X_test: Any = None,
-        recorder: Recorder | None = None,
-        observe: Callable[[Progress], None] = lambda progress: None,
-        keeper: Keeper | None = None,
-        stop: Stop | None = None,
-    ) -> Self:
-        """Learn the density of the rows of ``X`` from nothing, with early stopping.
-
-        Parameters, errors and Ctrl-C as for :meth:`neurolp.BrainDensity.fit`; ``observe`` is called
-        after every epoch, and ``recorder.parameters_every`` keeps the weights as they change.
-        """
-        X = finite_rows(self, X, "X", reset=True)
-        check_parameters(OnlineParameters, self.get_params())
-        self.seed_ = resolve_seed(self.random_state)
-        rows, validation = self._split(X, X_validation, self.validation_fraction)
-        self._standardise(rows)
-        populations = {"train": self._present(rows), "validation": self._present(validation)}
-        if X_test is not None:
-            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
-        self.recorder_ = Recorder() if recorder is None else recorder
-        batch_size = self.batch_size or min(max(len(rows) // 10, 1), 100)
-        self.network_, outcome = train(
-            NetworkPupil(self._new_learner(), self.n_threads),
-            Lessons(self.max_epochs, self.patience, batch_size),
-            populations,
-            self.recorder_,
-            seed=self.seed_,
-            n_threads=self.n_threads,
-            observe=observe,
-            keeper=keeper,
-            stop=stop,
-        )
-        self.recorder_.finish()
-        self.learner_ = Learner(self.network_, self._rule())
-        self.best_epoch_, self.n_slices_ = outcome.best_time, self.n_slices
-        self.interrupted_ = outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(f"the brain of epoch {self.best_epoch_} can be used")
-        return self
-
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the rows of ``X``, presented together, once; a single row will do.
 
@@ -222,25 +179,20 @@ class OnlineBrain(Brain):
             check_parameters(OnlineParameters, self.get_params())
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
-            self._standardise(X)
+            self.mean_, self.scale_ = mean_and_scale(self, X)
             self.learner_ = self._new_learner()
             self.n_slices_, self.interrupted_ = self.n_slices, False
-            self.recorder_ = Recorder()
+            self.recorder_, self.record_ = Recorder(), MemoryStore()
         elif not hasattr(self, "learner_"):
             self.learner_ = Learner(self.network_, self._rule())
         self.learner_.rule = self._rule()
         self.network_ = self.learner_.averaged
-        population = self._present(X)
-        if "stream" not in self.recorder_.surprise:
-            self.recorder_ = Recorder(potential=False, activity=False)
-            self.recorder_.start({}, population.potential, time_unit="presentation")
-            self.recorder_.surprise["stream"] = []
+        batch = self._present(X)
         n_threads = 1 if len(X) == 1 else self.n_threads
-        surprise = mean_surprise(self.network_, population, n_threads)
-        self.recorder_.surprise["stream"].append(surprise)
+        self._record_presentation(mean_surprise(self.network_, batch, n_threads))
         rng = generator(self.seed_, "presentation", self.learner_.n_steps)
         with Workers(n_threads) as workers:
-            self.learner_.present(seed_hidden(self.network_, population.potential, rng), workers)
+            self.learner_.present(seed_hidden(self.network_, batch.potential, rng), workers)
         return self
 
     def bound_samples(self, X: Any, n_seeds: int = _N_SEEDS, random_state: Any = None) -> Array:
@@ -298,6 +250,63 @@ class OnlineBrain(Brain):
         return np.ascontiguousarray(potential.T), log_det + start.log_det
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        check_parameters(OnlineParameters, self.get_params())
+
+    def _learn(
+        self,
+        rows: dict[str, Array],
+        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
+        progress: Callable[[Progress], None],
+        stop: Stop | None,
+    ) -> None:
+        batches = {name: self._present(part) for name, part in rows.items()}
+        batch_size = self.batch_size or min(max(len(rows["train"]) // 10, 1), 100)
+        learner = NetworkLearner(
+            self._new_learner(), batches["validation"], self.seed_, self.n_threads
+        )
+        process = EpochProcess(
+            learner,
+            TrainingConfig(self.max_epochs, self.patience, batch_size),
+            batches,
+            seed=self.seed_,
+            n_threads=self.n_threads,
+        )
+        outcome = run(process, self.max_epochs, self._monitors(process))
+        self.network_ = process.model
+        self.learner_ = Learner(self.network_, self._rule())
+        self.best_epoch_, self.n_slices_ = process.stopping.best_time, self.n_slices
+        self.interrupted_ = outcome.interrupted
+        if outcome.interrupted:
+            raise KeyboardInterrupt(f"the brain of epoch {self.best_epoch_} can be used")
+
+    def _monitors(self, process: EpochProcess[Network]) -> list[Monitor]:
+        recorder, base = self.recorder_, process.model.base_density
+        monitors: list[Monitor] = [ScoreMonitor("epoch", bound=bool(self.n_hidden))]
+        if recorder.frames:
+            monitors.append(EvolutionMonitor(recorder, base, "slice", lambda p: p.learner.recorded))
+        if recorder.parameters_every is not None:
+            monitors.append(
+                ParameterMonitor(
+                    recorder.parameters_every,
+                    "epoch",
+                    lambda p: learned_parameters(p.learner.averaged),
+                )
+            )
+        return monitors
+
+    def _record_presentation(self, surprise: float) -> None:
+        """Append the surprise of a presentation to the record of ``partial_fit``."""
+        if not isinstance(self.record_, MemoryStore) or self.record_.splits != ["stream"]:
+            self.record_ = store = MemoryStore()
+            unit = "presentation"
+            store.declare_dimension("time", "i8", unit, "presentations completed")
+            store.declare_coordinate("split", ["stream"], "1", "which part of the data")
+            what = "mean of -log Phi(x), before it was learned from, in the units of the data"
+            store.declare("surprise", ("time", "split"), (1,), "f8", "nat", what)
+        self.record_.append("time", [self.record_.n_rows("time")])
+        self.record_.append("surprise", [[surprise]])
 
     def _seeding(self, random_state: Any) -> np.random.Generator:
         """Where seeds of hidden nodes come from, other than those of learning."""

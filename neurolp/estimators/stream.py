@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
@@ -23,9 +23,9 @@ from neurolp.kernels.stream_state import scratch_for
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.writer import write_trajectory
-from neurolp.stream.faults import first_fault, is_finite
+from neurolp.stream.faults import bad_surprise, first_fault, is_finite
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
-from neurolp.stream.prediction import CodePrediction, Prediction, SymbolPrediction, ValuePrediction
+from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.stream.run import Notes, StreamRun
 from neurolp.stream.sensors import (
     Sensor,
@@ -217,21 +217,19 @@ class StreamBrain:
         notes = Notes.blank(self.sensors, 1, True, self._state.memory.activity, False)
         if not self._warmup.of_all:
             with self._unmoved():
-                self._present(self._missing(), False, notes)
+                missing = np.full((1, self._places[-1].codes.stop), np.nan)
+                self._present(missing, False, notes)
         readout, senses = self._state.readout, self._state.senses
         z = self._state.memory.features
-        # The call above left the gain of the values in its array.
+        # The kernel left the gain of the values in its array.
         q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "nlms" else 0.0
         out: dict[str, Prediction] = {}
         for s, place in enumerate(self._places):
-            at = place.outputs
-            prediction: CodePrediction
-            if s in self._warmup:
-                prediction = self._warmup.prediction(s)
-            elif place.symbols:
+            at, prediction = place.outputs, self._warmup.prediction(s)
+            if prediction is None and place.symbols:
                 p = notes.outcome.prediction[0, at]
                 prediction = SymbolPrediction(p / p.sum())
-            else:
+            elif prediction is None:
                 scale = senses.scale[at]
                 prediction = ValuePrediction(
                     senses.location[at] + scale * (readout.weights[at] @ z),
@@ -295,18 +293,31 @@ class StreamBrain:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def to_arrays(self, group: str = "state") -> NamedArrays:
-        """Everything that the next step depends on; its arrays are in a group of this name."""
-        texts = {
-            "sensors": sensors_to_json(self.sensors),
-            "parameters": json.dumps(self._design.parameters),
-        }
-        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_, **texts}
+    def to_arrays(self) -> NamedArrays:
+        """Sensors, parameters, and in the group ``state`` all that the next step depends on."""
+        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_}
+        about["sensors"] = sensors_to_json(self.sensors)
+        about["parameters"] = json.dumps(self._design.parameters)
         out = NamedArrays(attributes={"brain": about})
         what = "state of the brain, see neurolp.kernels.stream_state"
-        out.add_group(group, self._state.to_arrays(), what)
-        out.add_group(f"{group}_warmup", self._warmup.to_arrays(), "first rows, see WarmUp")
+        out.add_group("state", self._arrays(), what)
         return out
+
+    def state(self) -> dict[str, Array]:
+        """Everything that the next step depends on, by name, in arrays of its own."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Continue from the :meth:`state` of a brain with the same sensors and parameters."""
+        n_lags = self._design.n_lags
+        self._state = StreamState.from_arrays(arrays, n_lags)
+        self._warmup = WarmUp(self._places, self._design.warmup, n_lags)
+        self._warmup.restore(arrays)
+        self.n_steps_ = int(arrays["n_steps"][0])
+
+    def _arrays(self) -> dict[str, Array]:
+        n_steps = {"n_steps": np.array([self.n_steps_])}
+        return self._state.to_arrays() | self._warmup.to_arrays() | n_steps
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the brain to a trajectory file, atomically."""
@@ -338,11 +349,8 @@ class StreamBrain:
         # Hidden nodes and their edges are among the arrays, none need be drawn.
         sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
         brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
-        brain._design, brain.n_steps_ = replace(brain._design, **parameters), int(about["n_steps"])
-        n_lags = brain._design.n_lags
-        brain._state = StreamState.from_arrays(source.read_group("state"), n_lags)
-        brain._warmup = WarmUp(brain._places, brain._design.warmup, n_lags)
-        brain._warmup.restore(source.read_group("state_warmup"))
+        brain._design = replace(brain._design, **parameters)
+        brain.restore(source.read_group("state"))
         return brain
 
     def copy(self) -> StreamBrain:
@@ -370,16 +378,9 @@ class StreamBrain:
             warmup.fix_units(self._state)
         self.n_steps_ += done
         if done < len(codes):
-            surprise = notes.outcome.surprise[done]
             missing = np.isnan(shown[done][self._state.senses.column])
-            wrong = int(np.argmax(~np.isfinite(surprise) & ~missing))
-            raise DivergedError(
-                f"the surprise of sensor '{self.sensors[wrong].name}' became "
-                f"{surprise[wrong]} in step {self.n_steps_}"
-            )
-
-    def _missing(self) -> Array:
-        return np.full((1, self._places[-1].codes.stop), np.nan)
+            surprise = notes.outcome.surprise[done]
+            raise DivergedError(bad_surprise(surprise, missing, self.sensors, self.n_steps_))
 
     def _present(self, codes: Array, learn: bool, notes: Notes) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""

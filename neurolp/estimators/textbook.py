@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, Self, final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import (
@@ -20,17 +21,16 @@ from neurolp.estimators.parameters import (
     Parameters,
     check_parameters,
 )
-from neurolp.estimators.validation import finite_rows, resolve_seed
 from neurolp.paper.bounded import BoundedForm
+from neurolp.paper.form_learner import FormLearner
 from neurolp.paper.learning import Adam, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
-from neurolp.simulation.checkpoint import Keeper
-from neurolp.simulation.epochs import Lessons, train
-from neurolp.simulation.greedy import Progress
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Progress
+from neurolp.simulation.epochs import EpochProcess, TrainingConfig
+from neurolp.simulation.loop import Outcome, Process
+from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
 from neurolp.simulation.signals import Stop
-from neurolp.simulation.trainers import FormPupil
 
 Array = npt.NDArray[Any]
 Step = Callable[[Any, Array, float], tuple[Any, Array]]
@@ -51,48 +51,41 @@ class TextbookBrain(Brain):
     def _start(self, n_nodes: int) -> tuple[Any, Step, Adam]:
         """Return the form before learning, how it learns from a batch, and what that keeps."""
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        X_validation: Any = None,
-        X_test: Any = None,
-        recorder: Recorder | None = None,
-        observe: Callable[[Progress], None] = lambda progress: None,
-        keeper: Keeper | None = None,
-        stop: Stop | None = None,
-    ) -> Self:
-        """Learn the density of the rows of ``X``; arguments and errors as of ``BrainDensity.fit``.
-
-        The epoch of least validation surprise is kept. Time is counted in epochs.
-        """
-        X = finite_rows(self, X, "X", reset=True)
+    def _check_parameters(self) -> None:
         check_parameters(self.declared, self.get_params())
-        self.seed_ = resolve_seed(self.random_state)
-        rows, validation = self._split(X, X_validation, self.validation_fraction)
-        self._standardise(rows)
-        populations = {"train": self._present(rows), "validation": self._present(validation)}
-        if X_test is not None:
-            populations["test"] = self._present(finite_rows(self, X_test, "X_test"))
-        self.recorder_ = Recorder() if recorder is None else recorder
-        self.form_, outcome = train(
-            FormPupil(*self._start(X.shape[1])),
-            Lessons(self.max_epochs, self.patience, self.batch_size),
-            populations,
-            self.recorder_,
+
+    def _learn(
+        self,
+        rows: dict[str, Array],
+        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
+        progress: Callable[[Progress], None],
+        stop: Stop | None,
+    ) -> None:
+        batches = {name: self._present(part) for name, part in rows.items()}
+        start = self._start(rows["train"].shape[1])
+        process = EpochProcess(
+            FormLearner(*start, batches["validation"]),
+            TrainingConfig(self.max_epochs, self.patience, self.batch_size),
+            batches,
             seed=self.seed_,
-            observe=observe,
-            keeper=keeper,
-            stop=stop,
         )
-        self.recorder_.finish()
-        self.n_epochs_, self.interrupted_ = outcome.best_time, outcome.interrupted
+        monitors: list[Monitor] = [ScoreMonitor("epoch")]
+        if self.recorder_.frames:
+            monitors.append(
+                FrameMonitor(
+                    self.recorder_,
+                    base_density(self.base),
+                    "epoch",
+                    lambda p: p.learner.frame(p.time),
+                )
+            )
+        outcome = run(process, self.max_epochs, monitors)
+        self.form_ = process.model
+        self.n_epochs_, self.interrupted_ = process.stopping.best_time, outcome.interrupted
         if outcome.interrupted:
             raise KeyboardInterrupt(
                 f"the brain learned for {self.n_epochs_} epochs and can be used"
             )
-        return self
 
 
 @final
@@ -131,7 +124,7 @@ class LinearBrain(TextbookBrain):
         The learned form.
     n_epochs_ : int
         The epoch of least validation surprise, at which the form was kept.
-    mean_, scale_, recorder_, interrupted_, seed_, n_features_in_, feature_names_in_
+    mean_, scale_, record_, interrupted_, seed_, n_features_in_, feature_names_in_
         As of ``BrainDensity``.
 
     Examples
@@ -225,7 +218,7 @@ class BoundedBrain(TextbookBrain):
     ----------
     form_ : BoundedForm
         The learned form.
-    n_epochs_, mean_, scale_, recorder_, interrupted_, seed_, n_features_in_, feature_names_in_
+    n_epochs_, mean_, scale_, record_, interrupted_, seed_, n_features_in_, feature_names_in_
         As of ``LinearBrain``.
 
     Examples

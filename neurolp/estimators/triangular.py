@@ -32,8 +32,9 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
-from neurolp.simulation.greedy import Outcome, Population, Schedule, simulate
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Batch, EarlyStopping
+from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
+from neurolp.simulation.loop import simulate
 
 Array = npt.NDArray[Any]
 
@@ -180,8 +181,8 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         self.order_ = candidates[0]
         parts = {name: np.ascontiguousarray(u[self.order_]) for name, u in parts.items()}
 
-        network, outcome, _ = self._evolve(parts, self.max_layers, self.patience)
-        best = outcome.best_time
+        network, stopping = self._evolve(parts, self.max_layers, self.patience)
+        best = stopping.best_time
         heads: tuple[WeightedHead, ...] = (WeightedHead(best, 1.0),)
         if X.shape[1] <= _MOST_COLUMNS:
             heads = learn_heads(
@@ -262,14 +263,14 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _present(self, rows: Array) -> Population:
+    def _present(self, rows: Array) -> Batch:
         """Potentials of the rows, columns as given, and the log-determinant of all that."""
         potential = ((rows - self.mean_) / self.scale_).T
         log_det = np.full(len(rows), -np.log(self.scale_).sum())
         if self.marginal_transform_ is not None:
             potential, change = self.marginal_transform_.forward(potential)
             log_det += change
-        return Population(np.ascontiguousarray(potential), log_det)
+        return Batch(np.ascontiguousarray(potential), log_det)
 
     def _express(self, potential: Array) -> Array:
         """The rows of potentials whose columns are in the order."""
@@ -282,12 +283,12 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     def _trial(self, parts: dict[str, Array], order: Array) -> float:
         """Least validation surprise of a few layers in this order, fitted to some of the rows."""
         some = {name: np.ascontiguousarray(u[order, :_TRIAL_ROWS]) for name, u in parts.items()}
-        return self._evolve(some, _TRIAL_LAYERS, _TRIAL_LAYERS)[2]
+        return self._evolve(some, _TRIAL_LAYERS, _TRIAL_LAYERS)[1].best
 
     def _evolve(
         self, parts: dict[str, Array], max_layers: int, patience: int
-    ) -> tuple[Network, Outcome, float]:
-        """Learn the layers of potentials in their order; and the least validation surprise."""
+    ) -> tuple[Network, EarlyStopping]:
+        """Learn the layers of potentials in their order; and when the best was reached."""
         d, n = parts["train"].shape
         edges = np.tril(np.ones((d, d), dtype=np.bool_), -1)
         network = Network(
@@ -297,22 +298,19 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             True,
             SplineGrid(-_RANGE, _RANGE, _INTERVALS if n < _MANY_ROWS else _MORE_INTERVALS),
         )
-        populations = {
-            name: Population(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()
-        }
-        recorder = Recorder(trajectories=0)
-        outcome = simulate(
+        batches = {name: Batch(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()}
+        process = GreedyProcess(
             network,
             GreedyRule(),
-            Schedule(max_layers, patience),
-            populations,
-            recorder,
+            GreedyConfig(patience),
+            batches,
             seed=self.seed_,
             n_threads=self.n_threads,
         )
+        outcome = simulate(process, max_layers)
         if outcome.interrupted:
             raise KeyboardInterrupt("the density is not fitted")
-        return network, outcome, float(min(recorder.surprise["validation"]))
+        return network, process.stopping
 
 
 def _checked_order(order: Any, n_features: int) -> Array | None:

@@ -66,7 +66,9 @@ class Adam:
         }
 
     def unpack(self, packed: dict[str, Array]) -> None:
-        """Go on from what :meth:`pack` gave."""
+        """Continue from what :meth:`pack` gave."""
+        self._moments.clear()
+        self._counts.clear()
         for name, values in packed.items():
             first, second = np.split(values[:-1], 2)
             self._moments[name] = first.copy(), second.copy()

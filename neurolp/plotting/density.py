@@ -24,12 +24,12 @@ _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
 
 
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
-    """Mean surprise of every population against time, with the compared models as lines."""
+    """Mean surprise of every split of the data against time, with the compared models as lines."""
     surprise = trajectory["surprise"]
     time = surprise.coords["time"].values
-    for population in surprise.coords["population"].values:
-        curve = surprise.sel(population=population).values
-        ax.plot(time, curve, color=_COLOURS.get(str(population)), label=str(population), lw=1.8)
+    for split in surprise.coords["split"].values:
+        curve = surprise.sel(split=split).values
+        ax.plot(time, curve, color=_COLOURS.get(str(split)), label=str(split), lw=1.8)
     models = trajectory.result.get("model", [])
     levels = trajectory.result.get("model_test_log_prob", [])
     styles = iter(["--", ":", "-."])

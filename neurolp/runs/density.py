@@ -9,27 +9,31 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
 from neurolp.brain.network import Network
+from neurolp.config.load import validated
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
-from neurolp.errors import DivergedError, FormatError, NeurolpError, RecordingError
+from neurolp.errors import DivergedError, NeurolpError, RecordingError
 from neurolp.estimators import BRAINS, Brain
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import check_data
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.density_checkpoint import BrainKeeper
 from neurolp.runs.density_memory import memory, memory_of_table
-from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later, configuration_of
+from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.archive import brain as archive
-from neurolp.simulation.greedy import Progress
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.batch import Progress
+from neurolp.simulation.checkpoint import Checkpointer
+from neurolp.simulation.epochs import EpochProcess
+from neurolp.simulation.greedy import GreedyProcess
+from neurolp.simulation.monitors import Recorder
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.provenance import data_digests
 from neurolp.storage.reader import Trajectory
@@ -60,6 +64,7 @@ class Result:
     data: DataSplit
     rows: list[Row]
     signal: int | None = None
+    time: int = 0
 
     @property
     def interrupted(self) -> bool:
@@ -70,7 +75,9 @@ class Result:
     def reached(self) -> str:
         """How far learning came."""
         unit = "slice" if isinstance(self.brain.stored().network, Network) else "epoch"
-        return f"{len(self.brain.recorder_.surprise['train']) - 1} {unit}s"
+        if self.brain.model == "online":
+            unit = "epoch"
+        return f"{self.time} {unit}s"
 
 
 def run(
@@ -78,7 +85,7 @@ def run(
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    observe: Callable[[Progress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Result:
     """Run one simulation and write its trajectory to ``output``.
 
@@ -109,7 +116,7 @@ def run(
         try:
             return simulation.go_on()
         except (KeyboardInterrupt, NeurolpError) as error:
-            nothing = simulation.keeper.kept_time is None and store.folder.exists()
+            nothing = simulation.checkpointer.time is None and store.folder.exists()
             if nothing and not isinstance(error, RecordingError):
                 store.discard()  # before the first slice: there is nothing to keep
             raise
@@ -121,7 +128,7 @@ def resume(
     path: str | os.PathLike[str],
     settings: Sequence[str] = (),
     *,
-    observe: Callable[[Progress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Result:
     """Continue a run that was broken off from where it was last saved.
 
@@ -138,10 +145,9 @@ def resume(
     store = RunStore.reopen(path)
     try:
         with store.header() as header:
-            configuration = configuration_of(header.configuration, str(path), settings)
+            raw = dict(header.configuration)
+            configuration = validated(raw, str(path), lambda *_: DensityConfiguration, settings)
             check_data(header, configuration)
-        if not isinstance(configuration, DensityConfiguration):
-            raise FormatError(f"{path}: is not the simulation of a brain")
         return _Simulation(store, configuration, observe).go_on()
     finally:
         store.close()
@@ -151,10 +157,7 @@ class _Simulation:
     """A run, from its first slice or from where it was saved, to its file."""
 
     def __init__(
-        self,
-        store: RunStore,
-        configuration: DensityConfiguration,
-        observe: Callable[[Progress], None],
+        self, store: RunStore, configuration: DensityConfiguration, observe: Observer
     ) -> None:
         self.store, self.configuration, self.observe = store, configuration, observe
         self.seed = configuration.seed or 0
@@ -168,7 +171,7 @@ class _Simulation:
         self.brain = BRAINS[configuration.brain.model](**settings, random_state=self.seed)
         seconds = configuration.record.checkpoint_seconds
         self.stop = SignalStop()
-        self.keeper = BrainKeeper(store, self.brain, data.columns, seconds)
+        self.checkpointer = Checkpointer(store, self._describe, seconds)
 
     def go_on(self) -> Result:
         """Learn, compare, write the file.
@@ -187,17 +190,21 @@ class _Simulation:
                 X_validation=data.validation,
                 X_test=data.test,
                 recorder=Recorder(**record),
-                observe=self.observe,
-                keeper=self.keeper,
+                store=self.store,
+                checkpointer=self.checkpointer,
+                progress=self._report,
                 stop=self.stop,
             )
             rows = self._rows(time.monotonic() - began)
         except KeyboardInterrupt as interrupt:
-            self.keeper.rescue()
-            if self.keeper.kept_time is None:
-                raise KeyboardInterrupt(_signal_of(interrupt, self.stop)) from interrupt
-            return Result(self.store.path, brain, data, [], _signal_of(interrupt, self.stop))
+            self.checkpointer.flush()
+            signum, time_ = _signal_of(interrupt, self.stop), self.checkpointer.time
+            if time_ is None:
+                raise KeyboardInterrupt(signum) from interrupt
+            return Result(self.store.path, brain, data, [], signum, time_)
         except DivergedError as error:
+            if not self.checkpointer.finish_diverged(error):
+                raise
             raise DivergedError(
                 f"{error}; the last good state and the one after it are in {self.store.path}"
             ) from error
@@ -214,9 +221,27 @@ class _Simulation:
         out = NamedArrays()
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-        archive.pack_brain(out, brain.stored(), data.columns)
+        parameters = self.configuration.record.parameters
+        archive.pack_brain(out, brain.stored(), data.columns, parameters=parameters)
         self.store.finish(out)
         return Result(self.store.path, brain, data, rows)
+
+    def _report(self, at: Progress) -> None:
+        message = at.stage
+        if not message:
+            parts = [f"{name} {value:.3f}" for name, value in at.surprise.items()]
+            message = f"surprise (nats): {', '.join(parts)}, best at {at.best_time}"
+        brain = self.configuration.brain
+        self.observe(RunProgress(at.time, brain.max_time, brain.time_unit, message, at.elapsed))
+
+    def _describe(self, process: GreedyProcess | EpochProcess[Any]) -> NamedArrays:
+        """What the file would hold if learning ended now."""
+        out = NamedArrays()
+        out.attributes["provenance"] = {"seed": self.brain.seed_}
+        model = process.network if isinstance(process, GreedyProcess) else process.model
+        stored = self.brain.stored_as(model, process.stopping.best_time, interrupted=True)
+        archive.pack_brain(out, stored, self.data.columns)
+        return out
 
     def _rows(self, seconds: float) -> list[Row]:
         """The brain on test data, and what it is to be compared with."""
@@ -232,9 +257,8 @@ class _Simulation:
         name = f"brain ({stored.n_slices} {unit}s){bound}"
         rows = [row(name, self.brain.score(data.test), seconds)]
         if self.configuration.compare:
-            last = len(self.brain.recorder_.surprise["train"]) - 1
             what = "fitting what to compare with"
-            self.observe(Progress(last, {}, stored.n_slices, seconds, what))
+            self._report(Progress(stored.n_slices, {}, stored.n_slices, seconds, what))
             rows += _compare(data, self.seed, row)
         return rows
 
@@ -257,15 +281,6 @@ def _compare(data: DataSplit, seed: int, row: Callable[[str, float, float], Row]
 
 
 # --- what the registry knows of this kind ---------------------------------------------------------
-
-
-def _progress(configuration: DensityConfiguration, event: Progress) -> RunProgress:
-    brain = configuration.brain
-    message = event.stage
-    if not message:
-        parts = [f"{name} {value:.3f}" for name, value in event.surprise.items()]
-        message = f"surprise (nats): {', '.join(parts)}, best at {event.best_time}"
-    return RunProgress(event.time, brain.max_time, brain.time_unit, message, event.elapsed)
 
 
 def summary(file: Trajectory) -> list[SummaryTable]:
@@ -304,7 +319,7 @@ def numbers(file: Trajectory) -> dict[str, object]:
     if "n_slices" in file.brain:
         out["n_slices"] = file.brain["n_slices"]
     if "surprise" in file:  # of the time that was chosen by it: the least
-        out["validation_surprise"] = file["surprise"].sel(population="validation").values.min()
+        out["validation_surprise"] = file["surprise"].sel(split="validation").values.min()
     models = zip(result.get("model", []), result.get("model_test_log_prob", []), strict=True)
     return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
 
@@ -314,7 +329,6 @@ KIND = RunKind(
     configuration=DensityConfiguration,
     run=run,
     resume=resume,
-    progress=_progress,
     summary=summary,
     draw=called_later("neurolp.plotting.density:draw"),
     numbers=numbers,

@@ -108,9 +108,7 @@ def run_file(
         if same_file(path, output):
             raise OutputError(f"{output}: cannot write the result, it is the data ('{key}')")
     kind = run_kind(configuration.experiment)
-    return kind.run(
-        configuration, output, overwrite=overwrite, observe=kind.observer(configuration, observe)
-    )
+    return kind.run(configuration, output, overwrite=overwrite, observe=observe)
 
 
 def resume(path: str | os.PathLike[str], *, observe: Observer = _ignore) -> Trajectory:
@@ -143,7 +141,7 @@ def resume_file(path: str | os.PathLike[str], *, observe: Observer = _ignore) ->
     kind = run_kind(configuration.experiment)
     if kind.resume is None:
         raise FormatError(f"{path}: is not a run that can be resumed")
-    return kind.resume(path, observe=kind.observer(configuration, observe))
+    return kind.resume(path, observe=observe)
 
 
 def _opened(result: RunResult) -> Trajectory:

@@ -129,9 +129,6 @@ class RunKind:
         :func:`neurolp.runs.computation.computed` makes one.
     resume : callable, optional
         ``resume(path, settings, observe=..)`` continues a run that was interrupted.
-    progress : callable, optional
-        ``progress(configuration, event)`` is the :class:`RunProgress` of what ``run`` passes to its
-        observer, where that is something else.
     summary : callable
         The :class:`SummaryTable` s of an open file.
     draw : callable, optional
@@ -146,18 +143,10 @@ class RunKind:
     configuration: type[RunConfiguration]
     run: Callable[..., RunResult]
     resume: Callable[..., RunResult] | None = None
-    progress: Callable[[Any, Any], RunProgress] | None = None
     summary: Callable[[Trajectory], Sequence[SummaryTable]] = lambda file: ()
     draw: Callable[[Trajectory, Callable[[str, float, float], Figure]], None] | None = None
     numbers: Callable[[Trajectory], Mapping[str, Any]] = small_numbers
     memory: Callable[[Any], Memory] | None = None
-
-    def observer(self, configuration: Any, observe: Observer) -> Callable[[Any], None]:
-        """The observer for ``run`` and ``resume``; ``observe`` gets a :class:`RunProgress`."""
-        progress = self.progress
-        if progress is None:
-            return observe
-        return lambda event: observe(progress(configuration, event))
 
     def figures(self, file: Trajectory) -> dict[str, Figure]:
         """All figures that the contents of an open file allow, by name."""

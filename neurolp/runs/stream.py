@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,63 +16,43 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from neurolp.arrays import NamedArrays
-from neurolp.config.sections import FullSection
-from neurolp.config.stream_sections import (
-    FileStreamSection,
-    NoConnectivitySection,
-    StreamConfiguration,
-    StreamRecordSection,
-)
+from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.data.streams import Stream
-from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
+from neurolp.errors import DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
-from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, called_later
-from neurolp.runs.stream_checkpoint import Checkpoints, restored
-from neurolp.runs.stream_divergence import find_divergence
-from neurolp.runs.stream_memory import (
-    check_brain,
-    check_recording,
-    check_source,
-    memory,
-    open_section,
-)
-from neurolp.simulation.schedule import RecordPlan, Schedule
+from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later
+from neurolp.runs.stream_memory import check_recording, memory
+from neurolp.runs.stream_parts import build_brain, monitors_of, n_steps_of, open_source
+from neurolp.simulation.checkpoint import Checkpointer
+from neurolp.simulation.divergence import find_divergence
+from neurolp.simulation.loop import Outcome, Pace, simulate
 from neurolp.simulation.signals import SignalStop
-from neurolp.simulation.stream import StreamOutcome, StreamProgress, simulate_stream
+from neurolp.simulation.stream import StreamProcess, StreamProgress
 from neurolp.simulation.stream_contents import pack_names, pack_sensors
-from neurolp.simulation.stream_recorder import StreamRecorder
+from neurolp.simulation.stream_monitors import LastRowsMonitor
 from neurolp.storage.provenance import data_digests, provenance
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
 Array = npt.NDArray[Any]
-Observer = Callable[[StreamProgress], None]
-
-_LOOK_THROUGH = 1024  # rows at a time
-_N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What a run produced: the file that it is or is to become, and how it ended.
+    """How a run ended: the file that it is or is to become, and the number of steps.
 
-    After an interruption there is no file yet: :func:`resume` continues.
+    After an interruption by ``signal`` there is no file yet: :func:`resume` continues.
     """
 
     path: Path
-    outcome: StreamOutcome
-
-    @property
-    def signal(self) -> int | None:
-        """What interrupted it, if anything did."""
-        return self.outcome.signal if self.outcome.status == "interrupted" else None
+    n_steps: int
+    signal: int | None = None
 
     @property
     def reached(self) -> str:
         """How far the run came."""
-        return f"{self.outcome.n_steps} steps"
+        return f"{self.n_steps} steps"
 
 
 def run(
@@ -106,11 +86,11 @@ def run(
         with threadpool_limits(1):  # results must not depend on how many there are
             stream, digest = open_source(configuration)
             simulation = _Simulation(store, stream, resolved, observe)
-            brain = simulation.draw()
+            brain = simulation.begin()
             check_recording(resolved, stream, store.path.absolute().parent)
             store.begin(_header(stream, brain, resolved, seed, digest))
             try:
-                return simulation.go_on(brain)
+                return simulation.go_on()
             except KeyboardInterrupt:
                 if store.checkpoint() is None:
                     store.discard()
@@ -155,78 +135,118 @@ class _Simulation:
     ) -> None:
         self.store, self.stream, self.observe = store, stream, observe
         self.configuration, self.record = configuration, configuration.record
-        self.recorder = self._new_recorder()
+        self.n_steps = n_steps_of(stream, self.record)
+        self.stop = SignalStop()
+        self._begin_anew()
 
-    def draw(self) -> StreamBrain:
-        """A brain that has seen nothing."""
-        return build_brain(self.configuration, self.stream, self.configuration.seed or 0)
-
-    def go_on(self, brain: StreamBrain | None = None) -> StreamResult:
-        """Simulate to the end, with ``brain`` or the one that was saved, and write the file."""
-        before = 0.0
-        if brain is None:
-            brain, before = restored(self.store, self.recorder, self.draw)
-        saved = self._checkpoints(brain, before)
-        with SignalStop() as stop:  # pressed a second time, it must not break the end off
-            outcome = self._simulate(saved, stop)
-            stop.defer()
-            if outcome.status == "diverged":
-                return self._diverged(outcome, stop)
-            if outcome.status == "complete":
-                out = _closing(outcome, saved.elapsed)
-                if self.record.brain:
-                    out.update(brain.to_arrays())
-                seed = self.configuration.seed or 0
-                self.recorder.finish(brain, out, _dream(brain, self.record.dream, seed))
-        return StreamResult(self.store.path, outcome)
-
-    def _new_recorder(self) -> StreamRecorder:
-        return StreamRecorder(self.store, self.stream, record_plan(self.record, self.stream))
-
-    def _checkpoints(self, brain: StreamBrain, before: float) -> Checkpoints:
+    def _begin_anew(self) -> None:
+        seed = self.configuration.seed or 0
+        self.brain = build_brain(self.configuration, self.stream, seed)
+        self.process = StreamProcess(
+            self.brain, self.stream, train_steps=self.configuration.train_steps
+        )
+        self.monitors = monitors_of(self.record, self.n_steps)
+        self.last_rows = LastRowsMonitor(self.record.dream)
         seconds = self.record.checkpoint_seconds
-        return Checkpoints(self.store, brain, self.recorder, seconds, before)
+        self.checkpointer = Checkpointer(self.store, self._describe, seconds)
 
-    def _simulate(
-        self, saved: Checkpoints, stop: SignalStop, end: int | None = None
-    ) -> StreamOutcome:
-        return simulate_stream(
-            saved.brain,
-            self.stream,
-            self.recorder,
-            learn_until=self.configuration.train_steps,
-            end=end,
-            observe=self.observe,
-            save=saved.save,
-            stop=stop,
+    def begin(self) -> StreamBrain:
+        """Declare what is recorded, so that the header has it; the brain that has seen nothing."""
+        for monitor in self.monitors:
+            monitor.begin(self.process, self.store)
+        return self.brain
+
+    def go_on(self) -> StreamResult:
+        """Simulate to the end, and write the file.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If a signal came before anything was saved.
+        """
+        with self.stop:  # a second signal must not break the end off
+            try:
+                outcome = self._simulate()
+            except DivergedError as error:
+                return self._diverged(error)
+            if outcome.interrupted:
+                return self._interrupted()
+            out = self._closing(outcome, "complete")
+            if self.record.brain:
+                out.update(self.brain.to_arrays())
+            seed = self.configuration.seed or 0
+            dream = _dream(self.brain, self.record.dream, seed)
+            self.last_rows.to_arrays(out, outcome.time, dream)
+            self.store.finish(out)
+        return StreamResult(self.store.path, outcome.time)
+
+    def _simulate(self, until: float = math.inf) -> Outcome:
+        return simulate(
+            self.process,
+            until,
+            monitors=(*self.monitors, self.last_rows),
+            store=self.store,
+            checkpointer=self.checkpointer,
+            progress=self._report,
+            stop=self.stop,
+            pace=Pace(),
         )
 
-    def _diverged(self, outcome: StreamOutcome, stop: SignalStop) -> StreamResult:
+    def _report(self, at: StreamProgress) -> None:
+        rate = "" if at.rate is None else f", entropy rate {at.rate:.4f}"
+        message = f"surprise {at.surprise:.4f} nats{rate}"
+        self.observe(RunProgress(at.time, self.n_steps, "step", message, at.elapsed))
+
+    def _interrupted(self) -> StreamResult:
+        saved = self.checkpointer.time
+        if saved is None:
+            raise KeyboardInterrupt(self.stop.signal)
+        return StreamResult(self.store.path, saved, self.stop.signal or signal.SIGINT)
+
+    def _diverged(self, error: DivergedError) -> StreamResult:
         """Go back to what was saved, find the step, and write what happened before it."""
         self.store.forget()
-        self.recorder = self._new_recorder()
-        brain, before = restored(self.store, self.recorder, self.draw)
-        found = find_divergence(
-            brain.copy(), self.stream, learn_until=self.configuration.train_steps, stopped=stop
-        )
+        self._begin_anew()
+        self.checkpointer.restore(self.process, ())
+        found = find_divergence(self.process, self.stop)
         if found is None:
-            if not stop():
-                raise NeurolpError(f"{outcome.message}, which did not happen a second time")
-            left = replace(outcome, status="interrupted", n_steps=brain.n_steps_)
-            return StreamResult(self.store.path, replace(left, signal=stop.signal))
-        saved = self._checkpoints(brain, before)
-        outcome = self._simulate(saved, stop, found.step)
-        if outcome.status == "interrupted":
-            return StreamResult(self.store.path, outcome)
-        outcome = replace(outcome, status="diverged", message=found.message)
-        out = _closing(outcome, saved.elapsed)
-        out.update(found.good.to_arrays())
-        out.update(NamedArrays(found.bad.to_arrays("state_diverged").variables))
+            if self.stop():
+                return self._interrupted()
+            raise NeurolpError(f"{error}, which did not happen a second time")
+        self._begin_anew()
+        outcome = self._simulate(found.step)
+        if outcome.interrupted:
+            return self._interrupted()
+        out = self._closing(outcome, "diverged")
+        out.attributes["result"]["message"] = found.message
+        out.attributes["brain"] = self.brain.to_arrays().attributes["brain"]
+        for group, state in (("state", found.before), ("state_diverged", found.after)):
+            out.add_group(group, state, "state of the process, see neurolp.simulation.stream")
         out.add("diverged_row", ("column",), found.row, "data", "the row of the step that diverged")
-        self.recorder.finish(brain, out, np.empty((0, self.stream.n_columns)))
+        self.last_rows.to_arrays(out, outcome.time, self.last_rows.rows[:0])
+        self.store.finish(out)
         raise DivergedError(
             f"{found.message}; what happened before, and the brain before and after, "
             f"are in {self.store.path}"
+        )
+
+    def _describe(self, process: StreamProcess) -> NamedArrays:
+        """What readers find in an unfinished run, beside the state of the process."""
+        return NamedArrays(
+            attributes={
+                "brain": self.brain.to_arrays().attributes["brain"],
+                "result": {"n_steps": process.time},
+            }
+        )
+
+    def _closing(self, outcome: Outcome, status: str) -> NamedArrays:
+        """What is known at the end."""
+        return NamedArrays(
+            attributes={
+                "": {"status": status},
+                "experiment": {"seconds": self.checkpointer.elapsed},
+                "result": {"n_steps": outcome.time, "steps_per_second": outcome.speed},
+            }
         )
 
 
@@ -264,67 +284,6 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     ]
 
 
-def open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]:
-    """The stream that a configuration asks for, and the SHA-256 of the rows of a file.
-
-    Files are looked through to their end: a fault in the last row is found before the first is
-    learned.
-    """
-    section = configuration.stream
-    check_source(section)
-    stream = open_section(section)
-    if not isinstance(section, FileStreamSection):
-        return stream, None
-    if section.n_steps is not None:
-        stream = stream.head(section.n_steps)
-    digest = hashlib.sha256()
-    for rows in stream.blocks(_LOOK_THROUGH):
-        digest.update(np.ascontiguousarray(rows).data)
-    return stream, digest.hexdigest()
-
-
-def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
-    """The brain that a configuration asks for."""
-    check_brain(configuration)
-    settings = configuration.brain.model_dump()
-    section = configuration.connectivity
-    connectivity: Any = None
-    if isinstance(section, NoConnectivitySection | FullSection):
-        connectivity = section.kind
-    elif section is not None:
-        connectivity = build_connectivity(section, configuration.brain.n_hidden)
-    return StreamBrain(
-        stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
-    )
-
-
-def record_plan(record: StreamRecordSection, stream: Stream) -> RecordPlan:
-    """What to keep, and when: the last steps in detail, the rest as the configuration says."""
-    n = stream.n_steps
-    if n is None:  # no generator may be endless here, and files are looked through
-        raise DataError(f"{stream.name}: has no end")
-    for key in ("predictions_at", "activity_at", "weights_at"):
-        beyond = [t for t in getattr(record, key) if t > n]
-        if beyond:
-            raise ConfigurationError(
-                f"key 'record.{key}' must be at most {n}, the steps of the stream, "
-                f"but contains {beyond[0]}"
-            )
-    last = min(record.last, n)
-
-    def schedule(every: int | None, times: list[int], stretch: tuple[int, int]) -> Schedule:
-        return Schedule(every, tuple(sorted(times)), stretch)
-
-    return RecordPlan(
-        every=record.every or max(1, n // _N_WINDOWS),
-        per_step=record.per_step,
-        last_rows=record.dream,
-        predictions=schedule(record.predictions_every, record.predictions_at, (n - last, n)),
-        activity=schedule(record.activity_every, record.activity_at, (n - last + 1, n + 1)),
-        weights=schedule(record.weights_every, record.weights_at, (0, 0)),
-    )
-
-
 def _header(
     stream: Stream, brain: Any, configuration: StreamConfiguration, seed: int, digest: str | None
 ) -> NamedArrays:
@@ -345,24 +304,7 @@ def _header(
     return out
 
 
-def _closing(outcome: StreamOutcome, seconds: float) -> NamedArrays:
-    """What is known at the end."""
-    out = NamedArrays()
-    out.attributes[""] = {"status": outcome.status}
-    out.attributes["experiment"] = {"seconds": seconds}
-    out.attributes["result"] = {"n_steps": outcome.n_steps, "steps_per_second": outcome.speed}
-    if outcome.message:
-        out.attributes["result"]["message"] = outcome.message
-    return out
-
-
 # --- what the registry knows of this kind ---------------------------------------------------------
-
-
-def _progress(configuration: StreamConfiguration, event: StreamProgress) -> RunProgress:
-    rate = "" if event.rate is None else f", entropy rate {event.rate:.4f}"
-    message = f"surprise {event.surprise:.4f} nats{rate}"
-    return RunProgress(event.time, event.n_steps, "step", message, event.elapsed)
 
 
 def numbers(file: Trajectory) -> dict[str, Any]:
@@ -385,7 +327,6 @@ KIND = RunKind(
     configuration=StreamConfiguration,
     run=run,
     resume=resume,
-    progress=_progress,
     summary=summary,
     draw=called_later("neurolp.plotting.stream:draw"),
     numbers=numbers,

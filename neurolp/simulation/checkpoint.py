@@ -1,83 +1,196 @@
-"""What a simulation asks of whoever keeps it safe; where nobody does, :class:`Unkept`."""
+"""Checkpoints of a simulation: when they are committed, what is in them, how they are restored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.errors import DivergedError, NetworkError
+from neurolp.arrays import NamedArrays
+from neurolp.errors import DivergedError
+from neurolp.storage.store import RunStore
 
-Array = npt.NDArray[Any]
-State = dict[str, Array]
+Arrays = dict[str, npt.NDArray[Any]]
 
-
-@dataclass(frozen=True)
-class Moment:
-    """A simulation between two slices, or epochs.
-
-    ``brain`` is what would be used now: all slices so far, or the best brain of all epochs;
-    ``state`` everything else that the next slice depends on, and the record so far.
-    """
-
-    time: int
-    best_time: int
-    brain: Any
-    state: State = field(repr=False)
+_SECONDS = 30.0  # between checkpoints, by default
+_SHARE = 25  # a checkpoint takes at most a 25th of the time between two, by default
+_MOST_WAITING = 2**24  # bytes of rows that wait in memory
+_STATE, _DIVERGED = "state", "state_diverged"  # groups
+_MONITOR, _SAMPLED = "monitor_", "monitors_sampled"
+_WHAT = "state of the simulation, see neurolp.simulation.checkpoint"
 
 
-class Keeper(Protocol):
-    """Keeps a simulation, so that it can go on after its process ended."""
+class Stateful(Protocol):
+    """What can be continued: a monitor, a process."""
+
+    def state(self) -> Arrays:
+        """Everything that is remembered, by name."""
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from :meth:`state`."""
+
+
+class Sampling(Stateful, Protocol):
+    """A monitor."""
+
+    last: int  # time of its last sample
+
+
+class Timed(Stateful, Protocol):
+    """A process."""
 
     @property
-    def keeps(self) -> bool:
-        """Whether anything is kept at all."""
+    def time(self) -> int:
+        """Units of time completed."""
 
-    def restore(self) -> Moment | None:
-        """The moment that was kept last, by another process; None to begin at the beginning."""
 
-    def keep(self, moment: Callable[[], Moment], *, now: bool = False) -> None:
-        """Keep this moment if it is time to, or must be ``now``."""
+class Checkpointing(Protocol):
+    """What the main loop asks of a checkpointer."""
 
-    def ended(self, moment: Moment) -> None:
-        """Be told that all slices or epochs are learned: what follows can be done again."""
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
+        """Put both back to where they were committed last; false to begin at the beginning."""
 
-    def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
-        """Keep the last good moment and the state in which a number is not finite."""
+    def due(self, *, now: bool = False) -> bool:
+        """Whether it is time to commit, or must be ``now`` and something is kept at all."""
+
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
+        """Keep what is needed to continue from here."""
+
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
+        """Be told that the process is complete: what follows can be done again."""
 
 
 @final
-class Unkept:
-    """Nothing is kept."""
+class NullCheckpointer:
+    """Keeps nothing."""
 
-    keeps = False
-
-    def restore(self) -> Moment | None:
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
         """Begin at the beginning."""
-        return None
+        return False
 
-    def keep(self, moment: Callable[[], Moment], *, now: bool = False) -> None:
+    def due(self, *, now: bool = False) -> bool:
+        """Never."""
+        return False
+
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Do nothing."""
 
-    def ended(self, moment: Moment) -> None:
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Do nothing."""
 
-    def diverged(self, error: DivergedError, good: Moment, bad: State) -> None:
-        """Do nothing: the error says it all."""
 
+@final
+class Checkpointer:
+    """Commits checkpoints to a :class:`RunStore`, together with the rows that were appended to it.
 
-def is_divergence(error: Exception) -> bool:
-    """Whether an error means by itself that numbers are not finite, or too large to go on with.
+    A checkpoint holds what ``describe(process)`` returns, so that the unfinished run can be read
+    like a file, and in the group ``state`` the state of the process and of the monitors, as far as
+    it is not among that already.
 
-    Other errors mean that only where the state is not finite; elsewhere they are bugs.
+    Parameters
+    ----------
+    store : RunStore
+        The run.
+    describe : callable
+        Contents of a file that would be written of the process now.
+    seconds : float, optional
+        Between checkpoints. None is 30, or more where a checkpoint takes more than 4 % of the time.
     """
-    return isinstance(error, DivergedError | NetworkError | np.linalg.LinAlgError)
+
+    def __init__(
+        self, store: RunStore, describe: Callable[[Any], NamedArrays], seconds: float | None = None
+    ) -> None:
+        self._store, self._describe = store, describe
+        self._pause = _SECONDS if seconds is None else seconds
+        self._automatic = seconds is None
+        self._began = self._last = time.monotonic()
+        self._before = 0.0
+        self._simulated: tuple[Timed, Sequence[Sampling]] | None = None
+        self.time: int | None = None  # of the last checkpoint
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, in all processes of the operating system."""
+        return self._before + time.monotonic() - self._began
+
+    def restore(self, process: Timed, monitors: Sequence[Sampling]) -> bool:
+        """Continue from the last checkpoint, if there is one."""
+        self._simulated = process, monitors
+        saved = self._store.checkpoint()
+        if saved is None:
+            return False
+        with saved:
+            self._before = float(saved.attributes("checkpoint")["seconds"])
+            names = saved.attributes("checkpoint")["shared"].split()
+            arrays = saved.read_group(_STATE) | {name: saved.read(name) for name in names}
+        process.restore({k: v for k, v in arrays.items() if not k.startswith(_MONITOR)})
+        for k, monitor in enumerate(monitors):
+            prefix = f"{_MONITOR}{k}_"
+            monitor.restore(without_prefix(prefix, arrays))
+            monitor.last = int(arrays[_SAMPLED][k])
+        self.time = process.time
+        return True
+
+    def due(self, *, now: bool = False) -> bool:
+        """Whether ``seconds`` have passed, or many rows wait in memory."""
+        waited = time.monotonic() - self._last
+        return now or waited >= self._pause or self._store.waiting_bytes >= _MOST_WAITING
+
+    def commit(self, process: Timed, monitors: Sequence[Sampling]) -> None:
+        """Commit the rows and the state; nothing where that was done at this time already.
+
+        Raises
+        ------
+        RecordingError
+            If the disk is full or fails.
+        """
+        if process.time == self.time:
+            return
+        began = time.monotonic()
+        out = self._describe(process)
+        state = process.state() | {_SAMPLED: np.array([m.last for m in monitors], dtype=np.int64)}
+        for k, monitor in enumerate(monitors):
+            state |= with_prefix(f"{_MONITOR}{k}_", monitor.state())
+        shared = [name for name in state if name in out.variables]
+        out.add_group(_STATE, {k: v for k, v in state.items() if k not in shared}, _WHAT)
+        out.attributes["checkpoint"] = {"seconds": self.elapsed, "shared": " ".join(shared)}
+        self._store.commit(out)
+        self.time, self._last = process.time, time.monotonic()
+        if self._automatic:
+            self._pause = max(_SECONDS, _SHARE * (self._last - began))
+
+    def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
+        """Commit if it is due: a short run costs more to keep than it could lose."""
+        if self.due():
+            self.commit(process, monitors)
+
+    def flush(self) -> None:
+        """Commit the end of a process that is complete, when what follows it was interrupted."""
+        if self._simulated is not None:
+            self.commit(*self._simulated)
+
+    def finish_diverged(self, error: DivergedError) -> bool:
+        """Finish the file with the last good state and the one with a number that is not finite.
+
+        False, and nothing is done, where there is no state yet.
+        """
+        if self._simulated is None:
+            return False
+        process, _ = self._simulated
+        out = self._describe(process)
+        state = {k: v for k, v in process.state().items() if k not in out.variables}
+        out.add_group(_STATE, state, _WHAT)
+        out.add_group(_DIVERGED, error.state, _WHAT)
+        out.attributes[""] = {"status": "diverged"}
+        out.attributes.setdefault("result", {})["message"] = str(error)
+        self._store.finish(out)
+        return True
 
 
-def first_fault(arrays: State) -> str:
+def first_fault(arrays: Arrays) -> str:
     """Where the first number is that is not finite: ``"node 3, weights: nan"``; "" if all are.
 
     The first dimension of each array counts nodes.
@@ -89,12 +202,12 @@ def first_fault(arrays: State) -> str:
     return ""
 
 
-def prefixed(prefix: str, arrays: State) -> State:
+def with_prefix(prefix: str, arrays: Arrays) -> Arrays:
     """The same arrays under longer names."""
     return {f"{prefix}{name}": values for name, values in arrays.items()}
 
 
-def without_prefix(prefix: str, arrays: State) -> State:
+def without_prefix(prefix: str, arrays: Arrays) -> Arrays:
     """Those arrays that have the prefix, under shorter names."""
     n = len(prefix)
     return {name[n:]: values for name, values in arrays.items() if name.startswith(prefix)}

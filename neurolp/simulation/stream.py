@@ -1,188 +1,209 @@
-"""The main loop for streams: look, run a few steps, record, show progress. Read me first.
-
-The rows come from a :class:`neurolp.data.streams.Stream`, the brain is surprised by each and
-learns it, a :class:`neurolp.simulation.stream_recorder.StreamRecorder` keeps what was asked for.
-"""
+"""A brain that learns from a stream, row by row: a process of the main loop."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, final
 
+import numpy as np
 import numpy.typing as npt
 
 from neurolp.data.streams.source import Stream
-from neurolp.errors import DivergedError
-from neurolp.simulation.signals import NeverStop, Stop
-from neurolp.simulation.stream_recorder import Observable, StreamRecorder
+from neurolp.stream.sensors import places
 
 Array = npt.NDArray[Any]
 
-_MAX_ROWS = 4096
+_MAX_ROWS = 4096  # that are read at once
 _MAX_ELEMENTS = 2**20
+_RECENT = 1000.0  # steps of the running mean of the surprise
 
 
 class Run(Protocol):
-    """What a run over some steps returns."""
+    """What a brain returns of rows that were presented."""
 
     @property
     def surprise(self) -> Array:
-        """Surprise (n, n_sensors) in nats, NaN where nothing came."""
+        """Surprise (n, n_sensors) in nats, NaN where nothing was observed."""
 
     @property
     def pit(self) -> Array:
         """F(x_t | past) of every value (n, n_values)."""
 
 
-class StreamModel(Observable, Protocol):
-    """What the loop needs of a brain: :class:`neurolp.StreamBrain`."""
+class StreamModel(Protocol):
+    """What the process asks of a brain: :class:`neurolp.StreamBrain`."""
+
+    @property
+    def activity(self) -> Array:
+        """Activity of the hidden nodes (n_hidden,)."""
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """Dense arrays, or CSR, by name."""
+
+    def predict(self) -> Mapping[str, Any]:
+        """Distribution of the next observation of each sensor, by name."""
 
     def run(self, rows: Array, *, learn: bool = True) -> Run:
-        """See rows (n, n_columns), one after another, and learn each."""
+        """Present rows (n, n_columns), one after another, and learn each."""
+
+    def state(self) -> dict[str, Array]:
+        """Everything that the next step depends on, in arrays of its own."""
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Continue from :meth:`state`."""
+
+    def fault(self) -> str | None:
+        """The first number that is not finite, in words; None if all are."""
 
 
-class Pace:
-    """How many steps to run before control returns to Python, from how long the last ones took.
+@dataclass(frozen=True)
+class StreamObservation:
+    """What was observed in consecutive steps, of which ``time`` is the first.
 
-    The results do not depend on it; how soon Ctrl-C is noticed does.
+    ``rows`` (n, n_columns); ``surprise`` (n, n_sensors) in nats; ``pit`` (n, n_values);
+    ``truth`` (n,), the surprise of the true source in nats, None where it is not known.
     """
 
-    def __init__(self, seconds: float = 0.2, n_steps: int = 32) -> None:
-        self.seconds = seconds
-        self.n_steps = n_steps
-
-    def took(self, n_steps: int, seconds: float) -> None:
-        """Adapt: at most twice as many as last time, as the first steps compile."""
-        if n_steps == self.n_steps or seconds > self.seconds:
-            wanted = n_steps * self.seconds / max(seconds, 1e-9)
-            self.n_steps = int(min(max(wanted, 1), 2 * n_steps, _MAX_ROWS))
-
-
-When = Literal["due", "now", "end"]
+    time: int
+    rows: Array
+    surprise: Array
+    pit: Array
+    truth: Array | None
 
 
 @dataclass(frozen=True)
 class StreamProgress:
-    """What an observer is told: steps seen of how many, and the mean surprise of the last window.
+    """What a progress display is told: steps of how many, and a running mean of the surprise.
 
-    In nats a step, as the entropy ``rate`` of the source, where it is known.
+    ``surprise`` is of about the last 1,000 steps, in nats a step, as ``rate``, the entropy rate of
+    the source where it is known; ``elapsed`` in seconds.
     """
 
     time: int
-    n_steps: int
+    n_steps: int | None
     surprise: float
     rate: float | None
     elapsed: float
 
 
-@dataclass(frozen=True)
-class StreamOutcome:
-    """How a simulation ended.
+@final
+class StreamProcess:
+    """A brain that is presented the rows of a stream, and learns each before the next.
 
-    ``status`` is ``"complete"``, ``"interrupted"`` or ``"diverged"``, which ``message`` explains;
-    ``speed`` is in steps a second, without the first piece, in which kernels are compiled;
-    ``signal`` the number of the one that interrupted it.
+    From time ``train_steps`` on it only predicts. At time t it has observed the rows 0 .. t - 1.
+    Advancing in pieces of any size gives the same results.
     """
 
-    status: str
-    n_steps: int
-    elapsed: float
-    speed: float
-    message: str = ""
-    signal: int | None = None
+    time: int
+    _rows: Array  # read together, of which the next one is number _at
+    _truth: Array | None
+    _at: int
+    _blocks: Iterator[tuple[Array, Array | None]]
+
+    def __init__(
+        self, brain: StreamModel, stream: Stream, *, train_steps: int | None = None
+    ) -> None:
+        self.brain, self.stream = brain, stream
+        self._train_steps = math.inf if train_steps is None else train_steps
+        self._recent = np.zeros(2)  # decaying sum of the surprise, and of the weights
+        self._go_to(0)
+
+    @property
+    def next_row(self) -> Array | None:
+        """The row that comes next, (n_columns,); None at the end of the stream."""
+        if self._at == len(self._rows):
+            self._rows, self._truth = next(self._blocks, (self._rows[:0], None))
+            self._at = 0
+        return self._rows[self._at] if len(self._rows) else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stream has ended."""
+        return self.next_row is None
+
+    def advance(
+        self, n: int = 1, should_stop: Callable[[], bool] = lambda: False
+    ) -> StreamObservation:
+        """Present the next ``n`` rows, fewer where the stream ends.
+
+        Raises
+        ------
+        DivergedError
+            If a surprise is not finite; the brain has then learned a part of the rows.
+        """
+        start, pieces = self.time, []
+        while n > self.time - start and not self.finished:
+            pieces.append(self._present(n - (self.time - start)))
+        if not pieces:
+            last = places(self.stream.sensors)[-1]
+            shapes = (self.stream.n_columns, len(self.stream.sensors), last.values.stop)
+            rows, surprise, pit = (np.empty((0, k)) for k in shapes)
+            truth = np.empty(0) if self.stream.has_truth else None
+            return StreamObservation(start, rows, surprise, pit, truth)
+        if len(pieces) == 1:
+            return pieces[0]
+        rows, surprise, pit = (
+            np.concatenate([getattr(piece, name) for piece in pieces])
+            for name in ("rows", "surprise", "pit")
+        )
+        known = [piece.truth for piece in pieces if piece.truth is not None]
+        return StreamObservation(
+            start, rows, surprise, pit, np.concatenate(known) if known else None
+        )
+
+    def _present(self, n: int) -> StreamObservation:
+        """Present at most ``n`` rows that were read together, learning from all or from none."""
+        start, learn = self.time, self.time < self._train_steps
+        n = min(n, len(self._rows) - self._at)
+        if learn:
+            n = int(min(n, self._train_steps - start))
+        part = slice(self._at, self._at + n)
+        rows, truth = self._rows[part], None if self._truth is None else self._truth[part]
+        run = self.brain.run(rows, learn=learn)
+        self.time, self._at = start + n, self._at + n
+        self._average(np.nansum(run.surprise, axis=1))
+        return StreamObservation(start, rows, run.surprise, run.pit, truth)
+
+    def state(self) -> dict[str, Array]:
+        """State of the brain, the number of steps, the running mean of the surprise."""
+        own = {"time": np.array([self.time]), "recent_surprise": self._recent.copy()}
+        return self.brain.state() | own
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Continue from :meth:`state`."""
+        self.brain.restore(arrays)
+        self._recent = arrays["recent_surprise"].copy()
+        self._go_to(int(arrays["time"][0]))
+
+    def fault(self) -> str:
+        """The first number of the brain that is not finite, in words; "" if all are."""
+        return self.brain.fault() or ""
+
+    def report(self, elapsed: float) -> StreamProgress:
+        """Time, and a running mean of the surprise."""
+        total, weight = self._recent
+        mean = float(total / weight) if weight else math.nan
+        return StreamProgress(self.time, self.stream.n_steps, mean, self.stream.rate, elapsed)
+
+    def _average(self, surprise: Array) -> None:
+        age = np.arange(len(surprise))[::-1]
+        weights = np.exp(-age / _RECENT)
+        self._recent *= math.exp(-len(surprise) / _RECENT)
+        self._recent += weights @ surprise, weights.sum()
+
+    def _go_to(self, time: int) -> None:
+        self.time = time
+        self._blocks = _blocks(self.stream, time)
+        self._rows, self._truth = np.empty((0, self.stream.n_columns)), None
+        self._at = 0
 
 
-def simulate_stream(
-    brain: StreamModel,
-    stream: Stream,
-    recorder: StreamRecorder,
-    *,
-    learn_until: int | None = None,
-    end: int | None = None,
-    pace: Pace | None = None,
-    observe: Callable[[StreamProgress], None] = lambda progress: None,
-    save: Callable[[When], None] = lambda when: None,
-    stop: Stop | None = None,
-) -> StreamOutcome:
-    """Let ``brain`` see ``stream`` once, to its last step, and learn at every step.
-
-    It goes on from where ``recorder`` is, to before step ``end`` where that is given. From time
-    ``learn_until`` on it only watches. After each piece ``save`` is called, which may keep what is
-    needed to go on from here, and must ``"now"``, before ``stop`` ends it; ``"end"`` is the last
-    time. A surprise that is not finite, or a state that ``save`` finds not to be finite, also
-    stops: what came since the last time it was saved is then to be looked through.
-    """
-    began = time.monotonic()
-    pace, stop = pace or Pace(), stop or NeverStop()
-    start = t = recorder.n_steps  # steps seen
-    first = start  # at the end of the first piece
-    compiled = began  # when that was
-
-    def outcome(status: str, message: str = "", signal: int | None = None) -> StreamOutcome:
-        now = time.monotonic()
-        done, since = (t - first, compiled) if t > first > start else (t - start, began)
-        speed = done / max(now - since, 1e-9)
-        return StreamOutcome(status, t, now - began, speed, message, signal)
-
-    with stop:
-        for block, truth in _blocks(stream, start, end):
-            done = 0
-            while done < len(block):
-                # Look at the brain, where this was asked for, before the next row comes.
-                recorder.look(t, brain, block[done])
-
-                # Run until the next look at the latest: perceive, be surprised, learn; next row.
-                learn = learn_until is None or t < learn_until
-                until_look = min(recorder.next_look(t), t + len(block) - done)
-                if learn and learn_until is not None:
-                    until_look = min(until_look, learn_until)
-                n = min(pace.n_steps, int(until_look) - t)
-                rows = block[done : done + n]
-                piece_began = time.monotonic()
-                try:
-                    run = brain.run(rows, learn=learn)
-                except DivergedError as error:
-                    return outcome("diverged", str(error))
-                stop.defer()
-                pace.took(n, time.monotonic() - piece_began)
-
-                # Record it, and save it now and then.
-                of_truth = None if truth is None else truth[done : done + n]
-                recorder.add(rows, run.surprise, run.pit, of_truth)
-                t, done = t + n, done + n
-                elapsed = time.monotonic() - began
-                n_steps = t if stream.n_steps is None else stream.n_steps
-                observe(StreamProgress(t, n_steps, recorder.recent, stream.rate, elapsed))
-                try:
-                    save("now" if stop() else "due")
-                except DivergedError as error:
-                    return outcome("diverged", str(error))
-                if stop():
-                    return outcome("interrupted", signal=getattr(stop, "signal", None))
-                if first == start:
-                    first, compiled = t, time.monotonic()
-        stop.defer()
-        try:
-            save("end")
-            # What came while it was saved for the last time still counts.
-            if stop():
-                save("now")
-        except DivergedError as error:
-            return outcome("diverged", str(error))
-        if stop():
-            return outcome("interrupted", signal=getattr(stop, "signal", None))
-    return outcome("complete")
-
-
-def _blocks(stream: Stream, start: int, end: int | None) -> Iterator[tuple[Array, Array | None]]:
-    """Rows, with their true surprise where it is known."""
+def _blocks(stream: Stream, start: int) -> Iterator[tuple[Array, Array | None]]:
+    """Rows from step ``start`` on, with their true surprise where it is known."""
     size = max(1, min(_MAX_ROWS, _MAX_ELEMENTS // stream.n_columns))
-    if end is not None:
-        if end <= start:
-            return
-        stream = stream.head(end)
     if stream.has_truth:
         yield from stream.blocks_with_truth(size, start)
     else:

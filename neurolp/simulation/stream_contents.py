@@ -12,7 +12,7 @@ from scipy import sparse
 
 from neurolp.arrays import NamedArrays
 from neurolp.data.streams.source import Stream
-from neurolp.simulation.stream_recorder import QUANTILES
+from neurolp.simulation.stream_monitors import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.sensors import Place, places

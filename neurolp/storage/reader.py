@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 class Trajectory(Mapping[str, "xarray.DataArray"]):
     """An open trajectory file: a mapping from names of variables to lazy ``xarray.DataArray``.
 
-    ``trajectory["surprise"].sel(population="test").values`` reads only that part. Coordinates are
+    ``trajectory["surprise"].sel(split="test").values`` reads only that part. Coordinates are
     found by name too, and :attr:`dataset` has everything. :meth:`read` gives a plain array.
     ``configuration``, ``provenance``, ``brain``, ``result`` and ``experiment`` are dictionaries.
     Use it as a context manager, or call :meth:`close`.

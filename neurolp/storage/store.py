@@ -58,6 +58,7 @@ class RunStore:
         """Take the lock of ``path``; see the constructors :meth:`claim` and :meth:`reopen`."""
         self.path, self.folder, self._overwrite = path, segments.folder_of(path), overwrite
         self._declared: dict[str, Declared] = {}
+        self._fixed = NamedArrays()  # coordinates of dimensions that do not grow
         self._waiting: dict[str, Waiting] = {}
         self._run_id = uuid.uuid4().hex
         self._n_segments = self._state = 0
@@ -144,6 +145,12 @@ class RunStore:
         """Declare a dimension that grows; its coordinate is appended to under the same name."""
         self._declare(Declared(name, (name,), (), dtype, units, long_name))
 
+    def declare_coordinate(
+        self, name: str, values: npt.ArrayLike, units: str, long_name: str
+    ) -> None:
+        """Describe a dimension that does not grow; it goes with each checkpoint."""
+        self._fixed.add_coordinate(name, values, units, long_name)
+
     def declare(
         self,
         name: str,
@@ -201,6 +208,7 @@ class RunStore:
             image = image_of(contents, growing=growing, rows=self._waiting, scales=False)
             try:
                 if checkpoint is not None:
+                    checkpoint.coordinates = self._fixed.coordinates | checkpoint.coordinates
                     self._write_state(self.folder / segments.state_name(n), checkpoint)
                 write_whole(self.folder / segments.segment_name(n), image, trailer(image))
             except OSError as error:
@@ -235,6 +243,7 @@ class RunStore:
             If there is a file of this name meanwhile.
         """
         self._check_usable()
+        contents.coordinates = self._fixed.coordinates | contents.coordinates
         complete = self.folder / segments.FINISHED
         parts = [self.folder / segments.segment_name(n) for n in range(self._n_segments)]
         with interrupts_ignored():

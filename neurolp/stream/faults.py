@@ -60,6 +60,13 @@ def first_fault(
     return None
 
 
+def bad_surprise(surprise: Array, missing: Array, sensors: Sequence[Sensor], n_steps: int) -> str:
+    """Which surprise of a step, (n_sensors,), is not finite although something was observed."""
+    wrong = int(np.argmax(~np.isfinite(surprise) & ~missing))
+    name = sensors[wrong].name
+    return f"the surprise of sensor '{name}' became {surprise[wrong]} in step {n_steps}"
+
+
 def _arrays(state: StreamState) -> Iterator[tuple[Array, str, str]]:
     for group, name, what, whose in _PARTS:
         values = getattr(getattr(state, group), name)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.network import StreamState, input_feature
-from neurolp.stream.prediction import ValuePrediction
+from neurolp.stream.prediction import CodePrediction, ValuePrediction
 from neurolp.stream.sensors import Place
 
 Array = npt.NDArray[Any]
@@ -75,9 +75,9 @@ class WarmUp:
         """Whether all sensors wait, so that the network has nothing to do."""
         return len(self._waiting) == len(self._places)
 
-    def prediction(self, s: int) -> ValuePrediction:
-        """Broad prediction of the next code of a waiting sensor."""
-        return self._waiting[s].prediction()
+    def prediction(self, s: int) -> CodePrediction | None:
+        """Broad prediction of the next code of a waiting sensor; None of others."""
+        return self._waiting[s].prediction() if s in self._waiting else None
 
     def n_until_ready(self, codes: Array) -> int:
         """Number of rows until a sensor has all its observations; at most ``len(codes)``."""
@@ -148,13 +148,18 @@ class WarmUp:
             if observed.values:
                 values[: len(observed.values), self._places[s].codes] = observed.values
         waiting = np.array([s in self._waiting for s in range(len(self._places))], np.uint8)
-        return {"waiting": waiting, "observations": values, "recent": self._recent}
+        return {
+            "warmup_waiting": waiting,
+            "warmup_observations": values,
+            "warmup_recent": self._recent,
+        }
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Go on from what :meth:`to_arrays` returned."""
-        self._recent = np.asarray(arrays["recent"], np.float64)
-        self._waiting = {int(s): self._waiting[int(s)] for s in np.flatnonzero(arrays["waiting"])}
+        self._recent = np.asarray(arrays["warmup_recent"], np.float64)
+        waiting = np.flatnonzero(arrays["warmup_waiting"])
+        self._waiting = {int(s): self._waiting[int(s)] for s in waiting}
         for s, observed in self._waiting.items():
-            for x in arrays["observations"][:, self._places[s].codes]:
+            for x in arrays["warmup_observations"][:, self._places[s].codes]:
                 if not np.isnan(x[0]):
                     observed.add(x)

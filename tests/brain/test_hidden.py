@@ -159,7 +159,7 @@ def test_the_bound_falls_toward_the_entropy_and_never_below(settings):
     brain, start = (OnlineBrain(max_epochs=e, **common | settings).fit(X) for e in (30, 0))
     gap = (truth - brain.bound_samples(fresh, 10)).mean()
     assert 0 < gap < 0.5 * (truth - start.bound_samples(fresh, 10)).mean()
-    record = brain.recorder_.surprise["validation"]
+    record = brain.record_.surprise["validation"]
     assert brain.best_epoch_ == int(np.argmin(record))
     assert record[brain.best_epoch_] < record[0]
 
@@ -249,6 +249,6 @@ def test_the_simulation_runs_learns_and_calls_its_result_a_bound(tmp_path):
     truth = neurolp.data.problems_2d.problem_log_density("mixed_sources", result.data.test).mean()
     bound = result.rows[0].log_prob
     with neurolp.open_trajectory(result.path) as file:
-        start = -file["surprise"].sel(population="test").values[0]
+        start = -file["surprise"].sel(split="test").values[0]
     assert 0 < truth - bound < 0.3 * (truth - start)
     assert neurolp.load_brain(result.path).score(result.data.test) == bound

@@ -37,7 +37,7 @@ def test_overlapping_fits_give_what_each_gives_alone():
         start.wait()
         for _ in range(3):
             brain = BrainDensity(**settings, n_threads=1 + k % 2)
-            brain.fit(X, observe=lambda progress: limits.append(blas_threads()))
+            brain.fit(X, progress=lambda progress: limits.append(blas_threads()))
             scores.setdefault(k, []).append(brain.score_samples(X))
 
     threads = [threading.Thread(target=fit, args=(k,)) for k in range(3)]

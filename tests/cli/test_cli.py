@@ -53,7 +53,7 @@ def test_run_info_and_plot(config, tmp_path):
     info = neurolp_command("info", tmp_path / "small.h5", cwd=tmp_path)
     assert info.returncode == 0
     assert "seed: 4" in info.stdout
-    assert "surprise (population: 3, time: 9) [nat]" in info.stdout
+    assert "surprise (time: 9, split: 3) [nat]" in info.stdout
 
     plot = neurolp_command("plot", "small.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr

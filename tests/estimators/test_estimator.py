@@ -20,7 +20,7 @@ from neurolp import (
     OnlineBrain,
     Recorder,
 )
-from neurolp.simulation.greedy import Progress
+from neurolp.simulation.batch import Progress
 
 
 @parametrize_with_checks([BrainDensity(random_state=0, max_slices=30)])
@@ -98,13 +98,13 @@ def test_validation_data_may_be_given_and_test_data_change_nothing(iris):
     )
     seen: list[Progress] = []
     b = BrainDensity(random_state=0, head="base", marginal_transform=False).fit(
-        train, X_validation=validation, X_test=test, observe=seen.append
+        train, X_validation=validation, X_test=test, progress=seen.append
     )
     assert np.array_equal(a.score_samples(test), b.score_samples(test))
     assert [p.time for p in seen] == list(range(1, len(b.network_.slices) + 1))
-    recorded = b.recorder_.surprise["test"][b.n_slices_]
+    recorded = b.record_.surprise["test"][b.n_slices_]
     assert recorded == pytest.approx(-b.score(test), rel=1e-12)
-    assert b.n_slices_ == int(np.argmin(b.recorder_.surprise["validation"]))
+    assert b.n_slices_ == int(np.argmin(b.record_.surprise["validation"]))
 
 
 def test_more_features_than_rows_and_duplicated_columns_are_survived():
@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_the_slices_learned_so_far(iris):
 
     brain = BrainDensity(random_state=0)
     with pytest.raises(KeyboardInterrupt):
-        brain.fit(iris, observe=press)
+        brain.fit(iris, progress=press)
     assert brain.interrupted_
     assert 1 <= brain.n_slices_ <= 3
     assert np.isfinite(brain.score(iris))
@@ -202,7 +202,8 @@ def test_bad_arguments_are_named(iris, brain):
     for wrong, message in (
         (np.ones((3, 3), dtype=bool), r"must have shape \(4, 4\)"),
         (np.eye(4, dtype=bool), "no self-edges, but node 0"),
-        (np.zeros((4, 4)), "must be boolean or sparse"),
+        (np.full((4, 4), "a"), "must be boolean or numbers, but has dtype <U1"),
+        (np.full((4, 4), np.nan), "must have finite weights"),
     ):
         with pytest.raises(NetworkError, match=message):
             BrainDensity(connectivity=wrong).fit(iris)

@@ -15,7 +15,7 @@ from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Re
 from neurolp.brain.network import distinct_slices
 from neurolp.runs.density import run
 from neurolp.runs.kinds import read_configuration
-from neurolp.simulation.greedy import Progress
+from neurolp.simulation.batch import Progress
 
 QUICK = {"n_slices": 6, "period": 2, "max_epochs": 4, "random_state": 0}
 
@@ -72,7 +72,7 @@ def test_single_rows_learn_as_they_come():
         brain.partial_fit(row[None])
     after = (truth - brain.score_samples(fresh)).mean()
     assert 0 < after < 0.6 * before
-    stream = brain.recorder_.surprise["stream"]
+    stream = brain.record_.surprise["stream"]
     assert len(stream) == 1401
     assert np.mean(stream[1000:]) < np.mean(stream[1:400])
 
@@ -81,16 +81,16 @@ def test_the_stream_is_scored_before_it_is_learned_from(iris):
     brain = OnlineBrain(random_state=0).partial_fit(iris)
     expected = -brain.score(iris[:7])
     brain.partial_fit(iris[:7])
-    assert brain.recorder_.surprise["stream"][-1] == pytest.approx(expected, rel=1e-12)
+    assert brain.record_.surprise["stream"][-1] == pytest.approx(expected, rel=1e-12)
 
 
 def test_fit_chooses_on_validation_and_reports_every_epoch(iris):
     seen: list[Progress] = []
     brain = OnlineBrain(**QUICK).fit(
-        iris[::2], X_validation=iris[1::4], X_test=iris[3::4], observe=seen.append
+        iris[::2], X_validation=iris[1::4], X_test=iris[3::4], progress=seen.append
     )
     assert [p.time for p in seen] == [1, 2, 3, 4]
-    record = brain.recorder_.surprise
+    record = brain.record_.surprise
     assert brain.best_epoch_ == int(np.argmin(record["validation"]))
     for name, rows in (("train", iris[::2]), ("validation", iris[1::4]), ("test", iris[3::4])):
         assert record[name][brain.best_epoch_] == pytest.approx(-brain.score(rows), rel=1e-10)
@@ -169,7 +169,7 @@ def test_recorded_frames_are_the_evolution_of_the_brain_in_use(iris):
     brain = OnlineBrain(**QUICK)
     brain.fit(iris[:100], X_validation=iris[100:], recorder=Recorder(nodes=[1, 2], every=6))
     end, _ = brain.evolve(iris[100:])
-    np.testing.assert_allclose(brain.recorder_.frames[-1], end.T[[1, 2]], rtol=1e-12)
+    np.testing.assert_allclose(brain.record_["potential"][-1], end.T[[1, 2]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("signal", ["local", "final", "replay"])
@@ -221,7 +221,7 @@ def test_the_simulations_run_and_learn(tmp_path, name):
     configuration = read_configuration(path, ["compare=false", "brain.max_epochs=6"])
     result = run(configuration, tmp_path / "out.h5")
     with neurolp.open_trajectory(result.path) as file:
-        surprise = file["surprise"].sel(population="test").values
+        surprise = file["surprise"].sel(split="test").values
         assert len(surprise) == 7
         assert surprise[-1] < surprise[0] - 10  # nats: the two tables have 30 and 64 columns
         assert file["surprise"].coords["time"].values[-1] == 6
@@ -236,7 +236,7 @@ def test_every_update_order_learns_online_and_can_be_tuned(groups, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((400, 4)) @ rng.standard_normal((4, 4))
     online = OnlineBrain(update_order=groups, max_epochs=3, random_state=0).fit(X)
-    surprise = online.recorder_.surprise["validation"]
+    surprise = online.record_.surprise["validation"]
     assert surprise[-1] < surprise[0]
     greedy = BrainDensity(
         update_order=groups, max_slices=6, random_state=0, rotation=False, head="base"

@@ -57,7 +57,8 @@ def test_shipped_simulations_learn_towards_the_known_entropy(simulated):
     """The entropy is that of the very test rows, so that their luck drops out."""
     name, result = simulated
     log_density = problem_log_density("mixed_sources", result.data.test)
-    surprise = np.array(result.brain.recorder_.surprise["test"])
+    with neurolp.open_trajectory(result.path) as file:
+        surprise = file["surprise"].sel(split="test").values
     gap = surprise - -log_density.mean()
     learned = gap[result.brain.n_epochs_]
     assert abs(-log_density.mean() - 3.6014) < 0.05
@@ -80,7 +81,7 @@ def test_shipped_simulations_can_be_read_back_and_drawn(simulated):
     assert np.array_equal(again.score_samples(rows), result.brain.score_samples(rows))
     with neurolp.open_trajectory(result.path) as file:
         assert file.brain["model"] == name
-        assert file["surprise"].dims == ("population", "time")
+        assert file["surprise"].dims == ("time", "split")
         assert file["coupling"].shape == (2, 2)
         drawn = figures(file)
     assert set(drawn) == {"surprise", "melting", "weights", "density"}
@@ -149,7 +150,8 @@ def test_files_keep_the_brain(brain, data, tmp_path):
     assert again.get_params() == brain.get_params() | {"random_state": brain.seed_}
     assert np.array_equal(again.score_samples(data), brain.score_samples(data))
     assert again.n_epochs_ == brain.n_epochs_
-    assert again.recorder_.surprise == brain.recorder_.surprise
+    for name, values in brain.record_.items():
+        np.testing.assert_array_equal(again.record_[name], values)
     with pytest.raises(FormatError, match=f"holds a '{brain.model}' brain, wanted 'density'"):
         BrainDensity.load(path)
     again.save(tmp_path / "twice.h5")
@@ -169,9 +171,9 @@ def test_learning_is_reproducible_and_the_best_epoch_is_kept(kind, data):
     a = kind(random_state=3, max_epochs=4).fit(data, X_test=data[:100])
     b = kind(random_state=3, max_epochs=4).fit(data, X_test=data[100:200])
     assert np.array_equal(a.score_samples(data), b.score_samples(data))  # test rows change nothing
-    surprise = a.recorder_.surprise["validation"]
+    surprise = a.record_.surprise["validation"]
     assert a.n_epochs_ == int(np.argmin(surprise))
-    assert len(a.recorder_.surprise["test"]) == len(surprise)
+    assert len(a.record_.surprise["test"]) == len(surprise)
     unlearned = kind(random_state=3, max_epochs=0).fit(data)
     assert unlearned.n_epochs_ == 0
     assert a.score(data) > unlearned.score(data)
@@ -186,9 +188,9 @@ def test_ctrl_c_keeps_the_epochs_learned_so_far(kind, data):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt, match="can be used"):
-        brain.fit(data, observe=press)
+        brain.fit(data, progress=press)
     assert brain.interrupted_
-    assert len(brain.recorder_.local_loss) == 2
+    assert len(brain.record_["local_loss"]) == 3  # times 0, 1, 2
     assert np.all(np.isfinite(brain.score_samples(data)))
 
 

@@ -14,7 +14,8 @@ from neurolp.errors import DataError
 from neurolp.runs import figures, summary
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import resume, run
-from neurolp.runs.stream_divergence import find_divergence
+from neurolp.simulation.divergence import find_divergence
+from neurolp.simulation.stream import StreamProcess
 from neurolp.storage.compare import CLOCK, differences
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
 from tests.processes import COMMAND, INTERRUPTIBLE, neurolp_command, python, start
@@ -313,15 +314,17 @@ def test_the_step_in_which_a_number_stops_being_one_is_found(monkeypatch):
 
     monkeypatch.setattr(StreamBrain, "run", failing)
     brain = StreamBrain(MIXED, n_hidden=12, n_lags=3, n_contexts=64, random_state=0)
-    found = find_divergence(brain, stream, learn_until=None)
+    found = find_divergence(StreamProcess(brain, stream))
     assert found.step == 437
     assert found.message == "the threshold of hidden node 5 became inf in step 437"
-    assert found.good.n_steps_ == 437
-    assert found.good.fault() is None
-    assert found.bad.fault() is not None
+    assert found.before["n_steps"] == 437
+    brain.restore(found.before)
+    assert brain.fault() is None
+    brain.restore(found.after)
+    assert brain.fault() is not None
     np.testing.assert_array_equal(found.row, stream.read(1, 437)[0])
     brain = StreamBrain(MIXED, n_hidden=12, n_lags=3, n_contexts=64, random_state=0)
-    assert find_divergence(brain, stream.head(400), learn_until=None) is None
+    assert find_divergence(StreamProcess(brain, stream.head(400))) is None
 
 
 @pytest.mark.parametrize("seconds", ["0.0", "1000.0"])

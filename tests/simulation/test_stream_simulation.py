@@ -10,14 +10,24 @@ from neurolp import ConfigurationError, NeurolpError, open_trajectory
 from neurolp.arrays import NamedArrays
 from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.data.streams import GENERATORS, Stream, generator, settings_of
+from neurolp.errors import DivergedError
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows, scores
 from neurolp.runs import stream as experiment
 from neurolp.runs import summary
 from neurolp.runs.kinds import read_configuration
-from neurolp.simulation.schedule import RecordPlan, Schedule
-from neurolp.simulation.stream import Pace, simulate_stream
-from neurolp.simulation.stream_contents import stored_sensors
-from neurolp.simulation.stream_recorder import StreamRecorder
+from neurolp.simulation.loop import Pace, simulate
+from neurolp.simulation.memory_store import MemoryStore
+from neurolp.simulation.schedule import Schedule
+from neurolp.simulation.stream import StreamProcess
+from neurolp.simulation.stream_contents import pack_names, pack_sensors, stored_sensors
+from neurolp.simulation.stream_monitors import (
+    ActivityMonitor,
+    LastRowsMonitor,
+    PredictionMonitor,
+    StepMonitor,
+    WeightMonitor,
+    WindowMonitor,
+)
 from neurolp.simulation.windows import Window
 from neurolp.storage.store import RunStore
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, places
@@ -54,19 +64,18 @@ def stream_of(rows, sensors, truth=None):
     return Stream("test", sensors, chunks, len(rows), has_truth=truth is not None)
 
 
-def simulated(path, stream, plan, brain=None, **settings):
-    """Simulate and return what is in the file; the brain and the outcome beside it."""
+def simulated(path, stream, monitors, brain=None, train_steps=None, pace=None, last_rows=0):
+    """Simulate and return the brain and the outcome; what was recorded is in the file."""
     brain = brain or StandIn(stream.sensors, random_state=0)
-    file = RunStore.claim(path, overwrite=True)
-    recorder = StreamRecorder(file, stream, plan)
-    file.begin(NamedArrays())
-    outcome = simulate_stream(brain, stream, recorder, **settings)
-    from neurolp.simulation.stream_contents import pack_names, pack_sensors
-
+    process = StreamProcess(brain, stream, train_steps=train_steps)
+    last = LastRowsMonitor(last_rows)
+    file = RunStore.create(path, NamedArrays(), overwrite=True)
+    outcome = simulate(process, monitors=[*monitors, last], store=file, pace=pace or Pace())
     contents = NamedArrays()
     pack_sensors(contents, stream)
     pack_names(contents, brain)
-    recorder.finish(brain, contents, brain.dream(5))
+    last.to_arrays(contents, process.time, brain.dream(5))
+    file.finish(contents)
     return brain, outcome
 
 
@@ -84,7 +93,7 @@ def contents(path):
         Schedule(),
         Schedule(every=7),
         Schedule(times=(0, 3, 4, 21)),
-        Schedule(stretch=(10, 14)),
+        Schedule(interval=(10, 14)),
         Schedule(5, (0, 1, 12), (16, 19)),
     ],
 )
@@ -97,19 +106,19 @@ def test_a_schedule_says_what_comes_next(schedule):
 
 
 def test_the_pace_keeps_to_its_time_and_grows_by_doubling():
-    pace = Pace(seconds=0.2, n_steps=32)
+    pace = Pace(seconds=0.2, n_units=32)
     pace.took(32, 3.0)  # compiling
-    assert pace.n_steps == 2
+    assert pace.n_units == 2
     sizes = []
     for _ in range(12):
-        pace.took(pace.n_steps, pace.n_steps * 1e-3)
-        sizes.append(pace.n_steps)
+        pace.took(pace.n_units, pace.n_units * 1e-3)
+        sizes.append(pace.n_units)
     assert sizes[:4] == [4, 8, 16, 32]
     assert sizes[-1] == 200
     pace.took(3, 0.003)  # cut short by a look: says nothing about the pace
-    assert pace.n_steps == 200
+    assert pace.n_units == 200
     pace.took(1, 10.0)
-    assert pace.n_steps == 1
+    assert pace.n_units == 1
 
 
 # --- what -----------------------------------------------------------------------------------------
@@ -158,15 +167,15 @@ def test_windows_agree_with_numpy_also_where_something_is_missing():
 def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
     rows, truth = mixed_rows(230), np.arange(230.0)
     stream = stream_of(rows, MIXED, truth)
-    plan = RecordPlan(
-        every=50,
-        last_rows=12,
-        predictions=Schedule(100, (3,), (220, 230)),
-        activity=Schedule(None, (0, 7), (229, 231)),
-        weights=Schedule(100, (0,)),
-    )
-    _, outcome = simulated(tmp_path / "a.h5", stream, plan)
-    assert (outcome.status, outcome.n_steps) == ("complete", 230)
+    monitors = [
+        StepMonitor(),
+        WindowMonitor(50),
+        PredictionMonitor(Schedule(100, (3,), (220, 230))),
+        ActivityMonitor(Schedule(None, (0, 7), (229, 231))),
+        WeightMonitor(Schedule(100, (0,))),
+    ]
+    _, outcome = simulated(tmp_path / "a.h5", stream, monitors, last_rows=12)
+    assert (outcome.interrupted, outcome.time) == (False, 230)
     file = contents(tmp_path / "a.h5")
     twin = StandIn(MIXED, random_state=0)
     whole = twin.run(rows)
@@ -210,22 +219,24 @@ def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
 
 def test_the_file_does_not_depend_on_how_many_steps_are_run_at_once(tmp_path):
     stream = stream_of(mixed_rows(900), MIXED)
-    plan = RecordPlan(
-        every=64,
-        last_rows=40,
-        predictions=Schedule(101, (), (880, 900)),
-        activity=Schedule(50),
-        weights=Schedule(300),
-    )
+
+    def monitors():
+        return [
+            StepMonitor(),
+            WindowMonitor(64),
+            PredictionMonitor(Schedule(101, (), (880, 900))),
+            ActivityMonitor(Schedule(50)),
+            WeightMonitor(Schedule(300)),
+        ]
 
     class Fixed(Pace):
-        def took(self, n_steps, seconds):
+        def took(self, n_units, seconds):
             pass
 
     written = []
     for n_steps in (1, 7, 64, 10_000):
-        pace = Fixed(n_steps=n_steps)
-        simulated(tmp_path / "a.h5", stream, plan, learn_until=777, pace=pace)
+        pace = Fixed(n_units=n_steps)
+        simulated(tmp_path / "a.h5", stream, monitors(), None, 777, pace, 40)
         written.append(contents(tmp_path / "a.h5"))
     for other in written[1:]:
         assert other.keys() == written[0].keys()
@@ -233,9 +244,9 @@ def test_the_file_does_not_depend_on_how_many_steps_are_run_at_once(tmp_path):
             np.testing.assert_array_equal(other[name], values, err_msg=name)
 
 
-def test_after_learn_until_the_brain_only_watches(tmp_path):
+def test_after_train_steps_the_brain_only_predicts(tmp_path):
     stream = stream_of(mixed_rows(300), MIXED)
-    brain, _ = simulated(tmp_path / "a.h5", stream, RecordPlan(every=100), learn_until=120)
+    brain, _ = simulated(tmp_path / "a.h5", stream, [], train_steps=120)
     twin = StandIn(MIXED, random_state=0)
     twin.run(mixed_rows(300)[:120])
     for a, b in zip(brain.sums, twin.sums, strict=True):
@@ -244,26 +255,21 @@ def test_after_learn_until_the_brain_only_watches(tmp_path):
 
 
 def test_without_the_surprise_of_each_step_the_means_stay(tmp_path):
-    plan = RecordPlan(every=100, per_step=False)
-    simulated(tmp_path / "a.h5", stream_of(mixed_rows(250), MIXED), plan)
+    simulated(tmp_path / "a.h5", stream_of(mixed_rows(250), MIXED), [WindowMonitor(100)])
     file = contents(tmp_path / "a.h5")
     assert "surprise" not in file
     assert file["mean_surprise"].shape == (3, 3)
 
 
-def test_what_came_before_a_surprise_that_is_no_number_is_kept(tmp_path):
-    rows = mixed_rows(300)
+def test_what_was_observed_before_a_surprise_that_is_not_finite_is_recorded():
     brain = StandIn(MIXED, random_state=0, diverge_at=123)
-    plan = RecordPlan(every=50)
-    pace = Pace(n_steps=3)
-    _, outcome = simulated(tmp_path / "a.h5", stream_of(rows, MIXED), plan, brain, pace=pace)
-    assert outcome.status == "diverged"
-    assert outcome.message == "the surprise of sensor 'place' became nan in step 123"
-    file = contents(tmp_path / "a.h5")
-    n = len(file["surprise"])
+    process, store = StreamProcess(brain, stream_of(mixed_rows(300), MIXED)), MemoryStore()
+    with pytest.raises(DivergedError, match="of sensor 'place' became nan in step 123"):
+        simulate(process, monitors=[StepMonitor()], store=store, pace=Pace(n_units=3))
+    n = len(store["surprise"])
     assert 0 < n <= 123
-    assert n == outcome.n_steps == file["window_steps"].sum()
-    assert not np.isnan(file["surprise"]).all(axis=1).all()
+    assert n == process.time
+    assert not np.isnan(store["surprise"]).all(axis=1).all()
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -272,7 +278,7 @@ def test_what_came_before_a_surprise_that_is_no_number_is_kept(tmp_path):
 def test_scores_are_those_of_the_last_fifth_and_the_baseline_is_fitted_before(tmp_path):
     rows = mixed_rows(1000)
     truth = np.random.default_rng(2).standard_normal(1000)
-    simulated(tmp_path / "a.h5", stream_of(rows, MIXED, truth), RecordPlan(every=20))
+    simulated(tmp_path / "a.h5", stream_of(rows, MIXED, truth), [StepMonitor(), WindowMonitor(20)])
     whole = StandIn(MIXED, random_state=0).run(rows)
     with open_trajectory(tmp_path / "a.h5") as file:
         assert last_windows(file).sum() == 10
@@ -326,9 +332,9 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
     text = f'seed = 1\n[stream]\nsource = "{name}"\nn_steps = 500\n'
     result = ran(tmp_path, text, observe=progress.append)
     stream = generator(name, 500)
-    assert result.outcome.status == "complete"
-    assert progress[-1].time == progress[-1].n_steps == 500
-    assert progress[-1].rate == stream.rate
+    assert result.n_steps == 500
+    assert progress[-1].time == progress[-1].total == 500
+    assert ("entropy rate" in progress[-1].message) == (stream.rate is not None)
     with open_trajectory(result.path) as file:
         assert file.status == "complete"
         assert file.experiment["name"] == "stream"

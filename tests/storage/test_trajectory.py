@@ -89,13 +89,13 @@ def test_feature_names_come_back(tmp_path):
 def test_variables_are_labelled_and_read_lazily(brain, path):
     with open_trajectory(path) as trajectory:
         surprise = trajectory["surprise"]
-        assert surprise.dims == ("population", "time")
+        assert surprise.dims == ("time", "split")
         assert surprise.units == "nat"
-        assert list(surprise.coords["population"].values) == ["train", "validation", "test"]
+        assert list(surprise.coords["split"].values) == ["train", "validation", "test"]
         assert list(surprise.coords["time"].values) == list(range(11))
-        at_test = surprise.sel(population="test")
+        at_test = surprise.sel(split="test")
         assert at_test.dims == ("time",)
-        np.testing.assert_array_equal(at_test, brain.recorder_.surprise["test"])
+        np.testing.assert_array_equal(at_test, brain.record_.surprise["test"])
         potential = trajectory["potential"]
         assert potential.dims == ("frame", "recorded_node", "trajectory")
         assert potential.shape == (4, 2, 7)
@@ -111,7 +111,7 @@ def test_variables_are_labelled_and_read_lazily(brain, path):
             surprise.sel(time=99)
         with pytest.raises(KeyError, match="no variable 'spikes'; it has"):
             trajectory["spikes"]
-        assert "surprise (population: 3, time: 11) [nat]" in repr(trajectory)
+        assert "surprise (time: 11, split: 3) [nat]" in repr(trajectory)
 
 
 def test_frames_are_the_potentials_of_the_brain(brain, path):
@@ -129,9 +129,10 @@ def test_frames_are_the_potentials_of_the_brain(brain, path):
 
 def test_local_losses_in_the_file_sum_to_the_change_of_surprise(path):
     with open_trajectory(path) as trajectory:
-        change = np.diff(trajectory["surprise"].sel(population="train").values)
+        change = np.diff(trajectory["surprise"].sel(split="train").values)
         losses = trajectory["local_loss"].values.sum(axis=1)
-        np.testing.assert_allclose(losses, change, rtol=1e-10)
+        assert losses[0] == 0
+        np.testing.assert_allclose(losses[1:], change, rtol=1e-10)
 
 
 def test_weights_in_the_file_rest_inside_a_group(brain, path):
@@ -152,7 +153,7 @@ def test_a_file_says_where_it_comes_from(path):
         assert trajectory.configuration["brain"]["max_slices"] == 10
         assert trajectory.status == "complete"
     with h5py.File(path) as file:
-        assert file["surprise"].dims[1][0].name == "/time"
+        assert file["surprise"].dims[0][0].name == "/time"
         assert file["surprise"].attrs["units"] == b"nat"
         assert json.loads(file["configuration"].attrs["json"])
 

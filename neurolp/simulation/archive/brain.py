@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
-from neurolp.brain.base_density import base_density
+from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.heads.arrays import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
@@ -20,7 +19,7 @@ from neurolp.errors import FormatError
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
-from neurolp.simulation.recorder import Recorder
+from neurolp.simulation.memory_store import MemoryStore, is_recorded
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
@@ -29,6 +28,9 @@ Array = npt.NDArray[Any]
 PaperForm = LinearForm | BoundedForm
 
 _FORMS: dict[str, type[PaperForm]] = {"linear": LinearForm, "bounded": BoundedForm}
+
+# Of brains whose time is not counted in slices: what is counted while they learn.
+_TIME_UNITS = {"online": "epoch"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class StoredBrain:
     scale: Array
     seed: int
     interrupted: bool
-    recorder: Recorder
+    record: MemoryStore | None
     parameters: dict[str, Any]
     feature_names: tuple[str, ...] | None
     model: str = "density"
@@ -64,16 +66,20 @@ def save(
     title: str = "",
     columns: tuple[str, ...] | None = None,
     configuration: dict[str, Any] | None = None,
+    parameters: bool = True,
     digests: dict[str, str] | None = None,
     result: dict[str, Any] | None = None,
 ) -> None:
-    """Write a fitted brain, its record and its provenance to ``path``."""
+    """Write a fitted brain, its record and its provenance to ``path``.
+
+    Without ``parameters`` the file holds the record only, and no brain.
+    """
     out = header(brain.seed, title, configuration or {"brain": brain.parameters}, digests)
     status = "interrupted" if brain.interrupted else "complete"
     out.attributes[""]["status"] = status
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-    pack_brain(out, brain, columns)
+    pack_brain(out, brain, columns, parameters=parameters)
     write_trajectory(path, out, overwrite=overwrite)
 
 
@@ -93,15 +99,15 @@ def pack_brain(
     brain: StoredBrain,
     columns: tuple[str, ...] | None = None,
     *,
-    parameters: bool = False,
+    parameters: bool = True,
 ) -> None:
-    """Add a brain and its record; ``parameters`` even where the recorder was asked for none."""
-    network, recorder = brain.network, brain.recorder
+    """Add a brain, with or without its ``parameters``, and its record, if it has one in memory."""
+    network = brain.network
     if isinstance(network, Network):
-        about, unit, time_unit = pack_description(network), "slice", recorder.time_unit
+        about, time_unit = pack_description(network), _TIME_UNITS.get(brain.model, "slice")
     else:
         form = network.to_arrays()
-        about, unit, time_unit = form.attributes.pop("brain"), "epoch", "epoch"
+        about, time_unit = form.attributes.pop("brain"), "epoch"
     out.attributes["brain"] = about | {
         "model": brain.model,
         "n_slices": brain.n_slices,
@@ -111,10 +117,7 @@ def pack_brain(
         "parameters": json.dumps(brain.parameters, default=_plain),
     }
 
-    n, n_slices = network.n_nodes, len(recorder.local_loss)
-    if isinstance(network, Network):
-        n_slices = len(distinct_slices(network)[0])
-    out.add_coordinate("slice", np.arange(1, n_slices + 1), unit, f"{unit}, counted from 1")
+    n = network.n_nodes
     out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
     names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n - brain.n_hidden))
     names = (*names, *(f"hidden {k}" for k in range(brain.n_hidden)))
@@ -123,15 +126,15 @@ def pack_brain(
     out.add("node_name", ("node",), np.array(names, dtype=np.str_), "1", "column of the data")
     out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
     out.add("scale", ("node",), scale, "data", "training standard deviation")
-    what = "bound on the mean of -log p(x)" if brain.n_hidden else "mean of -log Phi(x)"
-    _add_record(out, recorder, n, about["base"], unit, time_unit, what)
-    if recorder.parameters or parameters:
-        if isinstance(network, Network):
-            pack_parameters(out, network)
-            pack_density(out, brain.heads, brain.marginal_transform)
-            _add_parameter_frames(out, recorder)
-        else:
-            out.update(form)
+    if parameters and isinstance(network, Network):
+        n_slices = len(distinct_slices(network)[0])
+        out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
+        pack_parameters(out, network)
+        pack_density(out, brain.heads, brain.marginal_transform)
+    elif parameters:
+        out.update(form)
+    if brain.record is not None:
+        brain.record.to_arrays(out)
 
 
 def load(path: str | os.PathLike[str]) -> StoredBrain:
@@ -169,7 +172,7 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
             scale=file.read("scale")[:n_columns],
             seed=int(file.provenance["seed"]),
             interrupted=file.status in ("interrupted", "unfinished", "running"),
-            recorder=_restore_recorder(file),
+            record=_record_of(file),
             parameters=json.loads(file.brain["parameters"]),
             feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
             model=str(file.brain.get("model", "density")),  # not in files of 0.1
@@ -181,100 +184,18 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
         raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
 
 
+def _record_of(file: Trajectory) -> MemoryStore:
+    """The record in the file, which goes along when a loaded brain is saved again."""
+    found = {name: file.stored(name) for name in file if is_recorded(file.stored(name).dims)}
+    dims = {dim for v in found.values() for dim in v.dims} & set(file.all_names())
+    found |= {dim: file.stored(dim) for dim in dims}
+    return MemoryStore.from_arrays(
+        {k: Variable(v.dims, file.read(k), v.units, v.long_name) for k, v in found.items()}
+    )
+
+
 def _plain(value: Any) -> Any:
     """NumPy scalars and arrays for JSON."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"cannot store a parameter of type {type(value).__name__}")
-
-
-def _add_record(
-    out: NamedArrays,
-    recorder: Recorder,
-    n_nodes: int,
-    base: str,
-    unit: str,
-    time_unit: str,
-    surprise_is: str,
-) -> None:
-    populations = list(recorder.surprise)
-    surprise = np.array([recorder.surprise[p] for p in populations])
-    out.add_coordinate("population", np.array(populations), "1", "which part of the data")
-    out.add_coordinate(
-        "time",
-        np.arange(surprise.shape[1]),
-        time_unit,
-        f"{time_unit}s completed; 0 is before learning",
-    )
-    out.add(
-        "surprise",
-        ("population", "time"),
-        surprise,
-        "nat",
-        f"{surprise_is} in the units of the data",
-    )
-    if recorder.local_loss or time_unit == "slice":
-        losses = np.array(recorder.local_loss).reshape(-1, n_nodes)
-        out.add(
-            "local_loss",
-            ("slice", "node"),
-            losses,
-            "nat",
-            "mean local loss of a node in a slice, training data; sums to the change of surprise",
-        )
-    if not (recorder.potential or recorder.activity):
-        return
-    out.add_coordinate("frame", np.array(recorder.frame_times), unit, "time of the frame")
-    out.add_coordinate("recorded_node", recorder.chosen_nodes, "1", "node")
-    out.add_coordinate(
-        "trajectory", recorder.chosen_trajectories, "1", "row of the validation data"
-    )
-    frames = np.array(recorder.frames)
-    dims = ("frame", "recorded_node", "trajectory")
-    if recorder.potential:
-        out.add("potential", dims, frames, "1", "potential u of a node")
-    if recorder.activity:
-        activity = base_density(base).activity(frames)
-        out.add("activity", dims, activity, "1", "activity a = F(u) of a node")
-
-
-def _add_parameter_frames(out: NamedArrays, recorder: Recorder) -> None:
-    """Weights as they changed: every parameter once more, with a first dimension of time."""
-    if not recorder.parameter_frames:
-        return
-    times = np.array(recorder.parameter_times)
-    out.add_coordinate("parameter_frame", times, recorder.time_unit, "time of the copy")
-    for name in recorder.parameter_frames[0]:
-        last = out.variables[name]
-        values = np.array([frame[name] for frame in recorder.parameter_frames])
-        dims = ("parameter_frame", *last.dims)
-        out.add(f"{name}_history", dims, values, last.units, f"{last.long_name}, while learning")
-
-
-def _restore_recorder(file: Trajectory) -> Recorder:
-    """The record in the file, which goes along when a loaded brain is saved again."""
-    recorder = Recorder(potential="potential" in file, activity="activity" in file)
-    recorder.surprise = {
-        str(p): list(row)
-        for p, row in zip(file.read("population"), file.read("surprise"), strict=True)
-    }
-    recorder.time_unit = file.brain.get("time_unit", "slice")
-    if "local_loss" in file:
-        recorder.local_loss = list(file.read("local_loss"))
-    for name in (name for name in file if name.endswith("_history")):
-        recorder.parameter_times = [int(t) for t in file.read("parameter_frame")]
-        if not recorder.parameter_frames:
-            recorder.parameter_frames = [{} for _ in recorder.parameter_times]
-        for frame, values in zip(recorder.parameter_frames, file.read(name), strict=True):
-            frame[name.removesuffix("_history")] = values
-    for name in ("potential", "activity"):
-        if name in file:
-            recorder.frame_times = [int(t) for t in file.read("frame")]
-            recorder.chosen_nodes = file.read("recorded_node")
-            recorder.chosen_trajectories = file.read("trajectory")
-            values = file.read(name)
-            if name == "activity":
-                values = base_density(file.brain["base"]).potential(values)
-            recorder.frames = list(values)
-            break
-    return recorder

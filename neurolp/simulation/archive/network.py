@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
@@ -61,18 +61,35 @@ def unpack_network(file: Trajectory) -> Network:
         _node_map(about),
         np.dtype(about["dtype"]),
     )
-    names = ["group", "bias", "node_map", "weights"]
-    names += ["log_scale_bias", "log_scale_weights"] if network.log_scale else []
-    names += ["rotation"] if "rotation" in file else []
-    arrays = {name: file.read(name) for name in names}
+    network.slices = slices_from_arrays(
+        network, {name: file.read(name) for name in _SLICE_ARRAYS if name in file}
+    )
+    return network
+
+
+_SLICE_ARRAYS = (
+    "group", "bias", "node_map", "weights", "log_scale_bias", "log_scale_weights", "rotation",
+    "slice_at",
+)  # fmt: skip
+
+
+def slices_to_arrays(network: Network) -> dict[str, Array]:
+    """All parameters of the slices of a network, by the names they have in a file."""
+    out = NamedArrays()
+    pack_parameters(out, network)
+    return {name: out.variables[name].values for name in _SLICE_ARRAYS if name in out.variables}
+
+
+def slices_from_arrays(network: Network, arrays: dict[str, Array]) -> list[Slice]:
+    """The slices that :func:`slices_to_arrays` was given, validated again."""
+    known = {name: arrays[name] for name in _SLICE_ARRAYS[:-1] if name in arrays}
     keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
-        _unpack_slice(network, {name: array[t] for name, array in arrays.items()}, keys)
-        for t in range(len(arrays["bias"]))
+        _unpack_slice(network, {name: array[t] for name, array in known.items()}, keys)
+        for t in range(len(known["bias"]))
     ]
-    which = file.read("slice_at") - 1 if "slice_at" in file else range(len(slices))
-    network.slices = [slices[k] for k in which]
-    return network
+    which = arrays["slice_at"] - 1 if "slice_at" in arrays else range(len(slices))
+    return [slices[k] for k in which]
 
 
 def pack_parameters(out: NamedArrays, network: Network) -> None:
@@ -166,12 +183,12 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
         )
 
 
-def parameter_arrays(network: Network) -> dict[str, Array]:
-    """The arrays of :func:`pack_parameters` that learning changes, by name."""
+def learned_parameters(network: Network) -> dict[str, Variable]:
+    """The variables of :func:`pack_parameters` that learning changes, by name."""
     out = NamedArrays()
     pack_parameters(out, network)
     names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
-    return {name: out.variables[name].values for name in names if name in out.variables}
+    return {name: out.variables[name] for name in names if name in out.variables}
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:
