@@ -138,9 +138,8 @@ def _timed(*methods: tuple[type, str]) -> Iterator[list[float]]:
 def cost(folder: Path) -> Counter[str]:
     """Share of a run, at default settings, that recording and saving take; opening its file."""
     from neurolp.runs.density_checkpoint import BrainKeeper
-    from neurolp.simulation.recorder import Recorder
-
     from neurolp.runs.stream_checkpoint import Checkpoints
+    from neurolp.simulation.recorder import Recorder
     from neurolp.simulation.stream_recorder import StreamRecorder
 
     methods = [

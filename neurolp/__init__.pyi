@@ -17,11 +17,9 @@ from .errors import NetworkError as NetworkError
 from .errors import NeurolpError as NeurolpError
 from .errors import OutputError as OutputError
 from .errors import RecordingError as RecordingError
-from .estimators import BoundedBrain as BoundedBrain
 from .estimators import BrainDensity as BrainDensity
 from .estimators import ConditionalClassifier as ConditionalClassifier
 from .estimators import ConditionalDensity as ConditionalDensity
-from .estimators import LinearBrain as LinearBrain
 from .estimators import MonotoneDensity as MonotoneDensity
 from .estimators import OnlineBrain as OnlineBrain
 from .estimators import TriangularDensity as TriangularDensity
@@ -31,6 +29,8 @@ from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
 from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
+from .paper.estimators import BoundedBrain as BoundedBrain
+from .paper.estimators import LinearBrain as LinearBrain
 from .runs.execution import resume as resume
 from .runs.execution import run as run
 from .runs.kinds import RunKind as RunKind

@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
-from neurolp.errors import NetworkError
+from neurolp.arrays import ArraySource, NamedArrays
 
 Array = npt.NDArray[Any]
 
@@ -83,35 +82,23 @@ class LearnedForm(Form):
     def with_parameters(self, arrays: dict[str, Array]) -> Self:
         """The same form with what :meth:`parameters` gave of another one."""
 
+    @abstractmethod
+    def to_arrays(self) -> NamedArrays:
+        """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
 
-def log_prob_at_end(form: Form, potential: Array) -> Array:
-    """Log Phi(u(0)) = log_det - sum_i E_i(u_i(T)), nats, shape (n_trajectories,)."""
-    end, log_det = form.evolve(potential)
-    return np.asarray(log_det - form.energy(end))
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, source: ArraySource) -> Self:
+        """The form of these parameters, validated again."""
 
+    def log_prob(self, potential: Array) -> Array:
+        """Log Phi(u(0)) = log_det - sum_i E_i(u_i(T)), nats, shape (n_trajectories,)."""
+        end, log_det = self.evolve(potential)
+        return np.asarray(log_det - self.energy(end))
 
-def dream_from_end(form: Form, n: int, rng: np.random.Generator) -> Array:
-    """Draw n end states and run time backwards, (n_nodes, n)."""
-    return form.rewind(form.draw(n, rng))
-
-
-def check_evolution(weights: Array, duration: float, n_steps: int) -> None:
-    """Raise :class:`NetworkError` unless weights and times describe an evolution of a form."""
-    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-        raise NetworkError(
-            f"argument `weights` must have shape (n, n), but has shape {weights.shape}"
-        )
-    if np.diagonal(weights).any():
-        node = int(np.flatnonzero(np.diagonal(weights))[0])
-        raise NetworkError(
-            f"argument `weights` must be zero on the diagonal, but node {node} has a self-edge"
-        )
-    if not np.all(np.isfinite(weights)):
-        raise NetworkError("argument `weights` must be finite, but is not")
-    if not (duration > 0 and np.isfinite(duration)):
-        raise NetworkError(f"argument `duration` must be positive, but is {duration}")
-    if n_steps < 1:
-        raise NetworkError(f"argument `n_steps` must be >= 1, but is {n_steps}")
+    def dream(self, n: int, rng: np.random.Generator) -> Array:
+        """Draw n end states and run time backwards, (n_nodes, n); NaN without a past."""
+        return self.rewind(self.draw(n, rng))
 
 
 def check_states(potential: Array, n_nodes: int) -> Array:
@@ -123,14 +110,3 @@ def check_states(potential: Array, n_nodes: int) -> Array:
             f"but has shape {u.shape}"
         )
     return u
-
-
-def weight_arrays(weights: Array) -> NamedArrays:
-    """Weights (target, source) that all times share, with the coordinates of nodes and edges."""
-    out, nodes = NamedArrays(), np.arange(len(weights))
-    out.add_coordinate("node", nodes, "1", "node, in the order of the columns of the data")
-    out.add_coordinate("target", nodes, "1", "node an edge enters")
-    out.add_coordinate("source", nodes, "1", "node an edge leaves")
-    what = "w of every edge, at all times"
-    out.add("coupling", ("target", "source"), weights, "1/time", what)
-    return out

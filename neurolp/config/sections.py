@@ -21,13 +21,8 @@ from pydantic import (
 )
 
 from neurolp.data.tables import DATA_NAMES
-from neurolp.estimators.parameters import (
-    BoundedParameters,
-    Count,
-    DensityParameters,
-    LinearParameters,
-    OnlineParameters,
-)
+from neurolp.estimators.parameters import Count, DensityParameters, OnlineParameters
+from neurolp.paper.parameters import BoundedParameters, LinearParameters
 
 # A seed is stored as a 64-bit integer; a NUL would end a string in the file.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 from neurolp.estimators.base import Brain
@@ -10,27 +11,35 @@ from neurolp.estimators.conditional_density import ConditionalDensity
 from neurolp.estimators.density import BrainDensity
 from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
-from neurolp.estimators.textbook import BoundedBrain, LinearBrain
 from neurolp.estimators.triangular import TriangularDensity
 from neurolp.storage.reader import open_trajectory
 
-BRAINS: dict[str, type[Brain]] = {
-    brain.model: brain for brain in (BrainDensity, LinearBrain, BoundedBrain, OnlineBrain)
+# Import paths: those of the paper are in a room above this one.
+_BRAINS = {
+    "density": "neurolp.estimators.density:BrainDensity",
+    "online": "neurolp.estimators.online:OnlineBrain",
+    "linear": "neurolp.paper.estimators:LinearBrain",
+    "bounded": "neurolp.paper.estimators:BoundedBrain",
 }
 
 __all__ = [
-    "BRAINS",
-    "BoundedBrain",
     "Brain",
     "BrainDensity",
     "ConditionalClassifier",
     "ConditionalDensity",
-    "LinearBrain",
     "MonotoneDensity",
     "OnlineBrain",
     "TriangularDensity",
+    "brain_class",
     "load_brain",
 ]
+
+
+def brain_class(model: str) -> type[Brain]:
+    """The estimator that files and configurations call ``model``."""
+    module, _, name = _BRAINS[model].partition(":")
+    found: type[Brain] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def load_brain(path: str | os.PathLike[str]) -> Brain:
@@ -43,4 +52,4 @@ def load_brain(path: str | os.PathLike[str]) -> Brain:
     """
     with open_trajectory(path) as file:
         model = str(file.brain.get("model", "density"))
-    return BRAINS.get(model, BrainDensity).load(path)
+    return brain_class(model if model in _BRAINS else "density").load(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.exact_form import form_of
+from neurolp.brain.form import LearnedForm
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.imputation import sample_missing
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import PARTS
-from neurolp.errors import FormatError, NeurolpError
+from neurolp.errors import NeurolpError
 from neurolp.estimators.validation import (
     KnownAttributes,
     finite_rows,
@@ -29,8 +30,6 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
-from neurolp.paper.bounded import BoundedForm
-from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.batch import Batch, Progress
 from neurolp.simulation.checkpoint import Checkpointing
@@ -53,6 +52,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     """
 
     model: str = "density"
+    form: ClassVar[type[LearnedForm] | None] = None  # of what evolves; None is a network
     base: str | BaseDensity
     dtype: str
     connectivity: Any
@@ -64,7 +64,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
     n_hidden: int = 0
     network_: Network
     n_slices_: int
-    form_: LinearForm | BoundedForm
+    form_: LearnedForm
     n_epochs_: int
     mean_: Array
     scale_: Array
@@ -292,9 +292,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         FormatError
             If the file holds no brain that this release can read.
         """
-        stored = archive.load(path)
-        if stored.model != cls.model:
-            raise FormatError(f"{path}: holds a {stored.model!r} brain, wanted {cls.model!r}")
+        stored = archive.load(path, cls.model, cls.form)
         restored = {
             name: part.restore(stored.parameters[name])
             for name, part in PARTS.items()
@@ -324,7 +322,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         return self.stored_as(self.network_, self.n_slices_, interrupted=self.interrupted_)
 
     def stored_as(
-        self, network: Network | LinearForm | BoundedForm, n_slices: int, *, interrupted: bool
+        self, network: Network | LearnedForm, n_slices: int, *, interrupted: bool
     ) -> archive.StoredBrain:
         """The same of a brain that learns, with what evolves as it is now."""
         parameters = self.get_params() | {"random_state": self.seed_}

@@ -34,17 +34,11 @@ from scipy.special import expit, logit
 
 from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import Logistic
-from neurolp.brain.form import (
-    LearnedForm,
-    check_evolution,
-    check_states,
-    dream_from_end,
-    log_prob_at_end,
-    weight_arrays,
-)
+from neurolp.brain.form import LearnedForm, check_states
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 from neurolp.kernels.bounded import bounded_step
+from neurolp.paper.weights import check_evolution, weight_arrays
 
 Array = npt.NDArray[Any]
 
@@ -211,14 +205,6 @@ class BoundedForm(LearnedForm):
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n end states with uniform activities, (n_nodes, n); some may have no past."""
         return np.asarray(logit(rng.uniform(np.finfo(float).tiny, 1.0, (self.n_nodes, n))))
-
-    def log_prob(self, potential: Array) -> Array:
-        """Return log Phi(u(0)) as claimed, nats, shape (n_trajectories,)."""
-        return log_prob_at_end(self, potential)
-
-    def dream(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw n states u(0), shape (n_nodes, n); NaN where an end state has no past."""
-        return dream_from_end(self, n, rng)
 
     def step_jacobians(self, potential: Array) -> Iterator[Array]:
         """du'/du = diag(1 / D) (I + dt W) diag(a (1 - a)) of every time step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,10 @@ import numpy.typing as npt
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.workers import Workers
 from neurolp.paper.learning import Adam
+from neurolp.simulation.batch import Batch
 
 Array = npt.NDArray[Any]
 F = TypeVar("F", bound=LearnedForm)
-
-
-class Trajectories(Protocol):
-    """Potentials at time 0 and their log-determinant: ``simulation.batch.Batch``."""
-
-    potential: Array
-    log_det: Array
 
 
 @final
@@ -36,7 +30,7 @@ class FormLearner(Generic[F]):
         form: F,
         step: Callable[[F, Array, float], tuple[F, Array]],
         adam: Adam,
-        validation: Trajectories,
+        validation: Batch,
     ) -> None:
         self._form, self._step, self._adam = form, step, adam
         self._validation = validation
@@ -62,7 +56,7 @@ class FormLearner(Generic[F]):
         start = self._validation.potential
         return self._form.evolve(start)[0] if time else start
 
-    def surprise(self, batch: Trajectories) -> float:
+    def surprise(self, batch: Batch) -> float:
         """Mean of -log Phi(x) as the form claims it."""
         return float(-np.mean(self._form.log_prob(batch.potential) + batch.log_det))
 

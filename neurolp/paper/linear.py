@@ -23,17 +23,11 @@ import numpy.typing as npt
 from scipy.linalg import expm
 
 from neurolp.arrays import ArraySource, NamedArrays
-from neurolp.brain.form import (
-    LearnedForm,
-    check_evolution,
-    check_states,
-    dream_from_end,
-    log_prob_at_end,
-    weight_arrays,
-)
+from neurolp.brain.form import LearnedForm, check_states
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
 from neurolp.paper.node_energy import NodeEnergies
+from neurolp.paper.weights import check_evolution, weight_arrays
 
 Array = npt.NDArray[Any]
 Stepping = Literal["exact", "synchronous"]
@@ -160,14 +154,6 @@ class LinearForm(LearnedForm):
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n end states from the Boltzmann distribution, shape (n_nodes, n)."""
         return self.energies.draw(n, rng)
-
-    def log_prob(self, potential: Array) -> Array:
-        """Return log Phi(u(0)) as claimed, nats, shape (n_trajectories,)."""
-        return log_prob_at_end(self, potential)
-
-    def dream(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw n states u(0), shape (n_nodes, n); NaN where an end state has no past."""
-        return dream_from_end(self, n, rng)
 
     def step_jacobians(self, potential: Array) -> Iterator[Array]:
         """The matrix of every time step."""

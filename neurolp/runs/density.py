@@ -20,7 +20,7 @@ from neurolp.config.load import validated
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DivergedError, NeurolpError, RecordingError
-from neurolp.estimators import BRAINS, Brain
+from neurolp.estimators import Brain, brain_class
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import check_data
@@ -168,7 +168,7 @@ class _Simulation:
         connectivity = build_connectivity(configuration.connectivity, len(data.columns))
         if connectivity is not None:
             settings["connectivity"] = connectivity
-        self.brain = BRAINS[configuration.brain.model](**settings, random_state=self.seed)
+        self.brain = brain_class(configuration.brain.model)(**settings, random_state=self.seed)
         seconds = configuration.record.checkpoint_seconds
         self.stop = SignalStop()
         self.checkpointer = Checkpointer(store, self._describe, seconds)

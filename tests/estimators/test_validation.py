@@ -23,12 +23,13 @@ from neurolp import (
 from neurolp.estimators import parameters
 from neurolp.estimators.parameters import check_parameters, wanted
 from neurolp.estimators.validation import resolve_seed
+from neurolp.paper.parameters import BoundedParameters, LinearParameters
 
 DECLARED = {
     BrainDensity: parameters.DensityParameters,
     OnlineBrain: parameters.OnlineParameters,
-    LinearBrain: parameters.LinearParameters,
-    BoundedBrain: parameters.BoundedParameters,
+    LinearBrain: LinearParameters,
+    BoundedBrain: BoundedParameters,
     TriangularDensity: parameters.TriangularParameters,
     ConditionalDensity: parameters.ConditionalParameters,
     ConditionalClassifier: parameters.ClassifierParameters,

@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays, Variable
+from neurolp.brain.form import LearnedForm
 from neurolp.brain.heads.arrays import pack_density, unpack_heads, unpack_marginal_transform
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.errors import FormatError
-from neurolp.paper.bounded import BoundedForm
-from neurolp.paper.linear import LinearForm
 from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.memory_store import MemoryStore, is_recorded
 from neurolp.storage.provenance import provenance
@@ -25,9 +24,6 @@ from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
 
 Array = npt.NDArray[Any]
-PaperForm = LinearForm | BoundedForm
-
-_FORMS: dict[str, type[PaperForm]] = {"linear": LinearForm, "bounded": BoundedForm}
 
 # Of brains whose time is not counted in slices: what is counted while they learn.
 _TIME_UNITS = {"online": "epoch"}
@@ -43,7 +39,7 @@ class StoredBrain:
     ``n_hidden`` nodes are no columns of the data.
     """
 
-    network: Network | PaperForm
+    network: Network | LearnedForm
     n_slices: int
     mean: Array
     scale: Array
@@ -137,32 +133,31 @@ def pack_brain(
         brain.record.to_arrays(out)
 
 
-def load(path: str | os.PathLike[str]) -> StoredBrain:
-    """Read the fitted brain in a trajectory file.
+def load(
+    path: str | os.PathLike[str], model: str, form: type[LearnedForm] | None = None
+) -> StoredBrain:
+    """The fitted brain of a ``model`` in a trajectory file; ``form`` is what evolves in it.
 
     Raises
     ------
     FormatError
-        If the file cannot be read, or holds no brain.
+        If the file cannot be read, or holds no brain or that of another model.
     """
     with open_trajectory(path) as file:
-        return unpack_brain(file)
+        return _unpack_brain(file, model, form)
 
 
-def unpack_brain(file: Trajectory) -> StoredBrain:
-    """The fitted brain in an open file; errors as of :func:`load`."""
+def _unpack_brain(file: Trajectory, model: str, form: type[LearnedForm] | None) -> StoredBrain:
     path = file.path
     if file.experiment:
         raise FormatError(f"{path}: holds no brain, but the experiment {file.experiment['name']!r}")
     if not file.brain or ("node_map" not in file and "coupling" not in file):
         raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
+    if (found := str(file.brain.get("model", "density"))) != model:  # not in files of 0.1
+        raise FormatError(f"{path}: holds a {found!r} brain, wanted {model!r}")
     try:
         named = file.brain["named_columns"]
-        network = (
-            _FORMS[file.brain["form"]].from_arrays(file)
-            if "form" in file.brain
-            else unpack_network(file)
-        )
+        network = unpack_network(file) if form is None else form.from_arrays(file)
         n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
         n_columns = network.n_nodes - n_hidden
         return StoredBrain(
@@ -175,7 +170,7 @@ def unpack_brain(file: Trajectory) -> StoredBrain:
             record=_record_of(file),
             parameters=json.loads(file.brain["parameters"]),
             feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
-            model=str(file.brain.get("model", "density")),  # not in files of 0.1
+            model=model,
             heads=unpack_heads(file),
             marginal_transform=unpack_marginal_transform(file),
             n_hidden=n_hidden,

@@ -15,17 +15,13 @@ import numpy.typing as npt
 from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
 from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import (
-    BoundedParameters,
-    LinearParameters,
-    Parameters,
-    check_parameters,
-)
+from neurolp.estimators.parameters import Parameters, check_parameters
 from neurolp.paper.bounded import BoundedForm
 from neurolp.paper.form_learner import FormLearner
 from neurolp.paper.learning import Adam, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
+from neurolp.paper.parameters import BoundedParameters, LinearParameters
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.loop import Outcome, Process
@@ -140,6 +136,7 @@ class LinearBrain(TextbookBrain):
 
     base = "normal"
     model = "linear"
+    form = LinearForm
     declared = LinearParameters
 
     def __init__(
@@ -233,6 +230,7 @@ class BoundedBrain(TextbookBrain):
 
     base = "logistic"
     model = "bounded"
+    form = BoundedForm
     declared = BoundedParameters
 
     def __init__(
