@@ -43,7 +43,7 @@ def run(
     config: ConfigArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File [default: CONFIG's name, in this folder]."),
+        typer.Option("-o", "--output", help="Result (HDF5).", show_default="CONFIG.h5 here"),
     ] = None,
     settings: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -87,11 +87,11 @@ def sweep(
     config: ConfigArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder [default: CONFIG's name, in this folder]."),
+        typer.Option("-o", "--output", help="Folder of the sweep.", show_default="CONFIG here"),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Processes here [default: as many as fit]."),
+        typer.Option("--workers", min=1, help="Processes here.", show_default="as many as fit"),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -139,7 +139,12 @@ def collect(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", help="A .csv or .h5 file [default: DIR/table.csv]."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Table, .csv or .h5; may be repeated.",
+            show_default="DIR/table.csv",
+        ),
     ] = None,
 ) -> None:
     """Put the settings and results of a sweep into one table."""
@@ -225,7 +230,8 @@ def verify(file: FileArgument, quiet: QuietOption = False) -> None:
 def plot(
     file: FileArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder [default: FILE-figures].")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the figures.", show_default="FILE-figures"),
     ] = None,
     result: Annotated[
         str | None, typer.Option("--result", help="Column of the table of a sweep to draw.")

@@ -1,4 +1,4 @@
-"""Pictures of a trajectory: Axes in, Axes out. Colours from colour-blind-safe palettes."""
+"""Figures of a brain that learned a table: Axes in, Axes out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.ticker import MaxNLocator
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.estimators import Brain, load_brain
-from neurolp.plotting.style import NewFigure
+from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.simulation.archive.network import unpack_connectivity
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
-_COLOURS = {"train": "#999999", "validation": "#E69F00", "test": "#0072B2"}
+_COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
 
 
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
@@ -34,13 +34,13 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     levels = trajectory.result.get("model_test_log_prob", [])
     styles = iter(["--", ":", "-."])
     for name, log_prob in list(zip(models, levels, strict=True))[1:]:
-        ax.axhline(-log_prob, color="#222222", ls=next(styles), lw=1, label=f"{name}, test")
+        ax.axhline(-log_prob, color=BLACK, ls=next(styles), lw=1, label=f"{name}, test")
     if "head_time" in trajectory and len(levels):
-        ax.axhline(-levels[0], color=_COLOURS["test"], ls=(0, (6, 2)), lw=1.3, label="heads, test")
+        ax.axhline(-levels[0], color=BLUE, ls=(0, (6, 2)), lw=1.3, label="heads, test")
     best = trajectory.brain.get("n_slices")
     unit = trajectory.brain.get("time_unit", "slice")
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
-        ax.axvline(best, color="#009E73", lw=1, label=f"chosen on validation ({best})")
+        ax.axvline(best, color=GREEN, lw=1, label=f"chosen on validation ({best})")
     what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
     ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Mean negative log-likelihood")
     ax.margins(x=0)
@@ -67,8 +67,8 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
         at = potential[int(frame)].values
         u = (at if node is None else at[node]).ravel()
         bins = np.linspace(grid[0], grid[-1], 61)
-        ax.hist(u, bins=list(bins), density=True, color="#56B4E9", label="potentials")
-        ax.plot(grid, np.exp(-base.energy(grid)), color="#D55E00", lw=1.5, label="base density")
+        ax.hist(u, bins=list(bins), density=True, color=SKY, label="potentials")
+        ax.plot(grid, np.exp(-base.energy(grid)), color=VERMILION, lw=1.5, label="base density")
         ax.set(
             title=f"{_unit(trajectory)} {times[frame]}",
             xlabel="potential u",
@@ -123,7 +123,7 @@ def plot_connectivity(
     counts, _, _ = np.histogram2d(target, source, bins=ends)
     image = axes[0].imshow(
         np.where(counts > 0, counts, np.nan),
-        cmap="viridis_r" if bins < n else ListedColormap([_COLOURS["test"]]),
+        cmap="viridis_r" if bins < n else ListedColormap([BLUE]),
         extent=(-0.5, n - 0.5, n - 0.5, -0.5),
         interpolation="nearest",
     )
@@ -136,7 +136,7 @@ def plot_connectivity(
     degree = np.bincount(target, minlength=n)
     steps = max(int(np.ptp(degree)) // 30, 1)
     edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
-    axes[1].hist(degree, bins=list(edges), color="#56B4E9", edgecolor="white", lw=0.5)
+    axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
     axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -148,13 +148,13 @@ def plot_connectivity(
     shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
     target, source = target[shown], source[shown]
     if where.shape[1] == 1:
-        ax.scatter(where[source, 0], where[target, 0], s=3, color=_COLOURS["test"], lw=0)
+        ax.scatter(where[source, 0], where[target, 0], s=3, color=BLUE, lw=0)
         ax.set(xlabel="position of the source", ylabel="position of the target", aspect="equal")
     else:
         flat = where[:, :2]
         lines = np.stack([flat[source], flat[target]], axis=1)
-        ax.add_collection(LineCollection(list(lines), colors="#999999", linewidths=0.4, alpha=0.5))
-        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=_COLOURS["test"])
+        ax.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.4, alpha=0.5))
+        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=BLUE)
         ax.set(xlabel="x", ylabel="y", aspect="equal")
     ax.set(
         title="in space"
@@ -174,7 +174,7 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
     maps = trajectory["node_map"][:n_slices].values
     for t, slopes in enumerate(maps[:, :, 1:].mean(axis=1)):
         ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
-    ax.axhline(1, color="#222222", lw=0.8, ls=":")
+    ax.axhline(1, color=BLACK, lw=0.8, ls=":")
     ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -192,15 +192,15 @@ def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 30
         density, origin="lower", extent=(x[0], x[-1], y[0], y[-1]), cmap="magma", aspect="auto"
     )
     ax.figure.colorbar(image, ax=ax, label="probability density", shrink=0.8)
-    ax.scatter(data[:500, 0], data[:500, 1], s=2, color="#56B4E9", alpha=0.5, lw=0)
-    ax.set(xlabel="x", ylabel="y", title="Learned density, and data")
+    ax.scatter(data[:500, 0], data[:500, 1], s=2, color=SKY, alpha=0.5, lw=0)
+    ax.set(xlabel="x", ylabel="y", title="Learned density and data")
     return ax
 
 
 def plot_images(
     rows: Array, shape: tuple[int, int], ax: Axes, *, title: str, columns: int = 10
 ) -> Axes:
-    """Rows of data as pictures, side by side on one Axes."""
+    """Rows of data as images, side by side on one Axes."""
     h, w = shape
     n = len(rows) // columns * columns
     tiles = rows[:n].reshape(-1, columns, h, w)
@@ -230,13 +230,13 @@ def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> 
         low, high = data[:, j].min(), data[:, j].max()
         pad = 0.1 * (high - low)
         bins = list(np.linspace(low - pad, high + pad, 31))
-        ax.hist(data[:, j], bins=bins, density=True, color="#56B4E9", label="data")
+        ax.hist(data[:, j], bins=bins, density=True, color=SKY, label="data")
         ax.hist(
             dreamed[:, j],
             bins=bins,
             density=True,
             histtype="step",
-            color="#D55E00",
+            color=VERMILION,
             lw=1.5,
             label="dreamed",
         )

@@ -23,7 +23,7 @@ def plot_gains(file: Trajectory, ax: Axes) -> Axes:
     tables = [str(name).replace("_", " ") for name in score.coords["data"].values]
     draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], "")
     ax.axvline(0, color=BLACK, lw=1)
-    ax.set(xlabel="gain over a Gaussian (nats per column)", title="One estimator, defaults only")
+    ax.set(xlabel="gain over a Gaussian (nats per column)", title="Gain with default parameters")
     return ax
 
 

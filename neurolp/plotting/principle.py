@@ -24,7 +24,9 @@ def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
         ax.plot(time, runs.mean(axis=0), color=colour, lw=2, label=str(name))
     ax.axhline(floor, color=BLACK, ls="--", lw=1.2, label="entropy of the source")
     ax.set_xscale("symlog", linthresh=1)
-    ax.set(xlabel="symbols seen", ylabel="mean surprise (nats)", title="Surprise falls to entropy")
+    ax.set(
+        xlabel="symbols seen", ylabel="mean surprise (nats)", title="Mean negative log-likelihood"
+    )
     ax.set_xlim(0, time[-1])
     top = surprise.values.mean(axis=1)[:, 0].max() - floor
     ax.set_ylim(floor - 0.1 * top, floor + 1.4 * top)
@@ -45,7 +47,7 @@ def plot_cost_of_ignorance(file: Trajectory, ax: Axes) -> Axes:
     least = (n_symbols - 1) / (2 * time[later])
     ax.plot(time[later], least, color=BLACK, ls=":", lw=1.2, label=r"$(K-1)\,/\,2t$")
     ax.set(xscale="log", yscale="log", xlabel="symbols seen", ylabel=r"KL$(P\,\|\,\Phi)$ (nats)")
-    ax.set(title="What is not known yet costs")
+    ax.set(title="Divergence from the source")
     ax.legend(frameon=False, fontsize="small")
     return ax
 
@@ -59,7 +61,7 @@ def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gra
         ax.plot(time, learned.values[:, j], color=colour, lw=1.8, label=f"symbol {j}")
     ax.set_xscale("symlog", linthresh=1)
     ax.set(xlabel="symbols seen", ylabel=r"probability $\Phi_k$", ylim=(0, None))
-    ax.set(title="Frequencies are found (dashed: true)")
+    ax.set(title="Learned probabilities (dashed: true)")
     ax.set_xlim(0, time[-1])
     if len(truth) <= 8:
         ax.legend(frameon=False, fontsize="small", ncols=2)
@@ -87,7 +89,7 @@ def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
     cost = file["loss_kl"]
     noises, losses = (list(map(str, cost.coords[d].values)) for d in ("noise", "loss"))
     draw_bars(ax, noises, losses, cost.values, "cost above the entropy (nats)")
-    ax.set(title="The loss that fits the noise costs least")
+    ax.set(title="Divergence of losses from noises")
     return ax
 
 

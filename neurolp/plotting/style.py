@@ -1,4 +1,4 @@
-"""Colours from a colour-blind-safe palette, and what several experiments draw."""
+"""Colours from a colour-blind-safe palette, and drawing that several figures share."""
 
 from __future__ import annotations
 

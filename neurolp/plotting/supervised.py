@@ -85,7 +85,7 @@ def plot_pit(file: Trajectory, problem: str, ax: Axes) -> Axes:
         label = f"{model} (p = {float(p.values):.2g})"
         ax.stairs(density, edges, color=colour, lw=1.8, label=label)
     ax.set(xlabel="$F(y\\,|\\,x)$", ylabel="density", xlim=(0, 1))
-    ax.set(title="Calibration: flat is right")
+    ax.set(title="Calibration (flat if exact)")
     ax.set_ylim(0, 1.45 * max(ax.get_ylim()[1] / 1.05, high))
     ax.legend(frameon=False, fontsize="small", loc="upper center")
     return ax
@@ -109,7 +109,7 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
         ax.scatter(c, f, s=14 + 120 * n / n.sum(), color=colour, zorder=3, alpha=0.8)
         ax.scatter([], [], s=30, color=colour, label=label)  # in the legend all are of one size
     ax.set(xlabel="probability of the label that is given", ylabel="share that is right")
-    ax.set(title="Calibration: the diagonal is right", xlim=(0, 1.03), ylim=(-0.03, 1.33))
+    ax.set(title="Reliability (diagonal if exact)", xlim=(0, 1.03), ylim=(-0.03, 1.33))
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.legend(frameon=False, fontsize="small", loc="upper left")
     return ax
@@ -139,7 +139,7 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
                 alpha=0.55,
                 label=f"{source}{told}",
             )
-        ax.set(xlabel=str(score), title="Is it like anything seen?", ylabel="share of inputs")
+        ax.set(xlabel=str(score), title="Known and unknown inputs", ylabel="share of inputs")
         ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
         ax.legend(frameon=False, fontsize="small", loc="upper left")
     return axes

@@ -42,7 +42,7 @@ from neurolp.storage.store import RunStore
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the closing table: nats per sample on test data."""
+    """One row of the summary: nats per sample on test data."""
 
     model: str
     log_prob: float

@@ -1,4 +1,4 @@
-"""A brain that learns from a stream: from its configuration to its file and closing table."""
+"""A brain that learns from a stream: from its configuration to its file and summary."""
 
 from __future__ import annotations
 

@@ -210,6 +210,7 @@ def test_wrong_use_exits_2(tmp_path, config):
     ):
         assert_one_line(neurolp_command(*arguments, cwd=tmp_path), 2, message)
     assert config.read_text() == SMALL
+    assert "DIR/table.csv" in neurolp_command("collect", "--help", cwd=tmp_path).stdout
 
 
 def test_the_result_never_replaces_the_data(tmp_path):
