@@ -85,12 +85,13 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         if symbols:
             plot_dream_symbols(file, symbols, axes[-1])
 
-    # Weights and activity.
-    if "readout" in file:
+    # Weights and activity, unless the run has only begun.
+    sampled = {name for name in ("readout", "recurrent", "activity") if len(file.get(name, ()))}
+    if "readout" in sampled:
         _draw_readout(file, len(sensors), video, figure)
-    if "recurrent" in file:
+    if "recurrent" in sampled:
         plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
-    if "activity" in file:
+    if "activity" in sampled:
         plot_activity(file, figure("activity", 9, 4.6).subplots())
 
 
