@@ -72,7 +72,24 @@ class Form(ABC):
 
 
 class LearnedForm(Form):
-    """A form whose parameters are shared by all times, and learned together."""
+    """A form whose parameters are shared by all times, and learned together.
+
+    ``weights`` are (n_nodes, n_nodes), target by source; ``n_steps`` steps take ``duration``.
+    """
+
+    weights: Array
+    duration: float
+    n_steps: int
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.weights)
+
+    @property
+    def n_times(self) -> int:
+        """Number of time steps."""
+        return self.n_steps
 
     @abstractmethod
     def parameters(self) -> dict[str, Array]:

@@ -192,7 +192,7 @@ class OnlineBrain(Brain):
         self._record_presentation(mean_surprise(self.network_, batch, n_threads))
         rng = generator(self.seed_, "presentation", self.learner_.n_steps)
         with Workers(n_threads) as workers:
-            self.learner_.present(seed_hidden(self.network_, batch.potential, rng), workers)
+            self.learner_.step(seed_hidden(self.network_, batch.potential, rng), workers)
         return self
 
     def bound_samples(self, X: Any, n_seeds: int = _N_SEEDS, random_state: Any = None) -> Array:

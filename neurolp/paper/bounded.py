@@ -127,16 +127,6 @@ class BoundedForm(LearnedForm):
         )
 
     @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return len(self.weights)
-
-    @property
-    def n_times(self) -> int:
-        """Number of time steps."""
-        return self.n_steps
-
-    @property
     def name(self) -> str:
         """What this is, in words."""
         return "bounded form, synchronous steps"

@@ -51,7 +51,7 @@ class FormLearner(Generic[F]):
     def frame(self, time: int) -> Array:
         """Potentials of the validation data (n_nodes, n_trajectories) at the end of time.
 
-        After ``time`` epochs; before the first, those that are presented.
+        After ``time`` epochs; before the first, the batch itself.
         """
         start = self._validation.potential
         return self._form.evolve(start)[0] if time else start
@@ -67,14 +67,14 @@ class FormLearner(Generic[F]):
 
     def state(self) -> dict[str, Array]:
         """Parameters of the form and moments of Adam; none of them is changed in place."""
-        adam = {f"adam_{name}": values for name, values in self._adam.pack().items()}
+        adam = {f"adam_{name}": values for name, values in self._adam.state().items()}
         return self._form.parameters() | adam
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Continue."""
         self._form = self._form.with_parameters(arrays)
         n = len("adam_")
-        self._adam.unpack({k[n:]: v for k, v in arrays.items() if k.startswith("adam_")})
+        self._adam.restore({k[n:]: v for k, v in arrays.items() if k.startswith("adam_")})
 
     def model_to_arrays(self, model: F) -> dict[str, Array]:
         """Its parameters."""

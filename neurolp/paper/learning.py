@@ -58,18 +58,18 @@ class Adam:
         adam_step(flat, rate, 0.0, self._counts[name], 0.0, np.inf, *moments, change, change)
         return change.reshape(gradient.shape)
 
-    def pack(self) -> dict[str, Array]:
+    def state(self) -> dict[str, Array]:
         """Both moments of every array, and how often it was changed."""
         return {
             name: np.concatenate([*moments, [self._counts[name]]])
             for name, moments in self._moments.items()
         }
 
-    def unpack(self, packed: dict[str, Array]) -> None:
-        """Continue from what :meth:`pack` gave."""
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Continue from what :meth:`state` gave."""
         self._moments.clear()
         self._counts.clear()
-        for name, values in packed.items():
+        for name, values in arrays.items():
             first, second = np.split(values[:-1], 2)
             self._moments[name] = first.copy(), second.copy()
             self._counts[name] = int(values[-1])

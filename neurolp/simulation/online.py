@@ -44,7 +44,7 @@ class NetworkLearner:
     ) -> None:
         """One step of the online rule."""
         seeded = seed_hidden(self._learner.network, potential, rng)
-        self._learner.present(seeded, workers, pace=pace)
+        self._learner.step(seeded, workers, pace=pace)
 
     @property
     def averaged(self) -> Network:
@@ -65,12 +65,11 @@ class NetworkLearner:
 
     def state(self) -> Arrays:
         """Parameters, their running mean, the moments of Adam."""
-        n_steps = np.array([self._learner.n_steps])
-        return {"parameters": self._learner.pack(), "n_steps": n_steps}
+        return self._learner.state()
 
     def restore(self, arrays: Arrays) -> None:
         """Continue."""
-        self._learner.unpack(arrays["parameters"], int(arrays["n_steps"][0]))
+        self._learner.restore(arrays)
 
     def model_to_arrays(self, model: Network) -> Arrays:
         """Its slices."""

@@ -123,7 +123,7 @@ def test_a_copy_goes_on_learning_as_the_original_does(iris, copied, settings):
     for start in range(60, 120, 20):
         copy.partial_fit(iris[start : start + 20])
     assert copy.score(iris) != before
-    assert np.array_equal(copy.learner_.pack(), brain.learner_.pack())
+    assert np.array_equal(copy.learner_.state()["parameters"], brain.learner_.state()["parameters"])
     assert np.array_equal(copy.bound_samples(iris), brain.bound_samples(iris))
 
 

@@ -1,4 +1,4 @@
-"""Online learning: parameters that change while the input is presented, shared in time or not.
+"""Online learning from one batch of rows after another; slices may share their parameters.
 
 Three signals, one optimiser. For a group update of ``network.GroupUpdate`` all use the same
 three-factor gradients, pre x post x signal (``replay`` has the equations); they differ in the
@@ -7,12 +7,12 @@ adjoint lambda' = dL/du' that the group is given, and in when:
 * ``"local"``: lambda' = psi(u') at the node's own update, in every slice, and the parameters change
   at once, before the next group is updated. Nothing but the present is used.
 * ``"final"``: the same, but in the last cycle of time only (the last slice of an autonomous brain).
-  *The end of time is the teacher*: in the fixed point the Stein condition E[phi' - psi phi] = 0
-  holds where u is meant to have the density rho, and there alone. In every slice it would ask
-  each repetition of the same parameters to finish the work alone. For a linear brain the fixed
-  point is the whitening solution, reached like the set point of an integral controller.
+  In the fixed point the Stein condition E[phi' - psi phi] = 0 holds where u is meant to have the
+  density rho, and there alone; with the signal of every slice it would have to hold after each
+  repetition of the same parameters. For a linear brain the fixed point is the whitening solution,
+  reached like the set point of an integral controller.
 * ``"replay"``: lambda' by running time backwards, exact or over a horizon; the parameters change
-  after the presentation.
+  after the batch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from neurolp.kernels.node_map import apply_node_maps
 Array = npt.NDArray[Any]
 
 Signal = Literal["local", "final", "replay"]
-SIGNALS: tuple[str, ...] = ("local", "final", "replay")
 
 # Slopes stay in [1/10, 10], well inside the bounds that prove the node maps monotone.
 _LOG_SLOPE_MAX = float(np.log(10.0))
@@ -55,14 +54,14 @@ _FULL_TRUST = 100  # rows
 
 @dataclass(frozen=True)
 class OnlineRule:
-    """What a presentation teaches, and how fast.
+    """Signal and rates of online learning.
 
     ``rate`` is the step of Adam for the weights of shift and log-scale, ``node_rate`` for biases,
     offsets and logarithms of slopes (a multiplicative step, so slopes stay positive); ``decay`` is
     the fraction of every parameter, slopes towards 1, forgotten at a step; ``average`` that of the
-    running mean kept at a step. All four are meant for presentations of 100 rows or more; a
-    presentation of r rows is noisier and counts sqrt(r / 100) as much. ``horizon`` is
-    the length of a replay in slices, None for all.
+    running mean kept at a step. All four are meant for batches of 100 rows or more; a batch of r
+    rows is noisier and counts sqrt(r / 100) as much. ``horizon`` is the length of a replay in
+    slices, None for all.
     """
 
     signal: Signal = "final"
@@ -74,11 +73,11 @@ class OnlineRule:
 
 
 class Learner:
-    """A network that learns from what it is presented with.
+    """A network that learns from one batch after another.
 
-    ``network`` is the brain that learns, ``averaged`` the running mean of its parameters, which
+    ``network`` is what learns, ``averaged`` the running mean of its parameters, which
     generalises better and changes less from one input to the next. Both are copies of the network
-    given, and are changed in place by :meth:`present`. Memory is that of the distinct slices.
+    given, and are changed in place by :meth:`step`. Memory is that of the distinct slices.
 
     Parameters
     ----------
@@ -106,17 +105,17 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or pickled: memories hold views, which a copy would cut off."""
-        kept = ("rule", "n_steps", "network", "averaged")
-        return {name: getattr(self, name) for name in kept} | {"packed": self.pack()}
+        kept = ("rule", "network", "averaged")
+        return {name: getattr(self, name) for name in kept} | {"state": self.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Tie the views again, to the networks of the copy."""
-        packed = state.pop("packed")
+        arrays = state.pop("state")
         vars(self).update(state)
         self._remember()
-        self.unpack(packed, self.n_steps)
+        self.restore(arrays)
 
-    def present(self, potential: Array, workers: Workers, *, pace: float = 1.0) -> None:
+    def step(self, potential: Array, workers: Workers, *, pace: float = 1.0) -> None:
         """Learn from trajectories that start at ``potential`` (n_nodes, n_trajectories).
 
         ``pace`` scales the rates and the decay of this step.
@@ -130,23 +129,24 @@ class Learner:
                 for memory, found in zip(memories, groups, strict=True):
                     memory.learn(found, self.rule, pace, trust, self.n_steps)
         else:
-            self._present_locally(potential, workers, pace, trust)
+            self._step_locally(potential, workers, pace, trust)
 
-    def pack(self) -> Array:
-        """All that the next step depends on, beside the number of steps: one row of numbers."""
+    def state(self) -> dict[str, Array]:
+        """All that the next step depends on: parameters, running mean, moments of Adam, steps."""
         parts = [part.ravel() for part in self._parts()]
-        return np.concatenate([np.empty(0), *parts])
+        parameters = np.concatenate([np.empty(0), *parts])
+        return {"parameters": parameters, "n_steps": np.array([self.n_steps])}
 
-    def unpack(self, packed: Array, n_steps: int) -> None:
-        """Go on from what :meth:`pack` gave after so many steps."""
-        start = 0
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Continue from what :meth:`state` gave."""
+        packed, start = arrays["parameters"], 0
         for part in self._parts():
             part[...] = packed[start : start + part.size].reshape(part.shape)
             start += part.size
         for memories in self._memories:
             for memory in memories:
                 memory.update_maps()
-        self.n_steps = n_steps
+        self.n_steps = int(arrays["n_steps"][0])
 
     def sums(self) -> dict[str, Array]:
         """Sums over the parameters of a node, (n_nodes,), by name: one that is not finite shows."""
@@ -169,9 +169,7 @@ class Learner:
             part for memories in self._memories for memory in memories for part in memory.parts()
         ]
 
-    def _present_locally(
-        self, potential: Array, workers: Workers, pace: float, trust: float
-    ) -> None:
+    def _step_locally(self, potential: Array, workers: Workers, pace: float, trust: float) -> None:
         network = self.network
         n_slices, period = len(network.slices), len(self._memories)
         first = 0 if self.rule.signal == "local" else n_slices - period
@@ -320,7 +318,7 @@ def copy_network(network: Network) -> Network:
 
 
 def _own(weights: Any) -> Any:
-    """A copy of the numbers; sparse matrices go on sharing who is connected to whom."""
+    """A copy of the numbers; sparse matrices share their indices."""
     if not sparse.issparse(weights):
         return weights.copy()
     return sparse.csr_array((weights.data.copy(), weights.indices, weights.indptr), weights.shape)
