@@ -1,4 +1,4 @@
-"""What every form of the brain has in common: evolve, rewind, and the energy it ends with."""
+"""Interface of a time evolution and the density it claims; forms with learned parameters."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The paper's linear and bounded forms, their learning rules and their defects."""
+"""The paper's linear and bounded forms: evolution, learning, estimators and defects."""

@@ -1,4 +1,4 @@
-"""The paper's own forms with scikit-learn's face: what they claim, they claim here too.
+"""scikit-learn estimators of the paper's forms, with the density that the paper claims.
 
 ``neurolp.audit`` measures the claims; see ``docs/forms.md`` for what it finds.
 """

@@ -1,4 +1,4 @@
-"""One of the paper's forms as a learner of mini-batches: see ``simulation.epochs.BatchLearner``."""
+"""A form of the paper as a learner of mini-batches, for ``simulation.epochs.EpochProcess``."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def learn_heads(
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
 
-    With a ``head`` of one's own that one is fitted at every time instead.
+    A user's ``head`` is fitted at every time instead.
 
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
