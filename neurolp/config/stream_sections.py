@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
+    create_model,
 )
 
 from neurolp.config.sections import (
@@ -26,19 +26,8 @@ from neurolp.config.sections import (
     Seed,
     SmallWorldSection,
 )
+from neurolp.data.streams.generating import FINITE, GENERATORS, MAKERS
 from neurolp.estimators.parameters import StreamParameters
-
-Probability = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _of_single_precision(value: float) -> float:
-    if not 1e-30 <= value <= 1e30:
-        raise ValueError("input should be from 1e-30 to 1e30")
-    return value
-
-
-Noise = Annotated[float, Field(gt=0), AfterValidator(_of_single_precision)]
 
 
 class StreamSection(Section):
@@ -61,76 +50,14 @@ class FileStreamSection(StreamSection):
     dequantise: bool = True
 
 
-class _GeneratedSection(StreamSection):
-    """``[stream]`` with ``source``: arguments of :func:`neurolp.data.streams.generator`."""
-
-    seed: Seed = 0
-
-
-class _EndlessSection(_GeneratedSection):
-    n_steps: PositiveInt
-
-
-class MarkovSection(_EndlessSection):
-    """``source = "markov3"``."""
-
-    source: Literal["markov3"]
-    table_seed: Seed = 0
-    n_symbols: int = Field(default=8, ge=2)
-    order: PositiveInt = 3
-    concentration: PositiveFloat = 0.3
-
-
-class OscillatorSection(_EndlessSection):
-    """``source = "ar2"``."""
-
-    source: Literal["ar2"]
-    coefficients: list[float] = Field(default=[1.5, -0.75], min_length=2, max_length=2)
-    noise: Noise = 1.0
-
-
-class MackeyGlassSection(_EndlessSection):
-    """``source = "mackey_glass"``."""
-
-    source: Literal["mackey_glass"]
-    delay: PositiveInt = 18
-    noise: Noise = 0.02
-
-
-class LorenzSection(_EndlessSection):
-    """``source = "lorenz"``."""
-
-    source: Literal["lorenz"]
-    noise: Noise = 0.3
-    vector: bool = False
-
-
-class CausalitySection(_EndlessSection):
-    """``source = "causality"``."""
-
-    source: Literal["causality"]
-    delay: PositiveInt = 3
-    n_distractors: NonNegativeInt = 4
-    probability: Probability = 0.1
-    follows: Probability = 0.9
-    otherwise: Probability = 0.01
-
-
-class VideoSection(_EndlessSection):
-    """``source = "video"``."""
-
-    source: Literal["video"]
-    shape: list[Annotated[int, Field(ge=8)]] = Field(default=[12, 12], min_length=2, max_length=2)
-    noise: Noise = 0.05
-    hold: PositiveInt = 50
-    edges: Literal["wrap", "bounce"] = "wrap"
-
-
-class TextSection(_GeneratedSection):
-    """``source = "text"``: a book, once through."""
-
-    source: Literal["text"]
-    lower_case: bool = True
+def _generated(name: str) -> type[StreamSection]:
+    """The section with ``source = "NAME"``: the settings of the generator, with their ranges."""
+    parameters = inspect.signature(MAKERS[name], eval_str=True).parameters.values()
+    fields: dict[str, Any] = {"seed": (Seed, 0), "source": (Literal[name], ...)}
+    fields |= {p.name: (p.annotation, p.default) for p in parameters if p.name != "seed"}
+    if name not in FINITE:
+        fields["n_steps"] = (PositiveInt, ...)
+    return create_model(f"{name}_section", __base__=StreamSection, **fields)
 
 
 def _with_source(section: Any) -> Any:
@@ -142,18 +69,14 @@ def _with_source(section: Any) -> Any:
     return {"source": "file"} | section if "file" in section else section
 
 
-AnySource = Annotated[
-    MarkovSection
-    | OscillatorSection
-    | MackeyGlassSection
-    | LorenzSection
-    | CausalitySection
-    | VideoSection
-    | TextSection
-    | FileStreamSection,
-    Field(discriminator="source"),
-    BeforeValidator(_with_source),
-]
+if TYPE_CHECKING:
+    AnySource = StreamSection
+else:
+    AnySource = Annotated[
+        Union[(*map(_generated, GENERATORS), FileStreamSection)],
+        Field(discriminator="source"),
+        BeforeValidator(_with_source),
+    ]
 
 Times = list[NonNegativeInt]
 

@@ -11,7 +11,6 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import numba
@@ -75,7 +74,7 @@ def _or_empty(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]
     def index() -> dict[Any, Any]:
         try:
             return load()
-        except (AttributeError, ImportError, TypeError, ValueError, EOFError, UnpicklingError):
+        except Exception:  # damaged or outdated pickles raise errors of many kinds
             return {}
 
     return index

@@ -10,9 +10,10 @@ from scipy.special import entr
 from neurolp.data.streams.source import (
     CHUNK,
     Chunk,
+    Count,
+    Positive,
+    Probability,
     Stream,
-    check_integer,
-    check_number,
     from_the_start,
 )
 from neurolp.stream.sensors import CategoricalSensor
@@ -21,11 +22,11 @@ from neurolp.stream.sensors import CategoricalSensor
 def causality(
     *,
     seed: int = 0,
-    delay: int = 3,
-    n_distractors: int = 4,
-    probability: float = 0.1,
-    follows: float = 0.9,
-    otherwise: float = 0.01,
+    delay: Positive = 3,
+    n_distractors: Count = 4,
+    probability: Probability = 0.1,
+    follows: Probability = 0.9,
+    otherwise: Probability = 0.01,
 ) -> Stream:
     """A occurs with ``probability``; B with ``follows`` if A occurred ``delay`` steps ago.
 
@@ -33,11 +34,7 @@ def causality(
     Every event is a sensor of its own (0: nothing, 1: it occurred); given the past all are
     independent, so the rate is H(p) (1 + n_distractors) + p H(follows) + (1 - p) H(otherwise).
     """
-    delay = check_integer("delay", delay, 1)
-    n_distractors = check_integer("n_distractors", n_distractors, 0)
-    p = check_number("probability", probability, 0.0, 1.0)
-    after = check_number("follows", follows, 0.0, 1.0)
-    else_ = check_number("otherwise", otherwise, 0.0, 1.0)
+    p, after, else_ = probability, follows, otherwise
     names = ("A", "B", *(f"distractor {j + 1}" for j in range(n_distractors)))
 
     def make() -> Iterator[Chunk]:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from numbers import Real
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.data.streams.source import (
-    CHUNK,
-    Chunk,
-    Stream,
-    check_flag,
-    check_integer,
-    check_number,
-    from_the_start,
-)
+from neurolp.data.streams.source import CHUNK, Chunk, Noise, Positive, Stream, from_the_start
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
 from neurolp.stream.sensors import ContinuousSensor
@@ -36,18 +27,15 @@ def normal_entropy(sd: float) -> float:
 
 
 def ar2(
-    *, seed: int = 0, coefficients: Sequence[float] = (1.5, -0.75), noise: float = 1.0
+    *, seed: int = 0, coefficients: tuple[float, float] = (1.5, -0.75), noise: Noise = 1.0
 ) -> Stream:
     """x_t = a x_{t-1} + b x_{t-2} + noise N(0, 1), run in from 0 for 500 steps."""
-    noise = check_number("noise", noise, 0.0)
-    pair = coefficients if isinstance(coefficients, list | tuple) else ()
-    numbers = len(pair) == 2 and all(isinstance(c, Real) for c in pair)
-    if not numbers or not -1 < pair[1] < 1 - abs(pair[0]):
+    a, b = coefficients
+    if not -1 < b < 1 - abs(a):
         raise ConfigurationError(
             "argument `coefficients` must be two numbers a, b of a stationary process "
             f"(-1 < b < 1 - |a|), but is {coefficients!r}"
         )
-    a, b = float(pair[0]), float(pair[1])
 
     def start() -> Callable[[Array, Array], None]:
         past = np.zeros(2)
@@ -63,13 +51,11 @@ def ar2(
     )
 
 
-def mackey_glass(*, seed: int = 0, delay: int = 18, noise: float = 0.02) -> Stream:
+def mackey_glass(*, seed: int = 0, delay: Positive = 18, noise: Noise = 0.02) -> Stream:
     """x_t = x_{t-1} + .2 x_{t-d} / (1 + x_{t-d}^10) - .1 x_{t-1} + noise N(0, 1).
 
     Before step 0 all is 1.2; the first 1000 steps are dropped.
     """
-    noise = check_number("noise", noise, 0.0)
-    delay = check_integer("delay", delay, 1)
 
     def start() -> Callable[[Array, Array], None]:
         past = np.full(delay, 1.2)
@@ -116,15 +102,14 @@ def _driven_by_noise(
     )
 
 
-def lorenz(*, seed: int = 0, noise: float = 0.3, vector: bool = False) -> Stream:
+def lorenz(*, seed: int = 0, noise: Noise = 0.3, vector: bool = False) -> Stream:
     """The Lorenz system (10, 28, 8/3) seen every .05 (five Runge-Kutta steps), plus noise N(0, 1).
 
     x only, or with ``vector`` (x, y, z) as one sensor. The system starts at (1, 1, 1), for a
     ``seed`` other than 0 a normal step away from it; the first 200 observations are dropped. Its
     entropy rate is not known; that of the noise bounds it from below.
     """
-    noise = check_number("noise", noise, 0.0)
-    n = 3 if check_flag("vector", vector) else 1
+    n = 3 if vector else 1
 
     def make() -> Iterator[Chunk]:
         rng = np.random.default_rng(seed)

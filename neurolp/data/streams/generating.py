@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError, validate_call
+
 from neurolp.data.streams.causality import causality
 from neurolp.data.streams.dynamics import ar2, lorenz, mackey_glass
 from neurolp.data.streams.markov import markov3
@@ -14,7 +16,8 @@ from neurolp.data.streams.source import Stream, check_integer
 from neurolp.data.streams.text import text
 from neurolp.errors import ConfigurationError
 
-_MAKERS: dict[str, Callable[..., Stream]] = {
+# The types of their settings declare the ranges, for :func:`generator` and for configurations.
+MAKERS: dict[str, Callable[..., Stream]] = {
     "markov3": markov3,
     "ar2": ar2,
     "mackey_glass": mackey_glass,
@@ -24,7 +27,8 @@ _MAKERS: dict[str, Callable[..., Stream]] = {
     "text": text,
 }
 
-GENERATORS: tuple[str, ...] = tuple(_MAKERS)
+GENERATORS: tuple[str, ...] = tuple(MAKERS)
+FINITE = ("text",)  # generators that end by themselves
 
 
 def generator(name: str, n_steps: int | None = None, seed: int = 0, **settings: Any) -> Stream:
@@ -50,7 +54,16 @@ def generator(name: str, n_steps: int | None = None, seed: int = 0, **settings: 
             raise ConfigurationError(
                 f"generator '{name}' has no setting `{setting}`; it has {', '.join(known)}"
             )
-    stream = _MAKERS[name](seed=check_integer("seed", seed, 0), **settings)
+    try:
+        make = validate_call(config=ConfigDict(allow_inf_nan=False))(MAKERS[name])
+        stream: Stream = make(seed=check_integer("seed", seed, 0), **settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        message = fault["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        raise ConfigurationError(
+            f"argument `{fault['loc'][0]}`: {message}, but is {fault['input']!r}"
+        ) from None
     if n_steps is None:
         return stream
     check_integer("n_steps", n_steps, 1)
@@ -68,9 +81,9 @@ def settings_of(name: str) -> dict[str, Any]:
     >>> settings_of("mackey_glass")
     {'delay': 18, 'noise': 0.02}
     """
-    if name not in _MAKERS:
+    if name not in MAKERS:
         raise ConfigurationError(
             f"argument `name` must be one of {', '.join(GENERATORS)}, but is {name!r}"
         )
-    parameters = inspect.signature(_MAKERS[name]).parameters
+    parameters = inspect.signature(MAKERS[name]).parameters
     return {key: p.default for key, p in parameters.items() if key != "seed"}

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, PositiveFloat
 from scipy.special import entr
 
-from neurolp.data.streams.source import (
-    CHUNK,
-    Chunk,
-    Stream,
-    check_integer,
-    check_number,
-    from_the_start,
-)
+from neurolp.data.streams.source import CHUNK, Chunk, Count, Positive, Stream, from_the_start
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
 from neurolp.stream.sensors import CategoricalSensor
@@ -29,10 +23,10 @@ _MAX_ENTRIES = 10_000_000  # probabilities of all contexts together: 80 MB
 def markov3(
     *,
     seed: int = 0,
-    table_seed: int = 0,
-    n_symbols: int = 8,
-    order: int = 3,
-    concentration: float = 0.3,
+    table_seed: Count = 0,
+    n_symbols: Annotated[int, Field(ge=2)] = 8,
+    order: Positive = 3,
+    concentration: PositiveFloat = 0.3,
 ) -> Stream:
     """P(x_t | x_{t-1} .. x_{t-order}) = table[context, x_t], the rows of the table Dirichlet draws.
 
@@ -41,15 +35,12 @@ def markov3(
     generator that drew the table draws the walk too; another ``seed`` walks otherwise through the
     same table.
     """
-    n_symbols = check_integer("n_symbols", n_symbols, 2)
-    order = check_integer("order", order, 1)
-    concentration = check_number("concentration", concentration, 0.0)
     if order * np.log(n_symbols) + np.log(n_symbols) > np.log(_MAX_ENTRIES):
         raise ConfigurationError(
             f"arguments `n_symbols` and `order` must give at most {_MAX_ENTRIES} probabilities, "
             f"but give {n_symbols}^{order + 1}"
         )
-    rng = np.random.default_rng(check_integer("table_seed", table_seed, 0))
+    rng = np.random.default_rng(table_seed)
     table = rng.dirichlet(np.full(n_symbols, concentration), n_symbols**order)
     after_table = rng.bit_generator.state
     cumulative = np.cumsum(table, axis=1)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from neurolp.data.streams.dynamics import normal_entropy
-from neurolp.data.streams.source import Chunk, Stream, check_integer, check_number, from_the_start
-from neurolp.errors import ConfigurationError
+from neurolp.data.streams.source import Chunk, Noise, Positive, Stream, from_the_start
 from neurolp.stream.sensors import ContinuousSensor
 
 Array = npt.NDArray[Any]
 
 _SIDE = 8  # of a digit, pixels
+Side = Annotated[int, Field(ge=_SIDE)]
 _DIRECTIONS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)])
 
 
 def video(
     *,
     seed: int = 0,
-    shape: Sequence[int] = (12, 12),
-    noise: float = 0.05,
-    hold: int = 50,
-    edges: str = "wrap",
+    shape: tuple[Side, Side] = (12, 12),
+    noise: Noise = 0.05,
+    hold: Positive = 50,
+    edges: Literal["wrap", "bounce"] = "wrap",
 ) -> Stream:
     """A digit of 8 x 8 pixels in [0, 1] moves one pixel a step over a retina of ``shape``.
 
@@ -35,13 +36,7 @@ def video(
     from below, in nats a frame. The choices bound it from above: they add at most
     log(1797 x 8) / hold.
     """
-    noise = check_number("noise", noise, 0.0)
-    hold = check_integer("hold", hold, 1)
-    if not isinstance(shape, list | tuple) or len(shape) != 2:
-        raise ConfigurationError(f"argument `shape` must be (rows, columns), but is {shape!r}")
-    size = np.array([check_integer("shape", side, _SIDE) for side in shape])
-    if edges not in ("wrap", "bounce"):
-        raise ConfigurationError(f"argument `edges` must be wrap or bounce, but is {edges!r}")
+    size = np.array(shape)
 
     def make() -> Iterator[Chunk]:
         digits = _digits()

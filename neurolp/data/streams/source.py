@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
-from typing import Any
+from numbers import Integral
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, Field
 
 from neurolp.errors import ConfigurationError
 from neurolp.stream.sensors import Sensor
@@ -16,6 +17,19 @@ from neurolp.stream.sensors import Sensor
 Array = npt.NDArray[Any]
 Chunk = tuple[Array, Array | None]  # rows (n, n_columns), and their true surprise (n,) if known
 Chunks = Callable[[int], Iterator[Chunk]]
+
+
+def _of_single_precision(value: float) -> float:
+    if not 1e-30 <= value <= 1e30:
+        raise ValueError("input should be from 1e-30 to 1e30")
+    return value
+
+
+# Types of the settings of generators, with their ranges.
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Noise = Annotated[float, Field(gt=0), AfterValidator(_of_single_precision)]
 
 CHUNK = 8192  # steps that a source of few columns makes at once
 
@@ -152,18 +166,3 @@ def check_integer(name: str, value: object, low: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < low:
         raise ConfigurationError(f"argument `{name}` must be an integer >= {low}, but is {value!r}")
     return int(value)
-
-
-def check_flag(name: str, value: object) -> bool:
-    """``value`` as a bool; ``ConfigurationError`` if it is none."""
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"argument `{name}` must be true or false, but is {value!r}")
-    return value
-
-
-def check_number(name: str, value: object, low: float, high: float = np.inf) -> float:
-    """``value`` as a float with ``low`` < value < ``high``; ``ConfigurationError`` if it is not."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not low < float(value) < high:
-        wanted = f"> {low:g}" + ("" if high == np.inf else f" and < {high:g}")
-        raise ConfigurationError(f"argument `{name}` must be {wanted}, but is {value!r}")
-    return float(value)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.data.streams.source import Chunk, Stream, check_flag, from_the_start
+from neurolp.data.streams.source import Chunk, Stream, from_the_start
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.stream.sensors import CategoricalSensor
 
@@ -33,8 +33,6 @@ def text(*, seed: int = 0, lower_case: bool = True) -> Stream:
         raise ConfigurationError(
             f"argument `seed` must be 0 for generator 'text', where nothing is drawn, but is {seed}"
         )
-
-    check_flag("lower_case", lower_case)
 
     def pieces() -> Iterator[str]:
         book = (resources.files(__package__) / "alice.txt").read_text(encoding="utf-8")
