@@ -10,7 +10,7 @@ from neurolp.plotting import density as plotting
 
 
 def main(file: str) -> None:
-    """Mean surprise, digits of the data and dreamed digits, from a trajectory of simulations/digits.toml."""
+    """Mean surprise, real and dreamed digits, from a trajectory of simulations/digits.toml."""
     with open_trajectory(file) as trajectory:
         figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
         plotting.plot_surprise(trajectory, axes[0])
