@@ -199,8 +199,13 @@ def pit_histogram(pit: npt.ArrayLike, n_bins: int = 20) -> PitHistogram:
     """
     y = _pit(pit)
     counts, edges = np.histogram(y, bins=n_bins, range=(0.0, 1.0))
-    low, high = stats.binom(len(y), 1 / n_bins).ppf([0.025, 0.975])
-    return PitHistogram(edges, counts, (float(low), float(high)))
+    return PitHistogram(edges, counts, calibrated_counts(len(y), n_bins))
+
+
+def calibrated_counts(n: int, n_bins: int) -> tuple[float, float]:
+    """Bounds that 95 % of the bins of ``n`` calibrated transforms lie between (binomial)."""
+    low, high = stats.binom(n, 1 / n_bins).ppf([0.025, 0.975])
+    return float(low), float(high)
 
 
 def calibration_test(pit: npt.ArrayLike, n_bins: int | None = None) -> CalibrationTest:

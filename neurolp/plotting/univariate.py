@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from neurolp.plotting.style import BLACK, SERIES, NewFigure
+from neurolp.plotting.style import BLACK, GREY, PALE, SERIES, NewFigure
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -21,7 +21,7 @@ def plot_densities(file: Trajectory, axes: Array) -> Array:
         x, truth = file["grid"].values[i], file["true_density"].values[i]
         for j, size in enumerate(density.coords["size"].values):
             ax = axes[i, j]
-            ax.fill_between(x, truth, color="#dddddd", lw=0, label="true density")
+            ax.fill_between(x, truth, color=PALE, lw=0, label="true density")
             for e, (name, colour, style) in enumerate(
                 zip(density.coords["estimator"].values, SERIES, ("-", "--"), strict=False)
             ):
@@ -72,7 +72,7 @@ def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
         values,
         np.arange(1, len(values) + 1) / len(values),
         where="post",
-        color="#bbbbbb",
+        color=GREY,
         lw=3,
         label=f"{len(values):,} values",
     )
