@@ -130,6 +130,13 @@ def test_names_come_from_entry_points_too(table, tmp_path, monkeypatch):
             "base": outside.WideLogistic(), "head": outside.GaussianHead()}  # fmt: skip
     same = neurolp.BrainDensity(**QUICK, **made).fit(table)
     np.testing.assert_array_equal(brain.score_samples(table), same.score_samples(table))
+    configuration = {"seed": 0, "data": {"name": "iris"}, "brain": names | {"max_slices": 3}}
+    path = tmp_path / "named.h5"
+    neurolp.run(configuration, path).close()
+    loaded = neurolp.load_brain(path)
+    assert (loaded.rule, loaded.head) == ("slow", "gaussian")
+    assert np.all(np.isfinite(loaded.sample(10, random_state=0)))
+    assert neurolp.reproduce(path).identical
 
 
 @pytest.mark.parametrize("wrong", ["no such", 3, outside.SlowRule, object()])
