@@ -200,9 +200,9 @@ def _cut(
         for part, chosen in zip(parts, (rows[:a], rows[a:b], rows[b:]), strict=True):
             part.append(chosen)
     # In the order of the permutation, so that the first rows are a fair sample.
-    place = np.argsort(order)
+    rank = np.argsort(order)
     train, validation, test = (
-        chosen[np.argsort(place[chosen])] for chosen in map(np.concatenate, parts)
+        chosen[np.argsort(rank[chosen])] for chosen in map(np.concatenate, parts)
     )
     X = np.asarray(X, dtype=np.float64)
     return SupervisedSplit(

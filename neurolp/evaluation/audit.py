@@ -1,6 +1,6 @@
-"""What a form of the brain claims, measured: determinant, normalisation, round trip.
+"""Audit of a brain: its log-determinant, normalisation and inverse, compared with references.
 
-    log-determinant   claimed against the sum of log |det| of dense Jacobians, one a time step
+    log-determinant   compared with the sum of log |det| of dense Jacobians, one a time step
     integral of Phi   should be 1; by quadrature for one and two nodes, importance sampling beyond
     round trip        |rewind(evolve(x)) - x|, in units of potential
 
@@ -32,7 +32,7 @@ _MAX_JACOBIANS = 4_000
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What was measured.
+    """Results of an audit.
 
     ``claimed`` and ``true`` are log-determinants in nats at the audited points, and
     ``log_det_error`` is the largest |claimed - true| / max(1, |true|). ``integral`` of Phi comes
@@ -58,7 +58,7 @@ class AuditReport:
 
     @property
     def log_det_holds(self) -> bool:
-        """Whether the claimed determinant is the true one, to ``LOG_DET_TOLERANCE``."""
+        """Whether the log-determinant is correct within ``LOG_DET_TOLERANCE``."""
         return self.log_det_error <= LOG_DET_TOLERANCE
 
     @property
@@ -68,12 +68,12 @@ class AuditReport:
 
     @property
     def round_trip_holds(self) -> bool:
-        """Whether time can be run backwards, to ``ROUND_TRIP_TOLERANCE``, from every end state."""
+        """Whether the inverse is exact within ``ROUND_TRIP_TOLERANCE``, from every end state."""
         return max(self.round_trip, self.dream_trip) <= ROUND_TRIP_TOLERANCE and self.reached == 1
 
     @property
     def holds(self) -> bool:
-        """Whether everything that was claimed is true."""
+        """Whether all three hold."""
         return self.log_det_holds and self.integral_holds and self.round_trip_holds
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -102,7 +102,7 @@ class AuditReport:
 
     @property
     def title(self) -> str:
-        """What was audited."""
+        """Description of the audited brain."""
         return f"{self.form}: {self.n_nodes} nodes, {self.n_times} time steps"
 
     def __str__(self) -> str:
@@ -124,7 +124,7 @@ def audit(
     n_dreams: int | None = None,
     seed: int = 0,
 ) -> AuditReport:
-    """Measure what a brain claims about itself.
+    """Compare log-determinant, normalisation and inverse of a brain with references.
 
     Parameters
     ----------
@@ -213,10 +213,10 @@ def brute_force_log_det(form: Form, potential: Array) -> Array:
 
 
 def _quadrature(form: Form, rng: np.random.Generator) -> tuple[float, float, str]:
-    """Integral over all potentials; dreams say where the mass is.
+    """Integral over all potentials; the mass is located by dreams.
 
     Two nodes: trapezoid rule in t for u = centre + width sinh(t), on a grid and on every other
-    point; a heavy tail is followed to ten times the farthest dream.
+    point; heavy tails are integrated to ten times the farthest dream.
     """
     dreams = form.dream(4000, rng)
     dreams = dreams[:, np.all(np.isfinite(dreams), axis=0)]

@@ -102,7 +102,7 @@ def test_inverse_survives_newton_steps_that_go_round_in_circles():
     def at(u, rows):  # log y of two narrow normals with a gap
         z = np.stack([(u + 1) / 0.01, (u - 1) / 0.01])
         unit = conditionals(base_density("normal"), None, len(u))
-        parts = np.array([unit.at(row, rows) for row in z]).transpose(1, 2, 0)
+        parts = np.array([unit.evaluate(row, rows) for row in z]).transpose(1, 2, 0)
         out = np.logaddexp(parts[:, :, 0], parts[:, :, 1]) - np.log(2)
         return out[0] - np.log(0.01), out[1], out[2]
 
@@ -151,12 +151,12 @@ def test_mixture_units_are_the_naive_conditionals():
     u = wild_rows(8, 4, 6)
     unit = conditionals(base_density("normal"), energy, 6)
     for i in range(4):
-        log_pdf, log_y, log_rest = unit.at(u[i], np.arange(6))
+        log_pdf, log_y, log_rest = unit.evaluate(u[i], np.arange(6))
         wanted = np.array([naive.mixture_conditional(energy, i, row) for row in u.T]).T
         assert np.allclose(np.exp(log_pdf), wanted[0], rtol=1e-10)
         assert np.allclose(np.exp(log_y), wanted[1], rtol=1e-10)
         assert np.allclose(np.exp(log_rest), 1 - wanted[1], rtol=1e-8)
-        unit.know(u[i])
+        unit.advance(u[i])
 
 
 def test_parents_come_first_in_an_ordered_tree():

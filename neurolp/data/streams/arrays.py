@@ -33,8 +33,8 @@ def open_array(
 ) -> Stream:
     """Rows of an array (n,), (n, d), or frames (n, height, width); see ``open_stream``.
 
-    Values are looked at when they are read, except that columns of symbols whose number is not
-    given are read through once at the start.
+    Values are checked when they are read. Columns of symbols whose number is not given are read
+    through once at the start.
     """
     with _opened(path, dataset) as array:
         shape = tuple(int(n) for n in array.shape)
