@@ -1,4 +1,4 @@
-"""Base densities rho of a node's potential: where the evolution is meant to end."""
+"""Base densities rho of a node's potential at the end of the evolution."""
 
 from __future__ import annotations
 

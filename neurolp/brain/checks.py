@@ -1,4 +1,4 @@
-"""Certificates for learning rules and node maps of one's own: numerical checks with a report."""
+"""Numerical checks of a user's learning rules and node maps, with a report."""
 
 from __future__ import annotations
 

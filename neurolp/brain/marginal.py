@@ -1,4 +1,4 @@
-"""MarginalTransform: histogram equalisation of what a node senses, before time begins.
+"""Marginal transform: histogram equalisation of the columns of the data at time 0.
 
 A sensory cell whose response follows the distribution function of its stimulus uses all responses
 equally often (Laughlin, Z. Naturforsch. 36c, 1981). Where the density of a column has steps or

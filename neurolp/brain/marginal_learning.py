@@ -1,4 +1,4 @@
-"""Learning marginal maps: a density tree for each column, where validation data ask for one."""
+"""Learning marginal maps: a density tree for each column, if it has a better validation score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of a network: what evolution and learning act on. Nothing in here runs."""
+"""Parameters of a network, for evolution and learning."""
 
 from __future__ import annotations
 

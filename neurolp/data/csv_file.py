@@ -118,13 +118,9 @@ class CsvFile:
             if cell.strip().lower() in missing:
                 continue
             if not is_number(cell):
-                empty = not cell.strip()
-                fault = (
-                    "value is missing" if empty else f"wanted a number, but found {cell!r}{hint}"
-                )
-                raise DataError(
-                    f"{self.path}: column '{self.names[column]}', line {lines[i]}: {fault}"
-                )
+                wrong = f"wanted a number, but found {cell!r}{hint}"
+                fault = wrong if cell.strip() else "value is missing"
+                raise self._fault(column, lines[i], fault)
             out[i] = float(cell)
         return out
 

@@ -26,7 +26,7 @@ from neurolp.storage.writer import write_trajectory
 from neurolp.stream.faults import first_fault, is_finite
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import CodePrediction, Prediction, SymbolPrediction, ValuePrediction
-from neurolp.stream.run import StepOutputs, StreamRun
+from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
     Sensor,
     check_rows,
@@ -194,9 +194,7 @@ class StreamBrain:
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
-        outputs = StepOutputs.empty(
-            self.sensors, len(codes), predictions, memory.activity, activity
-        )
+        outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
         start = 0
         while start < len(codes):
             n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
@@ -216,7 +214,7 @@ class StreamBrain:
 
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
-        outputs = StepOutputs.empty(self.sensors, 1, True, self._state.memory.activity, False)
+        outputs = Outputs.empty(self.sensors, 1, True, self._state.memory.activity, False)
         if not self._warmup.of_all:
             with self._unmoved():
                 self._present(self._missing(), False, outputs)
@@ -256,7 +254,7 @@ class StreamBrain:
             )
         rng = generator(resolve_seed(random_state), "stream dream")
         out = np.full((n_steps, self.n_columns), np.nan)
-        outputs = StepOutputs.empty(self.sensors, 1, False, self._state.memory.activity, False)
+        outputs = Outputs.empty(self.sensors, 1, False, self._state.memory.activity, False)
         with self._unmoved():
             for t in range(n_steps):
                 expected = self.predict()
@@ -361,7 +359,7 @@ class StreamBrain:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _advance(self, codes: Array, learn: bool, outputs: StepOutputs) -> None:
+    def _advance(self, codes: Array, learn: bool, outputs: Outputs) -> None:
         """Present codes after which units may have to be fixed."""
         warmup, done = self._warmup, len(codes)
         if not warmup.of_all:
@@ -383,7 +381,7 @@ class StreamBrain:
     def _missing(self) -> Array:
         return np.full((1, self._places[-1].codes.stop), np.nan)
 
-    def _present(self, codes: Array, learn: bool, outputs: StepOutputs) -> int:
+    def _present(self, codes: Array, learn: bool, outputs: Outputs) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""
         s = self._state
         return stream_block(

@@ -40,7 +40,7 @@ class StreamRun:
 
 
 @dataclass(frozen=True)
-class StepOutputs:
+class Outputs:
     """Output arrays of the kernels for ``n_steps``; those that were not asked for are empty."""
 
     sensors: Sequence[Sensor]
@@ -56,7 +56,7 @@ class StepOutputs:
         predictions: bool,
         activity: Array,
         wanted: bool,
-    ) -> StepOutputs:
+    ) -> Outputs:
         """Arrays for ``n_steps``; number of nodes and type are those of ``activity``."""
         n_outputs = places(sensors)[-1].outputs.stop
         expected = n_steps if predictions else 0
@@ -72,11 +72,11 @@ class StepOutputs:
             len(activity),
         )
 
-    def between(self, start: int, stop: int) -> StepOutputs:
+    def between(self, start: int, stop: int) -> Outputs:
         """Views of the arrays for some of the steps."""
         part = slice(start, stop)
         outcome = Outcome(*(a[part] for a in self.outcome))
-        return StepOutputs(self.sensors, outcome, self.activity[part], self.n_hidden)
+        return Outputs(self.sensors, outcome, self.activity[part], self.n_hidden)
 
     def run(self, n_hidden: int) -> StreamRun:
         """Results by sensor."""

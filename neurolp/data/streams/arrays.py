@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
-from neurolp.data.tables import choose_array
+from neurolp.data.tables import chosen_array
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.stream.sensors import ContinuousSensor, Sensor
 
@@ -92,13 +92,7 @@ def _opened(path: Path, dataset: str | None) -> Iterator[Any]:
             yield array
         else:
             with h5py.File(path, "r") as file:
-                found: list[str] = []
-                file.visititems(
-                    lambda name, item: (
-                        found.append(name) if isinstance(item, h5py.Dataset) else None
-                    )
-                )
-                yield file[choose_array(path, found, dataset)]
+                yield chosen_array(path, file, dataset)
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, NeurolpError):
             raise
