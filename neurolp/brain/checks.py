@@ -1,4 +1,4 @@
-"""Numerical checks of a user's learning rules and node maps, with a report."""
+"""Certificates for users' learning rules and node maps: numerical checks with a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact form with the interface of all forms, and its dense Jacobian for the audit."""
+"""The exact form as a ``Form``, and its Jacobian by brute force for the audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marginal transform: histogram equalisation of the columns of the data at time 0.
+"""Marginal maps: each column is equalised, which removes steps and spikes of its density.
 
 A sensory cell whose response follows the distribution function of its stimulus uses all responses
 equally often (Laughlin, Z. Naturforsch. 36c, 1981). Where the density of a column has steps or

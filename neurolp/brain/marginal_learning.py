@@ -1,4 +1,4 @@
-"""Learning marginal maps: a density tree for each column, if it has a better validation score."""
+"""Learning marginal maps: a density tree per column, kept where validation data improve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of a network, for evolution and learning."""
+"""Parameters of a network: group updates, slices, and their validation."""
 
 from __future__ import annotations
 

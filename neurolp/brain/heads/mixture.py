@@ -1,4 +1,4 @@
-"""Gaussian mixtures of potentials as density heads; their MAP expectation-maximisation."""
+"""Gaussian mixtures of potentials as density heads, and their fit."""
 
 from __future__ import annotations
 
