@@ -30,9 +30,9 @@ class CsvFile:
 
     @classmethod
     def open(cls, path: Path, header: bool | None = None) -> Self:
-        """Look at the first line: the delimiter is what it has most of comma, semicolon and tab.
+        """Open a file; the delimiter is the most frequent of , ; and tab in its first line.
 
-        ``header`` says whether it is one; by default it is if no field is a number.
+        ``header``: whether the first line is one; by default, whether no field is a number.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class CsvFile:
         return out
 
     def table(self, columns: Sequence[int]) -> Array:
-        """Columns of numbers as a whole, (n_rows, n_columns); text elsewhere does no harm."""
+        """Columns of numbers as a whole, (n_rows, n_columns); other columns may hold text."""
         parts = [
             np.column_stack([self.numbers(piece, j) for j in columns]) for piece in self.pieces()
         ]

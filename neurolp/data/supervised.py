@@ -103,7 +103,7 @@ def load_supervised_table(
     task: str | None = None,
     split_seed: int = 0,
 ) -> SupervisedSplit:
-    """A table of one's own, in any format that :func:`neurolp.data.tables.load_data` reads.
+    """A user's table, in any format that :func:`neurolp.data.tables.load_data` reads.
 
     Parameters
     ----------

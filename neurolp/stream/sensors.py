@@ -186,7 +186,7 @@ SENSORS = Registry(
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sensor is among all: its columns, codes, outputs, and values (none for symbols).
+    """Columns, codes, outputs and values (none for symbols) of a sensor, as slices of those of all.
 
     Outputs are what is predicted: each symbol, each value.
     """

@@ -83,7 +83,7 @@ def open_array(
 
 @contextmanager
 def _opened(path: Path, dataset: str | None) -> Iterator[Any]:
-    """The array of a file, on disk; what goes wrong while it is in use is the file's fault."""
+    """The array of a file, on disk; errors while it is in use become ``DataError``."""
     try:
         if path.suffix.lower() == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -77,7 +77,7 @@ def lay_out(
     vector: bool | str,
     sensors: Sensor | Sequence[Sensor] | None,
 ) -> Layout:
-    """Every column a sensor of its own, except that ``vector`` joins those of numbers in one.
+    """Layout with one sensor a column; ``vector`` joins the columns of numbers in one sensor.
 
     The one sensor has the position of its first column. ``sensors`` gives instead the
     sensors of the chosen columns, in their order.

@@ -149,7 +149,7 @@ class Stream:
 
 
 def from_the_start(make: Callable[[], Iterator[Chunk]]) -> Chunks:
-    """``chunks`` of a source that can only run from step 0: what comes before ``start`` is lost."""
+    """``chunks`` of a source that can only run from step 0: rows before ``start`` are discarded."""
 
     def chunks(start: int) -> Iterator[Chunk]:
         skip = start
@@ -162,7 +162,7 @@ def from_the_start(make: Callable[[], Iterator[Chunk]]) -> Chunks:
 
 
 def check_integer(name: str, value: object, low: int) -> int:
-    """``value`` as an int of at least ``low``; ``ConfigurationError`` if it is none."""
+    """``value`` as an int of at least ``low``; ``ConfigurationError`` otherwise."""
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < low:
         raise ConfigurationError(f"argument `{name}` must be an integer >= {low}, but is {value!r}")
     return int(value)

@@ -76,7 +76,7 @@ def open_csv(
 
 @dataclass(frozen=True)
 class _Table:
-    """A CSV file, and what its columns mean."""
+    """A CSV file and the layout of its columns."""
 
     file: CsvFile
     layout: Layout
