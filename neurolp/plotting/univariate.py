@@ -36,6 +36,8 @@ def plot_densities(file: Trajectory, axes: Array) -> Array:
             if i == 0:
                 ax.set_title(f"n = {size:,}")
         axes[i, 0].set_ylabel(str(problem))
+    for ax in axes[-1]:
+        ax.set_xlabel("x")
     axes[0, 0].legend(frameon=False, fontsize="small", loc="upper left")
     return axes
 
