@@ -137,7 +137,7 @@ def audit(
     n_points : int
         Number of default points.
     n_dreams : int, optional
-        Sample size of the importance sampling; by default what about a minute allows, 4 to 2,000.
+        Sample size of the importance sampling; 4 to 2,000 by default, for about a minute.
     seed : int
         Seed of the points and dreams.
 
@@ -146,13 +146,13 @@ def audit(
     The brute-force determinant takes n_points * n_times dense Jacobians: 20 ms each for 500 nodes
     in two groups, so three points of 400 slices take half a minute.
 
-    The importance sample is dreamed: u ~ exp(-E), x = rewind(u). Its density is known without
-    believing the form, q(x) = exp(-E(u)) |det J(x)| with the brute-force determinant, so that
+    The importance sample are dreams: u ~ exp(-E), x = rewind(u). Their density is computed with the
+    brute-force determinant, q(x) = exp(-E(u)) |det J(x)|, independently of the tested one, so that
 
-        integral of Phi = E_q[Phi / q] = E_u[ 1{u has a past} exp(claimed - true) ].
+        integral of Phi = E_q[Phi / q] = E_u[ 1{u has a preimage} exp(claimed - true) ].
 
-    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``. It measures determinants:
-    that the energies at the end are normalised is not asked beyond two nodes.
+    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``. It tests determinants;
+    the normalisation of the energies is tested for one and two nodes only.
 
     Raises
     ------
