@@ -180,7 +180,7 @@ class PitHistogram:
 
 @dataclass(frozen=True)
 class CalibrationTest:
-    """Tests of n transforms against the uniform density; small p-values say "not calibrated"."""
+    """Tests of n transforms against the uniform density; small p-values: not calibrated."""
 
     n: int
     chi_square: float
@@ -237,7 +237,7 @@ def calibration_test(pit: npt.ArrayLike, n_bins: int | None = None) -> Calibrati
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a classifier is right when it is sure, in bins of equal width.
+    """Confidence of a classifier and frequency of correct labels, in bins of equal width.
 
     ``confidence``, ``frequency`` (n_bins,): mean probability that was given, and how often the
     statement was right; NaN in empty bins. ``counts`` (n_bins,). ``error``: mean of |confidence -
@@ -251,7 +251,7 @@ class Reliability:
 
 
 def reliability(probability: npt.ArrayLike, right: npt.ArrayLike, n_bins: int = 10) -> Reliability:
-    """Compare probabilities in [0, 1] given to n statements with whether these were right.
+    """Reliability of probabilities in [0, 1] of n statements, of which ``right`` (n,) are true.
 
     Raises
     ------

@@ -34,7 +34,8 @@ def plot_maps(file: Trajectory, axes: Array) -> Array:
     for k, ax in enumerate(axes):
         x, y = file["map_end"].values[k].T
         draw_density(ax, density.values[k], x, y, aspect="equal")
-        ax.set(title=str(density.coords["map"].values[k]).replace("_", " "))
+        ax.set(title=str(density.coords["map"].values[k]).replace("_", " "), xlabel="first column")
+    axes[0].set_ylabel("second column")
     return axes
 
 

@@ -1,4 +1,4 @@
-"""``experiment = "general_purpose"``: one estimator, defaults only, on many tables.
+"""``experiment = "general_purpose"``: one estimator with default settings on many tables.
 
 Every table is split 60 / 20 / 20 as for a simulation (see :func:`neurolp.data.tables.load_data`);
 the estimator sees training and validation rows, and test rows are scored. It is compared with a

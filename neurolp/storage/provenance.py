@@ -64,7 +64,7 @@ def data_files(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a data file; of a folder that of the names and digests of its pictures.
+    """SHA-256 of a data file; of a folder that of the names and digests of its images.
 
     Raises
     ------

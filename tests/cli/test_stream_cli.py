@@ -14,7 +14,7 @@ from neurolp import FormatError, StreamBrain, open_trajectory
 from neurolp.config.stream_sections import StreamBrainSection
 from neurolp.data.streams import generator
 from neurolp.errors import DataError, NeurolpError, OutputError
-from neurolp.plotting.stream import arrows, input_weights
+from neurolp.plotting.stream.weights import arrows, input_weights
 from neurolp.runs import figures
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
