@@ -1,8 +1,8 @@
 """How close a slice of batch evolution comes to the machine: python benchmarks/slice.py.
 
 The limit is the time of the matrix products alone: for each of the two halves, weights
-(512, 512 M) and gain weights (512, 512 (M - 1)) times the features of 1024 trajectories, by NumPy's
-BLAS with all threads. What a slice does besides (transfer functions, gains, node maps, logarithms)
+(512, 512 M) and log-scale weights (512, 512 (M - 1)) times the features of 1024 trajectories, by
+NumPy's BLAS with all threads. The rest of a slice (transfer functions, node maps, logarithms)
 is the difference. Runs of both alternate and medians are compared, because machines are noisy.
 """
 

@@ -52,7 +52,9 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=100, help="per node")
     parser.add_argument("--rows", type=int, default=1, help="presented together")
     parser.add_argument("--slices", type=int, default=2)
-    parser.add_argument("--log-scale", action="store_true", help="nonlinear synapses and gain too")
+    parser.add_argument(
+        "--log-scale", action="store_true", help="nonlinear synapses and log-scales too"
+    )
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(0)

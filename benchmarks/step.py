@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
-from neurolp.stream.run import Notes
+from neurolp.stream.run import Outputs
 
 Array = np.ndarray[Any, Any]
 Contender = Callable[[], None]  # does all steps
@@ -61,14 +61,14 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     """The compiled block, and the public call."""
     rows = np.random.default_rng(0).standard_normal((n_steps, 1))
     s = brain._state
-    notes = Notes.blank(brain.sensors, n_steps, False, s.memory.activity, False)
+    outputs = Outputs.empty(brain.sensors, n_steps, False, s.memory.activity, False)
 
     scratch = scratch_for(s.memory, s.head, s.contexts)
 
     def kernel() -> None:
         stream_block(
             rows, True, s.senses, s.memory, s.head, s.contexts, brain._design.rates,
-            notes.outcome, notes.activity, scratch,
+            outputs.outcome, outputs.activity, scratch,
         )  # fmt: skip
 
     def run() -> None:

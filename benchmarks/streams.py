@@ -36,7 +36,7 @@ PROBLEMS = {
     "lorenz": ("lorenz", 20_000, 0.45),
 }
 LAGS, ORDER, PRIOR = 20, 3, 0.3
-GAP = 0.85  # of the gap from independent to the target, to be closed by defaults
+GAP = 0.85  # of the gap from the i.i.d. baseline to the target, to be closed by defaults
 SIMULATIONS = Path(__file__).parent.parent / "simulations"
 
 
@@ -46,7 +46,7 @@ def ours(stream: Stream, rows: Array, settings: dict[str, Any]) -> Array:
     return brain.run(rows).total
 
 
-def independent(rows: Array, symbols: int) -> Array:
+def iid_baseline(rows: Array, symbols: int) -> Array:
     """Symbols or normal values that do not depend on the past."""
     train = rows[: len(rows) * 4 // 5, 0]
     if symbols:
@@ -118,7 +118,7 @@ def compare(names: list[str]) -> Table:
         ):
             began = time.perf_counter()
             results.append((run()[late].mean(), time.perf_counter() - began))
-        nothing = independent(rows, symbols)[late].mean()
+        nothing = iid_baseline(rows, symbols)[late].mean()
         *others, default, simulation = results
         closed = (nothing - default[0]) / (nothing - target)
         for k, (peer, result) in enumerate(zip(peers, others, strict=True)):

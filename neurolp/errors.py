@@ -1,6 +1,6 @@
 """The errors neurolp raises, each of which is also the builtin a caller would expect.
 
-One clear line each: the argument, key or file, what was wanted, and what came.
+One clear line each: the argument, key or file, what was wanted, and what was given.
 """
 
 from __future__ import annotations

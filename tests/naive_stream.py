@@ -82,21 +82,21 @@ class NaiveStreamBrain:
         """Surprise of each sensor."""
         z, out = self.features(), []
         self.A_next = self.A.copy()
-        heard, error, observed = np.zeros(self.q), np.zeros(self.q), {}
+        received, error, observed = np.zeros(self.q), np.zeros(self.q), {}
         for s, p in enumerate(self.places):
             at, x = np.arange(p.outputs.start, p.outputs.stop), row[p.codes]
             kind = "symbols" if p.symbols else "values"
             observed[kind] = observed.get(kind, False) or not np.isnan(x[0])
             meet = self.symbol if p.symbols else self.values
-            surprise, heard[at], error[at] = meet(s, p.sensor, at, x, z, learn)
+            surprise, received[at], error[at] = meet(s, p.sensor, at, x, z, learn)
             out.append(surprise)
             self.seen[s] += learn and not np.isnan(x[0])
         if learn:
             for kind, seen in observed.items():
                 self.learn_covariance(kind, z, seen)
-            self.teach(z, error)
+            self.learn_hidden(z, error)
         self.A = self.A_next
-        self.remember(heard, learn)
+        self.remember(received, learn)
         return np.array(out)
 
     # --- symbols ----------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class NaiveStreamBrain:
 
     # --- hidden nodes -----------------------------------------------------------------------------
 
-    def teach(self, z, error):
+    def learn_hidden(self, z, error):
         """Each weight by what its target could mend, times what its source just said."""
         back = self.A[:, self.pad :]
         sent = np.where(error[:, None] != 0, back, 0)
@@ -187,8 +187,8 @@ class NaiveStreamBrain:
         self.bias += post
         self.W += np.where(self.W_edges, np.outer(post, self.trace), 0)
 
-    def remember(self, heard, learn):
-        self.past = [heard, *self.past][: self.design.n_lags]
+    def remember(self, received, learn):
+        self.past = [received, *self.past][: self.design.n_lags]
         z = self.features()
         u = self.W @ self.h + self.V @ z + self.bias
         self.trace += self.leak * (self.h - self.trace)

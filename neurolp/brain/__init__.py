@@ -1,1 +1,1 @@
-"""Normalisation by time evolution: networks, their evolution, and the local learning rule."""
+"""Invertible networks: their evolution in time, learning rules, node maps and density heads."""

@@ -1,4 +1,4 @@
-"""Base densities rho of a node's potential: where the evolution is meant to end."""
+"""Base densities rho of a node's potential, which the evolution is to end with."""
 
 from __future__ import annotations
 

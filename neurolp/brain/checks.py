@@ -1,4 +1,4 @@
-"""Certificates for learning rules and node maps of one's own: numerical checks with a report."""
+"""Certificates for users' learning rules and node maps: numerical checks with a report."""
 
 from __future__ import annotations
 

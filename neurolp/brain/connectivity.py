@@ -1,4 +1,4 @@
-"""Permitted edges of a network: a matrix, dense or sparse, without self-edges; given weights."""
+"""Permitted edges of a network, dense or sparse, without self-edges, and their given weights."""
 
 from __future__ import annotations
 

@@ -259,8 +259,8 @@ def evolve_sequential(
             move_by_node_maps(network, group, potential, log_det, block, node_log_slope[one], one)
             inputs.moved(i, range(i + 1, nodes.stop))
             if len(node_log_scale):
-                gains = log_scale.sum(dtype=np.float64) + block[1] * log_scale_bias.sum()
-                node_log_scale[i] = gains if network.log_scale else 0.0
+                log_scales = log_scale.sum(dtype=np.float64) + block[1] * log_scale_bias.sum()
+                node_log_scale[i] = log_scales if network.log_scale else 0.0
 
 
 def _rewind_sequential(

@@ -1,4 +1,4 @@
-"""The exact form seen as one of the forms, with its Jacobian by brute force for the audit."""
+"""The exact form as a ``Form``, and its Jacobian by brute force for the audit."""
 
 from __future__ import annotations
 

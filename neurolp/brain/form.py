@@ -1,4 +1,4 @@
-"""What every form of the brain has in common: evolve, rewind, and the energy it ends with."""
+"""Interface of all forms of the brain: evolve, rewind, and the energy at the end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Hidden nodes: beyond the columns of the data, seeded at random, and integrated out by a bound.
 
-A network of n_visible + n_hidden nodes has a normalised density Phi(x, h) of what is presented and
-of the seeds h ~ r(h) = prod rho(h_i), the base density at time 0. That of x alone is an integral,
+A network of n_visible + n_hidden nodes has a normalised density Phi(x, h) of the data and of
+the seeds h ~ r(h) = prod rho(h_i), the base density at time 0. That of x alone is an integral,
 
     p(x) = integral of Phi(x, h) dh = E_h[Phi(x, h) / r(h)],
 

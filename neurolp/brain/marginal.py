@@ -1,4 +1,4 @@
-"""MarginalTransform: histogram equalisation of what a node senses, before time begins.
+"""Marginal maps: each column is equalised, which removes steps and spikes of its density.
 
 A sensory cell whose response follows the distribution function of its stimulus uses all responses
 equally often (Laughlin, Z. Naturforsch. 36c, 1981). Where the density of a column has steps or

@@ -1,4 +1,4 @@
-"""Learning marginal maps: a density tree for each column, where validation data ask for one."""
+"""Learning marginal maps: a density tree per column, kept where validation data improve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of a network: what evolution and learning act on. Nothing in here runs."""
+"""Parameters of a network: group updates, slices, and their validation."""
 
 from __future__ import annotations
 

@@ -186,14 +186,18 @@ class SplineGrid:
 
     def forward(self, coefficients: Array, v: Array) -> tuple[Array, Array]:
         """g_i(v) and log g_i'(v) from the cubic pieces, (n_nodes, n_rows) each."""
+        value, slope = self.evaluate(self.table(coefficients), v)
+        return value, np.log(slope)
+
+    def evaluate(self, table: Array, v: Array) -> tuple[Array, Array]:
+        """Values and slopes of the cubic pieces in a :meth:`table`, at v (n_nodes, n_rows)."""
         inside = np.clip(v, self.low, self.high)
         s = ((inside - self.low) / self.spacing).astype(np.intp)
         s = np.minimum(s, self.n_intervals - 1)
-        pieces = self.table(coefficients)[np.arange(len(v))[:, None], s]
-        y, a, b, c = np.moveaxis(pieces, -1, 0)
+        y, a, b, c = np.moveaxis(table[np.arange(len(v))[:, None], s], -1, 0)
         t = inside - (self.low + s * self.spacing)
         slope = a + t * (2 * b + 3 * c * t)
-        return y + t * (a + t * (b + t * c)) + slope * (v - inside), np.log(slope)
+        return y + t * (a + t * (b + t * c)) + slope * (v - inside), slope
 
     def inverse(self, coefficients: Array, u: Array) -> Array:
         """g_i^-1(u), (n_nodes, n_rows)."""

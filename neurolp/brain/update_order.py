@@ -84,21 +84,21 @@ def _given(groups: Sequence[Sequence[int]], n_nodes: int) -> list[Array]:
     """The user's own partition, checked."""
     try:
         parts = [np.asarray(group) for group in groups]
-        everyone = np.concatenate(parts)
+        all_nodes = np.concatenate(parts)
     except (TypeError, ValueError) as error:
         raise NetworkError(
             f"argument `update_order` must be a list of lists of nodes, but is {groups!r}"
         ) from error
-    if everyone.dtype.kind not in "iu" or any(part.ndim != 1 or not len(part) for part in parts):
+    if all_nodes.dtype.kind not in "iu" or any(part.ndim != 1 or not len(part) for part in parts):
         raise NetworkError(
             "argument `update_order` must have groups of integers, none of them empty"
         )
-    wrong = everyone[(everyone < 0) | (everyone >= n_nodes)]
+    wrong = all_nodes[(all_nodes < 0) | (all_nodes >= n_nodes)]
     if len(wrong):
         raise NetworkError(
             f"argument `update_order` must have nodes in [0, {n_nodes - 1}], but has {wrong[0]}"
         )
-    often = np.bincount(everyone, minlength=n_nodes)
+    often = np.bincount(all_nodes, minlength=n_nodes)
     if np.any(often != 1):
         node = int(np.flatnonzero(often != 1)[0])
         raise NetworkError(

@@ -51,7 +51,7 @@ def small_world(n_nodes: int, *, neighbours: int, rewiring: float, seed: int) ->
     """Ring of ``neighbours`` nearest neighbours, rewired with probability ``rewiring``.
 
     Every undirected edge of the ring keeps its first node and, with that probability, gets a new
-    second one, drawn uniformly without self-edges and doubles; a node connected to everyone keeps
+    second one, drawn uniformly without self-edges and doubles; a node connected to all others keeps
     its edge. Edges are stored in both directions, so there are always n_nodes * neighbours.
 
     Raises
@@ -125,8 +125,8 @@ def distance_dependent(
     n = len(where)
     if _either(probability, in_degree):
         peak = _share("probability", probability)
-        everyone = np.arange(n)
-        target, source, _ = near_pairs(where, everyone, length_scale, lambda k: peak * k, rng)
+        all_nodes = np.arange(n)
+        target, source, _ = near_pairs(where, all_nodes, length_scale, lambda k: peak * k, rng)
     else:
         degree = _count("in_degree", in_degree, 0, n - 1)
         target, source = race(where, length_scale, degree, rng)

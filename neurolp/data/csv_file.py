@@ -30,9 +30,9 @@ class CsvFile:
 
     @classmethod
     def open(cls, path: Path, header: bool | None = None) -> Self:
-        """Look at the first line: the delimiter is what it has most of comma, semicolon and tab.
+        """Open a file; the delimiter is the most frequent of , ; and tab in its first line.
 
-        ``header`` says whether it is one; by default it is if no field is a number.
+        ``header``: whether the first line is one; by default, whether no field is a number.
 
         Raises
         ------
@@ -118,18 +118,14 @@ class CsvFile:
             if cell.strip().lower() in missing:
                 continue
             if not is_number(cell):
-                empty = not cell.strip()
-                fault = (
-                    "value is missing" if empty else f"wanted a number, but found {cell!r}{hint}"
-                )
-                raise DataError(
-                    f"{self.path}: column '{self.names[column]}', line {lines[i]}: {fault}"
-                )
+                wrong = f"wanted a number, but found {cell!r}{hint}"
+                fault = wrong if cell.strip() else "value is missing"
+                raise self._fault(column, lines[i], fault)
             out[i] = float(cell)
         return out
 
     def table(self, columns: Sequence[int]) -> Array:
-        """Columns of numbers as a whole, (n_rows, n_columns); text elsewhere does no harm."""
+        """Columns of numbers as a whole, (n_rows, n_columns); other columns may hold text."""
         parts = [
             np.column_stack([self.numbers(piece, j) for j in columns]) for piece in self.pieces()
         ]

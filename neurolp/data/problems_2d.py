@@ -18,7 +18,7 @@ _MOON_NOISE, _RING_NOISE, _GAUSSIAN_SD = 0.1, 0.05, 0.2
 
 
 def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
-    """Draw ``n`` points, shape (n, d), of the problem called ``name``; d is 2 where not said.
+    """Draw ``n`` points, shape (n, d), of the problem called ``name``; d is 2 unless stated.
 
     * ``two_moons``: with probability 1/2 each (cos t, sin t) or (1 - cos t, 1/2 - sin t), t uniform
       on (0, pi), plus noise of sd 0.1;

@@ -78,19 +78,15 @@ def load_supervised(name: str, *, n_points: int = 1000, split_seed: int = 0) -> 
 
     if name == "bimodal":
         X, y = sample_bimodal(n_points + _TEST_POINTS, np.random.default_rng(split_seed))
-        a, b = int(0.8 * n_points), n_points
-        parts = (X[:a], y[:a], X[a:b], y[a:b], X[b:], y[b:])
+        a, n = int(0.8 * n_points), n_points
+        parts = (X[:a], y[:a], X[a:n], y[a:n], X[n:], y[n:])
         return SupervisedSplit(name, *parts, ("x",), "y", False, bimodal_log_density)
     if name == "diabetes":
-        bunch = datasets.load_diabetes(scaled=False)
-        return _cut(
-            name, bunch.data, bunch.target, tuple(bunch.feature_names), name, False, split_seed
-        )
+        b = datasets.load_diabetes(scaled=False)
+        return _cut(name, b.data, b.target, tuple(b.feature_names), name, False, split_seed)
     if name == "digits":
-        bunch = datasets.load_digits()
-        return _cut(
-            name, bunch.data, bunch.target, tuple(bunch.feature_names), "digit", True, split_seed
-        )
+        b = datasets.load_digits()
+        return _cut(name, b.data, b.target, tuple(b.feature_names), "digit", True, split_seed)
     raise DataError(f"unknown problem {name!r}; known are {', '.join(SUPERVISED_NAMES)}")
 
 
@@ -103,7 +99,7 @@ def load_supervised_table(
     task: str | None = None,
     split_seed: int = 0,
 ) -> SupervisedSplit:
-    """A table of one's own, in any format that :func:`neurolp.data.tables.load_data` reads.
+    """A user's table, in any format that :func:`neurolp.data.tables.load_data` reads.
 
     Parameters
     ----------
@@ -200,20 +196,10 @@ def _cut(
         for part, chosen in zip(parts, (rows[:a], rows[a:b], rows[b:]), strict=True):
             part.append(chosen)
     # In the order of the permutation, so that the first rows are a fair sample.
-    place = np.argsort(order)
+    rank = np.argsort(order)
     train, validation, test = (
-        chosen[np.argsort(place[chosen])] for chosen in map(np.concatenate, parts)
+        chosen[np.argsort(rank[chosen])] for chosen in map(np.concatenate, parts)
     )
     X = np.asarray(X, dtype=np.float64)
-    return SupervisedSplit(
-        title,
-        X[train],
-        y[train],
-        X[validation],
-        y[validation],
-        X[test],
-        y[test],
-        tuple(map(str, columns)),
-        target,
-        classification,
-    )
+    cut = (X[train], y[train], X[validation], y[validation], X[test], y[test])
+    return SupervisedSplit(title, *cut, tuple(map(str, columns)), target, classification)

@@ -36,7 +36,7 @@ class DataSplit:
     """A data set ready for use: rows are samples, columns are nodes.
 
     ``steps`` has, per column, the width of the uniform noise that was added (0: none): the grid of
-    a discrete column. ``image_shape`` is set where a row is a picture.
+    a discrete column. ``image_shape`` is set where a row is a image.
     """
 
     title: str
@@ -220,12 +220,17 @@ def _read_numpy(path: Path, dataset: str | None) -> Array:
 
 
 def _read_hdf5(path: Path, dataset: str | None) -> Array:
-    found: list[str] = []
     with h5py.File(path, "r") as file:
-        file.visititems(
-            lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
-        )
-        return np.asarray(file[choose_array(path, found, dataset)][()])
+        return np.asarray(chosen_array(path, file, dataset)[()])
+
+
+def chosen_array(path: Path, file: h5py.File, dataset: str | None) -> h5py.Dataset:
+    """The array ``dataset`` of an open HDF5 file, or its only one."""
+    found: list[str] = []
+    file.visititems(
+        lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+    )
+    return file[choose_array(path, found, dataset)]
 
 
 def choose_array(path: Path, available: list[str], dataset: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Orders of columns worth trying: every order is exact, but some are easier to learn."""
+"""Candidate orders of the columns of a triangular map; all are exact, some are easier to learn."""
 
 from __future__ import annotations
 

@@ -28,7 +28,6 @@ from neurolp.differentiation.perceptron import Perceptron
 
 Array = npt.NDArray[Any]
 
-_BLOCK_ELEMENTS = 1 << 19  # bounds memory
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
 _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but not begin with it
 
@@ -75,14 +74,9 @@ class ConditionalUnit:
 
     def mixtures(self, inputs: Array) -> Iterator[tuple[slice, Mixtures]]:
         """Blocks of rows of ``inputs`` and their mixtures, in standardised units of the target."""
-        n_members, network = len(self.ensemble.weights), self.ensemble.network
-        width = n_members * max(network.n_outputs, *network.hidden, 1)
-        step = max(_BLOCK_ELEMENTS // width, 1)
-        x = self.scaling(inputs)
-        for start in range(0, max(len(x), 1), step):
-            rows = slice(start, start + step)
-            outputs = self.ensemble.outputs(x[rows])
-            yield rows, Mixtures.from_outputs(outputs, self.ensemble.weights, self.component)
+        weights = self.ensemble.weights
+        for rows, outputs in self.ensemble.blocks(self.scaling(inputs)):
+            yield rows, Mixtures.from_outputs(outputs, weights, self.component)
 
 
 def learn_conditional(

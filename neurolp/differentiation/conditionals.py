@@ -1,7 +1,7 @@
-"""Energies one node after another: p(u) = prod_i p(u_i | u_1 .. u_i-1), each with its CDF.
+"""Conditional densities of density heads, node after node: p(u) = prod_i p(u_i | u_1 .. u_i-1).
 
-The last layer of a triangular map is the Knothe-Rosenblatt map of an energy, y_i = F_i(u_i | u_<i),
-closed form for all of them (Rosenblatt, Ann. Math. Statist. 23, 1952):
+Their CDFs are the last layer of a triangular map, the Knothe-Rosenblatt map y_i = F_i(u_i | u_<i).
+All have closed forms (Rosenblatt, Ann. Math. Statist. 23, 1952):
 
 * a product of bases: F_i = F;
 * a mixture of Gaussians: F_i = sum_k gate_k normal((u_i - m_ki) / s_ki), a unit whose gates are the
@@ -32,23 +32,23 @@ _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
 class Conditionals(ABC):
-    """The conditional densities of one energy for n rows, node by node in their order.
+    """Conditional densities of one density head for n rows, in the order of the nodes.
 
-    The nodes 0 .. ``place`` - 1 of all rows are known, ``place`` is next.
+    The potentials of the nodes 0 .. ``node`` - 1 are given; ``node`` is next.
     """
 
-    place: int = 0
+    node: int = 0
 
     @abstractmethod
-    def at(self, u: Array, rows: Array) -> Unit:
+    def evaluate(self, u: Array, rows: Array) -> Unit:
         """Log p, log F and log(1 - F) of the next node at ``u``, (m,) each, for some of the rows.
 
         ``u`` (m,) are its potentials, ``rows`` (m,) the numbers of the rows; nats.
         """
 
     @abstractmethod
-    def know(self, u: Array) -> None:
-        """The next node has the potentials ``u`` (n,): go on to the one after it."""
+    def advance(self, u: Array) -> None:
+        """Condition on the potentials ``u`` (n,) of the next node, and move on by one node."""
 
 
 def conditionals(base: BaseDensity, head: DensityHead | None, n_rows: int) -> Conditionals:
@@ -65,23 +65,23 @@ class _Product(Conditionals):
     def __init__(self, base: BaseDensity) -> None:
         self.base = base
 
-    def at(self, u: Array, rows: Array) -> Unit:
+    def evaluate(self, u: Array, rows: Array) -> Unit:
         return -self.base.energy(u), self.base.log_activity(u), self.base.log_activity(-u)
 
-    def know(self, u: Array) -> None:
-        self.place += 1
+    def advance(self, u: Array) -> None:
+        self.node += 1
 
 
 @final
 class _Mixture(Conditionals):
-    def __init__(self, energy: MixtureHead, n_rows: int) -> None:
-        self.energy = energy
-        k, d = energy.means.shape
+    def __init__(self, head: MixtureHead, n_rows: int) -> None:
+        self.head = head
+        k, d = head.means.shape
         self.z = np.empty((k, d, n_rows))
-        self.log_gate = np.repeat(np.log(energy.weights)[:, None], n_rows, axis=1)
-        self._look()
+        self.log_gate = np.repeat(np.log(head.weights)[:, None], n_rows, axis=1)
+        self._prepare()
 
-    def at(self, u: Array, rows: Array) -> Unit:
+    def evaluate(self, u: Array, rows: Array) -> Unit:
         scale = self.scale[:, None]
         z = (u - self.mean[:, rows]) / scale
         log_gate = self.log_gate[:, rows]
@@ -91,31 +91,31 @@ class _Mixture(Conditionals):
             logsumexp(log_gate + log_ndtr(-z), axis=0),
         )
 
-    def know(self, u: Array) -> None:
+    def advance(self, u: Array) -> None:
         z = (u - self.mean) / self.scale[:, None]
-        self.z[:, self.place] = z
+        self.z[:, self.node] = z
         self.log_gate -= 0.5 * z * z + np.log(self.scale)[:, None]
         self.log_gate -= logsumexp(self.log_gate, axis=0)
-        self.place += 1
-        if self.place < self.z.shape[1]:
-            self._look()
+        self.node += 1
+        if self.node < self.z.shape[1]:
+            self._prepare()
 
-    def _look(self) -> None:
+    def _prepare(self) -> None:
         """Means (K, n) and standard deviations (K,) of the next node."""
-        i, factors = self.place, self.energy.factors
+        i, factors = self.node, self.head.factors
         known = np.einsum("kj,kjn->kn", factors[:, i, :i], self.z[:, :i])
-        self.mean, self.scale = self.energy.means[:, i, None] + known, factors[:, i, i]
+        self.mean, self.scale = self.head.means[:, i, None] + known, factors[:, i, i]
 
 
 @final
 class _Tree(Conditionals):
-    def __init__(self, energy: TreeHead, n_rows: int) -> None:
-        self.nodes = {gated.node: gated for gated in energy.nodes}
+    def __init__(self, head: TreeHead, n_rows: int) -> None:
+        self.nodes = {gated.node: gated for gated in head.nodes}
         self.known = np.empty((len(self.nodes), n_rows))
-        self._look()
+        self._prepare()
 
-    def at(self, u: Array, rows: Array) -> Unit:
-        gated, bins = self.nodes[self.place], self.bins[rows]
+    def evaluate(self, u: Array, rows: Array) -> Unit:
+        gated, bins = self.nodes[self.node], self.bins[rows]
         response, log_slope = np.empty(len(u)), np.empty(len(u))
         for k in np.unique(bins):
             mine = bins == k
@@ -124,11 +124,11 @@ class _Tree(Conditionals):
         log_pdf = log_slope - base.energy(response)
         return log_pdf, base.log_activity(response), base.log_activity(-response)
 
-    def know(self, u: Array) -> None:
-        self.known[self.place] = u
-        self.place += 1
-        if self.place < len(self.nodes):
-            self._look()
+    def advance(self, u: Array) -> None:
+        self.known[self.node] = u
+        self.node += 1
+        if self.node < len(self.nodes):
+            self._prepare()
 
-    def _look(self) -> None:
-        self.bins = self.nodes[self.place].bins(self.known)
+    def _prepare(self) -> None:
+        self.bins = self.nodes[self.node].bins(self.known)

@@ -7,6 +7,7 @@ others. The strengths are weighted so that the held-out likelihood of their aver
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Self
@@ -20,6 +21,8 @@ from neurolp.differentiation.perceptron import Perceptron
 from neurolp.differentiation.perceptron_training import Loss, TrainingConfig, fit_members
 
 Array = npt.NDArray[Any]
+
+_BLOCK_ELEMENTS = 1 << 19  # bounds memory
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,18 @@ class Ensemble:
     epochs: Array
     held_out: Array
 
-    def outputs(self, inputs: Array) -> Array:
-        """Outputs of all members at ``inputs`` (n, n_inputs): (n_members, n, n_outputs)."""
-        with single_threaded_blas():
-            return self.network.forward(self.parameters, inputs[None])[0]
+    def blocks(self, inputs: Array) -> Iterator[tuple[slice, Array]]:
+        """Blocks of rows of ``inputs`` (n, n_inputs), and the outputs of all members there.
+
+        Outputs have the shape (n_members, n_rows, n_outputs).
+        """
+        widest = max(self.network.n_outputs, *self.network.hidden, 1)
+        step = max(_BLOCK_ELEMENTS // (len(self.weights) * widest), 1)
+        for start in range(0, max(len(inputs), 1), step):
+            rows = slice(start, start + step)
+            with single_threaded_blas():
+                outputs = self.network.forward(self.parameters, inputs[None, rows])[0]
+            yield rows, outputs
 
 
 def assign_folds(

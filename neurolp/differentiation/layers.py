@@ -27,7 +27,7 @@ _ONE, _FIRST, _NOTHING = np.zeros(1, dtype=np.intp), np.zeros(1), np.empty(0)
 
 
 class Layers:
-    """The layers of ``network`` up to ``n_layers``, for n rows whose columns become known in order.
+    """The layers of ``network`` up to ``n_layers``, for n rows whose columns are given in order.
 
     Edges must lead from earlier to later nodes only.
     """
@@ -77,20 +77,20 @@ class Layers:
             apply_node_maps(now, _ONE, 0, grid.low, grid.spacing, table, scratch, change, _NOTHING)
         return path, log_slope
 
-    def know(self, i: int, path: Array) -> None:
-        """Add what node ``i`` with potentials ``path`` (n_layers + 1, n) gives to its targets."""
+    def advance(self, i: int, path: Array) -> None:
+        """Add the input from node ``i``, with its ``path`` (n_layers + 1, n), to its targets."""
         synapse, n = self.network.synapse, path.shape[1]
         features, thresholds = np.empty((synapse.n_transfer, n)), np.array(synapse.thresholds)
         for t, groups in enumerate(self.groups):
             for g, group in enumerate(groups):
-                place = int(np.searchsorted(group.sources, i))
-                if place == len(group.sources) or group.sources[place] != i:
+                position = int(np.searchsorted(group.sources, i))
+                if position == len(group.sources) or group.sources[position] != i:
                     continue
                 # A group updated after the node's own sees where it has gone.
                 seen = path[t + 1 : t + 2] if g > self.home[t][i][0] else path[t : t + 1]
                 transfer(seen, _ONE, 0, n, synapse.slope, thresholds, features)
                 later = group.targets > i
-                columns = place + len(group.sources) * np.arange(synapse.n_transfer)
+                columns = position + len(group.sources) * np.arange(synapse.n_transfer)
                 weights = group.weights[later][:, columns]
                 self.shift[t, group.targets[later]] += weights @ features
                 if self.network.log_scale:

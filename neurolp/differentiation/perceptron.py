@@ -1,9 +1,9 @@
-"""Small perceptrons, many of one shape at once, with gradients by hand.
+"""Perceptrons of one shape, evaluated and differentiated together.
 
     h_0 = x,    h_l = tanh(h_{l-1} W_l + b_l),    o = h_L W + x S + b
 
-Every member has its own parameters; the products run over all members in one call. The linear
-connection S lets a network start as, and fall back to, a linear model.
+Every member has its own parameters; the products run over all members in one call. With the
+linear connection S, a linear model is a special case, used as the start.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Perceptron:
         return out
 
     def matrices(self, parameters: Array) -> list[Array]:
-        """W_1, ..., W, S as views of ``parameters`` (n_members, size): all that is no bias."""
+        """W_1, ..., W, S as views of ``parameters`` (n_members, size): without the biases."""
         return self.views(parameters)[::2]
 
     def start(self, n_members: int, rng: np.random.Generator) -> Array:
-        """Random hidden layers, and zeros on the way to the outputs; (n_members, size)."""
+        """Parameters (n_members, size) with random hidden layers, and zeros to the outputs."""
         parameters = np.zeros((n_members, self.size))
         views = self.views(parameters)
         for k in range(len(self.hidden)):
@@ -61,9 +61,9 @@ class Perceptron:
         return parameters
 
     def forward(self, parameters: Array, x: Array) -> tuple[Array, list[Array]]:
-        """Outputs (n_members, n_rows, n_outputs), and the layers h_0 ... h_L for the way back.
+        """Outputs (n_members, n_rows, n_outputs), and the layers h_0 ... h_L for :meth:`backward`.
 
-        ``x`` is (n_members, n_rows, n_inputs), or (1, n_rows, n_inputs) for rows that all see.
+        ``x`` is (n_members, n_rows, n_inputs), or (1, n_rows, n_inputs) if common to all.
         """
         *hidden, weights, bias, linear = self.views(parameters)
         layers = [x]

@@ -25,8 +25,6 @@ from neurolp.differentiation.perceptron import Perceptron
 
 Array = npt.NDArray[Any]
 
-_BLOCK_ELEMENTS = 1 << 19  # bounds memory
-
 
 def softmax_loss(outputs: Array, label: Array) -> tuple[Array, Array]:
     """-log p(label) in nats, and its derivative by the outputs.
@@ -55,16 +53,10 @@ class SoftmaxUnit:
 
     def log_proba(self, inputs: Array) -> Array:
         """Log p(c | x) in nats: ``inputs`` (n, n_inputs) -> (n, n_classes)."""
-        network, weights = self.ensemble.network, self.ensemble.weights
-        x = self.scaling(inputs)
-        out = np.empty((len(x), network.n_outputs))
-        step = max(
-            _BLOCK_ELEMENTS // (len(weights) * max(network.n_outputs, *network.hidden, 1)), 1
-        )
-        for start in range(0, len(x), step):
-            outputs = self.ensemble.outputs(x[start : start + step])
-            outputs -= logsumexp(outputs, axis=2, keepdims=True)
-            out[start : start + step] = logsumexp(outputs, axis=0, b=weights[:, None, None])
+        out = np.empty((len(inputs), self.ensemble.network.n_outputs))
+        for rows, outputs in self.ensemble.blocks(self.scaling(inputs)):
+            log_proba = outputs - logsumexp(outputs, axis=2, keepdims=True)
+            out[rows] = logsumexp(log_proba, axis=0, b=self.ensemble.weights[:, None, None])
         return np.asarray(out - logsumexp(out, axis=1, keepdims=True))
 
 

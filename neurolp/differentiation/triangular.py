@@ -1,7 +1,8 @@
 """Triangular maps: y_i = F_i(u_i | u_1 .. u_i-1), exact conditional distribution functions.
 
 A network whose edges lead from earlier to later nodes only is triangular, layer by layer, and so is
-its composition with the Rosenblatt map of an energy (``conditionals``): read in layer t_r,
+its composition with the Rosenblatt map of a density head (``conditionals``). For head r at layer
+t_r,
 
     Phi_r(u) = prod_i dy_ri/du_i,   y_ri = F_ri(u_i(t_r) | u_<i(t_r)).
 
@@ -32,7 +33,7 @@ from neurolp.differentiation.solving import solve_increasing
 Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
 
-_BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with gain
+_BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with log-scales
 _MOST_ROWS = 4096
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 _RESOLUTION = 1e-14  # of a potential
@@ -41,7 +42,7 @@ _FIRST_BRACKET, _WIDEST_BRACKET = 8.0, 1e150
 
 @dataclass(frozen=True)
 class TriangularMap:
-    """A triangular ``network`` and what reads it; ``heads`` have positive weights of sum 1."""
+    """A triangular ``network`` and its ``heads``, which have positive weights of sum 1."""
 
     network: Network
     heads: tuple[WeightedHead, ...]
@@ -53,7 +54,7 @@ class TriangularMap:
             for columns in self._blocks(potential.shape[1]):
                 walk = _Walk(self, columns.stop - columns.start)
                 for i, u in enumerate(potential[:, columns]):
-                    log_slope[i, columns], log_y, log_rest = walk.know(u)
+                    log_slope[i, columns], log_y, log_rest = walk.advance(u)
                     y[i, columns] = np.where(log_y < log_rest, np.exp(log_y), -np.expm1(log_rest))
         return log_slope, y
 
@@ -65,8 +66,8 @@ class TriangularMap:
             for columns in self._blocks(y.shape[1]):
                 walk = _Walk(self, columns.stop - columns.start)
                 for i, wanted in enumerate(probit[:, columns]):
-                    out[i, columns] = u = _solve(walk.at, wanted)
-                    walk.know(u)
+                    out[i, columns] = u = _solve(walk.evaluate, wanted)
+                    walk.advance(u)
         return out
 
     def _blocks(self, n_rows: int) -> list[slice]:
@@ -77,7 +78,7 @@ class TriangularMap:
 
 
 class _Walk:
-    """The average for n rows, node by node: what is known of the earlier ones is kept."""
+    """The average of the heads for n rows, node by node, given the earlier nodes."""
 
     def __init__(self, map_: TriangularMap, n_rows: int) -> None:
         self.heads = map_.heads
@@ -87,32 +88,32 @@ class _Walk:
         self.conditionals = [conditionals(base, r.head, n_rows) for r in self.heads]
         weights = np.array([weighted.weight for weighted in self.heads])
         self.log_gate = np.repeat(np.log(weights / weights.sum())[:, None], n_rows, axis=1)
-        self.everyone = np.arange(n_rows)
-        self.place = 0
+        self.all_rows = np.arange(n_rows)
+        self.node = 0
 
-    def at(self, u: Array, rows: Array) -> Unit:
+    def evaluate(self, u: Array, rows: Array) -> Unit:
         """Log dy/du, log y and log(1 - y) of the next node at ``u`` (m,) for some of the rows."""
         return self._average(
-            self._readings(*self.layers.pass_through(self.place, u, rows), rows), rows
+            self._readings(*self.layers.pass_through(self.node, u, rows), rows), rows
         )
 
-    def know(self, u: Array) -> Unit:
-        """The same for all rows, whose next node has the potentials ``u`` (n,): go on."""
-        path, log_slope = self.layers.pass_through(self.place, u, self.everyone)
-        readings = self._readings(path, log_slope, self.everyone)
-        out = self._average(readings, self.everyone)
+    def advance(self, u: Array) -> Unit:
+        """The same for all rows at ``u`` (n,); then condition on ``u`` and move on by one node."""
+        path, log_slope = self.layers.pass_through(self.node, u, self.all_rows)
+        readings = self._readings(path, log_slope, self.all_rows)
+        out = self._average(readings, self.all_rows)
         self.log_gate += readings[0] - out[0]
         for time, unit in zip(self.times, self.conditionals, strict=True):
-            unit.know(path[time])
-        self.layers.know(self.place, path)
-        self.place += 1
+            unit.advance(path[time])
+        self.layers.advance(self.node, path)
+        self.node += 1
         return out
 
     def _readings(self, path: Array, log_slope: Array, rows: Array) -> Array:
         """Log dy_r/du, log y_r and log(1 - y_r) of every head, (3, n_heads, m)."""
         out = np.empty((3, len(self.times), len(rows)))
         for r, (time, unit) in enumerate(zip(self.times, self.conditionals, strict=True)):
-            out[:, r] = unit.at(path[time], rows)
+            out[:, r] = unit.evaluate(path[time], rows)
             out[0, r] += log_slope[time]
         return out
 
@@ -124,11 +125,11 @@ class _Walk:
 def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
     """Where the probit of y is ``wanted`` (n,).
 
-    In probits even far tails have a slope, and what is nearly normal is nearly a straight line.
+    Probits have a positive slope in far tails too, and a constant one for a normal law.
     """
 
     def miss(u: Array, rows: Array) -> tuple[Array, Array]:
-        """How far the probits are from those wanted, and their slopes."""
+        """Differences of the probits from those wanted, and their slopes."""
         log_slope, log_y, log_rest = at(u, rows)
         below = log_y < log_rest
         z = ndtri_exp(np.minimum(np.where(below, log_y, log_rest), np.log(0.5)))

@@ -70,12 +70,12 @@ class MonotoneNetwork:
 
     @property
     def low(self) -> float:
-        """Where y begins to rise from 0."""
+        """Lower end of the support, below which y is 0."""
         return min(group.transform.low for group in self.groups)
 
     @property
     def high(self) -> float:
-        """Where y reaches 1."""
+        """Upper end of the support, above which y is 1."""
         return max(group.transform.high for group in self.groups)
 
     @property

@@ -181,10 +181,10 @@ def _few_rows(x: Array, trial: list[Candidate]) -> MonotoneNetwork:
 
 
 def _group(x: Array, n_folds: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Places (g,) and how many rows of each fold are there, (n_folds, g).
+    """Mean values of groups of rows, (g,), and numbers of rows of each fold, (n_folds, g).
 
-    Many rows are put together in groups of neighbours, but for those in the tails: a group is
-    narrower than any unit that the rows support.
+    Many rows are pooled in groups of neighbours, except in the tails; a group is narrower than
+    any unit that the rows support.
     """
     n = len(x)
     fold = rng.permutation(n) % n_folds

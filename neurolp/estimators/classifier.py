@@ -39,7 +39,7 @@ _SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations ov
 
 def _by_bayes(model: Any) -> bool:
     if model.route != "bayes":
-        raise AttributeError("score_samples needs route='bayes': softmax knows p(label | x) only")
+        raise AttributeError("score_samples needs route='bayes': softmax has p(label | x) only")
     return True
 
 
@@ -48,22 +48,21 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
-    of -log p(label | x). Every row is held out from some of them, and tells when they stop and how
-    they are averaged.
+    of -log p(label | x). Early stopping and the weights of the average use held-out rows; every row
+    is held out from some of the perceptrons.
 
     ``route="bayes"``: a density p(x | c) is learned for each class, and
 
         p(c | x) = p(c) p(x | c)^beta / Z(x),        p(x) = sum_c p(c) p(x | c)
 
-    with p(c) the frequencies of the labels. beta = 1 is Bayes' theorem. In many columns what a
-    density has missed is counted as evidence again and again, and the odds are exaggerated; so
-    beta <= 1, an inverse temperature, is the one of least log-loss on held-out rows.
+    with p(c) the frequencies of the labels. beta = 1 is Bayes' theorem. Errors of a density add up
+    over many columns and exaggerate the odds; so beta <= 1, an inverse temperature, is the one of
+    least log-loss on held-out rows.
 
-    This route knows how probable the input itself is
-    (``score_samples``), and so can tell what is like nothing it has seen. Densities need continuous
-    columns: training rows get uniform noise of the width of a column's grid where it has one (such
-    as counts have), and normal noise of 0.01 standard deviations where a column is continuous, but
-    constant within a class. Rows to be classified are taken as they are.
+    This route also has the density of the input (``score_samples``), which is small for unusual
+    inputs. Densities need continuous columns: training rows get uniform noise of the width of a
+    column's grid, if it has one (as counts have), and normal noise of 0.01 standard deviations if a
+    column is continuous but constant within a class. Rows to be classified are taken as they are.
 
     Parameters
     ----------
@@ -280,7 +279,7 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
             )
 
     def _density(self, rows: Array, validation: Array, rng: np.random.Generator) -> Any:
-        """A fitted copy of ``density``, with the validation rows where it knows what to do."""
+        """A fitted copy of ``density``, with the validation rows if its ``fit`` takes them."""
         density = BrainDensity() if self.density is None else clone(self.density)
         if density.get_params().get("random_state", 0) is None:
             density.set_params(random_state=int(rng.integers(2**31)))

@@ -44,8 +44,8 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
 
     exactly normalised for each x and for any parameters. The units are averages of mixtures whose
     parameters are perceptrons of x (and of earlier targets), started as a ridge regression with
-    Gaussian noise and learned by exact gradients of -log p. Every row is held out from some of the
-    members, and tells when they stop and how they are averaged.
+    Gaussian noise and learned by exact gradients of -log p. Early stopping and the
+    weights of the average use held-out rows; every row is held out from some of the members.
 
     Targets are taken to be continuous: repeated values of a discrete target are spikes of the
     density, which the members will learn; spread them first by noise of the width of their grid.
@@ -299,7 +299,7 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
         return out[..., 0] if self._flat else out
 
     def __sklearn_tags__(self) -> Any:
-        """Several targets are welcome; ``score`` is a mean log-density and no R^2."""
+        """Tags: several targets are allowed; ``score`` is a mean log-density, not R^2."""
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = True
         tags.target_tags.multi_output = True
@@ -335,7 +335,7 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
 
 
 def ensemble_config(model: Any) -> EnsembleConfig:
-    """Return the config of the ensemble that the checked parameters of an estimator stand for."""
+    """Configuration of the ensemble, from the checked parameters of an estimator."""
     training = TrainingConfig(
         rate=float(model.rate),
         batch_size=int(model.batch_size or 0),

@@ -26,7 +26,7 @@ from neurolp.storage.writer import write_trajectory
 from neurolp.stream.faults import bad_surprise, first_fault, is_finite
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
-from neurolp.stream.run import Notes, StreamRun
+from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
     Sensor,
     check_rows,
@@ -194,15 +194,15 @@ class StreamBrain:
         all_rows = check_rows(rows, self.sensors, self.n_steps_)
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
-        notes = Notes.blank(self.sensors, len(codes), predictions, memory.activity, activity)
+        outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
         start = 0
         while start < len(codes):
             n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
             part = slice(start, start + n)
-            self._advance(codes[part], learn, notes.between(part.start, part.stop))
+            self._advance(codes[part], learn, outputs.between(part.start, part.stop))
             start = part.stop
-        np.subtract(notes.outcome.surprise, log_factor, out=notes.outcome.surprise)
-        return notes.run(self._design.n_hidden)
+        np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
+        return outputs.run(self._design.n_hidden)
 
     def observe(self, x: Any, *, learn: bool = True) -> float:
         """Present one row and return its surprise in nats, summed over the observed sensors.
@@ -214,11 +214,11 @@ class StreamBrain:
 
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
-        notes = Notes.blank(self.sensors, 1, True, self._state.memory.activity, False)
+        outputs = Outputs.empty(self.sensors, 1, True, self._state.memory.activity, False)
         if not self._warmup.of_all:
             with self._unmoved():
                 missing = np.full((1, self._places[-1].codes.stop), np.nan)
-                self._present(missing, False, notes)
+                self._present(missing, False, outputs)
         readout, senses = self._state.readout, self._state.senses
         z = self._state.memory.features
         # The kernel left the gain of the values in its array.
@@ -227,7 +227,7 @@ class StreamBrain:
         for s, place in enumerate(self._places):
             at, prediction = place.outputs, self._warmup.prediction(s)
             if prediction is None and place.symbols:
-                p = notes.outcome.prediction[0, at]
+                p = outputs.outcome.prediction[0, at]
                 prediction = SymbolPrediction(p / p.sum())
             elif prediction is None:
                 scale = senses.scale[at]
@@ -252,7 +252,7 @@ class StreamBrain:
             )
         rng = generator(resolve_seed(random_state), "stream dream")
         out = np.full((n_steps, self.n_columns), np.nan)
-        notes = Notes.blank(self.sensors, 1, False, self._state.memory.activity, False)
+        outputs = Outputs.empty(self.sensors, 1, False, self._state.memory.activity, False)
         with self._unmoved():
             for t in range(n_steps):
                 expected = self.predict()
@@ -261,7 +261,7 @@ class StreamBrain:
                         drawn = expected[place.sensor.name].sample(1, rng)
                         out[t, place.columns] = np.reshape(drawn, -1)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
-                self._present(codes, False, notes)
+                self._present(codes, False, outputs)
         return out
 
     # --- looking inside ---------------------------------------------------------------------------
@@ -367,27 +367,27 @@ class StreamBrain:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _advance(self, codes: Array, learn: bool, notes: Notes) -> None:
+    def _advance(self, codes: Array, learn: bool, outputs: Outputs) -> None:
         """Present codes after which units may have to be fixed."""
         warmup, done = self._warmup, len(codes)
         if not warmup.of_all:
             shown = warmup.without_waiting(codes) if warmup else codes
-            done = self._present(shown, learn, notes)
+            done = self._present(shown, learn, outputs)
         if warmup:
-            warmup.observe(codes[:done], learn, notes.between(0, done).outcome)
+            warmup.observe(codes[:done], learn, outputs.between(0, done).outcome)
             warmup.fix_units(self._state)
         self.n_steps_ += done
         if done < len(codes):
             missing = np.isnan(shown[done][self._state.senses.column])
-            surprise = notes.outcome.surprise[done]
+            surprise = outputs.outcome.surprise[done]
             raise DivergedError(bad_surprise(surprise, missing, self.sensors, self.n_steps_))
 
-    def _present(self, codes: Array, learn: bool, notes: Notes) -> int:
+    def _present(self, codes: Array, learn: bool, outputs: Outputs) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""
         s = self._state
         return stream_block(
             codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, self._design.rates,
-            notes.outcome, notes.activity, scratch_for(s.memory, s.readout, s.contexts),
+            outputs.outcome, outputs.activity, scratch_for(s.memory, s.readout, s.contexts),
         )  # fmt: skip
 
     @contextmanager

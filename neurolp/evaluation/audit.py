@@ -1,6 +1,6 @@
-"""What a form of the brain claims, measured: determinant, normalisation, round trip.
+"""Audit of a brain: its log-determinant, normalisation and inverse, compared with references.
 
-    log-determinant   claimed against the sum of log |det| of dense Jacobians, one a time step
+    log-determinant   compared with the sum of log |det| of dense Jacobians, one a time step
     integral of Phi   should be 1; by quadrature for one and two nodes, importance sampling beyond
     round trip        |rewind(evolve(x)) - x|, in units of potential
 
@@ -32,7 +32,7 @@ _MAX_JACOBIANS = 4_000
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What was measured.
+    """Results of an audit.
 
     ``claimed`` and ``true`` are log-determinants in nats at the audited points, and
     ``log_det_error`` is the largest |claimed - true| / max(1, |true|). ``integral`` of Phi comes
@@ -58,7 +58,7 @@ class AuditReport:
 
     @property
     def log_det_holds(self) -> bool:
-        """Whether the claimed determinant is the true one, to ``LOG_DET_TOLERANCE``."""
+        """Whether the log-determinant is correct within ``LOG_DET_TOLERANCE``."""
         return self.log_det_error <= LOG_DET_TOLERANCE
 
     @property
@@ -68,12 +68,12 @@ class AuditReport:
 
     @property
     def round_trip_holds(self) -> bool:
-        """Whether time can be run backwards, to ``ROUND_TRIP_TOLERANCE``, from every end state."""
+        """Whether the inverse is exact within ``ROUND_TRIP_TOLERANCE``, from every end state."""
         return max(self.round_trip, self.dream_trip) <= ROUND_TRIP_TOLERANCE and self.reached == 1
 
     @property
     def holds(self) -> bool:
-        """Whether everything that was claimed is true."""
+        """Whether all three hold."""
         return self.log_det_holds and self.integral_holds and self.round_trip_holds
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -102,7 +102,7 @@ class AuditReport:
 
     @property
     def title(self) -> str:
-        """What was audited."""
+        """Description of the audited brain."""
         return f"{self.form}: {self.n_nodes} nodes, {self.n_times} time steps"
 
     def __str__(self) -> str:
@@ -124,7 +124,7 @@ def audit(
     n_dreams: int | None = None,
     seed: int = 0,
 ) -> AuditReport:
-    """Measure what a brain claims about itself.
+    """Compare log-determinant, normalisation and inverse of a brain with references.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def audit(
     n_points : int
         Number of default points.
     n_dreams : int, optional
-        Sample size of the importance sampling; by default what about a minute allows, 4 to 2,000.
+        Sample size of the importance sampling; 4 to 2,000 by default, for about a minute.
     seed : int
         Seed of the points and dreams.
 
@@ -146,13 +146,13 @@ def audit(
     The brute-force determinant takes n_points * n_times dense Jacobians: 20 ms each for 500 nodes
     in two groups, so three points of 400 slices take half a minute.
 
-    The importance sample is dreamed: u ~ exp(-E), x = rewind(u). Its density is known without
-    believing the form, q(x) = exp(-E(u)) |det J(x)| with the brute-force determinant, so that
+    The importance sample are dreams: u ~ exp(-E), x = rewind(u). Their density is computed with the
+    brute-force determinant, q(x) = exp(-E(u)) |det J(x)|, independently of the tested one, so that
 
-        integral of Phi = E_q[Phi / q] = E_u[ 1{u has a past} exp(claimed - true) ].
+        integral of Phi = E_q[Phi / q] = E_u[ 1{u has a preimage} exp(claimed - true) ].
 
-    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``. It measures determinants:
-    that the energies at the end are normalised is not asked beyond two nodes.
+    It needs evolve(rewind(u)) = u, which is measured as ``dream_trip``. It tests determinants;
+    the normalisation of the energies is tested for one and two nodes only.
 
     Raises
     ------
@@ -213,10 +213,10 @@ def brute_force_log_det(form: Form, potential: Array) -> Array:
 
 
 def _quadrature(form: Form, rng: np.random.Generator) -> tuple[float, float, str]:
-    """Integral over all potentials; dreams say where the mass is.
+    """Integral over all potentials; the mass is located by dreams.
 
     Two nodes: trapezoid rule in t for u = centre + width sinh(t), on a grid and on every other
-    point; a heavy tail is followed to ten times the farthest dream.
+    point; heavy tails are integrated to ten times the farthest dream.
     """
     dreams = form.dream(4000, rng)
     dreams = dreams[:, np.all(np.isfinite(dreams), axis=0)]

@@ -1,4 +1,4 @@
-"""Well-known densities to stand beside: a Gaussian, a Gaussian mixture, a kernel density."""
+"""Baseline densities: a Gaussian, a Gaussian mixture, a kernel density."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RIDGES = (1e-3, 1e-2, 1e-1)  # added to the variances of standardised columns
 
 @dataclass(frozen=True)
 class Baseline:
-    """A fitted comparison: its name and mean test log-density in nats, units of the data."""
+    """Name of a fitted baseline, and its mean test log-density in nats, units of the data."""
 
     name: str
     test_log_prob: float
@@ -46,8 +46,8 @@ def gaussian(train: Array, test: Array) -> Baseline | None:
 def gaussian_mixture(train: Array, validation: Array, test: Array, seed: int) -> Baseline:
     """scikit-learn's mixture; covariance type, components and ridge chosen on validation data.
 
-    The search walks up in the number of components and leaves a branch after two steps without
-    a better validation log-likelihood, so that it stays economical on large tables.
+    The number of components is increased until two steps have not improved the validation
+    log-likelihood.
     """
     mean, scale = train.mean(axis=0), train.std(axis=0)
     train, validation, test = ((x - mean) / scale for x in (train, validation, test))
@@ -76,8 +76,7 @@ def gaussian_mixture(train: Array, validation: Array, test: Array, seed: int) ->
 def kernel_density(x: Array) -> Callable[[Array], Array]:
     """Gaussian kernels on the values ``x`` (n,): a function (m,) -> log-density in nats.
 
-    One bandwidth, that of the greatest likelihood of each value under the kernels of all others;
-    of large samples two thousand values are judged.
+    The bandwidth has the greatest leave-one-out likelihood, of at most two thousand values.
     """
     spread = float(min(x.std(), np.subtract(*np.quantile(x, [0.75, 0.25])) / 1.349) or x.std())
     judged = np.arange(len(x))[:_MOST_KERNELS]

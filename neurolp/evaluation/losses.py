@@ -1,10 +1,10 @@
-"""Every loss is the surprise of a density in disguise, and here is which.
+"""Losses as negative log-densities, with their normalisation.
 
     p(r) = exp(-l(r / s)) / Z,      -log p(r) = l(r / s) + log Z,      Z = s Z_l
 
 of a residual r = target - prediction at scale s. Minimising the mean of a loss is maximising a
-likelihood; what the loss leaves out is log Z, and with it the scale, the comparison with other
-losses, and the certainty. Four losses whose Z is known:
+likelihood. Without log Z, scales cannot be fitted and losses cannot be compared. Four losses whose
+Z is known:
 
     loss        l(z)                                            density             Z_l
     squared     z^2 / 2                                         normal              sqrt(2 pi)
@@ -35,10 +35,10 @@ LOSSES = ("squared", "absolute", "huber", "quantile")
 
 @dataclass(frozen=True)
 class LossDensity:
-    """The density that a loss stands for; made by :func:`density_of_loss`.
+    """The density of a loss; made by :func:`density_of_loss`.
 
-    ``location`` is what is subtracted from a target, ``scale`` what residuals are divided by, in
-    the units of the data; ``threshold`` is k of Huber's loss, ``level`` q of the quantile loss.
+    A residual is (target - ``location``) / ``scale``, both in the units of the data; ``threshold``
+    is k of Huber's loss, ``level`` q of the quantile loss.
     """
 
     name: str
@@ -62,7 +62,7 @@ class LossDensity:
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Where the density is not smooth, for whoever integrates it."""
+        """Points at which the density is not smooth, for quadrature."""
         if self.name == "huber":
             reach = self.threshold * self.scale
             return (self.location - reach, self.location + reach)
@@ -96,8 +96,8 @@ class LossDensity:
         """Return the same loss at the location and scale of greatest likelihood for ``x`` (n,).
 
         Given the scale, the location is where the mean loss is least (mean, median, Huber's
-        centre, q-quantile); given the location, the scale is where the density it stands for is
-        most likely. The first three losses have closed forms; for Huber's the two take turns.
+        centre, q-quantile); given the location, the scale has the greatest
+        likelihood. The first three losses have closed forms; for Huber's the two steps alternate.
 
         Raises
         ------

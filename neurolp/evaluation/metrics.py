@@ -180,7 +180,7 @@ class PitHistogram:
 
 @dataclass(frozen=True)
 class CalibrationTest:
-    """Tests of n transforms against the uniform density; small p-values say "not calibrated"."""
+    """Tests of n transforms against the uniform density; small p-values: not calibrated."""
 
     n: int
     chi_square: float
@@ -199,8 +199,13 @@ def pit_histogram(pit: npt.ArrayLike, n_bins: int = 20) -> PitHistogram:
     """
     y = _pit(pit)
     counts, edges = np.histogram(y, bins=n_bins, range=(0.0, 1.0))
-    low, high = stats.binom(len(y), 1 / n_bins).ppf([0.025, 0.975])
-    return PitHistogram(edges, counts, (float(low), float(high)))
+    return PitHistogram(edges, counts, calibrated_counts(len(y), n_bins))
+
+
+def calibrated_counts(n: int, n_bins: int) -> tuple[float, float]:
+    """Bounds that 95 % of the bins of ``n`` calibrated transforms lie between (binomial)."""
+    low, high = stats.binom(n, 1 / n_bins).ppf([0.025, 0.975])
+    return float(low), float(high)
 
 
 def calibration_test(pit: npt.ArrayLike, n_bins: int | None = None) -> CalibrationTest:
@@ -232,7 +237,7 @@ def calibration_test(pit: npt.ArrayLike, n_bins: int | None = None) -> Calibrati
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a classifier is right when it is sure, in bins of equal width.
+    """Confidence of a classifier and frequency of correct labels, in bins of equal width.
 
     ``confidence``, ``frequency`` (n_bins,): mean probability that was given, and how often the
     statement was right; NaN in empty bins. ``counts`` (n_bins,). ``error``: mean of |confidence -
@@ -246,7 +251,7 @@ class Reliability:
 
 
 def reliability(probability: npt.ArrayLike, right: npt.ArrayLike, n_bins: int = 10) -> Reliability:
-    """Compare probabilities in [0, 1] given to n statements with whether these were right.
+    """Reliability of probabilities in [0, 1] of n statements, of which ``right`` (n,) are true.
 
     Raises
     ------

@@ -61,7 +61,7 @@ class Score:
 
 
 def last_windows(file: Variables) -> Array:
-    """Which windows (n_windows,) lie in the last fifth of what was seen; at least the last."""
+    """Which windows (n_windows,) lie in the last fifth of the stream; at least the last."""
     ends = file["window_steps"].coords["window"].values
     starts = ends - file["window_steps"].values
     chosen = starts >= LEARNED_FROM * ends[-1]

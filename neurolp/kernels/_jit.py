@@ -1,4 +1,4 @@
-"""How kernels are compiled, and when what was compiled may be used again.
+"""Compilation of kernels, and the validity of what is cached.
 
 Two interfaces of Numba used here are private: where a kernel's cache keeps its index and the state
 of its source, and the option ``_nrt``. Where a version of Numba lacks them kernels are compiled in

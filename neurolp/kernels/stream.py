@@ -41,10 +41,10 @@ from neurolp.kernels.stream_state import (
     Scratch,
     Senses,
 )  # fmt: skip
-from neurolp.kernels.stream_symbols import hear_symbol, meet_symbol
-from neurolp.kernels.stream_values import meet_values, tell_values
+from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
+from neurolp.kernels.stream_values import observe_values, write_predictions
 
-CLIP = 3.0  # of errors that teach hidden nodes, in standard deviations
+CLIP = 3.0  # of errors from which hidden nodes learn, in standard deviations
 _TINY = 1e-300
 
 
@@ -96,7 +96,7 @@ def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
 
 
 @vector_kernel
-def _teach(
+def _learn_hidden(
     memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates, energy: Array
 ) -> None:
     """Post-synaptic signal of each hidden node, and its update of thresholds and input weights.
@@ -141,18 +141,18 @@ def _teach(
 
 @vector_kernel
 def _remember(
-    memory: Memory, told: Array, teach: bool, homeostasis: float, turn: bool,
+    memory: Memory, received: Array, learn_hidden: bool, homeostasis: float, turn: bool,
     u: Array, power: Array, pairs: Array,
 ) -> None:  # fmt: skip
     """Shift the lagged input, learn and read the weights, update the hidden nodes."""
-    z, width = memory.features, told.shape[0]
+    z, width = memory.features, received.shape[0]
     n = memory.afferent_first.shape[0] - 1
     for j in range(memory.n_lags * width, width, -1):
         z[j] = z[j - width]
     if memory.n_lags > 0:
-        copy(told, z[1 : 1 + width])
+        copy(received, z[1 : 1 + width])
     if memory.weights.shape[0] > 0:
-        if teach:
+        if learn_hidden:
             fused_pass(memory.weights, memory.post, memory.trace, memory.activity, u, turn)
             for i in range(n):  # no node is connected to itself
                 u[i] -= memory.weights[i, i] * memory.activity[i]
@@ -162,7 +162,7 @@ def _remember(
     else:
         fill(u, 0.0)
         if memory.first.shape[0] > 0:
-            if not teach:
+            if not learn_hidden:
                 fill(memory.post, 0.0)
             sparse_pass(
                 memory.first, memory.source, memory.weight,
@@ -186,7 +186,7 @@ def _remember(
 @vector_kernel
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
-    rates: Rates, told: Outcome, activity: Array, scratch: Scratch,
+    rates: Rates, outcome: Outcome, activity: Array, scratch: Scratch,
 ) -> int:  # fmt: skip
     """Present codes (T, n_codes), NaN where missing; return the number of steps done.
 
@@ -196,13 +196,13 @@ def stream_block(
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, heard, pit, slots, bucket, logs, u, power, pairs, q, used, observed = scratch
+    o, error, received, pit, slots, bucket, logs, u, power, pairs, q, used, observed = scratch
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
     for s in range(n_sensors):
         used[senses.kind[s]] = True
-    teach = learn and rates.recurrent > 0.0
+    learn_hidden = learn and rates.recurrent > 0.0
     homeostasis = rates.homeostasis if learn else 0.0
     for t in range(n_steps):
         turn = t % 2 == 1
@@ -214,8 +214,10 @@ def stream_block(
             o[k] = dot(readout.weights[k], z)
         if activity.shape[0] > 0:
             copy(memory.activity, activity[t])
-        if told.prediction.shape[0] > 0:
-            tell_values(senses, readout, rates, q[VALUES], o, told.prediction[t], told.spread[t])
+        if outcome.prediction.shape[0] > 0:
+            write_predictions(
+                senses, readout, rates, q[VALUES], o, outcome.prediction[t], outcome.spread[t]
+            )
         # How surprising is the row, and what are the readout's errors?
         good = True
         observed[SYMBOLS] = observed[VALUES] = False
@@ -223,39 +225,39 @@ def stream_block(
             a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
-                surprise = meet_symbol(
+                surprise = observe_symbol(
                     x, s, contexts, rates, learn, o[a:b], error[a:b], slots, bucket, logs
                 )  # fmt: skip
-                if told.prediction.shape[0] > 0:
-                    copy(o[a:b], told.prediction[t, a:b])
-                hear_symbol(x, s, senses, contexts, o[a:b], heard[a:b])
+                if outcome.prediction.shape[0] > 0:
+                    copy(o[a:b], outcome.prediction[t, a:b])
+                receive_symbol(x, s, senses, contexts, o[a:b], received[a:b])
                 missing = np.isnan(x)
             else:
                 part = rows[t, column : column + senses.size[s]]
-                surprise = meet_values(
+                surprise = observe_values(
                     part, s, senses, readout, rates, learn, q[VALUES],
-                    o[a:b], error[a:b], pit[a:b], heard[a:b],
+                    o[a:b], error[a:b], pit[a:b], received[a:b],
                 )  # fmt: skip
                 missing = np.isnan(part[0])
                 for i in range(b - a):
                     k = a + i
                     value = (part[i] - senses.location[k]) / senses.scale[k]
-                    heard[k] = o[k] if missing else value
-            told.surprise[t, s] = surprise
+                    received[k] = o[k] if missing else value
+            outcome.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
             senses.seen[s] += 0 if missing or not learn else 1
             observed[senses.kind[s]] |= not missing
-        if told.pit.shape[0] > 0:
-            copy(pit, told.pit[t])
+        if outcome.pit.shape[0] > 0:
+            copy(pit, outcome.pit[t])
         if not good:
             return t
         # Update hidden nodes and readout, then the memory.
-        if teach:
-            _teach(memory, senses, readout, error, rates, power)
+        if learn_hidden:
+            _learn_hidden(memory, senses, readout, error, rates, power)
         for which in range(2):
             if learn and observed[which]:
                 _learn_readout(senses, readout, which, rates, z, q[which], error)
             if learn and used[which] and rates.rule == RLS and rates.process_noise > 0.0:
                 _add_process_noise(readout, which, rates)
-        _remember(memory, heard, teach, homeostasis, turn, u, power, pairs)
+        _remember(memory, received, learn_hidden, homeostasis, turn, u, power, pairs)
     return n_steps

@@ -104,7 +104,7 @@ class Scratch(NamedTuple):
 
     output: Array  # (K,)
     error: Array
-    heard: Array
+    received: Array
     pit: Array
     slots: Array  # (R + 2,) integers
     bucket: Array
@@ -124,7 +124,7 @@ def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch
     return Scratch(
         output=np.zeros(k),
         error=np.zeros(k),
-        heard=np.zeros(k),
+        received=np.zeros(k),
         pit=np.zeros(k),
         slots=np.zeros(orders, np.int64),
         bucket=np.zeros(orders, np.int64),

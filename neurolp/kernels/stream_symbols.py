@@ -21,7 +21,7 @@ _TINY = 1e-300
 
 
 @vector_kernel
-def meet_symbol(
+def observe_symbol(
     x: float, s: int, contexts: Contexts, rates: Rates, learn: bool,
     o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
 ) -> float:  # fmt: skip
@@ -46,14 +46,14 @@ def meet_symbol(
 
 
 @vector_kernel
-def hear_symbol(
-    x: float, s: int, senses: Senses, contexts: Contexts, expected: Array, heard: Array
+def receive_symbol(
+    x: float, s: int, senses: Senses, contexts: Contexts, expected: Array, received: Array
 ) -> None:
     """Input of the memory from a symbol; a missing one is replaced by its probabilities."""
     a = senses.output[s]
-    for y in range(heard.shape[0]):
+    for y in range(received.shape[0]):
         here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
-        heard[y] = (here - senses.location[a + y]) / senses.scale[a + y]
+        received[y] = (here - senses.location[a + y]) / senses.scale[a + y]
     depth = contexts.history.shape[1]
     if depth > 0:
         if np.isnan(x):

@@ -18,7 +18,7 @@ _TINY = 1e-300
 
 
 @vector_kernel
-def meet_values(
+def observe_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
     o: Array, error: Array, pit: Array, room: Array,
 ) -> float:  # fmt: skip
@@ -130,7 +130,7 @@ def _learn_factor(residual: Array, spread: float, factor: Array, seen: int, r: A
 
 
 @vector_kernel
-def tell_values(
+def write_predictions(
     senses: Senses, readout: Readout, rates: Rates, q: float, o: Array, mean: Array, std: Array
 ) -> None:
     """Means and standard deviations of the values predicted, in their own units."""

@@ -65,25 +65,13 @@ class NodeEnergies:
     def _table(self) -> Array:
         return self.grid.table(np.hstack([np.zeros((len(self.slopes), 1)), self.slopes]))
 
-    def _locate(self, u: Array) -> tuple[Array, Array, Array]:
-        """Pieces (n, m, 4) of the nodes at u (n, m), position t in the interval, and beyond it."""
-        inside = np.clip(u, self.grid.low, self.grid.high)
-        s = ((inside - self.grid.low) / self.grid.spacing).astype(np.intp)
-        s = np.minimum(s, self.grid.n_intervals - 1)
-        pieces = self._table[np.arange(len(u))[:, None], s]
-        return pieces, inside - (self.grid.low + s * self.grid.spacing), u - inside
-
     def _bare(self, u: Array) -> Array:
         """Energies without log Z."""
-        p, t, beyond = self._locate(u)
-        y, a, b, c = np.moveaxis(p, -1, 0)
-        return np.asarray(y + t * (a + t * (b + t * c)) + beyond * (a + t * (2 * b + 3 * c * t)))
+        return self.grid.evaluate(self._table, u)[0]
 
     def psi(self, u: Array) -> Array:
         """E_i'(u), for u of shape (n_nodes, m)."""
-        p, t, _ = self._locate(u)
-        _, a, b, c = np.moveaxis(p, -1, 0)
-        return np.asarray(a + t * (2 * b + 3 * c * t))
+        return self.grid.evaluate(self._table, u)[1]
 
     def energy(self, u: Array) -> Array:
         """E_i(u) in nats, normalised, for u of shape (n_nodes, m)."""

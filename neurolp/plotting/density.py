@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.estimators import Brain, load_brain
+from neurolp.plotting.parts import draw_density, draw_signed, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.simulation.archive.network import unpack_connectivity
 from neurolp.storage.reader import Trajectory
@@ -24,7 +25,7 @@ _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
 
 
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
-    """Mean surprise of every split of the data against time, with the compared models as lines."""
+    """Mean surprise of training, validation and test rows over time; compared models as lines."""
     surprise = trajectory["surprise"]
     time = surprise.coords["time"].values
     for split in surprise.coords["split"].values:
@@ -49,8 +50,8 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     return ax
 
 
-def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None) -> Array:
-    """Marginals of the recorded potentials at a few times, melting to the base density.
+def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = None) -> Array:
+    """Histograms of the recorded potentials at several times, with the base density.
 
     ``axes`` is a row of Axes, one a time, from the start to the last recorded slice in use. The
     histogram pools all recorded nodes, or shows the one at position ``node``.
@@ -58,7 +59,7 @@ def plot_melting(trajectory: Trajectory, axes: Array, *, node: int | None = None
     potential = trajectory["potential"]
     times = potential.coords["frame"].values
     usable = np.flatnonzero(times <= max(trajectory.brain.get("n_slices", times[-1]), times[0]))
-    # Most of the melting happens early, so the times are spaced like a geometric series.
+    # Early slices change the marginals most: the times are spaced quadratically.
     fractions = np.linspace(0, 1, len(axes)) ** 2
     frames = usable[np.round(fractions * (len(usable) - 1)).astype(int)]
     base = base_density(trajectory.brain["base"])
@@ -86,9 +87,7 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     """
     if "coupling" in trajectory:
         coupling = trajectory["coupling"].values
-        reach = np.abs(coupling).max() or 1.0
-        image = ax.imshow(coupling, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
-        ax.figure.colorbar(image, ax=ax, label="weight (per unit of time)", shrink=0.8)
+        draw_signed(ax, coupling, label="weight (per unit of time)")
         ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
         return ax
     last = max(int(trajectory.brain["n_slices"]), 1)
@@ -157,15 +156,14 @@ def plot_connectivity(
         ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=BLUE)
         ax.set(xlabel="x", ylabel="y", aspect="equal")
     ax.set(
-        title="in space"
-        if len(shown) == connectivity.n_edges
-        else f"{len(shown):,} of them in space"
+        title="positions of nodes, with "
+        + ("all edges" if len(shown) == connectivity.n_edges else f"{len(shown):,} edges")
     )
     return axes
 
 
 def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
-    """Slope coefficients of the first slices, averaged over nodes: above 1 the map stretches."""
+    """Slope coefficients of the first slices, averaged over nodes; above 1 the map expands."""
     from neurolp.brain.node_map import SplineGrid
 
     about = trajectory.brain
@@ -181,16 +179,14 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
 
 
 def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
-    """Learned density of two columns of data, with the data over it."""
+    """Learned density of two columns of data, and the data as points."""
     low, high = data.min(axis=0), data.max(axis=0)
     pad = 0.12 * (high - low)
     x = np.linspace(low[0] - pad[0], high[0] + pad[0], resolution)
     y = np.linspace(low[1] - pad[1], high[1] + pad[1], resolution)
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     density = np.exp(brain.score_samples(points)).reshape(resolution, resolution)
-    image = ax.imshow(
-        density, origin="lower", extent=(x[0], x[-1], y[0], y[-1]), cmap="magma", aspect="auto"
-    )
+    image = draw_density(ax, density, x, y)
     ax.figure.colorbar(image, ax=ax, label="probability density", shrink=0.8)
     ax.scatter(data[:500, 0], data[:500, 1], s=2, color=SKY, alpha=0.5, lw=0)
     ax.set(xlabel="x", ylabel="y", title="Learned density and data")
@@ -201,13 +197,7 @@ def plot_images(
     rows: Array, shape: tuple[int, int], ax: Axes, *, title: str, columns: int = 10
 ) -> Axes:
     """Rows of data as images, side by side on one Axes."""
-    h, w = shape
-    n = len(rows) // columns * columns
-    tiles = rows[:n].reshape(-1, columns, h, w)
-    sheet = np.full((len(tiles) * (h + 1) + 1, columns * (w + 1) + 1), np.nan)
-    for i, line in enumerate(tiles):
-        for j, tile in enumerate(line):
-            sheet[i * (h + 1) + 1 : (i + 1) * (h + 1), j * (w + 1) + 1 : (j + 1) * (w + 1)] = tile
+    sheet = tiled(rows, shape, columns)
     ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=17, interpolation="nearest")
     ax.set(title=title)
     ax.set_axis_off()
@@ -217,8 +207,8 @@ def plot_images(
 def plot_dream(
     brain: Brain, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
 ) -> Array:
-    """Real rows on the first Axes, dreamed ones on the second."""
-    plot_images(real, shape, axes[0], title="real")
+    """Images of the data on the first Axes, as many dreamed images on the second."""
+    plot_images(real, shape, axes[0], title="data")
     plot_images(brain.sample(len(real), random_state=seed), shape, axes[1], title="dreamed")
     return axes
 
@@ -265,7 +255,7 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     """All figures that the contents of a trajectory file allow."""
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
     if "potential" in trajectory and trajectory["potential"].shape[2]:
-        plot_melting(trajectory, figure("melting", 12, 3.2).subplots(1, 5, sharey=True))
+        plot_potentials(trajectory, figure("potentials", 12, 3.2).subplots(1, 5, sharey=True))
     shared = "coupling" in trajectory
     if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
         return

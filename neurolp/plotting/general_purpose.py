@@ -7,6 +7,7 @@ from typing import Any
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.plotting.parts import draw_density
 from neurolp.plotting.style import BLACK, NewFigure, draw_bars
 from neurolp.storage.reader import Trajectory
 
@@ -31,15 +32,10 @@ def plot_maps(file: Trajectory, axes: Array) -> Array:
     """Learned densities of the tables with two columns, one on each Axes."""
     density = file["map_density"]
     for k, ax in enumerate(axes):
-        (left, low), (right, high) = file["map_end"].values[k]
-        ax.imshow(
-            density.values[k],
-            origin="lower",
-            extent=(left, right, low, high),
-            cmap="magma",
-            aspect="equal",
-        )
-        ax.set(title=str(density.coords["map"].values[k]).replace("_", " "))
+        x, y = file["map_end"].values[k].T
+        draw_density(ax, density.values[k], x, y, aspect="equal")
+        ax.set(title=str(density.coords["map"].values[k]).replace("_", " "), xlabel="first column")
+    axes[0].set_ylabel("second column")
     return axes
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from scipy import stats
 
+from neurolp.plotting.parts import draw_density, draw_intervals, draw_pit, share_y
 from neurolp.plotting.style import BLACK, SERIES, NewFigure
 from neurolp.storage.reader import Trajectory
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 
 def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
-    """p(y | x) against one condition x: the truth where it is known, then both models."""
+    """p(y | x) of the truth, if it is known, and of both models, against one condition x."""
     density = file["map_density"].sel(map=problem)
     x = file["map_condition"].sel(map=problem).values
     y = file["map_target"].sel(map=problem).values
@@ -25,15 +25,7 @@ def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
     order = [len(names) - 1, *range(len(names) - 1)] if known else list(range(len(names) - 1))
     top = np.nanquantile(density.values[order[0]], 0.995)
     for ax, k in zip(axes, order, strict=False):
-        ax.imshow(
-            density.values[k],
-            origin="lower",
-            extent=(x[0], x[-1], y[0], y[-1]),
-            vmin=0,
-            vmax=top,
-            cmap="magma",
-            aspect="auto",
-        )
+        draw_density(ax, density.values[k], x, y, top=top)
         ax.set(title=names[k], xlabel="condition $x$")
     axes[0].set_ylabel("target $y$")
     return axes
@@ -50,44 +42,27 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
         seen = np.flatnonzero(~np.isnan(target))
         order = seen[np.argsort(q[seen, 2], kind="stable")]
         place = np.arange(len(order))
-        ax.fill_between(
-            place, q[order, 0], q[order, 4], color=colour, alpha=0.2, lw=0, label="90 %"
-        )
-        ax.fill_between(
-            place, q[order, 1], q[order, 3], color=colour, alpha=0.4, lw=0, label="50 %"
-        )
-        ax.plot(place, q[order, 2], color=colour, lw=1.2, label="median")
+        draw_intervals(ax, place, q[order], colour)
         ax.scatter(place, target[order], s=7, color=BLACK, lw=0, zorder=3, label="target")
         covered = file["regression_coverage"].sel(regression=problem).sel(regression_model=model)
         ax.set(
             title=f"{model}: 90 % covers {float(covered.values):.1%}", xlabel="test row, by median"
         )
         ax.margins(x=0.01)
-    limits = np.array([ax.get_ylim() for ax in axes])
-    for ax in axes:  # one scale, whoever made the Axes
-        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+    share_y(axes)
     axes[0].set_ylabel("target")
     axes[0].legend(frameon=False, fontsize="small", loc="upper left")
     return axes
 
 
 def plot_pit(file: Trajectory, problem: str, ax: Axes) -> Axes:
-    """Histogram of F(y | x) of test rows: flat, within the band, where the model is calibrated."""
+    """Histogram of F(y | x) of test rows: flat, within the band, if the model is calibrated."""
     counts = file["pit_counts"].sel(regression=problem)
-    middle = counts.coords["pit_bin"].values
-    n_bins, total = len(middle), int(counts.values[0].sum())
-    low, high = stats.binom(total, 1 / n_bins).ppf([0.025, 0.975]) * n_bins / total
-    ax.axhspan(low, high, color="#dddddd", lw=0, label="95 % of a calibrated model")
-    edges = np.linspace(0, 1, n_bins + 1)
-    for model, colour in zip(counts.coords["regression_model"].values, SERIES, strict=False):
-        density = counts.sel(regression_model=model).values * n_bins / total
-        p = file["regression_calibration_p"].sel(regression=problem).sel(regression_model=model)
-        label = f"{model} (p = {float(p.values):.2g})"
-        ax.stairs(density, edges, color=colour, lw=1.8, label=label)
-    ax.set(xlabel="$F(y\\,|\\,x)$", ylabel="density", xlim=(0, 1))
-    ax.set(title="Calibration (flat if exact)")
-    ax.set_ylim(0, 1.45 * max(ax.get_ylim()[1] / 1.05, high))
-    ax.legend(frameon=False, fontsize="small", loc="upper center")
+    p = file["regression_calibration_p"].sel(regression=problem)
+    models = counts.coords["regression_model"].values
+    labels = [f"{m} (p = {float(p.sel(regression_model=m).values):.2g})" for m in models]
+    draw_pit(ax, counts.values, labels)
+    ax.set(xlabel="$F(y\\,|\\,x)$", title="Calibration (flat if exact)")
     return ax
 
 
@@ -102,13 +77,13 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
         c, f, n = (v[n > 0] for v in (c, f, n))
         loss = file["log_loss"].sel(classification=problem).sel(classifier=model)
         right = file["accuracy"].sel(classification=problem).sel(classifier=model)
-        label = f"{model}: log-loss {float(loss.values):.3f}, {float(right.values):.1%} right"
+        label = f"{model}: log-loss {float(loss.values):.3f}, {float(right.values):.1%} correct"
         # Wilson's interval at one standard error, which stays between 0 and 1.
         middle, reach = (f + 0.5 / n) / (1 + 1 / n), np.sqrt(f * (1 - f) / n + 0.25 / n**2)
         ax.vlines(c, middle - reach / (1 + 1 / n), middle + reach / (1 + 1 / n), color=colour, lw=1)
         ax.scatter(c, f, s=14 + 120 * n / n.sum(), color=colour, zorder=3, alpha=0.8)
         ax.scatter([], [], s=30, color=colour, label=label)  # in the legend all are of one size
-    ax.set(xlabel="probability of the label that is given", ylabel="share that is right")
+    ax.set(xlabel="probability of the predicted label", ylabel="share of correct labels")
     ax.set(title="Reliability (diagonal if exact)", xlim=(0, 1.03), ylim=(-0.03, 1.33))
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.legend(frameon=False, fontsize="small", loc="upper left")
@@ -116,13 +91,13 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
 
 
 def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
-    """What each score says of test rows and of inputs never seen, one score on each Axes."""
+    """Histograms of a score of test rows and of inputs of other kinds, one score on each Axes."""
     scores = file["input_score"].sel(classification=problem)
     auroc = file["auroc"].sel(classification=problem)
     for ax, score in zip(axes, scores.coords["score"].values, strict=True):
         values = scores.sel(score=score).values
         finite = values[np.isfinite(values)]
-        # A few inputs of no probability at all must not flatten the rest.
+        # A few inputs of almost no probability must not compress the others.
         low = max(finite.min(), np.quantile(finite, 0.02) - 0.1 * np.ptp(finite))
         bins = np.linspace(low, finite.max(), 41)
         for source, row, colour in zip(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from neurolp.plotting.style import BLACK, SERIES, NewFigure
+from neurolp.plotting.style import BLACK, GREY, PALE, SERIES, NewFigure
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -17,48 +17,27 @@ Array = npt.NDArray[Any]
 def plot_densities(file: Trajectory, axes: Array) -> Array:
     """The true density and those learned: a row of Axes per problem, a column per sample size."""
     density, kl = file["density"], file["kl"]
+    estimators = [str(name) for name in density.coords["estimator"].values]
     for i, problem in enumerate(density.coords["problem"].values):
         x, truth = file["grid"].values[i], file["true_density"].values[i]
         for j, size in enumerate(density.coords["size"].values):
             ax = axes[i, j]
-            ax.fill_between(x, truth, color="#dddddd", lw=0, label="true density")
-            for e, (name, colour, style) in enumerate(
-                zip(density.coords["estimator"].values, SERIES, ("-", "--"), strict=False)
-            ):
-                # The first line is drawn last, over the others.
-                ax.plot(
-                    x,
-                    density.values[i, j, e],
-                    color=colour,
-                    ls=style,
-                    lw=1.6,
-                    label=str(name),
-                    zorder=3 - 0.1 * e,
-                )
-                cost = kl.values[i, j, 0, e]
-                ax.text(
-                    0.98,
-                    0.96 - 0.09 * e,
-                    f"KL {cost:.3f}",
-                    color=colour,
-                    ha="right",
-                    va="top",
-                    transform=ax.transAxes,
-                    fontsize="small",
-                )
-            values = file["sample"].values[i, :size]
-            ax.plot(
-                values[:200],
-                np.full(min(size, 200), -0.03 * truth.max()),
-                "|",
-                color=BLACK,
-                ms=4,
-                mew=0.4,
-            )
+            ax.fill_between(x, truth, color=PALE, lw=0, label="true density")
+            for e, (name, colour) in enumerate(zip(estimators, SERIES, strict=False)):
+                curve = {"color": colour, "ls": "-" if e == 0 else "--", "label": name}
+                ax.plot(x, density.values[i, j, e], lw=1.6, zorder=3 - 0.1 * e, **curve)
+                text = {"ha": "right", "va": "top", "fontsize": "small", "color": colour}
+                cost = f"KL {kl.values[i, j, 0, e]:.3f} nats"
+                ax.text(0.98, 0.96 - 0.09 * e, cost, transform=ax.transAxes, **text)
+            values = file["sample"].values[i, :size][:200]
+            ticks = np.full(len(values), -0.03 * truth.max())
+            ax.plot(values, ticks, "|", color=BLACK, ms=4, mew=0.4)
             ax.set(xlim=(x[0], x[-1]), ylim=(-0.07 * truth.max(), 1.9 * truth.max()), yticks=[])
             if i == 0:
                 ax.set_title(f"n = {size:,}")
         axes[i, 0].set_ylabel(str(problem))
+    for ax in axes[-1]:
+        ax.set_xlabel("x")
     axes[0, 0].legend(frameon=False, fontsize="small", loc="upper left")
     return axes
 
@@ -68,14 +47,8 @@ def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
     y = file["distribution"].sel(problem=problem)
     i = int(np.flatnonzero(file["grid"].coords["problem"].values == problem)[0])
     x, values = file["grid"].values[i], np.sort(file["sample"].values[i])
-    ax.step(
-        values,
-        np.arange(1, len(values) + 1) / len(values),
-        where="post",
-        color="#bbbbbb",
-        lw=3,
-        label=f"{len(values):,} values",
-    )
+    share, label = np.arange(1, len(values) + 1) / len(values), f"{len(values):,} values"
+    ax.step(values, share, where="post", color=GREY, lw=3, alpha=0.7, label=label)
     for size, colour in zip(y.coords["size"].values, SERIES, strict=False):
         ax.plot(x, y.sel(size=size).values, color=colour, lw=1.4, label=f"y(x), n = {size:,}")
     ax.set(xlabel="x", ylabel="probability below x", title=problem, xlim=(x[0], x[-1]))
@@ -91,7 +64,7 @@ def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
         values = kl.sel(estimator=name).values
         ax.plot(size, values, "o", color=colour, ms=3, alpha=0.5)
         ax.plot(size, values.mean(axis=1), color=colour, lw=1.8, label=str(name))
-    ax.set(xscale="log", yscale="log", xlabel="n", ylabel="KL (nats)", title=problem)
+    ax.set(xscale="log", yscale="log", xlabel="sample size n", ylabel="KL (nats)", title=problem)
     ax.set_xticks(size, [f"{n:,}" for n in size])
     ax.minorticks_off()
     ax.legend(frameon=False, fontsize="small")

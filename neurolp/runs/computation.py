@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from neurolp.arrays import NamedArrays
+from neurolp.config.sections import RunConfiguration
 from neurolp.errors import DataError
-from neurolp.runs.kinds import Observer, RunProgress, run_kind
-from neurolp.runs.memory import check_memory
+from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later, run_kind
+from neurolp.runs.memory import Memory, check_memory
 from neurolp.storage.provenance import data_digests, data_files, provenance
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.writer import check_writable, write_trajectory
@@ -68,6 +69,19 @@ def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., C
         return Computed(path)
 
     return run
+
+
+def experiment(
+    name: str,
+    configuration: type[RunConfiguration],
+    compute: Callable[[Any, Observer], NamedArrays],
+    summary: Callable[[Trajectory], Sequence[SummaryTable]],
+    memory: Callable[[Any], Memory],
+) -> RunKind:
+    """The kind of run of an experiment, whose figures ``neurolp.plotting.NAME`` draws."""
+    draw = called_later(f"neurolp.plotting.{name}:draw")
+    run = computed(compute)
+    return RunKind(name, configuration, run, summary=summary, draw=draw, memory=memory)
 
 
 def watched(

@@ -1,4 +1,4 @@
-"""``experiment = "general_purpose"``: one estimator, defaults only, on many tables.
+"""``experiment = "general_purpose"``: one estimator with default settings on many tables.
 
 Every table is split 60 / 20 / 20 as for a simulation (see :func:`neurolp.data.tables.load_data`);
 the estimator sees training and validation rows, and test rows are scored. It is compared with a
@@ -20,8 +20,8 @@ from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
 from neurolp.estimators import BrainDensity, TriangularDensity
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
-from neurolp.runs.computation import computed, watched
-from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.computation import experiment, watched
+from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -150,11 +150,4 @@ def _memory(configuration: GeneralPurposeConfiguration) -> Memory:
     return Memory("keys data and files", most=PROCESS + SEVERAL_MODELS)
 
 
-KIND = RunKind(
-    name="general_purpose",
-    configuration=GeneralPurposeConfiguration,
-    run=computed(compute),
-    summary=summary,
-    draw=called_later("neurolp.plotting.general_purpose:draw"),
-    memory=_memory,
-)
+KIND = experiment("general_purpose", GeneralPurposeConfiguration, compute, summary, _memory)

@@ -23,8 +23,8 @@ from neurolp.brain.seeds import generator
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, density_of_loss
 from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
-from neurolp.runs.computation import computed, watched
-from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.computation import experiment, watched
+from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -140,6 +140,7 @@ def _losses(configuration: PrincipleConfiguration) -> NamedArrays:
             points = [*best.kinks, *source.ppf([0.01, 0.25, 0.5, 0.75, 0.99]), 0.0]
             cost[i, j] = kl_by_quadrature(source.logpdf, best.log_prob, points=points).value
             location[i, j], scale[i, j] = best.location, best.scale
+    probability = [d.prob(residual) for d in densities]
     normaliser = [d.log_normaliser for d in densities]
     total = [total_probability(d.log_prob, points=[*d.kinks, 0.0]).value for d in densities]
     what = "KL from the noise to the density of the loss, location and scale of least mean surprise"
@@ -151,12 +152,7 @@ def _losses(configuration: PrincipleConfiguration) -> NamedArrays:
         },
         variables={
             "loss_value": ("loss residual", [d.loss(residual) for d in densities], "nat", "l(r)"),
-            "loss_density": (
-                "loss residual",
-                [d.prob(residual) for d in densities],
-                "1/scale",
-                "exp(-l) / Z",
-            ),
+            "loss_density": ("loss residual", probability, "1/scale", "exp(-l) / Z"),
             "loss_log_normaliser": ("loss", normaliser, "nat", "log Z at scale 1, closed form"),
             "loss_total": ("loss", total, "1", "integral of exp(-l) / Z by quadrature"),
             "loss_kl": ("noise loss", cost, "nat", what),
@@ -182,11 +178,4 @@ def _memory(configuration: PrincipleConfiguration) -> Memory:
     return Memory("keys n_runs and n_samples", NUMBER * least, most)
 
 
-KIND = RunKind(
-    name="principle",
-    configuration=PrincipleConfiguration,
-    run=computed(compute),
-    summary=summary,
-    draw=called_later("neurolp.plotting.principle:draw"),
-    memory=_memory,
-)
+KIND = experiment("principle", PrincipleConfiguration, compute, summary, _memory)

@@ -19,8 +19,8 @@ from neurolp.data.supervised import (
 )
 from neurolp.errors import DataError
 from neurolp.runs import supervised_classification, supervised_regression
-from neurolp.runs.computation import computed, watched
-from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.computation import experiment, watched
+from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -72,11 +72,4 @@ def _memory(configuration: SupervisedConfiguration) -> Memory:
     return Memory("key n_points", least, PROCESS + SEVERAL_MODELS)
 
 
-KIND = RunKind(
-    name="supervised",
-    configuration=SupervisedConfiguration,
-    run=computed(compute),
-    summary=summary,
-    draw=called_later("neurolp.plotting.supervised:draw"),
-    memory=_memory,
-)
+KIND = experiment("supervised", SupervisedConfiguration, compute, summary, _memory)

@@ -37,11 +37,7 @@ _MEASURED = {
     "regression_true_log_prob": ("", "nat", "log_prob of the true density, where it is known"),
     "pit_counts": ("regression_model pit_bin", "1", "test rows by their F(y | x)"),
     "regression_target": ("regression_row", "target", "y of test rows"),
-    "regression_quantile": (
-        "regression_model regression_row level",
-        "target",
-        "quantiles of p(y | x)",
-    ),
+    "regression_quantile": ("regression_model regression_row level", "target", "of p(y | x)"),
 }
 # The same of problems with one condition, for which p(y | x) is mapped.
 _MAPPED = {

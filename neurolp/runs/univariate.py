@@ -20,8 +20,8 @@ from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
 from neurolp.evaluation.baselines import kernel_density
 from neurolp.evaluation.metrics import total_probability
-from neurolp.runs.computation import computed, watched
-from neurolp.runs.kinds import Observer, RunKind, SummaryTable, called_later
+from neurolp.runs.computation import experiment, watched
+from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -128,11 +128,4 @@ def _memory(configuration: UnivariateConfiguration) -> Memory:
     return Memory("keys n_seeds and sizes", NUMBER * numbers, PROCESS + SEVERAL_MODELS)
 
 
-KIND = RunKind(
-    name="univariate",
-    configuration=UnivariateConfiguration,
-    run=computed(compute),
-    summary=summary,
-    draw=called_later("neurolp.plotting.univariate:draw"),
-    memory=_memory,
-)
+KIND = experiment("univariate", UnivariateConfiguration, compute, summary, _memory)

@@ -30,7 +30,7 @@ _PARTS = (
     ("readout", "gain", "gain of the readout", "kind"),
     ("readout", "pending", "pending gain of the readout", "kind"),
     ("readout", "left", "pending step of the readout", "kind"),
-    ("memory", "post", "teaching signal", "node"),
+    ("memory", "post", "learning signal", "node"),
     ("memory", "afferent_weight", "afferent weights", "afferent"),
     ("memory", "weights", "recurrent weights", "node"),
     ("memory", "weight", "recurrent weights", "edge"),

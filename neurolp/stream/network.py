@@ -371,7 +371,7 @@ def _contexts(design: StreamDesign) -> Contexts:
 def _check_size(
     design: StreamDesign, connectivity: Connectivity | None, n: int, n_features: int
 ) -> None:
-    """Refuse what would not fit before anything is allocated."""
+    """Raise an error before anything is allocated if the state would be too large."""
     full = connectivity is not None and connectivity.kind == "full"
     n_outputs = places(design.sensors)[-1].outputs.stop
     size = 8 * n_outputs * n_features + 8 * n_outputs**2

@@ -21,7 +21,7 @@ _N_SAMPLES = 10_000
 
 
 class Prediction(Protocol):
-    """Normalised distribution of what a sensor brings next, given all before."""
+    """Normalised distribution of the next observation of a sensor, given the past."""
 
     def log_prob(self, x: npt.ArrayLike) -> Array:
         """Log-probability, or log-density, in nats."""
@@ -64,8 +64,8 @@ class ValuePrediction:
     """Density of the next d values of a sensor, normalised by differentiation.
 
     x = location + factor e, factor (d, d) lower triangular, and the e_i are independent with
-    densities sum_j w_j N(m_j, s_j^2); ``shape`` (d, J, 3) holds w, m and s. Values come and go as
-    (d,) or (n, d); where d = 1, also as numbers or (n,).
+    densities sum_j w_j N(m_j, s_j^2); ``shape`` (d, J, 3) holds w, m and s. Arguments and results
+    have shape (d,) or (n, d); if d = 1, also () or (n,).
     """
 
     location: Array
@@ -168,7 +168,7 @@ CodePrediction = SymbolPrediction | ValuePrediction
 
 
 class Encoder(Protocol):
-    """What a sensor needs to express predictions of its code as predictions of its columns."""
+    """The code of a sensor, in both directions."""
 
     @property
     def n_columns(self) -> int:
@@ -178,7 +178,7 @@ class Encoder(Protocol):
         """Code and log_factor of (n, n_columns), see :class:`neurolp.stream.sensors.Sensor`."""
 
     def decode(self, code: Array, rng: np.random.Generator) -> Array:
-        """Columns (n, n_columns) that a code stands for; drawn if there are several."""
+        """Columns (n, n_columns) of a code; drawn if a code has several."""
 
 
 @dataclass(frozen=True)

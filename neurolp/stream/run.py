@@ -40,7 +40,7 @@ class StreamRun:
 
 
 @dataclass(frozen=True)
-class Notes:
+class Outputs:
     """Output arrays of the kernels for ``n_steps``; those that were not asked for are empty."""
 
     sensors: Sequence[Sensor]
@@ -49,14 +49,14 @@ class Notes:
     n_hidden: int
 
     @classmethod
-    def blank(
+    def empty(
         cls,
         sensors: Sequence[Sensor],
         n_steps: int,
         predictions: bool,
         activity: Array,
         wanted: bool,
-    ) -> Notes:
+    ) -> Outputs:
         """Arrays for ``n_steps``; number of nodes and type are those of ``activity``."""
         n_outputs = places(sensors)[-1].outputs.stop
         expected = n_steps if predictions else 0
@@ -72,11 +72,11 @@ class Notes:
             len(activity),
         )
 
-    def between(self, start: int, stop: int) -> Notes:
+    def between(self, start: int, stop: int) -> Outputs:
         """Views of the arrays for some of the steps."""
         part = slice(start, stop)
         outcome = Outcome(*(a[part] for a in self.outcome))
-        return Notes(self.sensors, outcome, self.activity[part], self.n_hidden)
+        return Outputs(self.sensors, outcome, self.activity[part], self.n_hidden)
 
     def run(self, n_hidden: int) -> StreamRun:
         """Results by sensor."""

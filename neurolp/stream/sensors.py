@@ -1,7 +1,7 @@
 """Sensors: which columns of a stream belong together, and how they become symbols or values.
 
 Any class with the members of :class:`Sensor` can be used. :class:`CategoricalSensor` and
-:class:`ContinuousSensor` are the built-in ones; nothing asks which of them a sensor is.
+:class:`ContinuousSensor` are the built-in ones, without a special role.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ Array = npt.NDArray[Any]
 
 
 class Sensor(Protocol):
-    """Some columns of a stream, observed together, and their code, which is what is predicted.
+    """Some columns of a stream, observed together, and their code, which is predicted.
 
-    The code is one symbol 0 .. ``n_symbols`` - 1, or ``n_columns`` real values; it is NaN where the
-    sensor brought nothing. The density of the columns is that of the code times a known factor:
+    The code is one symbol 0 .. ``n_symbols`` - 1, or ``n_columns`` real values; it is NaN where
+    the sensor is missing. The density of the columns is that of the code times a known factor:
 
         log p(columns | past) = log p(code | past) + log_factor(columns)
 
-    For a smooth invertible code log_factor = log |det d code / d columns|; for symbols that stand
-    for several observations each, it is log P(columns | symbol). All members can be attributes of
+    For a smooth invertible code log_factor = log |det d code / d columns|; for symbols of several
+    observations each, it is log P(columns | symbol). All members can be attributes of
     the class. A sensor whose class is a dataclass of plain values can be stored in files.
     """
 
     @property
     def name(self) -> str:
-        """Name by which predictions and results are found; different for each sensor."""
+        """Name of the sensor in predictions and results; different for each sensor."""
 
     @property
     def n_columns(self) -> int:
@@ -51,7 +51,7 @@ class Sensor(Protocol):
     def units(self) -> tuple[npt.ArrayLike, npt.ArrayLike] | None:
         """Location and scale of the values of the code, numbers or (n_columns,).
 
-        None if the first observations decide, and for symbols.
+        None for symbols, and if they are to be taken from the first observations.
         """
 
     @property
@@ -112,8 +112,8 @@ class CategoricalSensor:
 class ContinuousSensor:
     """``n_values`` real values at every step, observed together; NaN is missing.
 
-    ``location`` and ``scale`` (a number, or one for each value) are the units in which nodes see
-    the values; where they are None the first observations decide.
+    ``location`` and ``scale`` (a number, or one for each value) are the units of the
+    nodes' input; None takes them from the first observations.
     """
 
     n_values: int = 1
@@ -186,7 +186,7 @@ SENSORS = Registry(
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sensor is among all: its columns, codes, outputs, and values (none for symbols).
+    """Columns, codes, outputs and values (none for symbols) of a sensor, as slices of those of all.
 
     Outputs are what is predicted: each symbol, each value.
     """
@@ -240,14 +240,14 @@ def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
 
 
 def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int = 0) -> Array:
-    """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor brought nothing.
+    """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor is missing.
 
     One column may come as a vector. Errors count steps from ``first_step``.
 
     Raises
     ------
     DataError
-        If the shape is wrong, or an entry is not what its sensor wants.
+        If the shape is wrong, or an entry is invalid for its sensor.
     """
     width = sum(s.n_columns for s in sensors)
     try:

@@ -1,4 +1,4 @@
-"""Warm-up of sensors without units: broad predictions until their first observations fix them."""
+"""Warm-up of sensors: broad predictions until units are taken from the first observations."""
 
 from __future__ import annotations
 

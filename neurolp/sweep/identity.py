@@ -22,7 +22,7 @@ _LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion jobs have the s
 
 
 def content_digest(path: Path) -> str:
-    """The digest of a file, or of the pictures in a folder; DataError if it cannot be read."""
+    """The digest of a file, or of the images in a folder; DataError if it cannot be read."""
     try:
         return digest_of(path)
     except OSError as error:

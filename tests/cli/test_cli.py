@@ -58,7 +58,7 @@ def test_run_info_and_plot(config, tmp_path):
     plot = neurolp_command("plot", "small.h5", cwd=tmp_path)
     assert plot.returncode == 0, plot.stderr
     drawn = {Path(line).stem for line in plot.stdout.split()}
-    assert drawn == {"surprise", "melting", "weights", "node_maps", "marginals"}
+    assert drawn == {"surprise", "potentials", "weights", "node_maps", "marginals"}
     for line in plot.stdout.split():
         assert (tmp_path / line).stat().st_size > 10_000
 

@@ -1,4 +1,4 @@
-"""Streams through the real command: files, pictures, exit codes, Ctrl-C, memory."""
+"""Streams through the real command: files, figures, exit codes, Ctrl-C, memory."""
 
 import inspect
 import signal
@@ -14,7 +14,7 @@ from neurolp import FormatError, StreamBrain, open_trajectory
 from neurolp.config.stream_sections import StreamBrainSection
 from neurolp.data.streams import generator
 from neurolp.errors import DataError, NeurolpError, OutputError
-from neurolp.plotting.stream import arrows, input_weights
+from neurolp.plotting.stream.weights import arrows, input_weights
 from neurolp.runs import figures
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
@@ -296,7 +296,7 @@ for n in (20_000, 20_000, 80_000):
     assert after - before < 12  # MiB, of which HDF5's caches of chunks take most
 
 
-# --- pictures -------------------------------------------------------------------------------------
+# --- figures --------------------------------------------------------------------------------------
 
 EVERYWHERE = {"surprise", "recurrent", "activity"}
 CAUSALITY = f'seed = 0\n[stream]\nsource = "causality"\nn_steps = 6000\n{SMALL}max_order = 0\n'

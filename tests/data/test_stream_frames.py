@@ -10,20 +10,20 @@ from neurolp.stream.sensors import ContinuousSensor
 from tests.data.stream_files import everything, written
 
 
-def saved(folder, name, picture):
-    Image.fromarray(np.asarray(picture, dtype=np.uint8)).save(folder / name)
+def saved(folder, name, image):
+    Image.fromarray(np.asarray(image, dtype=np.uint8)).save(folder / name)
 
 
 def test_frames_in_natural_order(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (12, 3, 4))
-    for t, picture in enumerate(pictures):
-        saved(tmp_path, f"frame{t}.png", picture)
+    images = np.random.default_rng(0).integers(0, 256, (12, 3, 4))
+    for t, image in enumerate(images):
+        saved(tmp_path, f"frame{t}.png", image)
     (tmp_path / "notes.txt").write_text("not a frame")
     stream = open_stream(tmp_path, dequantise=False)
     assert stream.frame_shape == (3, 4)
     assert stream.sensors == (ContinuousSensor(12, "frame"),)
     rows = everything(stream, 5)
-    np.testing.assert_allclose(rows * 255, pictures.reshape(12, 12), atol=1e-3)
+    np.testing.assert_allclose(rows * 255, images.reshape(12, 12), atol=1e-3)
     noise = (everything(open_stream(tmp_path), 5) - rows) * 255
     assert 0 <= noise.min() < 0.05
     assert 0.95 < noise.max() < 1
@@ -46,7 +46,7 @@ def test_frames_of_all_kinds_of_colour(tmp_path):
 
 
 def test_frames_that_cannot_be_used(tmp_path):
-    with pytest.raises(DataError, match="no PNG pictures in this folder"):
+    with pytest.raises(DataError, match="no PNG images in this folder"):
         open_stream(tmp_path)
     for t in range(3):
         saved(tmp_path, f"{t}.png", np.random.default_rng(0).integers(0, 256, (40, 60)))
@@ -57,10 +57,10 @@ def test_frames_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match=r"2\.png: is 61 x 40 pixels, but the first frame is 60"):
         open_stream(tmp_path)
     written(tmp_path / "2.png", b"GIF89a and so on, for long enough to look")
-    with pytest.raises(DataError, match=r"2\.png: is not a PNG picture"):
+    with pytest.raises(DataError, match=r"2\.png: is not a PNG image"):
         open_stream(tmp_path)
     written(tmp_path / "2.png", b"")
-    with pytest.raises(DataError, match=r"2\.png: is not a PNG picture"):
+    with pytest.raises(DataError, match=r"2\.png: is not a PNG image"):
         open_stream(tmp_path)
     for keep in (30, 200, len(whole) // 2):
         written(tmp_path / "2.png", whole[:keep])

@@ -140,7 +140,7 @@ def test_the_average_of_the_members_is_the_average_of_their_probabilities(blobs)
         EnsembleConfig(hidden=(4,), decays=(1.0,), noises=(0.0, 0.5), n_folds=2),
         seed=0,
     )
-    outputs = unit.ensemble.outputs(unit.scaling(X))
+    ((_, outputs),) = unit.ensemble.blocks(unit.scaling(X))
     expected = np.einsum("r,rnc->nc", unit.ensemble.weights, softmax(outputs, axis=2))
     np.testing.assert_allclose(np.exp(unit.log_proba(X)), expected, rtol=1e-10)
     assert unit.ensemble.weights.sum() == pytest.approx(1)

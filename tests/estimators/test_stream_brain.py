@@ -25,9 +25,9 @@ def test_pieces_make_no_difference(cut):
     rows[::3, 0] = np.nan
     whole, pieces = (StreamBrain(sensors, **SMALL, random_state=0) for _ in range(2))
     expected = whole.run(rows, activity=True)
-    told = [pieces.run(rows[k : k + cut], activity=True) for k in range(0, 300, cut)]
-    np.testing.assert_array_equal(np.vstack([r.surprise for r in told]), expected.surprise)
-    np.testing.assert_array_equal(np.vstack([r.activity for r in told]), expected.activity)
+    result = [pieces.run(rows[k : k + cut], activity=True) for k in range(0, 300, cut)]
+    np.testing.assert_array_equal(np.vstack([r.surprise for r in result]), expected.surprise)
+    np.testing.assert_array_equal(np.vstack([r.activity for r in result]), expected.activity)
     one = StreamBrain(sensors, **SMALL, random_state=0)
     by_step = [
         one.observe({"value": a, "symbol": b} if t % 2 else [a, b]) for t, (a, b) in enumerate(rows)

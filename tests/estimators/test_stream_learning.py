@@ -90,13 +90,13 @@ def test_surprise_falls_to_the_truth_and_never_below(name, settings, excess):
     stream = generator(name, n_steps=n)
     rows, truth = (np.concatenate(a) for a in zip(*stream.blocks_with_truth(4096), strict=True))
     brain = StreamBrain(stream.sensors, **settings, random_state=0)
-    told = brain.run(rows)
+    result = brain.run(rows)
     late = slice(n * 4 // 5, None)
-    difference = told.total[late] - truth[late]
+    difference = result.total[late] - truth[late]
     error = difference.std() / np.sqrt(len(difference))
     assert -2 * error < difference.mean() < excess
     if name == "ar2":
-        assert kstest(told.pit[late, 0], "uniform").pvalue > 1e-3
+        assert kstest(result.pit[late, 0], "uniform").pvalue > 1e-3
 
 
 def test_single_precision_is_close():

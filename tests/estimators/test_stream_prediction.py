@@ -49,24 +49,24 @@ def test_surprise_is_what_was_predicted(sensors, rule, noise):
     column = np.cumsum([0, *(s.n_columns for s in sensors)])
     for row in rows_of(sensors, 40):
         expected = brain.predict()
-        told = brain.run(row[None], predictions=True)
+        result = brain.run(row[None], predictions=True)
         for s, sensor in enumerate(sensors):
             x, prediction = row[column[s] : column[s + 1]], expected[sensor.name]
             if sensor.n_symbols:
                 assert abs(prediction.probabilities.sum() - 1) < 1e-12
                 np.testing.assert_allclose(
-                    told.probabilities[sensor.name][0], prediction.probabilities, rtol=1e-10
+                    result.probabilities[sensor.name][0], prediction.probabilities, rtol=1e-10
                 )
             else:
                 np.testing.assert_allclose(
-                    told.mean[sensor.name][0], prediction.mean, rtol=1e-8, atol=1e-12
+                    result.mean[sensor.name][0], prediction.mean, rtol=1e-8, atol=1e-12
                 )
-                np.testing.assert_allclose(told.std[sensor.name][0], prediction.std, rtol=1e-8)
+                np.testing.assert_allclose(result.std[sensor.name][0], prediction.std, rtol=1e-8)
             if not np.isnan(x[0]):
                 surprise = -np.sum(prediction.log_prob(x))
-                np.testing.assert_allclose(told.surprise[0, s], surprise, rtol=1e-9)
+                np.testing.assert_allclose(result.surprise[0, s], surprise, rtol=1e-9)
             else:
-                assert np.isnan(told.surprise[0, s])
+                assert np.isnan(result.surprise[0, s])
 
 
 @pytest.mark.parametrize("n_steps", [0, 1, 5, 300])
@@ -110,13 +110,13 @@ def test_contexts_count_beyond_single_precision():
 def test_quantiles_invert_distribution_functions():
     brain = StreamBrain(ContinuousSensor(), **SMALL, random_state=0)
     x = generator("ar2", n_steps=500).read(500)
-    told = brain.run(x)
+    result = brain.run(x)
     prediction = brain.predict()["value"]
     p = np.array([1e-6, 0.01, 0.3, 0.5, 0.9, 1 - 1e-6])
     np.testing.assert_allclose(prediction.cdf(prediction.quantile(p)), p, rtol=1e-9)
     drawn = prediction.sample(4000, np.random.default_rng(0))
     assert kstest(prediction.cdf(drawn[:, 0]), "uniform").pvalue > 1e-3
-    assert np.all((told.pit > 0) & (told.pit < 1))
+    assert np.all((result.pit > 0) & (result.pit < 1))
 
 
 def test_a_vector_is_predicted_with_its_correlations():
@@ -124,12 +124,12 @@ def test_a_vector_is_predicted_with_its_correlations():
     mixing = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [-0.5, 0.2, 0.3]])
     rows = rng.standard_normal((4000, 3)) @ mixing.T
     brain = StreamBrain(ContinuousSensor(3), n_hidden=0, n_lags=1, random_state=0)
-    told = brain.run(rows)
+    result = brain.run(rows)
     prediction = brain.predict()["value"]
     np.testing.assert_allclose(prediction.covariance, mixing @ mixing.T, atol=0.12)
     entropy = 1.5 * np.log(2 * np.pi * np.e) + np.log(np.diag(mixing)).sum()
-    error = told.total[2000:].std() / np.sqrt(2000)
-    assert abs(told.total[2000:].mean() - entropy) < 4 * error
+    error = result.total[2000:].std() / np.sqrt(2000)
+    assert abs(result.total[2000:].mean() - entropy) < 4 * error
     drawn = prediction.sample(20_000, rng)
     np.testing.assert_allclose(np.cov(drawn.T), prediction.covariance, atol=0.05)
     assert kstest(prediction.cdf(drawn)[:, 2], "uniform").pvalue > 1e-3
@@ -144,8 +144,8 @@ def test_missing_input_is_remembered_as_expected():
     # The readout's mean, not that of the residuals' mixture, which the shape may shift.
     senses, readout = other._state.senses, other._state.readout
     expected = senses.location + senses.scale * (readout.weights @ other._state.memory.features)
-    told = brain.run([[np.nan]], learn=False)
-    assert np.isnan(told.surprise).all()
-    assert told.total[0] == 0
+    result = brain.run([[np.nan]], learn=False)
+    assert np.isnan(result.surprise).all()
+    assert result.total[0] == 0
     other.run(expected[None], learn=False)
     np.testing.assert_allclose(brain.activity, other.activity, rtol=1e-12)

@@ -14,11 +14,11 @@ def test_a_sensor_that_rarely_reports_does_not_keep_others_from_learning():
     sensors = (ContinuousSensor(1, "often"), ContinuousSensor(1, "rare"), SYMBOLS)
     rows = np.column_stack([x, rare, np.arange(3000) % 3])
     brain = StreamBrain(sensors, **SMALL, random_state=0)
-    told = brain.run(rows[:2500])
-    assert told.surprise[2000:, 0].mean() < -2
-    assert told.surprise[2000:, 2].mean() < 0.1
+    result = brain.run(rows[:2500])
+    assert result.surprise[2000:, 0].mean() < -2
+    assert result.surprise[2000:, 2].mean() < 0.1
     prediction = brain.predict()["rare"]
-    assert np.isfinite(told.surprise[::100, 1]).all()
+    assert np.isfinite(result.surprise[::100, 1]).all()
     assert abs(prediction.mean[0] - 5) < 2
     dream = brain.dream(5, random_state=0)
     assert np.isfinite(dream[:, [0, 2]]).all()

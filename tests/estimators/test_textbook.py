@@ -84,7 +84,7 @@ def test_shipped_simulations_can_be_read_back_and_drawn(simulated):
         assert file["surprise"].dims == ("time", "split")
         assert file["coupling"].shape == (2, 2)
         drawn = figures(file)
-    assert set(drawn) == {"surprise", "melting", "weights", "density"}
+    assert set(drawn) == {"surprise", "potentials", "weights", "density"}
     plt.close("all")
 
 

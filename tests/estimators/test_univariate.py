@@ -140,7 +140,7 @@ def test_entropy_is_near_the_closed_form_and_units_add_their_logarithm():
      Exponential(0.7, high=2.0), Probit(-1.0, 2.0)],
     ids=lambda s: type(s).__name__,
 )  # fmt: skip
-def test_a_stretch_is_inverted_and_knows_its_slope(transform):
+def test_a_transform_has_an_exact_inverse_and_slope(transform):
     x, h = np.linspace(-0.99, 1.99, 60), 1e-6
     u, log_slope = transform.apply(x)
     np.testing.assert_allclose(transform.inverse(u), x, atol=1e-12)

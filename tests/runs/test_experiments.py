@@ -1,4 +1,4 @@
-"""Experiments, each small: from configuration to labelled file, closing table and pictures."""
+"""Experiments, each small: from configuration to labelled file, summary tables and figures."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_co
 
 
 def done(tmp_path, text, *settings):
-    """Run a configuration; the open file, its tables and its pictures."""
+    """Run a configuration; the open file, its tables and its figures."""
     path = tmp_path / "small.toml"
     path.write_text(f'title = "small"\nseed = 3\n{text}')
     steps = []

@@ -73,9 +73,9 @@ def test_the_table_has_each_job_once(swept):
 
 def test_figures_of_a_sweep_by_command(swept):
     folder, _ = swept
-    done = neurolp_command("plot", "out", "-o", "pictures", cwd=folder)
+    done = neurolp_command("plot", "out", "-o", "drawn", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert (folder / "pictures" / "curves.png").stat().st_size > 10_000
+    assert (folder / "drawn" / "curves.png").stat().st_size > 10_000
     wrong = neurolp_command("plot", "out", "--result", "nothing", cwd=folder)
     assert_one_line(wrong, 78, "no result 'nothing'")
 

@@ -39,7 +39,7 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
     mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
     trees = [r.head for r in heads if isinstance(r.head, TreeHead)]
     count = np.array([_n_gaussians(r) for r in heads])
-    what = "Gaussians; 0 base density, -1 tree, -2 a head of one's own"
+    what = "Gaussians; 0 base density, -1 tree, -2 a user's head"
     out.add("head_components", ("head",), count, "1", what)
     if trees:
         _pack_trees(out, trees)
@@ -47,7 +47,7 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
         own = json.dumps([HEADS.describe(r.head) for r in heads if _n_gaussians(r) == _OWN])
         out.add_coordinate("own_head_byte", np.arange(len(own)), "1", "byte of a text")
         text = np.frombuffer(own.encode(), dtype=np.uint8)
-        out.add("own_heads", ("own_head_byte",), text, "1", "heads of one's own, as JSON")
+        out.add("own_heads", ("own_head_byte",), text, "1", "users' heads, as JSON")
     if not mixtures:
         return
     count = count[count > 0]

@@ -35,7 +35,7 @@ class DensityHead(Protocol):
 
 
 class LearnedHead(DensityHead, Protocol):
-    """A density head of one's own, as the argument ``head`` takes it."""
+    """A density head that a user wrote, as the argument ``head`` takes it."""
 
     def fit(self, potential: Array, rng: np.random.Generator) -> DensityHead:
         """A head fitted to potentials (n_nodes, n_trajectories); the object does not change."""

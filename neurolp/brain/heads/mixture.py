@@ -1,4 +1,4 @@
-"""Learned energies: a Gaussian mixture in potential space, in the place of a product of bases."""
+"""Gaussian mixtures of potentials as density heads, and their fit."""
 
 from __future__ import annotations
 

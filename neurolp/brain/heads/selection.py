@@ -35,7 +35,7 @@ _COMPONENTS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
 _PRIOR_ROWS = (0.03, 0.1, 0.3, 1.0, 3.0)  # per node
 _FIRST_COMPONENTS, _FIRST_COMPONENTS_FEW_NODES, _FEW_NODES = 8, 24, 3
 _FIRST_PRIOR = 3
-_MAX_ROWS = 10_000  # of either population
+_MAX_ROWS = 10_000  # of training and validation
 _FURTHER_TIMES = 4
 _MOST_NODES_OF_TREES = 8
 _MIN_WEIGHT = 0.02
@@ -58,7 +58,7 @@ def learn_heads(
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
 
-    With a ``head`` of one's own that one is fitted at every time instead.
+    A user's ``head`` is fitted at every time instead.
 
     The product of the bases at ``best_time`` is one of the candidates: before the light ones are
     left out, the average is on validation data at least as good as without a learned energy.
@@ -184,7 +184,7 @@ def _at_most(n: int, potential: Array, rng: np.random.Generator) -> Array:
 def _states(
     network: Network, train: Array, validation: Array, times: list[int], n_threads: int | None
 ) -> dict[int, State]:
-    """Both populations, and the log-determinant of the second, at some increasing times."""
+    """Training and validation rows, and the log-determinant of the latter, at some times."""
     states, now, log_det = {}, 0, np.zeros(validation.shape[1])
     for time in times:
         on = partial(evolve, network, first=now, n_slices=time - now, n_threads=n_threads)

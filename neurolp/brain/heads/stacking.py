@@ -1,4 +1,4 @@
-"""Weights of an average of densities, from what each gives held-out rows (stacking)."""
+"""Weights of an average of densities, from their log-densities of held-out rows (stacking)."""
 
 from __future__ import annotations
 

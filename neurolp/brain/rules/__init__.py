@@ -1,1 +1,1 @@
-"""Learning rules: what the nodes of a group learn from what they see."""
+"""Learning rules: parameters of a group of nodes from what these nodes see."""

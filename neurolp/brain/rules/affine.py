@@ -67,7 +67,7 @@ def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
             if own is None:
                 x = _ridge_solution(g, r, ridge, n_rows)
             else:
-                x = _without_oneself(g, r, own, ridge, n_rows)
+                x = _without_own(g, r, own, ridge, n_rows)
             coefficients[:], constant[:] = (scale * x[:-1]).T, scale * x[-1]
         else:
             for i, target in enumerate(targets):
@@ -136,7 +136,7 @@ def _ridge_solution(gram: Array, right: Array, ridge: float, n_rows: int) -> Arr
     return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
 
 
-def _without_oneself(gram: Array, right: Array, own: Array, ridge: float, n_rows: int) -> Array:
+def _without_own(gram: Array, right: Array, own: Array, ridge: float, n_rows: int) -> Array:
     """Ridge solution of every target without the features in its row of ``own``, which get 0.
 
     With P the inverse of the whole matrix, S a node's own features and A all others,

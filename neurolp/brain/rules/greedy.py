@@ -89,11 +89,11 @@ def learn_slice(
     updates = []
     local_loss = np.zeros(network.n_nodes)
     if rotation is not None:
-        everyone = np.arange(network.n_nodes)
+        all_nodes = np.arange(network.n_nodes)
         blocks = column_blocks(potential.shape[1], 2 * network.n_nodes)
-        local_loss -= _energy(network, everyone, potential, blocks, workers)
+        local_loss -= _energy(network, all_nodes, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
-        local_loss += _energy(network, everyone, potential, blocks, workers)
+        local_loss += _energy(network, all_nodes, potential, blocks, workers)
     sequential = one_after_another(network.connectivity, groups)
     for targets in [np.concatenate(groups)] if sequential else groups:
         outside = np.ones(network.n_nodes, dtype=np.bool_)
@@ -140,16 +140,16 @@ def _learn_group(
         columns = slice(block[0], sum(block))
         u = potential[targets, columns]
         change = np.zeros(block[1])
-        everyone = np.arange(len(targets))
-        shift_and_scale(u, everyone, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
+        all_nodes = np.arange(len(targets))
+        shift_and_scale(u, all_nodes, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
         # Splines learn from moments, which are sums; other maps from the potentials themselves.
         seen = maps.moments(u, view.base) if isinstance(maps, SplineGrid) else u
         if sequential:
             return np.zeros(len(targets)), seen
         potential[targets, columns] = u
         log_det[columns] += change
-        gains = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
-        return gains if network.log_scale else np.zeros(len(targets)), seen
+        log_scales = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
+        return log_scales if network.log_scale else np.zeros(len(targets)), seen
 
     moved = workers.map(move, blocks)
     log_scale = np.sum([g for g, _ in moved], axis=0)
@@ -172,12 +172,12 @@ def _learn_group(
     )
 
     def reshape(block: Block) -> tuple[Array, Array]:
-        gains, log_slope = np.zeros(len(targets)), np.empty(len(targets))
+        log_scales, log_slope = np.zeros(len(targets)), np.empty(len(targets))
         if sequential:
-            evolve_sequential(network, update, potential, log_det, block, gains, log_slope)
-            return gains, log_slope
+            evolve_sequential(network, update, potential, log_det, block, log_scales, log_slope)
+            return log_scales, log_slope
         move_by_node_maps(network, update, potential, log_det, block, log_slope)
-        return gains, log_slope
+        return log_scales, log_slope
 
     reshaped = workers.map(reshape, blocks)
     log_scale += np.sum([g for g, _ in reshaped], axis=0)

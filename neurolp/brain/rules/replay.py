@@ -171,7 +171,7 @@ class _Plan:
         if any(group.sequential for slice_ in slices for group in slice_.groups):
             raise NetworkError(
                 "replay undoes one group after another, but the network has sequential groups; "
-                "brain.online.copy_network takes them apart"
+                "brain.rules.local.copy_network takes them apart"
             )
         sizes = [len(slice_.groups) for slice_ in network.slices for _ in slice_.groups]
         last = len(sizes) - 1

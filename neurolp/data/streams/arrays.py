@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
-from neurolp.data.tables import choose_array
+from neurolp.data.tables import chosen_array
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.stream.sensors import ContinuousSensor, Sensor
 
@@ -33,8 +33,8 @@ def open_array(
 ) -> Stream:
     """Rows of an array (n,), (n, d), or frames (n, height, width); see ``open_stream``.
 
-    Values are looked at when they are read, except that columns of symbols whose number is not
-    given are read through once at the start.
+    Values are checked when they are read. Columns of symbols whose number is not given are read
+    through once at the start.
     """
     with _opened(path, dataset) as array:
         shape = tuple(int(n) for n in array.shape)
@@ -83,7 +83,7 @@ def open_array(
 
 @contextmanager
 def _opened(path: Path, dataset: str | None) -> Iterator[Any]:
-    """The array of a file, on disk; what goes wrong while it is in use is the file's fault."""
+    """The array of a file, on disk; errors while it is in use become ``DataError``."""
     try:
         if path.suffix.lower() == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -92,13 +92,7 @@ def _opened(path: Path, dataset: str | None) -> Iterator[Any]:
             yield array
         else:
             with h5py.File(path, "r") as file:
-                found: list[str] = []
-                file.visititems(
-                    lambda name, item: (
-                        found.append(name) if isinstance(item, h5py.Dataset) else None
-                    )
-                )
-                yield file[choose_array(path, found, dataset)]
+                yield chosen_array(path, file, dataset)
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, NeurolpError):
             raise

@@ -28,7 +28,7 @@ _MAX_SYMBOLS = 100_000
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns of a file make which sensors.
+    """Columns of a file and the sensors that they form.
 
     ``positions`` are the columns of the file in the order of the rows of the stream, ``names``
     their names; ``counts[j]`` is None for numbers, else the number of symbols, 0 where the file
@@ -77,10 +77,10 @@ def lay_out(
     vector: bool | str,
     sensors: Sensor | Sequence[Sensor] | None,
 ) -> Layout:
-    """Every column a sensor of its own, except that ``vector`` joins those of numbers in one.
+    """Layout with one sensor a column; ``vector`` joins the columns of numbers in one sensor.
 
-    The one sensor has the place of its first column. ``sensors`` says instead what the chosen
-    columns are, in their order.
+    The one sensor has the position of its first column. ``sensors`` gives instead the
+    sensors of the chosen columns, in their order.
 
     Raises
     ------
@@ -153,19 +153,19 @@ def _declared(title: str, names: tuple[str, ...], symbols: Symbols) -> dict[int,
 
 
 class Cells:
-    """The different cells of a column of symbols, gathered over a file, and what they become."""
+    """The distinct cells of a column of symbols, collected over a file, and their coding."""
 
     def __init__(self, title: str, name: str, n_symbols: int) -> None:
         self.title, self.name, self.n_symbols = title, name, n_symbols
         self.seen: set[Any] = set()
 
     def add(self, cells: set[Any]) -> None:
-        """Take in more cells, none of them missing."""
+        """Add cells, none of them missing."""
         self.seen |= cells
         if len(self.seen) > _MAX_SYMBOLS:
             raise DataError(
                 f"{self.title}: column '{self.name}' has more than {_MAX_SYMBOLS} different "
-                f"symbols; is it one of numbers?"
+                f"symbols; is it a column of numbers?"
             )
 
     def coding(self) -> Coding | None:
@@ -199,16 +199,16 @@ class Cells:
 
 
 def check_values(
-    title: str, layout: Layout, rows: Array, place: str, numbers: Sequence[int]
+    title: str, layout: Layout, rows: Array, kind: str, numbers: Sequence[int]
 ) -> None:
-    """Raise ``DataError`` that names the column and the place unless all sensors want the rows.
+    """Raise ``DataError`` that names column and position unless the rows are valid for all sensors.
 
-    Row i came from ``place`` (line, row) ``numbers[i]`` of the file.
+    Row i is ``kind`` (line, row) ``numbers[i]`` of the file.
     """
     fault = first_invalid(rows, layout.sensors)
     if fault is not None:
         row, column, sensor = fault
         raise DataError(
-            f"{title}: column '{layout.names[column]}', {place} {numbers[row]}: "
+            f"{title}: column '{layout.names[column]}', {kind} {numbers[row]}: "
             f"wanted {sensor.wanted.rstrip(',')}, but found {rows[row, column]:g}"
         )

@@ -1,4 +1,4 @@
-"""Reader of video from a folder of PNG pictures, a frame a step."""
+"""Reader of video from a folder of PNG images, a frame a step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOISE_SEED = 12345
 
 
 def open_frames(path: Path, *, dequantise: bool = True) -> Stream:
-    """The PNG pictures of a folder in natural order (frame 2 before frame 10), grey, 0 .. 1.
+    """The PNG images of a folder in natural order (frame 2 before frame 10), grey, 0 .. 1.
 
     Colours become their luminance; transparency is left out. With ``dequantise`` every pixel gets
     noise U(0, 1/255), drawn for each frame by its number, without which pixels of whole numbers
@@ -34,12 +34,12 @@ def open_frames(path: Path, *, dequantise: bool = True) -> Stream:
     Raises
     ------
     DataError
-        If there is no picture, one cannot be read, or one is of another size than the first.
+        If there is no image, one cannot be read, or one is of another size than the first.
     """
     found = [f for f in path.iterdir() if f.suffix.lower() == ".png" and f.is_file()]
     frames = sorted(found, key=lambda f: _natural(f.name))
     if not frames:
-        raise DataError(f"{path}: no PNG pictures in this folder")
+        raise DataError(f"{path}: no PNG images in this folder")
     shape = _size(frames[0])
     for frame in frames:
         size = _size(frame)
@@ -86,23 +86,23 @@ def _size(frame: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(f"{frame}: cannot be read, {error.strerror}") from error
     if len(head) < 24 or head[:8] != _SIGNATURE or head[12:16] != b"IHDR":
-        raise DataError(f"{frame}: is not a PNG picture")
+        raise DataError(f"{frame}: is not a PNG image")
     width, height = struct.unpack(">II", head[16:24])
     return int(height), int(width)
 
 
 def _grey(frame: Path, shape: tuple[int, int]) -> Array:
-    """One picture as an array of 0 .. 1."""
+    """One image as an array of 0 .. 1."""
     from matplotlib.image import imread
 
     try:
-        picture = np.asarray(imread(frame, format="png"), dtype=np.float64)
+        image = np.asarray(imread(frame, format="png"), dtype=np.float64)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise DataError(f"{frame}: cannot be read, damaged or not a PNG picture") from error
-    if picture.shape[:2] != shape:
+        raise DataError(f"{frame}: cannot be read, damaged or not a PNG image") from error
+    if image.shape[:2] != shape:
         raise DataError(f"{frame}: has changed since it was opened")
-    if picture.ndim == 2:
-        return picture
-    if picture.shape[2] < 3:  # grey and transparency
-        return picture[:, :, 0]
-    return np.asarray(picture[:, :, :3] @ _LUMINANCE)
+    if image.ndim == 2:
+        return image
+    if image.shape[2] < 3:  # grey and transparency
+        return image[:, :, 0]
+    return np.asarray(image[:, :, :3] @ _LUMINANCE)

@@ -45,7 +45,7 @@ def open_stream(
     ``.csv``, ``.tsv``        a row a step; empty cells, NaN, NA are missing, empty lines skipped
     ``.npy``, ``.h5, .hdf5``  (steps,), (steps, columns), or frames (steps, height, width)
     ``.txt``, ``.text``       characters as symbols; UTF-8
-    a folder                  its PNG pictures as frames, in natural order, grey, 0 .. 1
+    a folder                  its PNG images as frames, in natural order, grey, 0 .. 1
     ========================  ======================================================================
 
     Parameters
@@ -73,8 +73,8 @@ def open_stream(
     Raises
     ------
     DataError
-        One line that names the file and the place. Tables and text are looked through at once,
-        arrays and pictures when they are read.
+        One line that names the file and the position. Tables and text are checked when they are
+        opened, arrays and images when they are read.
     ConfigurationError
         If an argument has no meaning for this kind of file, or contradicts another.
     """

@@ -32,7 +32,7 @@ def video(
 
     Every ``hold`` steps another one of scikit-learn's 1797 digits takes its place, and one of eight
     directions. At the edges it wraps round or bounces. All pixels carry normal noise of standard
-    deviation ``noise``, without which a picture would have no density: its entropy bounds the rate
+    deviation ``noise``, without which a image would have no density: its entropy bounds the rate
     from below, in nats a frame. The choices bound it from above: they add at most
     log(1797 x 8) / hold.
     """
@@ -41,14 +41,14 @@ def video(
     def make() -> Iterator[Chunk]:
         digits = _digits()
         choices, pixels = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
-        place = choices.integers(0, size if edges == "wrap" else size - _SIDE + 1)
+        position = choices.integers(0, size if edges == "wrap" else size - _SIDE + 1)
         while True:
             digit = digits[choices.integers(len(digits))]
             direction = _DIRECTIONS[choices.integers(len(_DIRECTIONS))]
-            path = place + direction * np.arange(hold + 1)[:, None]
+            path = position + direction * np.arange(hold + 1)[:, None]
             if edges == "bounce":
                 path = _reflected(path, size - _SIDE)
-            place = path[hold]
+            position = path[hold]
             frames = noise * pixels.standard_normal((hold, *size))
             _add(frames, digit, path[:hold] % size)
             yield frames.reshape(hold, -1), None
@@ -78,10 +78,10 @@ def _reflected(path: Array, last: Array) -> Array:
     return np.asarray(np.where(last == 0, 0, np.where(folded > last, period - folded, folded)))
 
 
-def _add(frames: Array, digit: Array, places: Array) -> None:
-    """Add the digit to frame t with its upper left corner at ``places[t]``, round the edges."""
+def _add(frames: Array, digit: Array, corners: Array) -> None:
+    """Add the digit to frame t with its upper left corner at ``corners[t]``, round the edges."""
     n, height, width = frames.shape
     side = np.arange(_SIDE)
-    rows = (places[:, :1] + side) % height
-    columns = (places[:, 1:] + side) % width
+    rows = (corners[:, :1] + side) % height
+    columns = (corners[:, 1:] + side) % width
     frames[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] += digit

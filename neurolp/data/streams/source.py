@@ -58,7 +58,7 @@ class Stream:
     has_truth : bool
         Whether :meth:`blocks_with_truth` is available.
     frame_shape : (int, int) or None
-        Rows and columns of the picture that a vector sensor holds.
+        Rows and columns of the image that a vector sensor holds.
     alphabets : dict or None
         Sensor name -> what its symbols 0, 1, .. stand for.
     """
@@ -114,7 +114,7 @@ class Stream:
     def blocks_with_truth(self, size: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Iterate over (rows, -log p(row | all rows before)) in nats, summed over the sensors.
 
-        What came before includes what the source ran in with, before step 0. See :meth:`blocks`.
+        The rows before include the burn-in of the source, before step 0. See :meth:`blocks`.
         """
         if not self.has_truth:
             raise ConfigurationError(f"stream '{self.name}' has no known truth")
@@ -149,7 +149,7 @@ class Stream:
 
 
 def from_the_start(make: Callable[[], Iterator[Chunk]]) -> Chunks:
-    """``chunks`` of a source that can only run from step 0: what comes before ``start`` is lost."""
+    """``chunks`` of a source that can only run from step 0: rows before ``start`` are discarded."""
 
     def chunks(start: int) -> Iterator[Chunk]:
         skip = start
@@ -162,7 +162,7 @@ def from_the_start(make: Callable[[], Iterator[Chunk]]) -> Chunks:
 
 
 def check_integer(name: str, value: object, low: int) -> int:
-    """``value`` as an int of at least ``low``; ``ConfigurationError`` if it is none."""
+    """``value`` as an int of at least ``low``; ``ConfigurationError`` otherwise."""
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < low:
         raise ConfigurationError(f"argument `{name}` must be an integer >= {low}, but is {value!r}")
     return int(value)

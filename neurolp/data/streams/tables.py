@@ -61,7 +61,7 @@ def open_csv(
         for piece in file.pieces(start, CHUNK):
             yield table.values(piece, codings), None
 
-    if None in codings.values():  # symbols that are numbers: only now can they be looked at
+    if None in codings.values():  # symbols that are numbers are checked here
         for _ in chunks(0):
             pass
     return Stream(
@@ -76,7 +76,7 @@ def open_csv(
 
 @dataclass(frozen=True)
 class _Table:
-    """A CSV file, and what its columns mean."""
+    """A CSV file and the layout of its columns."""
 
     file: CsvFile
     layout: Layout

@@ -1,4 +1,4 @@
-"""Figures of a run over a stream: each function takes Axes and returns them."""
+"""Figures of a run over a stream: Axes in, Axes out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from neurolp.plotting.stream.surprise import (
 )
 from neurolp.plotting.stream.video import plot_frames, plot_projective_fields, plot_receptive_fields
 from neurolp.plotting.stream.weights import (
-    arrows,
     input_weights,
     plot_activity,
     plot_arrows,
@@ -30,29 +29,6 @@ from neurolp.plotting.stream.weights import (
 from neurolp.plotting.style import NewFigure
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
-
-__all__ = [
-    "arrows",
-    "draw",
-    "input_weights",
-    "plot_activity",
-    "plot_arrows",
-    "plot_dream_symbols",
-    "plot_dream_values",
-    "plot_excess",
-    "plot_frames",
-    "plot_graph",
-    "plot_pit",
-    "plot_projective_fields",
-    "plot_readout",
-    "plot_receptive_fields",
-    "plot_recurrent",
-    "plot_sensors",
-    "plot_step_surprise",
-    "plot_surprise",
-    "plot_symbols",
-    "plot_values",
-]
 
 _N_PANELS = 4
 _N_LAGS = 6

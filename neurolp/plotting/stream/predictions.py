@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.plotting.parts import draw_intervals, share_y
 from neurolp.plotting.stream.surprise import detailed_steps
 from neurolp.plotting.style import BLACK, BLUE, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor
@@ -32,13 +33,7 @@ def plot_values(
     steps, quantile, observed = _predicted(file, sensor, value)
     if relative:
         observed, quantile = observed - quantile[:, 2], quantile - quantile[:, [2]]
-    ax.fill_between(
-        steps, quantile[:, 0], quantile[:, 4], color=BLUE, alpha=0.2, lw=0, label="predicted: 90 %"
-    )
-    ax.fill_between(
-        steps, quantile[:, 1], quantile[:, 3], color=BLUE, alpha=0.35, lw=0, label="50 %"
-    )
-    ax.plot(steps, quantile[:, 2], color=BLUE, lw=1.2, label="median")
+    draw_intervals(ax, steps, quantile, BLUE)
     ax.scatter(steps, observed, s=10, color=BLACK, lw=0, zorder=3, label="observed")
     inside = (observed >= quantile[:, 0]) & (observed <= quantile[:, 4])
     known = ~np.isnan(observed)
@@ -97,9 +92,7 @@ def plot_dream_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> Ar
         ax.set(xlabel="step", title=title)
         step_axis(ax)
     axes[0].set_ylabel(sensor.name)
-    limits = np.array([ax.get_ylim() for ax in axes])
-    for ax in axes:
-        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+    share_y(axes)
     return axes
 
 

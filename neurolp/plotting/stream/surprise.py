@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from scipy import stats
 
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows
+from neurolp.plotting.parts import draw_pit
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
 from neurolp.storage.reader import Trajectory
 
@@ -42,9 +42,9 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
 
 
 def plot_excess(file: Trajectory, ax: Axes) -> Axes:
-    """Mean surprise minus that of the source itself on the same steps: what is not yet learned.
+    """Mean surprise minus that of the source itself on the same steps.
 
-    Means over stretches that double, from the windows in the file.
+    Means over intervals of doubling length, from the windows in the file.
     """
     time = file["mean_surprise"].coords["window"].values.astype(np.float64)
     steps = file["window_steps"].values
@@ -81,27 +81,18 @@ def plot_sensors(file: Trajectory, ax: Axes) -> Axes:
 
 
 def plot_pit(file: Trajectory, ax: Axes) -> Axes:
-    """Histogram of F(x_t | past) in the last fifth: flat, within the band, where it is calibrated.
+    """Histogram of F(x_t | past) in the last fifth: flat, within the band, if calibrated.
 
-    Up to six values each have a line; more of them, as the pixels of a picture, are put together.
+    Up to six values have a line each; more, as the pixels of a frame, are pooled.
     """
     counts = file["pit_counts"].values[last_windows(file)].sum(axis=0)
     names = [str(name) for name in file["pit_counts"].coords["value"].values]
     if len(names) > len(SERIES):
-        counts, names = counts.sum(axis=0, keepdims=True), [f"{len(names)} values together"]
-    n_bins = counts.shape[1]
-    edges = np.linspace(0, 1, n_bins + 1)
-    fewest = int(counts.sum(axis=1).min())
-    if fewest:
-        low, high = stats.binom(fewest, 1 / n_bins).ppf([0.025, 0.975]) * n_bins / fewest
-        ax.axhspan(low, high, color="#dddddd", lw=0, label="95 % of a calibrated brain")
-    for row, name, colour in zip(counts, names, SERIES, strict=False):
-        if row.sum():
-            ax.stairs(row * n_bins / row.sum(), edges, color=colour, lw=1.8, label=name)
-    ax.set(xlabel=r"$F(x_t\,|\,\mathrm{past})$", ylabel="density", xlim=(0, 1))
-    ax.set(title="Calibration in the last fifth (uniform is calibrated)")
-    ax.set_ylim(0, 1.35 * max(ax.get_ylim()[1], 1.2))
-    ax.legend(frameon=False, fontsize="small", loc="upper center", ncols=2)
+        counts, names = counts.sum(axis=0, keepdims=True), [f"{len(names)} values pooled"]
+    draw_pit(ax, counts, names)
+    ax.set(
+        xlabel=r"$F(x_t\,|\,\mathrm{past})$", title="Calibration in the last fifth (flat if exact)"
+    )
     return ax
 
 

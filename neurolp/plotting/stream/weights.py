@@ -9,14 +9,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from neurolp.plotting.parts import draw_signed
 from neurolp.plotting.stream.predictions import visible
-from neurolp.plotting.style import BLUE, GREY, SERIES, VERMILION
+from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
-_N_COLUMNS = 400  # of the picture of a readout: more cannot be told apart
+_N_COLUMNS = 400  # of the image of a readout: more cannot be told apart
 _N_NODES = 100  # of a raster
 _N_MATRIX = 200  # of a matrix
 _N_POINTS = 5000
@@ -54,10 +55,7 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
     else:
         shown = max(1, min(n_lags, _N_COLUMNS // n_outputs))
         flat = weights[:, :shown].reshape(n_outputs, -1)
-        top = np.abs(flat).max() or 1.0
-        image = ax.imshow(
-            flat, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", interpolation="nearest"
-        )
+        draw_signed(ax, flat, label="weight", aspect="auto")
         for d in range(1, shown):
             ax.axvline(d * n_outputs - 0.5, color=GREY, lw=0.7)
         middles = (np.arange(shown) + 0.5) * n_outputs - 0.5
@@ -65,7 +63,6 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         if n_outputs <= 50:
             ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
         ax.set(xlabel="lag (steps); in each, all outputs in turn", ylabel="output")
-        ax.figure.colorbar(image, ax=ax, label="weight", pad=0.01)
     ax.set(title="Readout weights")
     return ax
 
@@ -82,12 +79,11 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
         matrix[file["recurrent_target"].values, file["recurrent_source"].values] = last
         matrix = matrix[:shown, :shown]
     top = float(np.quantile(np.abs(last), 0.99)) or 1.0
-    image = axes[0].imshow(matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest")
-    axes[0].set_facecolor("#eeeeee")
+    draw_signed(axes[0], matrix, top=top, label="weight")
+    axes[0].set_facecolor(PALE)
     which = "" if shown == n else f" of the first {shown} nodes"
     axes[0].set(xlabel="from hidden node", ylabel="to hidden node")
     axes[0].set(title=f"Recurrent weights{which}")
-    axes[0].figure.colorbar(image, ax=axes[0], label="weight", pad=0.01)
 
     first, flat = recurrent[0].values.ravel(), last.ravel()
     every = slice(None, None, max(1, len(flat) // _N_POINTS))
@@ -107,19 +103,12 @@ def plot_activity(file: Trajectory, ax: Axes) -> Axes:
     start = int(breaks[-1]) + 1 if len(breaks) else 0
     time, values = time[start:], values[start:]
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:_N_NODES])
-    image = ax.imshow(
-        values[:, chosen].T,
-        cmap="RdBu_r",
-        vmin=-1,
-        vmax=1,
-        aspect="auto",
-        interpolation="nearest",
-        extent=(time[0] - 0.5, time[-1] + 0.5, len(chosen) - 0.5, -0.5),
-    )
-    ax.set(xlabel="steps seen", ylabel="hidden node", title="Activity of the hidden nodes")
+    extent = (time[0] - 0.5, time[-1] + 0.5, len(chosen) - 0.5, -0.5)
+    shown = values[:, chosen].T
+    draw_signed(ax, shown, top=1.0, label="activity", aspect="auto", extent=extent)
+    ax.set(xlabel="step", ylabel="hidden node", title="Activity of the hidden nodes")
     ax.set_yticks([])
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
-    ax.figure.colorbar(image, ax=ax, label="activity", pad=0.01)
     return ax
 
 
@@ -155,7 +144,7 @@ def plot_arrows(file: Trajectory, axes: Array) -> Array:
     top = float(np.abs(strength).max()) or 1.0
     image = None
     for d, ax in enumerate(axes):
-        image = ax.imshow(strength[:, :, d], cmap="RdBu_r", vmin=-top, vmax=top)
+        image = draw_signed(ax, strength[:, :, d], top=top)
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
         ax.set_yticks(range(len(names)), names if d == 0 else [], fontsize="x-small")
         ax.set(title=f"lag {d + 1}", xlabel="to")

@@ -1,15 +1,16 @@
-"""Draw the picture at the top of the README: python docs/make_picture.py digits.h5."""
+"""Draw the figure at the top of the README: python docs/make_figure.py digits.h5."""
 
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from neurolp import BrainDensity, open_trajectory, plotting
+from neurolp import BrainDensity, open_trajectory
+from neurolp.plotting import density as plotting
 
 
 def main(file: str) -> None:
-    """Surprise, real digits and dreamed digits, from a trajectory of simulations/digits.toml."""
+    """Mean surprise, real and dreamed digits, from a trajectory of simulations/digits.toml."""
     with open_trajectory(file) as trajectory:
         figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
         plotting.plot_surprise(trajectory, axes[0])

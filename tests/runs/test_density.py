@@ -1,4 +1,4 @@
-"""One simulation from configuration to file, in Python."""
+"""Runs on a table from configuration to file, in Python."""
 
 from pathlib import Path
 

@@ -1,0 +1,78 @@
+"""Parts of several figures: calibration, predicted intervals, densities, weights and images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
+from neurolp.evaluation.metrics import calibrated_counts
+from neurolp.plotting.style import PALE, SERIES
+
+Array = npt.NDArray[Any]
+
+
+def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
+    """Histograms (n, n_bins) of CDFs at the observations: uniform, within a band, if calibrated."""
+    n_bins, fewest = counts.shape[1], int(counts.sum(axis=1).min())
+    if fewest:
+        low, high = np.array(calibrated_counts(fewest, n_bins)) * n_bins / fewest
+        ax.axhspan(low, high, color=PALE, lw=0, label="95 % of a calibrated model")
+    for row, label, colour in zip(counts, labels, SERIES, strict=False):
+        if row.sum():
+            edges = np.linspace(0, 1, n_bins + 1)
+            ax.stairs(row * n_bins / row.sum(), edges, color=colour, lw=1.8, label=label)
+    ax.set(ylabel="density", xlim=(0, 1), ylim=(0, 1.4 * max(ax.get_ylim()[1], 1.2)))
+    ax.legend(frameon=False, fontsize="small", loc="upper center")
+
+
+def draw_intervals(ax: Axes, x: Array, quantile: Array, colour: str) -> None:
+    """Intervals of 50 and 90 % and the median, from ``quantile`` (n, 5) at 5, 25, 50, 75, 95 %."""
+    for first, alpha, label in ((0, 0.2, "90 %"), (1, 0.4, "50 %")):
+        low, high = quantile[:, first], quantile[:, 4 - first]
+        ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0, label=label)
+    ax.plot(x, quantile[:, 2], color=colour, lw=1.2, label="median")
+
+
+def draw_density(
+    ax: Axes, density: Array, x: Array, y: Array, *, top: float | None = None, aspect: Any = "auto"
+) -> AxesImage:
+    """A density of two variables, (len(y), len(x)), as an image; white from ``top`` on."""
+    extent = (x[0], x[-1], y[0], y[-1])
+    return ax.imshow(
+        density, origin="lower", extent=extent, vmin=0, vmax=top, cmap="magma", aspect=aspect
+    )
+
+
+def draw_signed(
+    ax: Axes, matrix: Array, *, top: float = 0.0, label: str = "", **settings: Any
+) -> AxesImage:
+    """A matrix of numbers of both signs as an image, white at 0; ``label`` is of the colour bar."""
+    top = top or float(np.nanmax(np.abs(matrix))) or 1.0
+    image = ax.imshow(
+        matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest", **settings
+    )
+    if label:
+        ax.figure.colorbar(image, ax=ax, label=label, pad=0.01, shrink=0.8)
+    return image
+
+
+def tiled(rows: Array, shape: tuple[int, int], columns: int) -> Array:
+    """Images, given as rows (n, height * width), as the tiles of one image, with NaN between."""
+    h, w = shape
+    n_lines = -(-len(rows) // columns)
+    tiles = np.full((n_lines * columns, h + 1, w + 1), np.nan)
+    tiles[: len(rows), 1:, 1:] = rows.reshape(-1, h, w)
+    lines = tiles.reshape(n_lines, columns, h + 1, w + 1).swapaxes(1, 2)
+    return np.pad(lines.reshape(n_lines * (h + 1), -1), ((0, 1), (0, 1)), constant_values=np.nan)
+
+
+def share_y(axes: Sequence[Axes] | Array) -> None:
+    """Give all ``axes`` the same limits of y."""
+    limits = np.array([ax.get_ylim() for ax in axes])
+    for ax in axes:
+        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
