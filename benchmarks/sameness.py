@@ -137,14 +137,15 @@ def _timed(*methods: tuple[type, str]) -> Iterator[list[float]]:
 
 def cost(folder: Path) -> Counter[str]:
     """Share of a run, at default settings, that recording and saving take; opening its file."""
-    from neurolp.runs.density_checkpoint import BrainKeeper
-    from neurolp.runs.stream_checkpoint import Checkpoints
-    from neurolp.simulation.recorder import Recorder
-    from neurolp.simulation.stream_recorder import StreamRecorder
+    from neurolp.simulation import stream_monitors as of_streams
+    from neurolp.simulation.checkpoint import Checkpointer
+    from neurolp.simulation.monitors import FrameMonitor, ScoreMonitor
 
     methods = [
-        (StreamRecorder, "look"), (StreamRecorder, "add"), (StreamRecorder, "finish"),
-        (Checkpoints, "save"), (Recorder, "start"), (Recorder, "record"), (BrainKeeper, "keep"),
+        (of_streams.StepMonitor, "observe"), (of_streams.WindowMonitor, "observe"),
+        (of_streams.PredictionMonitor, "sample"), (of_streams.ActivityMonitor, "sample"),
+        (of_streams.WeightMonitor, "sample"), (ScoreMonitor, "sample"), (FrameMonitor, "sample"),
+        (Checkpointer, "commit"),
         (RunStore, "begin"), (RunStore, "commit"), (RunStore, "finish"),
     ]  # fmt: skip
     out: Counter[str] = Counter()

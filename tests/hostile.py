@@ -293,7 +293,7 @@ def _patience(seconds):
             if frame.f_globals.get("__name__", "").split(".")[0] in ("numba", "llvmlite", "h5py"):
                 signal.setitimer(signal.ITIMER_PROF, 0.2)
                 return
-            if frame.f_code.co_name in ("fit", "simulate_stream"):
+            if frame.f_code.co_name in ("fit", "simulate"):
                 raise Began
             frame = frame.f_back
         raise TooLongError

@@ -16,8 +16,6 @@ from typing import Any
 
 PACKAGES = ("neurolp", "numpy", "scipy", "numba", "h5py", "scikit-learn")
 
-_BLOCK = 2**20
-
 
 def provenance(seed: int, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Software versions, platform, time and command: what a result needs to be believed.
@@ -71,17 +69,15 @@ def digest_of(path: Path) -> str:
     OSError
         If it cannot be read.
     """
-    total = hashlib.sha256()
     if path.is_dir():
+        total = hashlib.sha256()
         for member in sorted(p for p in path.iterdir() if p.suffix.lower() == ".png"):
             total.update(f"{member.name}\0{digest_of(member)}\n".encode())
         return total.hexdigest()
     if not path.is_file():  # devices have no end
         raise FileNotFoundError(path)
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            total.update(block)
-    return total.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @functools.cache
