@@ -39,7 +39,12 @@ from .runs.kinds import SummaryTable as SummaryTable
 from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
+from .simulation.loop import Outcome as Outcome
+from .simulation.loop import Process as Process
+from .simulation.loop import simulate as simulate
+from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
+from .simulation.stream import StreamProcess as StreamProcess
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.prediction import EncodedPrediction as EncodedPrediction
