@@ -23,6 +23,7 @@ from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import PARTS
 from neurolp.errors import NeurolpError
+from neurolp.estimators import brain_files
 from neurolp.estimators.validation import (
     KnownAttributes,
     finite_rows,
@@ -30,7 +31,6 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
-from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.batch import Batch, Progress
 from neurolp.simulation.checkpoint import Checkpointing
 from neurolp.simulation.loop import Outcome, Process, simulate
@@ -281,7 +281,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             If the file exists and ``overwrite`` is false, or cannot be written.
         """
         parameters = self.recorder_.parameters
-        archive.save(self.stored(), path, overwrite=overwrite, parameters=parameters)
+        brain_files.save(self.stored(), path, overwrite=overwrite, parameters=parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -292,7 +292,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         FormatError
             If the file holds no brain that this release can read.
         """
-        stored = archive.load(path, cls.model, cls.form)
+        stored = brain_files.load(path, cls.model, cls.form)
         restored = {
             name: part.restore(stored.parameters[name])
             for name, part in PARTS.items()
@@ -314,7 +314,7 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
             brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
         return brain
 
-    def stored(self) -> archive.StoredBrain:
+    def stored(self) -> brain_files.StoredBrain:
         """The fitted brain as plain data, which is what goes to a file."""
         check_is_fitted(self)
         if hasattr(self, "form_"):
@@ -323,13 +323,13 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
 
     def stored_as(
         self, network: Network | LearnedForm, n_slices: int, *, interrupted: bool
-    ) -> archive.StoredBrain:
+    ) -> brain_files.StoredBrain:
         """The same of a brain that learns, with what evolves as it is now."""
         parameters = self.get_params() | {"random_state": self.seed_}
         parameters.pop("connectivity", None)
         described = {n: p.describe(parameters[n]) for n, p in PARTS.items() if n in parameters}
         names = getattr(self, "feature_names_in_", None)
-        return archive.StoredBrain(
+        return brain_files.StoredBrain(
             network=network,
             n_slices=n_slices,
             mean=self.mean_,

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.brain.exact_form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
+from neurolp.brain.network_arrays import learned_parameters
 from neurolp.brain.rules.local import Learner, OnlineRule, Signal, identity_slices
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition
@@ -21,7 +22,6 @@ from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.parameters import OnlineParameters, check_parameters
 from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
-from neurolp.simulation.archive.network import learned_parameters
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.loop import Outcome, Process

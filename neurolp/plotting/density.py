@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
+from neurolp.brain.network_arrays import connectivity_from_arrays
 from neurolp.estimators import Brain, load_brain
 from neurolp.plotting.parts import draw_density, draw_signed, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
-from neurolp.simulation.archive.network import unpack_connectivity
 from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
@@ -264,7 +264,7 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     if not shared:
         plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
     if trajectory.brain.get("connectivity", "full") != "full":
-        connectivity = unpack_connectivity(trajectory)
+        connectivity = connectivity_from_arrays(trajectory)
         n_panels = 2 if connectivity.positions is None else 3
         axes = figure("connectivity", 4.4 * n_panels, 4.2).subplots(1, n_panels)
         plot_connectivity(connectivity, axes)

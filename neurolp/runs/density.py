@@ -20,7 +20,7 @@ from neurolp.config.load import validated
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DivergedError, NeurolpError, RecordingError
-from neurolp.estimators import Brain, brain_class
+from neurolp.estimators import Brain, brain_class, brain_files
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import check_data
@@ -28,7 +28,6 @@ from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_memory import memory, memory_of_table
 from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
-from neurolp.simulation.archive import brain as archive
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.epochs import EpochProcess
@@ -112,7 +111,7 @@ def run(
         digests = data_digests(plain)
         simulation = _Simulation(store, resolved, observe)
         title = configuration.title or simulation.data.title
-        store.begin(archive.header(seed, title, plain, digests))
+        store.begin(brain_files.header(seed, title, plain, digests))
         try:
             return simulation.go_on()
         except (KeyboardInterrupt, NeurolpError) as error:
@@ -222,7 +221,7 @@ class _Simulation:
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
         parameters = self.configuration.record.parameters
-        archive.pack_brain(out, brain.stored(), data.columns, parameters=parameters)
+        brain_files.brain_to_arrays(out, brain.stored(), data.columns, parameters=parameters)
         self.store.finish(out)
         return Result(self.store.path, brain, data, rows)
 
@@ -240,7 +239,7 @@ class _Simulation:
         out.attributes["provenance"] = {"seed": self.brain.seed_}
         model = process.network if isinstance(process, GreedyProcess) else process.model
         stored = self.brain.stored_as(model, process.stopping.best_time, interrupted=True)
-        archive.pack_brain(out, stored, self.data.columns)
+        brain_files.brain_to_arrays(out, stored, self.data.columns)
         return out
 
     def _rows(self, seconds: float) -> list[Row]:

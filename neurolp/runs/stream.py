@@ -29,7 +29,7 @@ from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
 from neurolp.simulation.signals import SignalStop
 from neurolp.simulation.stream import StreamProcess, StreamProgress
-from neurolp.simulation.stream_contents import pack_names, pack_sensors
+from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays
 from neurolp.simulation.stream_monitors import LastRowsMonitor
 from neurolp.storage.provenance import data_digests, provenance
 from neurolp.storage.reader import Trajectory
@@ -299,8 +299,8 @@ def _header(
     known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
     out.attributes["result"] = {"stream": stream.name, "n_steps": 0}
     out.attributes["result"] |= {key: value for key, value in known.items() if value is not None}
-    pack_sensors(out, stream)
-    pack_names(out, brain)
+    sensors_to_arrays(out, stream)
+    names_to_arrays(out, brain)
     return out
 
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from neurolp.brain.evolution import evolve_slice
 from neurolp.brain.network import Network, Slice
+from neurolp.brain.network_arrays import slices_from_arrays, slices_to_arrays
 from neurolp.brain.rules.greedy import learn_slice
 from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
 from neurolp.errors import DivergedError, NetworkError
-from neurolp.simulation.archive.network import slices_from_arrays, slices_to_arrays
 from neurolp.simulation.batch import (
     Batch,
     Batches,

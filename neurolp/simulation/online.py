@@ -10,10 +10,10 @@ import numpy.typing as npt
 from neurolp.brain.evolution import evolve
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
+from neurolp.brain.network_arrays import slices_from_arrays, slices_to_arrays
 from neurolp.brain.rules.local import Learner, copy_network
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
-from neurolp.simulation.archive.network import slices_from_arrays, slices_to_arrays
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.checkpoint import first_fault
 from neurolp.simulation.epochs import EpochProcess

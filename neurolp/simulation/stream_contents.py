@@ -45,7 +45,7 @@ class StoredSensor:
     labels: tuple[str, ...]
 
 
-def pack_sensors(out: NamedArrays, stream: Stream) -> None:
+def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
     """Add the sensors: names, sizes, what their symbols stand for, known entropy rates."""
     where = places(stream.sensors)
     names = [p.sensor.name for p in where]
@@ -71,7 +71,7 @@ def pack_sensors(out: NamedArrays, stream: Stream) -> None:
     out.add("sensor_rate", ("sensor",), known, "nat", "entropy rate; NaN where it is not known")
 
 
-def pack_names(out: NamedArrays, brain: Nameable) -> None:
+def names_to_arrays(out: NamedArrays, brain: Nameable) -> None:
     """Add what the dimensions of the weights are."""
     out.add_coordinate("output", np.array(brain.output_names), "1", "output: a symbol or a value")
     out.add_coordinate("feature", np.array(brain.feature_names), "1", "feature of the memory")

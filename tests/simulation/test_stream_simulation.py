@@ -19,7 +19,7 @@ from neurolp.simulation.loop import Pace, simulate
 from neurolp.simulation.memory_store import MemoryStore
 from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess
-from neurolp.simulation.stream_contents import pack_names, pack_sensors, stored_sensors
+from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays, stored_sensors
 from neurolp.simulation.stream_monitors import (
     ActivityMonitor,
     LastRowsMonitor,
@@ -72,8 +72,8 @@ def simulated(path, stream, monitors, brain=None, train_steps=None, pace=None, l
     file = RunStore.create(path, NamedArrays(), overwrite=True)
     outcome = simulate(process, monitors=[*monitors, last], store=file, pace=pace or Pace())
     contents = NamedArrays()
-    pack_sensors(contents, stream)
-    pack_names(contents, brain)
+    sensors_to_arrays(contents, stream)
+    names_to_arrays(contents, brain)
     last.to_arrays(contents, process.time, brain.dream(5))
     file.finish(contents)
     return brain, outcome

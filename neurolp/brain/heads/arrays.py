@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 _TREE, _OWN = -1, -2  # in the place of a number of Gaussians
 
 
-def pack_density(
+def heads_to_arrays(
     out: NamedArrays, heads: tuple[WeightedHead, ...] | None, transform: MarginalTransform | None
 ) -> None:
     """Add heads and marginal maps, where there are any."""
@@ -67,7 +67,7 @@ def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
         out.add(f"component_{name}", ("component", *dims), np.concatenate(parts), "1", about)
 
 
-def unpack_heads(source: ArraySource) -> tuple[WeightedHead, ...] | None:
+def heads_from_arrays(source: ArraySource) -> tuple[WeightedHead, ...] | None:
     """The heads that were added; None if there are none."""
     if "head_time" not in source:
         return None
@@ -170,7 +170,7 @@ def _pack_marginal_transform(out: NamedArrays, transform: MarginalTransform) -> 
     )
 
 
-def unpack_marginal_transform(source: ArraySource) -> MarginalTransform | None:
+def marginal_transform_from_arrays(source: ArraySource) -> MarginalTransform | None:
     """The marginal maps that were added, validated again; None if there are none."""
     if "marginal_bins" not in source:
         return None

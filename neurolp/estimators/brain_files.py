@@ -12,12 +12,16 @@ import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.form import LearnedForm
-from neurolp.brain.heads.arrays import pack_density, unpack_heads, unpack_marginal_transform
+from neurolp.brain.heads.arrays import (
+    heads_from_arrays,
+    heads_to_arrays,
+    marginal_transform_from_arrays,
+)
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
+from neurolp.brain.network_arrays import description_of, network_from_arrays, parameters_to_arrays
 from neurolp.errors import FormatError
-from neurolp.simulation.archive.network import pack_description, pack_parameters, unpack_network
 from neurolp.simulation.memory_store import MemoryStore, is_recorded
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
@@ -75,7 +79,7 @@ def save(
     out.attributes[""]["status"] = status
     if result:
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-    pack_brain(out, brain, columns, parameters=parameters)
+    brain_to_arrays(out, brain, columns, parameters=parameters)
     write_trajectory(path, out, overwrite=overwrite)
 
 
@@ -90,7 +94,7 @@ def header(
     return out
 
 
-def pack_brain(
+def brain_to_arrays(
     out: NamedArrays,
     brain: StoredBrain,
     columns: tuple[str, ...] | None = None,
@@ -100,7 +104,7 @@ def pack_brain(
     """Add a brain, with or without its ``parameters``, and its record, if it has one in memory."""
     network = brain.network
     if isinstance(network, Network):
-        about, time_unit = pack_description(network), _TIME_UNITS.get(brain.model, "slice")
+        about, time_unit = description_of(network), _TIME_UNITS.get(brain.model, "slice")
     else:
         form = network.to_arrays()
         about, time_unit = form.attributes.pop("brain"), "epoch"
@@ -125,8 +129,8 @@ def pack_brain(
     if parameters and isinstance(network, Network):
         n_slices = len(distinct_slices(network)[0])
         out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
-        pack_parameters(out, network)
-        pack_density(out, brain.heads, brain.marginal_transform)
+        parameters_to_arrays(out, network)
+        heads_to_arrays(out, brain.heads, brain.marginal_transform)
     elif parameters:
         out.update(form)
     if brain.record is not None:
@@ -157,7 +161,7 @@ def _unpack_brain(file: Trajectory, model: str, form: type[LearnedForm] | None) 
         raise FormatError(f"{path}: holds a {found!r} brain, wanted {model!r}")
     try:
         named = file.brain["named_columns"]
-        network = unpack_network(file) if form is None else form.from_arrays(file)
+        network = network_from_arrays(file) if form is None else form.from_arrays(file)
         n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
         n_columns = network.n_nodes - n_hidden
         return StoredBrain(
@@ -171,8 +175,8 @@ def _unpack_brain(file: Trajectory, model: str, form: type[LearnedForm] | None) 
             parameters=json.loads(file.brain["parameters"]),
             feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
             model=model,
-            heads=unpack_heads(file),
-            marginal_transform=unpack_marginal_transform(file),
+            heads=heads_from_arrays(file),
+            marginal_transform=marginal_transform_from_arrays(file),
             n_hidden=n_hidden,
         )
     except (KeyError, OSError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Parameters of a network <-> the labelled arrays of a trajectory file."""
+"""Networks as named arrays, and back: description, edges, parameters of all slices."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import NamedArrays, Variable
+from neurolp.arrays import ArraySource, NamedArrays, Variable
 from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
-from neurolp.storage.reader import Trajectory
 
 Array = npt.NDArray[Any]
 
 
-def pack_description(network: Network) -> dict[str, Any]:
+def description_of(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
     return {
         "base": describe_base(network.base),
@@ -50,11 +49,11 @@ def _node_map(about: dict[str, Any]) -> NodeMap:
     return SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
 
 
-def unpack_network(file: Trajectory) -> Network:
-    """Rebuild the network in a trajectory file; every part of it is validated again."""
-    about = file.brain
+def network_from_arrays(source: ArraySource) -> Network:
+    """Rebuild the network in named arrays; every part of it is validated again."""
+    about = source.attributes("brain")
     network = Network(
-        unpack_connectivity(file),
+        connectivity_from_arrays(source),
         about["base"] if about["base"] in BASES.names else base_density(about["base"]),
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
         bool(about["log_scale"]),
@@ -62,7 +61,7 @@ def unpack_network(file: Trajectory) -> Network:
         np.dtype(about["dtype"]),
     )
     network.slices = slices_from_arrays(
-        network, {name: file.read(name) for name in _SLICE_ARRAYS if name in file}
+        network, {name: source.read(name) for name in _SLICE_ARRAYS if name in source}
     )
     return network
 
@@ -76,7 +75,7 @@ _SLICE_ARRAYS = (
 def slices_to_arrays(network: Network) -> dict[str, Array]:
     """All parameters of the slices of a network, by the names they have in a file."""
     out = NamedArrays()
-    pack_parameters(out, network)
+    parameters_to_arrays(out, network)
     return {name: out.variables[name].values for name in _SLICE_ARRAYS if name in out.variables}
 
 
@@ -92,7 +91,7 @@ def slices_from_arrays(network: Network, arrays: dict[str, Array]) -> list[Slice
     return [slices[k] for k in which]
 
 
-def pack_parameters(out: NamedArrays, network: Network) -> None:
+def parameters_to_arrays(out: NamedArrays, network: Network) -> None:
     """Add weights, biases, node maps and groups of all slices; a repeated slice is stored once."""
     slices, which = distinct_slices(network)
     n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
@@ -184,9 +183,9 @@ def pack_parameters(out: NamedArrays, network: Network) -> None:
 
 
 def learned_parameters(network: Network) -> dict[str, Variable]:
-    """The variables of :func:`pack_parameters` that learning changes, by name."""
+    """The variables of :func:`parameters_to_arrays` that learning changes, by name."""
     out = NamedArrays()
-    pack_parameters(out, network)
+    parameters_to_arrays(out, network)
     names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
     return {name: out.variables[name] for name in names if name in out.variables}
 
@@ -224,17 +223,17 @@ def _edge_keys(network: Network) -> Array:
     return np.asarray(edges.row.astype(np.int64) * network.n_nodes + edges.col)
 
 
-def unpack_connectivity(file: Trajectory) -> Connectivity:
-    """Rebuild the permitted edges in a trajectory file."""
-    kind, n = file.brain["connectivity"], len(file.read("mean"))
-    positions = file.read("position") if "position" in file else None
-    given = file.read("given_weights") if "given_weights" in file else None
+def connectivity_from_arrays(source: ArraySource) -> Connectivity:
+    """Rebuild the permitted edges."""
+    kind, n = source.attributes("brain")["connectivity"], len(source.read("mean"))
+    positions = source.read("position") if "position" in source else None
+    given = source.read("given_weights") if "given_weights" in source else None
     if kind == "full":
         return Connectivity.full(n)
     if kind == "dense":
-        edges = file.read("edges").astype(np.bool_)
+        edges = source.read("edges").astype(np.bool_)
         return Connectivity.from_array(edges if given is None else given, n, positions)
-    row, column = file.read("edge_target"), file.read("edge_source")
+    row, column = source.read("edge_target"), source.read("edge_source")
     values = np.ones(len(row), dtype=np.bool_) if given is None else given
     matrix = sparse.csr_array((values, (row, column)), (n, n))
     return Connectivity.from_array(matrix, n, positions)

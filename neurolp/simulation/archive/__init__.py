@@ -1,1 +1,0 @@
-"""Fitted models as named arrays of a file, and back."""
