@@ -40,10 +40,13 @@ from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
 from .runs.reproduce import reproduce as reproduce
 from .simulation.loop import Outcome as Outcome
+from .simulation.loop import Pace as Pace
 from .simulation.loop import Process as Process
 from .simulation.loop import simulate as simulate
+from .simulation.memory_store import MemoryStore as MemoryStore
 from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
+from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
