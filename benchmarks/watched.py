@@ -198,5 +198,4 @@ def _surprise(path: Path) -> np.ndarray:
     with neurolp.open_trajectory(path) as file:
         if "surprise" not in file:
             return np.zeros(0)
-        values = file["surprise"]
-        return values.values if values.dims[0] == "step" else values.values.T
+        return file["surprise"].values

@@ -45,3 +45,7 @@ class DivergedError(NeurolpError, ArithmeticError):
 
 class NetworkError(NeurolpError, ValueError):
     """Parameters that do not describe a valid network."""
+
+
+class NonFiniteError(NetworkError):
+    """Parameters of a network that contain NaN or infinity."""

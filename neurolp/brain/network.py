@@ -13,7 +13,7 @@ from scipy import sparse
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.node_map import NodeMap, SplineGrid
-from neurolp.errors import NetworkError
+from neurolp.errors import NetworkError, NonFiniteError
 
 Array = npt.NDArray[Any]
 
@@ -240,7 +240,7 @@ class Network:
             if not np.all(np.isfinite(numbers)):
                 dense = values.toarray() if sparse.issparse(values) else values
                 at = np.argwhere(~np.isfinite(dense))[0]
-                raise NetworkError(f"node {targets[at[0]]}, {name}: {dense[tuple(at)]}")
+                raise NonFiniteError(f"node {targets[at[0]]}, {name}: {dense[tuple(at)]}")
 
     def _check_edges(self, targets: Array, sources: Array, weights: Any) -> None:
         if not weights.shape[1]:

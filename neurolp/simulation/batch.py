@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.brain.network import Network
-from neurolp.errors import DivergedError, NetworkError
+from neurolp.errors import DivergedError, NonFiniteError
 from neurolp.simulation.checkpoint import first_fault
 
 Array = npt.NDArray[Any]
@@ -100,7 +100,7 @@ def is_divergence(error: Exception) -> bool:
 
     Other errors mean that only where the state is not finite; elsewhere they are bugs.
     """
-    return isinstance(error, DivergedError | NetworkError | np.linalg.LinAlgError)
+    return isinstance(error, DivergedError | NonFiniteError | np.linalg.LinAlgError)
 
 
 def batch_fault(batches: Batches) -> str:

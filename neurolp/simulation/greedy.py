@@ -17,7 +17,7 @@ from neurolp.brain.rules.rule import LearningRule
 from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import UpdateOrder, ordered_partition, random_rotation
 from neurolp.brain.workers import StopRequested, Workers
-from neurolp.errors import DivergedError, NetworkError
+from neurolp.errors import DivergedError, NonFiniteError
 from neurolp.simulation.batch import (
     Batch,
     Batches,
@@ -167,7 +167,7 @@ class GreedyProcess:
             return None
         if not isinstance(error, DivergedError):
             # Parameters are checked before anything moves by them: there it began.
-            where = str(error) if isinstance(error, NetworkError) else fault or str(error)
+            where = str(error) if isinstance(error, NonFiniteError) else fault or str(error)
             error = DivergedError(f"{when} diverged: {where}")
         error.state = {f"{name}_potential": batch.potential for name, batch in batches.items()}
         return error

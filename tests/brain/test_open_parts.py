@@ -239,3 +239,19 @@ def test_gradients_are_refused_where_no_one_knows_them(table):
     message = "^argument `fine_tune` needs the node map 'spline'"
     with pytest.raises(neurolp.ConfigurationError, match=message):
         brain.fit(table)
+
+
+class Wordless:
+    """A rule that returns no step."""
+
+    node_rate = 0.5
+
+    def learn(self, view, rng):
+        return None
+
+
+def test_what_a_rule_does_wrong_is_no_divergence():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    brain = neurolp.BrainDensity(rule=Wordless(), max_slices=2, random_state=0)
+    with pytest.raises(neurolp.NetworkError, match="^a learning rule must return a neurolp.Loc"):
+        brain.fit(X)
