@@ -222,8 +222,10 @@ class Recorder:
 
     @property
     def frames(self) -> bool:
-        """Whether frames are recorded at all."""
-        return self.potential or self.activity
+        """Whether frames are recorded at all: of some nodes and trajectories."""
+        chosen = self.trajectories if isinstance(self.trajectories, int) else len(self.trajectories)
+        some = chosen > 0 and (self.nodes is None or len(self.nodes) > 0)
+        return some and (self.potential or self.activity)
 
     def chosen(self, n_nodes: int, n_trajectories: int) -> tuple[Array, Array]:
         """Indices of the chosen nodes and trajectories.
