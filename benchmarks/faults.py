@@ -90,7 +90,7 @@ def _tell_commits(handle: int) -> None:
         commit(store, *arguments)
         os.pwrite(handle, f"{segments.n_segments(store.folder):12d}".encode(), 0)
 
-    RunStore.commit = telling  # type: ignore[method-assign]
+    RunStore.commit = telling  # type: ignore[method-assign]  # only in the child
 
 
 def signals(bench: Bench, n: int) -> Counter[str]:

@@ -52,7 +52,7 @@ class GeneralPurposeConfiguration(RunConfiguration):
 
     experiment: Literal["general_purpose"]
     estimator: Literal["brain", "triangular"] = "brain"
-    data: list[Literal[DATA_NAMES]] | None = None  # type: ignore[valid-type]  # as in schema.py
+    data: list[Literal[DATA_NAMES]] | None = None  # type: ignore[valid-type]  # names are values
     files: list[FilePath] = Field(default_factory=list)
     split_seed: Seed = 0
     max_rows: int = Field(default=2000, ge=10)
@@ -62,7 +62,7 @@ class UnivariateConfiguration(RunConfiguration):
     """``experiment = "univariate"``: densities of one variable whose truth is known."""
 
     experiment: Literal["univariate"]
-    problems: list[Literal[tuple(PROBLEMS)]] = Field(  # type: ignore[valid-type]  # as in schema.py
+    problems: list[Literal[tuple(PROBLEMS)]] = Field(  # type: ignore[valid-type]  # names are values
         default=["trimodal", "uniform", "gamma"], min_length=1
     )
     sizes: list[Annotated[int, Field(ge=10)]] = Field(default=[50, 200, 1000], min_length=1)

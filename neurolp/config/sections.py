@@ -79,7 +79,7 @@ class RunConfiguration(Section):
 class DataSection(Section):
     """``[data]``: what the brain perceives; see :func:`neurolp.data.tables.load_data`."""
 
-    name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names live in data.py
+    name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names are values
     file: FilePath | None = None
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None

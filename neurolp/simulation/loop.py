@@ -175,6 +175,7 @@ def simulate(
         except (StopRequested, KeyboardInterrupt):
             interrupted = True
         if interrupted and process.time > start and checkpointer.due(now=True):
+            check_finite(process)
             checkpointer.commit(process, monitors)
         for monitor in monitors:
             monitor.finish(process)
