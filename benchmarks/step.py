@@ -63,11 +63,11 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     outputs = Outputs.empty(brain.sensors, n_steps, False, s.memory.activity, False)
 
-    scratch = scratch_for(s.memory, s.head, s.contexts)
+    scratch = scratch_for(s.memory, s.readout, s.contexts)
 
     def kernel() -> None:
         stream_block(
-            rows, True, s.senses, s.memory, s.head, s.contexts, brain._design.rates,
+            rows, True, s.senses, s.memory, s.readout, s.contexts, brain._design.rates,
             outputs.outcome, outputs.activity, scratch,
         )  # fmt: skip
 
