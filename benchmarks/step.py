@@ -86,7 +86,9 @@ def dense_floor(weights: Array, factor: Any, shift: Any, n_steps: int) -> None:
 
 
 @numba.njit(error_model="numpy")
-def sparse_floor(weights: Array, sources: Array, factor: Any, shift: Any, n_steps: int) -> int:
+def sparse_floor(
+    weights: Array, sources: Array, factor: Any, shift: Any, n_steps: int
+) -> np.uint64:
     """Read and write all weights, and read all sources, two in a word."""
     seen = np.uint64(0)
     for _ in range(n_steps):
