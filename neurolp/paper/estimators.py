@@ -6,85 +6,63 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
-from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import Parameters, check_parameters
-from neurolp.paper.bounded import BoundedForm
+from neurolp.estimators.base import EpochBrain
+from neurolp.estimators.parameters import (
+    Count,
+    Duration,
+    Intervals,
+    Positive,
+    Share,
+    SplineRange,
+    Steps,
+    Strength,
+)
+from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
 from neurolp.paper.form_learner import FormLearner
 from neurolp.paper.learning import Adam, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
-from neurolp.paper.parameters import BoundedParameters, LinearParameters
-from neurolp.simulation.batch import Progress
-from neurolp.simulation.epochs import EpochProcess, TrainingConfig
-from neurolp.simulation.loop import Outcome, Process
-from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
-from neurolp.simulation.signals import Stop
+from neurolp.simulation.batch import Batches
+from neurolp.simulation.epochs import EpochProcess
+from neurolp.simulation.monitors import FrameMonitor, Monitor
 
 Array = npt.NDArray[Any]
 Step = Callable[[Any, Array, float], tuple[Any, Array]]
 
 
-class TextbookBrain(Brain):
+class TextbookBrain(EpochBrain):
     """One of the paper's forms, with parameters shared by all times; subclasses are final."""
 
     dtype = "float64"
-    declared: type[Parameters]
-    max_epochs: int
-    patience: int
-    batch_size: int
-    validation_fraction: float
-    random_state: Any
 
     @abstractmethod
     def _start(self, n_nodes: int) -> tuple[Any, Step, Adam]:
         """Return the form before learning, how it learns from a batch, and what that keeps."""
 
-    def _check_parameters(self) -> None:
-        check_parameters(self.declared, self.get_params())
+    def _learner(self, batches: Batches) -> FormLearner[Any]:
+        return FormLearner(*self._start(self.n_features_in_), batches["validation"])
 
-    def _learn(
-        self,
-        rows: dict[str, Array],
-        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
-        progress: Callable[[Progress], None],
-        stop: Stop | None,
-    ) -> None:
-        batches = {name: self._present(part) for name, part in rows.items()}
-        start = self._start(rows["train"].shape[1])
-        process = EpochProcess(
-            FormLearner(*start, batches["validation"]),
-            TrainingConfig(self.max_epochs, self.patience, self.batch_size),
-            batches,
-            seed=self.seed_,
-        )
-        monitors: list[Monitor] = [ScoreMonitor("epoch")]
-        if self.recorder_.frames:
-            monitors.append(
-                FrameMonitor(
-                    self.recorder_,
-                    base_density(self.base),
-                    "epoch",
-                    lambda p: p.learner.frame(p.time),
-                )
-            )
-        outcome = run(process, self.max_epochs, monitors)
-        self.form_ = process.model
-        self.n_epochs_, self.interrupted_ = process.stopping.best_time, outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(
-                f"the brain learned for {self.n_epochs_} epochs and can be used"
-            )
+    def _monitors(self, process: EpochProcess[Any]) -> list[Monitor]:
+        recorder, base = self.recorder_, base_density(self.base)
+        frame = FrameMonitor(recorder, base, "epoch", lambda p: p.learner.frame(p.time))
+        return [frame] if recorder.frames else []
+
+    def _keep(self, model: Any, best_epoch: int) -> None:
+        self.form_, self.n_epochs_ = model, best_epoch
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class LinearBrain(TextbookBrain):
     """The linear form: du/dt = W u + b with w_ii = 0, and a Boltzmann distribution at the end.
 
@@ -137,38 +115,20 @@ class LinearBrain(TextbookBrain):
     base = "normal"
     model = "linear"
     form = LinearForm
-    declared = LinearParameters
 
-    def __init__(
-        self,
-        *,
-        stepping: str = "exact",
-        duration: float = 1.0,
-        n_steps: int = 10,
-        spline_range: float = 4.0,
-        spline_intervals: int = 16,
-        rate: float = 0.03,
-        energy_rate: float = 0.1,
-        energy_ridge: float = 1e-3,
-        max_epochs: int = 30,
-        patience: int = 10,
-        batch_size: int = 100,
-        validation_fraction: float = 0.2,
-        random_state: Any = None,
-    ) -> None:
-        self.stepping = stepping
-        self.duration = duration
-        self.n_steps = n_steps
-        self.spline_range = spline_range
-        self.spline_intervals = spline_intervals
-        self.rate = rate
-        self.energy_rate = energy_rate
-        self.energy_ridge = energy_ridge
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    stepping: Literal["exact", "synchronous"] = "exact"
+    duration: Duration = 1.0
+    n_steps: Steps = 10
+    spline_range: SplineRange = 4.0
+    spline_intervals: Intervals = 16
+    rate: Share = 0.03
+    energy_rate: Share = 0.1
+    energy_ridge: Strength = 1e-3
+    max_epochs: Count = 30
+    patience: Positive = 10
+    batch_size: Positive = 100
+    validation_fraction: Share = 0.2
+    random_state: Any = None
 
     def _start(self, n_nodes: int) -> tuple[LinearForm, Step, Adam]:
         grid = SplineGrid(-self.spline_range, self.spline_range, self.spline_intervals)
@@ -190,6 +150,7 @@ class LinearBrain(TextbookBrain):
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class BoundedBrain(TextbookBrain):
     """The bounded form: da_i/dt = sum_j w_ij a_j + b_i(a_i) in (0, 1), uniform at the end.
 
@@ -231,32 +192,17 @@ class BoundedBrain(TextbookBrain):
     base = "logistic"
     model = "bounded"
     form = BoundedForm
-    declared = BoundedParameters
 
-    def __init__(
-        self,
-        *,
-        duration: float = 0.5,
-        n_steps: int = 5,
-        shape_intervals: int = 10,
-        barrier: float = 0.05,
-        rate: float = 0.05,
-        max_epochs: int = 60,
-        patience: int = 10,
-        batch_size: int = 100,
-        validation_fraction: float = 0.2,
-        random_state: Any = None,
-    ) -> None:
-        self.duration = duration
-        self.n_steps = n_steps
-        self.shape_intervals = shape_intervals
-        self.barrier = barrier
-        self.rate = rate
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    duration: Duration = 0.5
+    n_steps: Steps = 5
+    shape_intervals: Intervals = 10
+    barrier: Annotated[float, Field(ge=BARRIER_MIN, le=1e3, strict=True)] = 0.05
+    rate: Share = 0.05
+    max_epochs: Count = 60
+    patience: Positive = 10
+    batch_size: Positive = 100
+    validation_fraction: Share = 0.2
+    random_state: Any = None
 
     def _start(self, n_nodes: int) -> tuple[BoundedForm, Step, Adam]:
         form = BoundedForm(
