@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
-from neurolp.differentiation.softmax_unit import learn_labels
+from neurolp.differentiation.softmax_unit import learn_labels, log_proba
 from neurolp.errors import DataError
 from neurolp.estimators.conditional_density import EnsembleEstimator
 from neurolp.estimators.density import BrainDensity
@@ -83,7 +83,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
     ----------
     classes_ : array of shape (n_classes,)
         The labels, sorted.
-    unit_ : SoftmaxUnit
+    ensemble_ : Ensemble
         The perceptrons (softmax).
     held_out_score_ : float
         Mean log p(label | x) of the rows under the members that did not learn from them, in nats
@@ -164,10 +164,10 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         if validation is not None:
             n_validation = len(validation)
             rows, label = np.vstack([rows, validation]), np.append(label, label_validation)
-        self.unit_ = learn_labels(
+        self.ensemble_ = learn_labels(
             rows, label, len(self.classes_), self._ensemble(), self.seed_, n_validation=n_validation
         )
-        self.held_out_score_ = -float(self.unit_.ensemble.held_out.mean())
+        self.held_out_score_ = -float(self.ensemble_.held_out.mean())
         return self
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -175,7 +175,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         check_is_fitted(self)
         rows = finite_rows(self, X, "X")
         if self.route == "softmax":
-            return self.unit_.log_proba(rows)
+            return log_proba(self.ensemble_, rows)
         joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
         nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
         joint[nowhere] = np.log(self.class_prior_)
@@ -192,10 +192,10 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
 
     def log_prob(self, X: Any, y: Any) -> Array:
         """Log p(y | x) of each row in nats, (n_samples,); minus its mean is the log-loss."""
-        log_proba = self.predict_log_proba(X)
+        each = self.predict_log_proba(X)
         label = self._known(y, "y")
-        same_length(log_proba, label, "X", "y")
-        return np.asarray(log_proba[np.arange(len(label)), label])
+        same_length(each, label, "X", "y")
+        return np.asarray(each[np.arange(len(label)), label])
 
     @available_if(_by_bayes)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def score_samples(self, X: Any) -> Array:

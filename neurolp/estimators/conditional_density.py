@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
-from neurolp.differentiation.perceptron_training import TrainingConfig
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.parameters import (
     Components,
@@ -58,18 +57,10 @@ class EnsembleEstimator(KnownAttributes, BaseEstimator):  # type: ignore[misc]  
 
     def _ensemble(self) -> EnsembleConfig:
         """Configuration of the ensemble, from the checked parameters."""
-        return EnsembleConfig(
-            hidden=tuple(int(h) for h in self.hidden),
-            decays=tuple(dict.fromkeys(float(v) for v in self.decays)),
-            noises=tuple(dict.fromkeys(float(v) for v in self.input_noise)),
-            n_folds=int(self.n_members),
-            training=TrainingConfig(
-                rate=float(self.rate),
-                batch_size=int(self.batch_size or 0),
-                max_epochs=int(self.max_epochs),
-                patience=int(self.patience),
-            ),
-        )
+        values = {field.name: getattr(self, field.name) for field in fields(EnsembleConfig)}
+        for name in ("decays", "input_noise"):
+            values[name] = tuple(dict.fromkeys(float(v) for v in values[name]))
+        return EnsembleConfig(**values | {"hidden": tuple(int(h) for h in self.hidden)})
 
 
 @final
