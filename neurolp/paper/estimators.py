@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, final
 
@@ -28,8 +27,7 @@ from neurolp.estimators.parameters import (
     Strength,
 )
 from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
-from neurolp.paper.form_learner import FormLearner
-from neurolp.paper.learning import Adam, learn_bounded, learn_linear
+from neurolp.paper.learning import Adam, FormLearner, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
 from neurolp.simulation.batch import Batches
@@ -37,7 +35,6 @@ from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.monitors import FrameMonitor, Monitor
 
 Array = npt.NDArray[Any]
-Step = Callable[[Any, Array, float], tuple[Any, Array]]
 
 
 class TextbookBrain(EpochBrain):
@@ -46,11 +43,15 @@ class TextbookBrain(EpochBrain):
     dtype = "float64"
 
     @abstractmethod
-    def _start(self, n_nodes: int) -> tuple[Any, Step, Adam]:
-        """Return the form before learning, how it learns from a batch, and what that keeps."""
+    def _start(self, n_nodes: int) -> Any:
+        """The form before learning."""
+
+    @abstractmethod
+    def _step(self, form: Any, batch: Array, adam: Adam, pace: float) -> tuple[Any, Array]:
+        """The form after a batch u(0), (n_nodes, m), and the mean local loss of every node."""
 
     def _learner(self, batches: Batches) -> FormLearner[Any]:
-        return FormLearner(*self._start(self.n_features_in_), batches["validation"])
+        return FormLearner(self._start(self.n_features_in_), self._step, batches["validation"])
 
     def _monitors(self, process: EpochProcess[Any]) -> list[Monitor]:
         recorder, base = self.recorder_, base_density(self.base)
@@ -130,9 +131,9 @@ class LinearBrain(TextbookBrain):
     validation_fraction: Share = 0.2
     random_state: Any = None
 
-    def _start(self, n_nodes: int) -> tuple[LinearForm, Step, Adam]:
+    def _start(self, n_nodes: int) -> LinearForm:
         grid = SplineGrid(-self.spline_range, self.spline_range, self.spline_intervals)
-        form = LinearForm(
+        return LinearForm(
             np.zeros((n_nodes, n_nodes)),
             np.zeros(n_nodes),
             NodeEnergies.standard(grid, n_nodes),
@@ -140,13 +141,10 @@ class LinearBrain(TextbookBrain):
             self.n_steps,
             self.stepping,
         )
-        adam = Adam()
 
-        def step(form: LinearForm, batch: Array, share: float) -> tuple[LinearForm, Array]:
-            rates = self.rate * share, self.energy_rate * share
-            return learn_linear(form, batch, adam, *rates, self.energy_ridge)
-
-        return form, step, adam
+    def _step(self, form: LinearForm, batch: Array, adam: Adam, pace: float) -> Any:
+        rates = self.rate * pace, self.energy_rate * pace
+        return learn_linear(form, batch, adam, *rates, self.energy_ridge)
 
 
 @final
@@ -204,17 +202,14 @@ class BoundedBrain(TextbookBrain):
     validation_fraction: Share = 0.2
     random_state: Any = None
 
-    def _start(self, n_nodes: int) -> tuple[BoundedForm, Step, Adam]:
-        form = BoundedForm(
+    def _start(self, n_nodes: int) -> BoundedForm:
+        return BoundedForm(
             np.zeros((n_nodes, n_nodes)),
             np.full(n_nodes, float(self.barrier)),
             np.zeros((n_nodes, 1 + self.shape_intervals)),
             self.duration,
             self.n_steps,
         )
-        adam = Adam()
 
-        def step(form: BoundedForm, batch: Array, share: float) -> tuple[BoundedForm, Array]:
-            return learn_bounded(form, batch, adam, self.rate * share)
-
-        return form, step, adam
+    def _step(self, form: BoundedForm, batch: Array, adam: Adam, pace: float) -> Any:
+        return learn_bounded(form, batch, adam, self.rate * pace)
