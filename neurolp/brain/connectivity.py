@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.errors import NetworkError
 from neurolp.kernels.graph import greedy_colours, sequential_levels
 
-Array = npt.NDArray[Any]
 Kind = Literal["full", "dense", "sparse"]
 
 

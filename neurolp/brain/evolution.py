@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, column_blocks
@@ -24,8 +24,6 @@ from neurolp.kernels.affine import (
     undo_shift_and_scale,
 )
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
-
-Array = npt.NDArray[Any]
 
 _NOTHING = np.empty(0)
 _ALL = slice(None)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve, evolve_slice, rewind
 from neurolp.brain.form import Form, check_states
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
 from neurolp.brain.workers import Workers
-
-Array = npt.NDArray[Any]
 
 
 @final

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import ArraySource, NamedArrays
-
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array, ArraySource, NamedArrays
 
 
 class Form(ABC):

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.errors import NetworkError, NonFiniteError
-
-Array = npt.NDArray[Any]
 
 # Transfer functions of a default synapse, in standard deviations of the base density.
 DEFAULT_THRESHOLDS = (-1.5, -0.75, 0.0, 0.75, 1.5)

@@ -6,18 +6,15 @@ import json
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import ArraySource, NamedArrays, Variable
+from neurolp.arrays import Array, ArraySource, NamedArrays, Variable
 from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
-
-Array = npt.NDArray[Any]
 
 
 def description_of(network: Network) -> dict[str, Any]:

@@ -17,16 +17,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.network import Network
 from neurolp.brain.rules.rule import LocalStep, LocalView
 from neurolp.brain.workers import Block, Workers
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.regression import presynaptic_ridge
-
-Array = npt.NDArray[Any]
 
 _TINY = np.finfo(np.float64).tiny
 _NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is looked at

@@ -18,11 +18,10 @@ No gradient travels from one slice or one node to another: there is no back-prop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_sequential, move_by_node_maps, rotate, synaptic_input
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
@@ -31,8 +30,6 @@ from neurolp.brain.rules.rule import GivenWeights, LearningRule, LocalStep, Loca
 from neurolp.brain.update_order import one_after_another, ordered_partition
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.affine import shift_and_scale
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_block, product, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, Slice, distinct_slices
 from neurolp.brain.rules.replay import (
@@ -41,8 +41,6 @@ from neurolp.kernels.adam import adam_step
 from neurolp.kernels.adjoint import node_map_adjoint
 from neurolp.kernels.affine import shift_and_scale
 from neurolp.kernels.node_map import apply_node_maps
-
-Array = npt.NDArray[Any]
 
 Signal = Literal["local", "final", "replay"]
 

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_block, product, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, distinct_slices
 from neurolp.brain.node_map import SplineGrid
@@ -43,8 +43,6 @@ from neurolp.kernels.adjoint import (
 )
 from neurolp.kernels.affine import undo_shift_and_scale
 from neurolp.kernels.node_map import invert_node_maps
-
-Array = npt.NDArray[Any]
 
 # Backward needs several feature matrices at once, and small batches should still use all cores.
 _FINER = 4

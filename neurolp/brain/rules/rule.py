@@ -8,16 +8,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.evolution import product, write_features
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.errors import NetworkError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
