@@ -68,8 +68,7 @@ def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
                 x = _without_own(g, r, own, ridge, n_rows)
             coefficients[:], constant[:] = (scale * x[:-1]).T, scale * x[-1]
         else:
-            for i, target in enumerate(targets):
-                near = network.connectivity.presynaptic(int(target), sources)
+            for i, near in enumerate(map(np.flatnonzero, view.edges)):
                 keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
                 x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
                 coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]
