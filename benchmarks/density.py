@@ -13,6 +13,7 @@ Peers from scikit-learn need nothing more. A neural spline flow takes part with 
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,13 @@ MODELS: dict[str, Fit] = {
 def standardised(data: DataSplit) -> DataSplit:
     """Give every model the same standardised rows."""
     mean, std = data.train.mean(axis=0), data.train.std(axis=0)
-    parts = ((x - mean) / std for x in (data.train, data.validation, data.test))
-    return DataSplit(data.title, *parts, data.columns, data.steps / std, data.image_shape)
+    return replace(
+        data,
+        train=(data.train - mean) / std,
+        validation=(data.validation - mean) / std,
+        test=(data.test - mean) / std,
+        steps=data.steps / std,
+    )
 
 
 def truth(name: str, seed: int) -> float:

@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def kills(bench: Bench, n: int) -> Counter[str]:
         killed = False
         for _ in range(1 + out["kills"] % 2):
             with tempfile.TemporaryFile() as told:
-                child = bench.go_on(lambda told=told: _tell_commits(told.fileno()))
+                child = bench.go_on(partial(_tell_commits, told.fileno()))
                 time.sleep(rng.uniform(0, bench.seconds))
                 os.kill(child.pid, signal.SIGKILL)
                 code, _ = child.wait()
@@ -90,7 +91,12 @@ def _tell_commits(handle: int) -> None:
         commit(store, *arguments)
         os.pwrite(handle, f"{segments.n_segments(store.folder):12d}".encode(), 0)
 
-    RunStore.commit = telling  # type: ignore[method-assign]  # only in the child
+    RunStore.commit = telling  # type: ignore[method-assign, assignment]  # only in the child
+
+
+def _tell(handle: int) -> None:
+    """Let a process tell that it has begun."""
+    os.pwrite(handle, b"1", 0)
 
 
 def signals(bench: Bench, n: int) -> Counter[str]:
@@ -101,7 +107,7 @@ def signals(bench: Bench, n: int) -> Counter[str]:
     while out["signals"] < n:
         bench.clear()
         with tempfile.TemporaryFile() as begun:
-            child = bench.begin(lambda begun=begun: os.pwrite(begun.fileno(), b"1", 0))
+            child = bench.begin(partial(_tell, begun.fileno()))
             while not os.pread(begun.fileno(), 1, 0):
                 time.sleep(0.001)
         time.sleep(rng.uniform(0, bench.seconds))

@@ -100,7 +100,7 @@ def audits(console: Console, n_nodes: int, n_slices: int) -> None:
     for edges in (None, wiring.random(n_nodes, in_degree=min(20, n_nodes - 1), seed=0)):
         brain = BrainDensity(
             connectivity=edges,
-            energy="base",
+            head="base",
             marginal_transform=False,
             max_slices=n_slices,
             patience=n_slices,

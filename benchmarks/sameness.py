@@ -177,7 +177,7 @@ def cost(folder: Path) -> Counter[str]:
 
 def main() -> None:
     """Print what was found; exit code 1 if hashes differ."""
-    tests = {"threads": threads, "random_halves": halves, "cost": cost}
+    tests = {"threads": threads, "halves": halves, "cost": cost}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", nargs="*", default=list(tests), help=", ".join(tests))
     wrong = 0

@@ -23,7 +23,7 @@ def random_slice(n_nodes: int, dtype: str) -> Network:
     rng = np.random.default_rng(0)
     brain = BrainDensity(dtype=dtype)
     brain.n_features_in_ = n_nodes
-    network = brain._new_network(n_rows=1000)
+    network = brain._new_network(intervals=40)
     halves = np.arange(n_nodes // 2), np.arange(n_nodes // 2, n_nodes)
     m, s = network.synapse.n_transfer, n_nodes // 2
 
@@ -31,7 +31,7 @@ def random_slice(n_nodes: int, dtype: str) -> Network:
         return rng.standard_normal((s, k * s)) / (10 * np.sqrt(k * s))
 
     node_map = network.grid.identity(s)
-    node_map[:, 1:] = np.exp(rng.normal(0, 0.2, (s, network.grid.n_intervals)))
+    node_map[:, 1:] = np.exp(rng.normal(0, 0.2, (s, node_map.shape[1] - 1)))
     network.slices.append(
         Slice(
             tuple(

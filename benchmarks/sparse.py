@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
@@ -29,7 +30,7 @@ def random_edges(n_nodes: int, n_edges: int, rng: np.random.Generator) -> sparse
     return sparse.csr_array((ones, source.ravel(), indptr), (n_nodes, n_nodes))
 
 
-def median_seconds(function, times: int) -> float:
+def median_seconds(function: Callable[[], object], times: int) -> float:
     """Median duration of a call; the first one, which compiles, does not count."""
     function()
     seconds = []

@@ -63,11 +63,11 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     outputs = Outputs.empty(brain.sensors, n_steps, False, s.memory.activity, False)
 
-    scratch = scratch_for(s.memory, s.head, s.contexts)
+    scratch = scratch_for(s.memory, s.readout, s.contexts)
 
     def kernel() -> None:
         stream_block(
-            rows, True, s.senses, s.memory, s.head, s.contexts, brain._design.rates,
+            rows, True, s.senses, s.memory, s.readout, s.contexts, brain._design.rates,
             outputs.outcome, outputs.activity, scratch,
         )  # fmt: skip
 
@@ -86,7 +86,9 @@ def dense_floor(weights: Array, factor: Any, shift: Any, n_steps: int) -> None:
 
 
 @numba.njit(error_model="numpy")
-def sparse_floor(weights: Array, sources: Array, factor: Any, shift: Any, n_steps: int) -> int:
+def sparse_floor(
+    weights: Array, sources: Array, factor: Any, shift: Any, n_steps: int
+) -> np.uint64:
     """Read and write all weights, and read all sources, two in a word."""
     seen = np.uint64(0)
     for _ in range(n_steps):
