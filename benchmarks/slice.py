@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurolp import BrainDensity
-from neurolp.brain.evolution import evolve_slice, rewind
+from neurolp.brain.evolution import evolve_slices, rewind
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.workers import Workers, available_threads
 
@@ -68,7 +68,7 @@ def measure(dtype: str, n_nodes: int, n_trajectories: int, repeats: int) -> None
             g.log_scale_weights @ bounded
 
     def forward() -> None:
-        evolve_slice(network, slice_, start.copy(), np.zeros(n_trajectories), workers)
+        evolve_slices(network, [slice_], start.copy(), np.zeros(n_trajectories), workers)
 
     limit, ours = [], []
     for k in range(repeats + 1):

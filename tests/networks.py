@@ -7,7 +7,9 @@ from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.local import copy_network
+from neurolp.brain.rules.replay import replay
 from neurolp.brain.update_order import ordered_partition, random_rotation
+from neurolp.brain.workers import Workers
 
 
 def random_network(
@@ -39,9 +41,7 @@ def random_network(
         parts = ordered_partition(update_order, network.connectivity, rng)
         sequential = update_order == "sequential" and kind != "sparse"
         for targets in [np.concatenate(parts)] if sequential else parts:
-            outside = np.ones(n_nodes, dtype=bool)
-            outside[targets] = sequential
-            sources = network.connectivity.sources_of(targets, outside)
+            sources = network.connectivity.sources_of(targets, sequential=sequential)
             t, s = len(targets), len(sources)
 
             def weights(k, targets=targets, sources=sources, t=t, s=s):
@@ -76,6 +76,12 @@ def random_network(
 def plain_network(*arguments, **settings):
     """The same, with sequential groups taken apart, as replay wants them."""
     return copy_network(random_network(*arguments, **settings))
+
+
+def gradient(network, potential, *, horizon=None, n_threads=None):
+    """The loss and its gradients by replay, on threads of their own."""
+    with Workers(n_threads) as workers:
+        return replay(network, potential, horizon, workers)
 
 
 def random_connectivity(rng, n_nodes, kind):

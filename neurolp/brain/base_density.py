@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
 from neurolp.registry import Registry
-
-Array = npt.NDArray[Any]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)  # a Python float keeps float32 arrays float32
 

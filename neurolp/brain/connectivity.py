@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.errors import NetworkError
 from neurolp.kernels.graph import greedy_colours, sequential_levels
 
-Array = npt.NDArray[Any]
 Kind = Literal["full", "dense", "sparse"]
 
 
@@ -143,30 +142,24 @@ class Connectivity:
         rows = sparse.csr_array(self.matrix)
         return rows, sparse.csr_array(rows.T)
 
-    def sources_of(self, targets: Array, outside: Array) -> Array:
-        """Return the nodes of ``outside`` (a boolean mask) with an edge into any of ``targets``."""
-        if self.kind == "full":
-            return np.flatnonzero(outside)
-        reached: Array
+    def sources_of(self, targets: Array, *, sequential: bool = False) -> Array:
+        """The nodes with an edge into any of ``targets``, outside these unless ``sequential``."""
+        outside = np.ones(self.n_nodes, dtype=np.bool_)
+        outside[targets] = sequential
         if self.kind == "dense":
-            reached = self.matrix[targets].any(axis=0)
-        else:
-            reached = np.zeros(self.n_nodes, dtype=np.bool_)
+            outside &= self.matrix[targets].any(axis=0)
+        elif self.kind == "sparse":
+            reached = np.zeros_like(outside)
             reached[self.matrix[targets].indices] = True
-        return np.flatnonzero(reached & outside)
+            outside &= reached
+        return np.flatnonzero(outside)
 
-    def presynaptic(self, target: int, sources: Array) -> Array:
-        """Return positions in the sorted ``sources`` that have an edge into node ``target``."""
+    def between(self, targets: Array, sources: Array) -> Array:
+        """Which source reaches which target, boolean (n_targets, n_sources), dense."""
         if self.kind == "full":
-            return np.arange(len(sources))
-        if self.kind == "dense":
-            return np.flatnonzero(self.matrix[target, sources])
-        start, stop = self.matrix.indptr[target], self.matrix.indptr[target + 1]
-        neighbours = self.matrix.indices[start:stop]
-        position = np.searchsorted(sources, neighbours)
-        found = position < len(sources)
-        found[found] = sources[position[found]] == neighbours[found]
-        return np.asarray(position[found])
+            return np.asarray(targets[:, None] != sources)
+        part = self.matrix[targets][:, sources]
+        return np.asarray(part.toarray() if self.kind == "sparse" else part)
 
     def presynaptic_rows(self, targets: Array, sources: Array) -> tuple[Array, Array]:
         """All of :meth:`presynaptic` for many targets of a sparse connectivity, packed.

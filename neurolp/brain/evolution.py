@@ -7,25 +7,17 @@ any weights and any number of slices (sequential scheme).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
+from neurolp.arrays import Array
+from neurolp.brain.form import check_states
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, column_blocks
-from neurolp.kernels.affine import (
-    csr_product,
-    propagate,
-    shift_and_scale,
-    transfer,
-    undo_shift_and_scale,
-)
+from neurolp.kernels.affine import propagate, shift_and_scale, transfer, undo_shift_and_scale
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
-
-Array = npt.NDArray[Any]
 
 _NOTHING = np.empty(0)
 _ALL = slice(None)
@@ -69,16 +61,11 @@ def evolve(
     ValueError
         If ``potential`` has the wrong shape.
     """
-    u = _own_copy(network, potential)
+    u = check_states(potential, network.n_nodes, network.dtype).copy()
     log_det = np.zeros(u.shape[1])
     slices = network.slices[first : None if n_slices is None else first + n_slices]
-
-    def run(block: Block) -> None:
-        for slice_ in slices:
-            evolve_block(network, slice_, u, log_det, block)
-
     with Workers(n_threads) as workers:
-        workers.map(run, _blocks(slices, u))
+        evolve_slices(network, slices, u, log_det, workers)
     return u, log_det
 
 
@@ -91,7 +78,7 @@ def rewind(
     then the rotation, if any, is turned back.
     Parameters and errors as for :func:`evolve`.
     """
-    u = _own_copy(network, potential)
+    u = check_states(potential, network.n_nodes, network.dtype).copy()
     slices = network.slices[:n_slices]
 
     def run(block: Block) -> None:
@@ -106,15 +93,21 @@ def rewind(
     return u
 
 
-def evolve_slice(
-    network: Network, slice_: Slice, potential: Array, log_det: Array, workers: Workers
+def evolve_slices(
+    network: Network, slices: Sequence[Slice], potential: Array, log_det: Array, workers: Workers
 ) -> None:
-    """Move ``potential`` (n_nodes, n_trajectories) through one slice, in place."""
+    """Move ``potential`` (n_nodes, n_trajectories) through slices, in place."""
 
     def run(block: Block) -> None:
-        evolve_block(network, slice_, potential, log_det, block)
+        for slice_ in slices:
+            evolve_block(network, slice_, potential, log_det, block)
 
-    workers.map(run, _blocks([slice_], potential))
+    workers.map(run, _blocks(slices, potential))
+
+
+def _blocks(slices: Sequence[Slice], potential: Array) -> list[Block]:
+    widest = max((group.n_features for slice_ in slices for group in slice_.groups), default=1)
+    return column_blocks(potential.shape[1], widest)
 
 
 def rotate(rotation: Array, potential: Array, block: Block) -> None:
@@ -130,21 +123,12 @@ def evolve_block(
     if slice_.rotation is not None:
         rotate(slice_.rotation, potential, block)
     for group in slice_.groups:
-        _evolve_group(network, group, potential, log_det, block)
-
-
-def _evolve_group(
-    network: Network, group: GroupUpdate, potential: Array, log_det: Array, block: Block
-) -> None:
-    if group.sequential:
-        evolve_sequential(network, group, potential, log_det, block)
-        return
-    start = block[0]
-    shift, log_scale = synaptic_input(network, group, potential, block)
-    shift_and_scale(
-        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias, log_det
-    )
-    move_by_node_maps(network, group, potential, log_det, block)
+        if group.sequential:
+            evolve_sequential(network, group, potential, log_det, block)
+            continue
+        affine = synaptic_input(network, group, potential, block)
+        shift_and_scale(potential, group.targets, block[0], *affine, log_det)
+        move_by_node_maps(network, group, potential, log_det, block)
 
 
 def move_by_node_maps(
@@ -176,7 +160,7 @@ def move_by_node_maps(
         node_log_slope[:] = log_slope.sum(axis=1)
 
 
-def _undo_node_maps(
+def undo_node_maps(
     network: Network, group: GroupUpdate, potential: Array, block: Block, rows: slice = _ALL
 ) -> None:
     """Replace u_i by g_i^-1(u_i) for the targets in ``rows``, in place."""
@@ -192,13 +176,9 @@ def _undo_node_maps(
 
 def synaptic_input(
     network: Network, group: GroupUpdate, potential: Array, block: Block
-) -> tuple[Array, Array]:
-    """Shift and log-scale of the targets, computed from the sources, each (n_targets, width)."""
-    features = source_features(network, group, potential, block)
-    shift = product(group.weights, features)
-    if not network.log_scale:
-        return shift, np.empty((0, 0), dtype=potential.dtype)
-    return shift, product(group.log_scale_weights, features[len(group.sources) :])
+) -> tuple[Array, Array, Array, Array]:
+    """:meth:`GroupUpdate.affine` of the sources as they are."""
+    return group.affine(source_features(network, group, potential, block))
 
 
 def source_features(network: Network, group: GroupUpdate, potential: Array, block: Block) -> Array:
@@ -212,22 +192,17 @@ def write_features(
     network: Network, sources: Array, potential: Array, block: Block, out: Array
 ) -> None:
     """Write the transfer functions of the sources to the first rows of ``out`` (.., width)."""
-    start, width = block
-    synapse = network.synapse
-    thresholds = np.array(synapse.thresholds)
-    transfer(potential, sources, start, width, synapse.slope, thresholds, out)
+    synapse, thresholds = network.synapse, np.array(network.synapse.thresholds)
+    transfer(potential, sources, *block, synapse.slope, thresholds, out)
 
 
 def _rewind_group(network: Network, group: GroupUpdate, potential: Array, block: Block) -> None:
     if group.sequential:
         _rewind_sequential(network, group, potential, block)
         return
-    start = block[0]
-    _undo_node_maps(network, group, potential, block)
-    shift, log_scale = synaptic_input(network, group, potential, block)
-    undo_shift_and_scale(
-        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias
-    )
+    undo_node_maps(network, group, potential, block)
+    affine = synaptic_input(network, group, potential, block)
+    undo_shift_and_scale(potential, group.targets, block[0], *affine)
 
 
 def evolve_sequential(
@@ -251,29 +226,26 @@ def evolve_sequential(
     for nodes in inputs.chunks():
         inputs.start(nodes)
         for i in nodes:
-            target, shift, bias, log_scale, log_scale_bias = inputs.of(i)
-            shift_and_scale(
-                potential, target, block[0], shift, bias, log_scale, log_scale_bias, log_det
-            )
-            one = slice(i, i + 1)
+            one, (target, affine) = slice(i, i + 1), inputs.of(i)
+            shift_and_scale(potential, target, block[0], *affine, log_det)
             move_by_node_maps(network, group, potential, log_det, block, node_log_slope[one], one)
             inputs.moved(i, range(i + 1, nodes.stop))
-            if len(node_log_scale):
+            if len(node_log_scale) and network.log_scale:
+                _, _, log_scale, log_scale_bias = affine
                 log_scales = log_scale.sum(dtype=np.float64) + block[1] * log_scale_bias.sum()
-                node_log_scale[i] = log_scales if network.log_scale else 0.0
+                node_log_scale[i] = log_scales
 
 
 def _rewind_sequential(
     network: Network, group: GroupUpdate, potential: Array, block: Block
 ) -> None:
-    start = block[0]
     inputs = _SequentialInput(network, group, potential, block)
     for nodes in reversed(inputs.chunks()):
         inputs.start(nodes)
         for i in reversed(nodes):
-            target, shift, bias, log_scale, log_scale_bias = inputs.of(i)
-            _undo_node_maps(network, group, potential, block, slice(i, i + 1))
-            undo_shift_and_scale(potential, target, start, shift, bias, log_scale, log_scale_bias)
+            target, affine = inputs.of(i)
+            undo_node_maps(network, group, potential, block, slice(i, i + 1))
+            undo_shift_and_scale(potential, target, block[0], *affine)
             inputs.moved(i, range(nodes.start, i))
 
 
@@ -286,13 +258,12 @@ class _SequentialInput:
     def __init__(
         self, network: Network, group: GroupUpdate, potential: Array, block: Block
     ) -> None:
-        self._group, self._potential, self._block = group, potential, block
-        self._slope = network.synapse.slope
-        self._thresholds = np.array(network.synapse.thresholds)
-        self._log_scale_weights = group.log_scale_weights if network.log_scale else np.empty((0, 0))
+        self._network, self._group = network, group
+        self._potential, self._block = potential, block
+        scaled = group.log_scale_weights
+        self._log_scale_weights = np.empty((0, 0)) if scaled is None else scaled
         self._features = source_features(network, group, potential, block)
         self._fresh = np.empty((network.synapse.n_transfer, block[1]), dtype=potential.dtype)
-        self._first = 0
 
     def chunks(self) -> list[range]:
         """Targets whose input is computed together."""
@@ -301,73 +272,35 @@ class _SequentialInput:
 
     def start(self, nodes: range) -> None:
         """Compute the input of the targets in ``nodes`` from the newest potentials."""
-        rows = slice(nodes.start, nodes.stop)
-        self._first = nodes.start
+        rows = self._rows = slice(nodes.start, nodes.stop)
         self._shift = self._group.weights[rows] @ self._features
         self._log_scale = np.empty((0, 0), dtype=self._shift.dtype)
         if len(self._log_scale_weights):
             bounded = self._features[len(self._group.sources) :]
             self._log_scale = self._log_scale_weights[rows] @ bounded
 
-    def of(self, i: int) -> tuple[Array, Array, Array, Array, Array]:
-        """Target i as an array, its shift, bias, log-scale and log-scale bias."""
-        group, one, row = self._group, slice(i, i + 1), i - self._first
-        return (
-            group.targets[one],
-            self._shift[row : row + 1],
-            group.bias[one],
-            self._log_scale[row : row + 1],
-            group.log_scale_bias[one],
-        )
+    def of(self, i: int) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+        """Target i as an array, and its affine step as of :meth:`GroupUpdate.affine`."""
+        group, one, row = self._group, slice(i, i + 1), i - self._rows.start
+        here = slice(row, row + 1)
+        shift, log_scale = self._shift[here], self._log_scale[here]
+        return group.targets[one], (shift, group.bias[one], log_scale, group.log_scale_bias[one])
 
     def moved(self, i: int, waiting: range) -> None:
         """Update the input of the targets that are ``waiting`` after target i has moved."""
-        group = self._group
+        group, rows, target = self._group, self._rows, self._group.targets[i : i + 1]
         if group.own[i] < 0:
             return
-        transfer(
-            self._potential,
-            group.targets[i : i + 1],
-            self._block[0],
-            self._block[1],
-            self._slope,
-            self._thresholds,
-            self._fresh,
-        )
-        rows = slice(self._first, self._first + len(self._shift))
+        write_features(self._network, target, self._potential, self._block, self._fresh)
         propagate(
             self._fresh,
             group.own[i],
             len(group.sources),
             group.weights[rows],
             self._log_scale_weights[rows],
-            waiting.start - self._first,
-            waiting.stop - self._first,
+            waiting.start - rows.start,
+            waiting.stop - rows.start,
             self._features,
             self._shift,
             self._log_scale,
         )
-
-
-def product(weights: Any, features: Array) -> Array:
-    """``weights @ features`` for dense or CSR weights."""
-    if not sparse.issparse(weights):
-        return np.asarray(weights @ features)
-    out = np.empty((weights.shape[0], features.shape[1]), dtype=features.dtype)
-    csr_product(weights.indptr, weights.indices, weights.data, features, out)
-    return out
-
-
-def _own_copy(network: Network, potential: Array) -> Array:
-    u = np.array(potential, dtype=network.dtype, order="C", copy=True)
-    if u.ndim != 2 or u.shape[0] != network.n_nodes:
-        raise ValueError(
-            f"argument `potential` must have shape ({network.n_nodes}, n_trajectories), "
-            f"but has shape {u.shape}"
-        )
-    return u
-
-
-def _blocks(slices: Any, potential: Array) -> list[Block]:
-    widest = max((group.n_features for slice_ in slices for group in slice_.groups), default=1)
-    return column_blocks(potential.shape[1], widest)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.evolution import evolve, evolve_slice, rewind
+from neurolp.arrays import Array
+from neurolp.brain.evolution import evolve, evolve_slices, rewind
 from neurolp.brain.form import Form, check_states
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
 from neurolp.brain.workers import Workers
-
-Array = npt.NDArray[Any]
 
 
 @final
@@ -100,7 +98,7 @@ class ExactForm(Form):
                     for one in group.one_by_one():
                         self._pass_group(one, state, jacobian)
                 yield jacobian
-                evolve_slice(self.network, slice_, u, np.zeros(1), workers)
+                evolve_slices(self.network, [slice_], u, np.zeros(1), workers)
 
     def _pass_group(self, group: GroupUpdate, state: Array, jacobian: Array) -> None:
         """Move one state (n,) and its Jacobian (n, n) through the update of a group, in place."""

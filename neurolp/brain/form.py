@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import ArraySource, NamedArrays
-
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array, ArraySource, NamedArrays
 
 
 class Form(ABC):
@@ -118,9 +116,9 @@ class LearnedForm(Form):
         return self.rewind(self.draw(n, rng))
 
 
-def check_states(potential: Array, n_nodes: int) -> Array:
-    """Return potentials as float64 (n_nodes, n_trajectories), or raise ValueError."""
-    u = np.asarray(potential, dtype=np.float64)
+def check_states(potential: Array, n_nodes: int, dtype: npt.DTypeLike = np.float64) -> Array:
+    """Return potentials (n_nodes, n_trajectories) as C-ordered numbers, or raise ValueError."""
+    u = np.asarray(potential, dtype=dtype, order="C")
     if u.ndim != 2 or u.shape[0] != n_nodes:
         raise ValueError(
             f"argument `potential` must have shape ({n_nodes}, n_trajectories), "

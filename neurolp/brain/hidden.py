@@ -18,15 +18,11 @@ recognition model.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network
-
-Array = npt.NDArray[Any]
 
 
 def seed_hidden(network: Network, visible: Array, rng: np.random.Generator) -> Array:

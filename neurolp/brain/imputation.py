@@ -21,16 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
+from neurolp.arrays import Array
 from neurolp.brain.heads.mixture import MixtureHead, fit_mixture
 from neurolp.brain.workers import single_threaded_blas
-
-Array = npt.NDArray[Any]
 
 N_DREAMS = 4000
 _HELD_OUT = 1000

@@ -23,12 +23,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.errors import NetworkError
 
-Array = npt.NDArray[Any]
 Function = Callable[[Array], Array]
 
 

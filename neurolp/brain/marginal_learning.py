@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.marginal import MarginalMap, MarginalTransform, log_interval, student_log_cdf
 from neurolp.brain.workers import Workers
-
-Array = npt.NDArray[Any]
 
 _COMPONENTS = (3, 8)
 _PRIOR_ROWS = 0.1

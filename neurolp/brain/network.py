@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.errors import NetworkError, NonFiniteError
-
-Array = npt.NDArray[Any]
+from neurolp.kernels.affine import csr_product
 
 # Transfer functions of a default synapse, in standard deviations of the base density.
 DEFAULT_THRESHOLDS = (-1.5, -0.75, 0.0, 0.75, 1.5)
@@ -90,31 +90,37 @@ class GroupUpdate:
         """The same map as groups of one node each, whose sources lie outside them."""
         if not self.sequential:
             return (self,)
-        out = []
-        s = len(self.sources)
+        out, s = [], len(self.sources)
+        scaled = self.log_scale_weights
         for i in range(len(self.targets)):
-            others = np.flatnonzero(np.arange(s) != self.own[i])
+            one, others = slice(i, i + 1), np.flatnonzero(np.arange(s) != self.own[i])
             columns = (np.arange(self.n_features // max(s, 1))[:, None] * s + others).ravel()
             bounded = columns[len(others) :] - s
-            scaled = self.log_scale_weights is not None
-            out.append(
-                replace(
-                    self,
-                    targets=self.targets[i : i + 1],
-                    sources=self.sources[others],
-                    weights=np.ascontiguousarray(self.weights[i : i + 1, columns]),
-                    bias=self.bias[i : i + 1],
-                    log_scale_weights=np.ascontiguousarray(
-                        self.log_scale_weights[i : i + 1, bounded]
-                    )
-                    if scaled
-                    else None,
-                    log_scale_bias=self.log_scale_bias[i : i + 1],
-                    node_map=self.node_map[i : i + 1],
-                    sequential=False,
-                )
+            single = replace(
+                self,
+                targets=self.targets[one],
+                sources=self.sources[others],
+                weights=np.ascontiguousarray(self.weights[one, columns]),
+                bias=self.bias[one],
+                log_scale_weights=None if scaled is None else scaled[one, bounded].copy(),
+                log_scale_bias=self.log_scale_bias[one],
+                node_map=self.node_map[one],
+                sequential=False,
             )
+            out.append(single)
         return tuple(out)
+
+    def affine(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """Shift, bias, log-scale and log-scale bias of the targets, as the kernels take them.
+
+        ``features`` (n_features, width) are those of the sources; without a log-scale the last two
+        are of length 0.
+        """
+        shift = product(self.weights, features)
+        log_scale = np.empty((0, 0), dtype=shift.dtype)
+        if self.log_scale_weights is not None:
+            log_scale = product(self.log_scale_weights, features[len(self.sources) :])
+        return shift, self.bias, log_scale, self.log_scale_bias
 
     @cached_property
     def table(self) -> Array:
@@ -186,30 +192,30 @@ class Network:
             If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
             weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
         """
-        m, s, t = self.synapse.n_transfer, len(sources), len(targets)
+        t, s, m = len(targets), len(sources), self.synapse.n_transfer
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
-        if weights.shape != (t, m * s) or bias.shape != (t,):
-            raise NetworkError(
-                f"weights must have shape {(t, m * s)} and bias {(t,)}, "
-                f"but have shapes {weights.shape} and {bias.shape}"
-            )
-        if self.log_scale and (
-            log_scale_weights.shape != (t, (m - 1) * s) or log_scale_bias.shape != (t,)
-        ):
-            raise NetworkError(
-                f"log-scale weights must have shape {(t, (m - 1) * s)} and log-scale bias {(t,)}, "
-                f"but have shapes {log_scale_weights.shape} and {log_scale_bias.shape}"
-            )
-        self._check_finite(targets, weights, bias, log_scale_weights, log_scale_bias, node_map)
-        self.grid.check(node_map)
-        if node_map.shape[0] != t:
-            raise NetworkError(f"node maps must be {t}, one per target, but are {len(node_map)}")
-        self._check_edges(targets, sources, weights)
+        learned = {
+            "weights": (weights, (t, m * s)),
+            "bias": (bias, (t,)),
+            "node map": (node_map, (t, self.grid.n_coefficients)),
+        }
         if self.log_scale:
-            self._check_edges(targets, sources, log_scale_weights)
-        if sequential and sparse.issparse(weights):
-            raise NetworkError("a sequential group must have dense weights, but they are sparse")
+            learned["log-scale weights"] = (log_scale_weights, (t, (m - 1) * s))
+            learned["log-scale bias"] = (log_scale_bias, (t,))
+        for name, (values, shape) in learned.items():
+            if values.shape != shape:
+                raise NetworkError(
+                    f"the {name} of a group must have shape {shape}, but has shape {values.shape}"
+                )
+            # Learning has diverged where the first NaN or infinity is.
+            if not np.all(np.isfinite(values.data if sparse.issparse(values) else values)):
+                dense = values.toarray() if sparse.issparse(values) else values
+                at = np.argwhere(~np.isfinite(dense))[0]
+                raise NonFiniteError(f"node {targets[at[0]]}, {name}: {dense[tuple(at)]}")
+            if "weights" in name:
+                self._check_edges(targets, sources, values, sequential)
+        self.grid.check(node_map)
         return GroupUpdate(
             targets=np.ascontiguousarray(targets, dtype=np.intp),
             sources=np.ascontiguousarray(sources, dtype=np.intp),
@@ -227,40 +233,29 @@ class Network:
             return sparse.csr_array(array, dtype=self.dtype)
         return np.ascontiguousarray(array, dtype=self.dtype)
 
-    def _check_finite(
-        self, targets: Array, weights: Any, bias: Array, log_scale_weights: Any,
-        log_scale_bias: Array, node_map: Array,
-    ) -> None:  # fmt: skip
-        """Name the node of the first NaN or infinity: learning has diverged there."""
-        learned = {"weights": weights, "bias": bias, "node map": node_map}
-        if self.log_scale:
-            learned |= {"log-scale weights": log_scale_weights, "log-scale bias": log_scale_bias}
-        for name, values in learned.items():
-            numbers = values.data if sparse.issparse(values) else values
-            if not np.all(np.isfinite(numbers)):
-                dense = values.toarray() if sparse.issparse(values) else values
-                at = np.argwhere(~np.isfinite(dense))[0]
-                raise NonFiniteError(f"node {targets[at[0]]}, {name}: {dense[tuple(at)]}")
-
-    def _check_edges(self, targets: Array, sources: Array, weights: Any) -> None:
-        if not weights.shape[1]:
+    def _check_edges(self, targets: Array, sources: Array, weights: Any, sequential: bool) -> None:
+        kind = self.connectivity.kind
+        if not weights.shape[1] or (kind == "full" and not sequential):
             return
-        if self.connectivity.kind == "full":
-            # Only sequential groups can have weights that a full network does not permit.
-            if not np.intersect1d(targets, sources).size:
-                return
-            blocks = weights.reshape(len(targets), -1, len(sources))
-            if np.any(blocks.transpose(0, 2, 1)[targets[:, None] == sources]):
-                raise NetworkError("weights must be zero on self-edges, but some are not")
-            return
-        if sparse.issparse(weights) != (self.connectivity.kind == "sparse"):
+        if sparse.issparse(weights) != (kind == "sparse"):
             raise NetworkError("weights must be sparse exactly when the connectivity is sparse")
+        if sequential and kind == "sparse":
+            raise NetworkError("a sequential group must have dense weights, but they are sparse")
         row, column = weights.nonzero()
-        if not len(row):
-            return
-        present = self.connectivity.matrix[targets[row], sources[column % len(sources)]]
-        if not np.all(present):
+        target, source = targets[row], sources[column % len(sources)]
+        if np.any(target == source):
+            raise NetworkError("weights must be zero on self-edges, but some are not")
+        if kind != "full" and len(row) and not np.all(self.connectivity.matrix[target, source]):
             raise NetworkError("weights must be zero on absent edges, but some are not")
+
+
+def product(weights: Any, features: Array) -> Array:
+    """``weights @ features`` for dense or CSR weights."""
+    if not sparse.issparse(weights):
+        return np.asarray(weights @ features)
+    out = np.empty((weights.shape[0], features.shape[1]), dtype=features.dtype)
+    csr_product(weights.indptr, weights.indices, weights.data, features, out)
+    return out
 
 
 def distinct_slices(network: Network) -> tuple[list[Slice], list[int]]:

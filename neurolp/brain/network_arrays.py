@@ -6,18 +6,15 @@ import json
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import ArraySource, NamedArrays, Variable
+from neurolp.arrays import Array, ArraySource, NamedArrays, Variable
 from neurolp.brain.base_density import BASES, base_density, describe_base
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
-
-Array = npt.NDArray[Any]
 
 
 def description_of(network: Network) -> dict[str, Any]:
@@ -79,12 +76,16 @@ def slices_to_arrays(network: Network) -> dict[str, Array]:
     return {name: out.variables[name].values for name in _SLICE_ARRAYS if name in out.variables}
 
 
-def slices_from_arrays(network: Network, arrays: dict[str, Array]) -> list[Slice]:
-    """The slices that :func:`slices_to_arrays` was given, validated again."""
+def slices_from_arrays(
+    network: Network, arrays: dict[str, Array], *, apart: bool = False
+) -> list[Slice]:
+    """The slices that :func:`slices_to_arrays` was given, validated again.
+
+    With ``apart``, groups of one node each do not become one sequential group.
+    """
     known = {name: arrays[name] for name in _SLICE_ARRAYS[:-1] if name in arrays}
-    keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
-        _unpack_slice(network, {name: array[t] for name, array in known.items()}, keys)
+        _unpack_slice(network, {name: array[t] for name, array in known.items()}, apart)
         for t in range(len(known["bias"]))
     ]
     which = arrays["slice_at"] - 1 if "slice_at" in arrays else range(len(slices))
@@ -239,41 +240,31 @@ def connectivity_from_arrays(source: ArraySource) -> Connectivity:
     return Connectivity.from_array(matrix, n, positions)
 
 
-def _unpack_slice(network: Network, at: dict[str, Array], keys: Array) -> Slice:
-    updates = []
-    n = network.n_nodes
+def _unpack_slice(network: Network, at: dict[str, Array], apart: bool) -> Slice:
+    updates, connectivity, n = [], network.connectivity, network.n_nodes
     order = np.argsort(at["group"], kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
-    sequential = one_after_another(network.connectivity, parts)
+    sequential = not apart and one_after_another(connectivity, parts)
+    keys = _edge_keys(network) if connectivity.kind == "sparse" else np.empty(0)
     for targets in [order] if sequential else parts:
-        outside = np.ones(n, dtype=np.bool_)
-        outside[targets] = sequential
-        sources = network.connectivity.sources_of(targets, outside)
+        sources = connectivity.sources_of(targets, sequential=sequential)
 
         def chosen(name: str, targets: Array = targets, sources: Array = sources) -> Any:
-            if network.connectivity.kind != "sparse":
+            if connectivity.kind != "sparse":
                 blocks = at[name][targets[:, None], sources]
                 return blocks.transpose(0, 2, 1).reshape(len(targets), -1)
-            near = [network.connectivity.presynaptic(int(i), sources) for i in targets]
-            row = np.repeat(np.arange(len(targets)), [len(k) for k in near])
-            position = np.concatenate(near) if near else np.empty(0, np.intp)
+            starts, position = connectivity.presynaptic_rows(targets, sources)
+            row = np.repeat(np.arange(len(targets)), np.diff(starts))
             edge = np.searchsorted(keys, targets[row] * n + sources[position])
             k, s = at[name].shape[1], len(sources)
             columns = (np.arange(k)[:, None] * s + position).ravel()
-            return sparse.csr_array(
-                (at[name][edge].T.ravel(), (np.tile(row, k), columns)), (len(targets), k * s)
-            )
+            entries = at[name][edge].T.ravel(), (np.tile(row, k), columns)
+            return sparse.csr_array(entries, (len(targets), k * s))
 
-        updates.append(
-            network.update(
-                targets,
-                sources,
-                chosen("weights"),
-                at["bias"][targets],
-                chosen("log_scale_weights") if network.log_scale else None,
-                at["log_scale_bias"][targets] if network.log_scale else np.empty(0),
-                at["node_map"][targets],
-                sequential=sequential,
-            )
-        )
+        log_scale = (None, np.empty(0))
+        if network.log_scale:
+            log_scale = (chosen("log_scale_weights"), at["log_scale_bias"][targets])
+        affine = (chosen("weights"), at["bias"][targets], *log_scale)
+        node_map = at["node_map"][targets]
+        updates.append(network.update(targets, sources, *affine, node_map, sequential=sequential))
     return Slice(tuple(updates), at.get("rotation"))

@@ -16,13 +16,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity, Normal
 from neurolp.errors import ConfigurationError, NetworkError
 from neurolp.kernels.node_map import invert_node_maps, spline_moments
-
-Array = npt.NDArray[Any]
 
 # A product of eight slopes within these bounds neither overflows nor vanishes in float32.
 SLOPE_MIN = 2.0**-8

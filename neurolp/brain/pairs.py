@@ -9,12 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import KDTree
 
+from neurolp.arrays import Array
 from neurolp.errors import NetworkError
-
-Array = npt.NDArray[Any]
 
 REACH = 5.0  # length scales; exp(-5^2 / 2) = 4e-6
 _MAX_CELLS = 1 << 20  # per dimension

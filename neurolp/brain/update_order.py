@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import NetworkError
 
-Array = npt.NDArray[Any]
 UpdateOrder = str | Sequence[Sequence[int]]
 
 UPDATE_ORDERS = ("random_halves", "sequential", "coloring")

@@ -13,14 +13,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.pairs import bernoulli, near_pairs, nodes_of, race, subsets
 from neurolp.errors import DataError, NetworkError
-
-Array = npt.NDArray[Any]
 
 _ROUNDS = 100  # attempts at a free partner; half of all partners free leaves 2^-100 without
 

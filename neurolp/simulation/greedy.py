@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.evolution import evolve_slice
+from neurolp.brain.evolution import evolve_slices
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.network_arrays import slices_from_arrays, slices_to_arrays
 from neurolp.brain.rules.greedy import learn_slice
@@ -104,7 +104,9 @@ class GreedyProcess:
                 # ... and let the others follow.
                 for name, batch in batches.items():
                     if name != "train":
-                        evolve_slice(self.network, slice_, batch.potential, batch.log_det, workers)
+                        evolve_slices(
+                            self.network, [slice_], batch.potential, batch.log_det, workers
+                        )
                 scores = self._scored(f"slice {t}", batches, local_loss)
             except StopRequested:
                 raise

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.stream.network import StreamState
 from neurolp.stream.sensors import Sensor
 from neurolp.stream.weights import feature_names, output_names
-
-Array = npt.NDArray[Any]
 
 # Arrays in the order in which a step changes them: group, field, name, meaning of the first index.
 _PARTS = (

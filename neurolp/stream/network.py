@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
@@ -29,7 +29,6 @@ from neurolp.kernels.stream_state import (
 from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
 from neurolp.stream.sensors import Place, Sensor, places
 
-Array = npt.NDArray[Any]
 Rule = Literal["rls", "diagonal_rls", "nlms"]
 
 RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}

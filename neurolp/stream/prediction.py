@@ -11,9 +11,8 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, ndtr
 
+from neurolp.arrays import Array
 from neurolp.errors import DataError
-
-Array = npt.NDArray[Any]
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _BISECTIONS = 200

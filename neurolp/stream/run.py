@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.sensors import Sensor, places
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

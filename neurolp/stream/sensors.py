@@ -15,11 +15,10 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.registry import Registry
 from neurolp.stream.prediction import CodePrediction, Prediction
-
-Array = npt.NDArray[Any]
 
 
 class Sensor(Protocol):

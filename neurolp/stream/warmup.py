@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.network import StreamState, input_feature
 from neurolp.stream.prediction import CodePrediction, ValuePrediction
 from neurolp.stream.sensors import Place
-
-Array = npt.NDArray[Any]
 
 # Shape of the broad prediction: normal nine times in ten, else a scale mixture of normals with
 # tails like 1 / x^2 over twelve decades, as the first values may come in any units.

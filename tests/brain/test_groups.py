@@ -43,9 +43,7 @@ def test_no_edge_is_inside_a_colour(kind):
         for part in draw("coloring", connectivity):
             assert not edges[np.ix_(part, part)].any()
             # So every source of every node is outside its group: no edge rests.
-            outside = np.ones(40, dtype=bool)
-            outside[part] = False
-            reached = connectivity.sources_of(part, outside)
+            reached = connectivity.sources_of(part)
             assert np.array_equal(reached, np.flatnonzero(edges[part].any(axis=0)))
 
 

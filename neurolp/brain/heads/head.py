@@ -9,17 +9,15 @@ average of normalised densities is normalised, so that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve, rewind
 from neurolp.brain.network import Network
 from neurolp.registry import Registry
-
-Array = npt.NDArray[Any]
 
 
 class DensityHead(Protocol):

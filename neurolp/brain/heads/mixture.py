@@ -8,11 +8,10 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 from sklearn.cluster import kmeans_plusplus
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
 
 _LOG_2PI = float(np.log(2 * np.pi))
 _BLOCK_ROWS = 4096  # bounds the memory of a pass over the rows

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve
 from neurolp.brain.heads.head import DensityHead, LearnedHead, WeightedHead
 from neurolp.brain.heads.mixture import fit_mixture
@@ -26,7 +25,6 @@ from neurolp.brain.network import Network
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
 
-Array = npt.NDArray[Any]
 State = tuple[Array, Array, Array]  # train, validation and its log-determinant
 Fit = Callable[[Array], DensityHead | None]  # of a head to potentials
 

@@ -10,17 +10,14 @@ Gaussians cannot: uniform regions with sharp borders that differ from place to p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import gammaln
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.marginal import MarginalMap
 from neurolp.brain.marginal_learning import grow_marginal_map
-
-Array = npt.NDArray[Any]
 
 _LEVELS = 16  # quantiles of a node that a gate looks at
 _CANDIDATES = 64  # first cuts of a gate's bin, refined to a row afterwards

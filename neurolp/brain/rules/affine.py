@@ -17,16 +17,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.network import Network
 from neurolp.brain.rules.rule import LocalStep, LocalView
 from neurolp.brain.workers import Block, Workers
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.regression import presynaptic_ridge
-
-Array = npt.NDArray[Any]
 
 _TINY = np.finfo(np.float64).tiny
 _NODES_TOGETHER = 64  # sparse: nodes per task, between two of which Ctrl-C is looked at
@@ -70,8 +68,7 @@ def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
                 x = _without_own(g, r, own, ridge, n_rows)
             coefficients[:], constant[:] = (scale * x[:-1]).T, scale * x[-1]
         else:
-            for i, target in enumerate(targets):
-                near = network.connectivity.presynaptic(int(target), sources)
+            for i, near in enumerate(map(np.flatnonzero, view.edges)):
                 keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
                 x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
                 coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]

@@ -18,11 +18,10 @@ No gradient travels from one slice or one node to another: there is no back-prop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_sequential, move_by_node_maps, rotate, synaptic_input
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
@@ -31,8 +30,6 @@ from neurolp.brain.rules.rule import GivenWeights, LearningRule, LocalStep, Loca
 from neurolp.brain.update_order import one_after_another, ordered_partition
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.affine import shift_and_scale
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,7 @@ def learn_slice(
         local_loss += _energy(network, all_nodes, potential, blocks, workers)
     sequential = one_after_another(network.connectivity, groups)
     for targets in [np.concatenate(groups)] if sequential else groups:
-        outside = np.ones(network.n_nodes, dtype=np.bool_)
-        outside[targets] = sequential
-        sources = network.connectivity.sources_of(targets, outside)
+        sources = network.connectivity.sources_of(targets, sequential=sequential)
         update, loss = _learn_group(
             network, rule, targets, sources, sequential, potential, log_det, workers, rng
         )
@@ -125,30 +120,28 @@ def _learn_group(
     # 1. Affine step: move by a small part of what the sources predict.
     before = _energy(network, targets, potential, blocks, workers)
     step, shape = rule.learn(view, rng), (len(targets), view.n_features)
-    draft = network.update(
-        targets,
-        sources,
-        *arrays_of(network, step, shape, rounded=not isinstance(rule, GivenWeights)),
-        node_map=network.grid.identity(len(targets)),
-        sequential=sequential,
-    )
+    affine = arrays_of(network, step, shape, rounded=not isinstance(rule, GivenWeights))
+
+    def with_map(node_map: Array) -> GroupUpdate:
+        return network.update(targets, sources, *affine, node_map, sequential=sequential)
+
+    draft = with_map(maps.identity(len(targets)))
 
     # A sequential group moves only when its node maps are known: they are learned from where all
     # of its nodes would be if they moved at once, on a copy.
     def move(block: Block) -> tuple[Array, Array]:
-        shift, log_scale = synaptic_input(network, draft, potential, block)
+        shift, bias, log_scale, log_scale_bias = synaptic_input(network, draft, potential, block)
         columns = slice(block[0], sum(block))
-        u = potential[targets, columns]
-        change = np.zeros(block[1])
+        u, change = potential[targets, columns], np.zeros(block[1])
         all_nodes = np.arange(len(targets))
-        shift_and_scale(u, all_nodes, 0, shift, draft.bias, log_scale, draft.log_scale_bias, change)
+        shift_and_scale(u, all_nodes, 0, shift, bias, log_scale, log_scale_bias, change)
         # Splines learn from moments, which are sums; other maps from the potentials themselves.
         seen = maps.moments(u, view.base) if isinstance(maps, SplineGrid) else u
         if sequential:
             return np.zeros(len(targets)), seen
         potential[targets, columns] = u
         log_det[columns] += change
-        log_scales = log_scale.sum(axis=1, dtype=np.float64) + block[1] * draft.log_scale_bias
+        log_scales = log_scale.sum(axis=1, dtype=np.float64) + block[1] * log_scale_bias
         return log_scales if network.log_scale else np.zeros(len(targets)), seen
 
     moved = workers.map(move, blocks)
@@ -160,16 +153,7 @@ def _learn_group(
     else:
         v = np.concatenate([v for _, v in moved], axis=1).astype(np.float64)
         node_map = np.asarray(maps.learn(v, view.base, rule.node_rate))
-    update = network.update(
-        targets,
-        sources,
-        draft.weights,
-        draft.bias,
-        draft.log_scale_weights,
-        draft.log_scale_bias,
-        node_map,
-        sequential=sequential,
-    )
+    update = with_map(node_map)
 
     def reshape(block: Block) -> tuple[Array, Array]:
         log_scales, log_slope = np.zeros(len(targets)), np.empty(len(targets))

@@ -24,25 +24,16 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.evolution import evolve_block, product, rotate, source_features
+from neurolp.arrays import Array
+from neurolp.brain.evolution import evolve_block, move_by_node_maps, rotate, source_features
 from neurolp.brain.network import GroupUpdate, Network, Slice, distinct_slices
-from neurolp.brain.rules.replay import (
-    GroupGradient,
-    mean_gradient,
-    parameter_sums,
-    replay,
-    spline_grid,
-)
+from neurolp.brain.network_arrays import slices_from_arrays
+from neurolp.brain.rules.replay import GroupGradient, flat, group_gradient, mean_gradient, replay
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.kernels.adam import adam_step
-from neurolp.kernels.adjoint import node_map_adjoint
 from neurolp.kernels.affine import shift_and_scale
-from neurolp.kernels.node_map import apply_node_maps
-
-Array = npt.NDArray[Any]
 
 Signal = Literal["local", "final", "replay"]
 
@@ -202,38 +193,15 @@ def local_gradient(
     The local loss of node i is l_i = E(u_i') - G_i - log g_i'(v_i), up to what its parameters
     cannot change.
     """
-    grid, (start, width) = spline_grid(network), block
-    columns = slice(start, start + width)
+    columns = slice(block[0], sum(block))
     features = source_features(network, group, potential, block)
-    shift = product(group.weights, features)
-    log_scale = np.empty((0, 0), dtype=potential.dtype)
-    nothing = np.zeros(start + width)
-    if network.log_scale:
-        log_scale = product(group.log_scale_weights, features[len(group.sources) :])
-    shift_and_scale(
-        potential, group.targets, start, shift, group.bias, log_scale, group.log_scale_bias, nothing
-    )
+    affine, nothing = group.affine(features), np.zeros(sum(block))
+    shift_and_scale(potential, group.targets, block[0], *affine, nothing)
     v = np.ascontiguousarray(potential[group.targets, columns])
-    apply_node_maps(
-        potential,
-        group.targets,
-        start,
-        grid.low,
-        grid.spacing,
-        group.table,
-        np.empty(width, dtype=potential.dtype),
-        nothing,
-        np.empty(0),
-    )
-    own = np.arange(len(group.targets))
+    move_by_node_maps(network, group, potential, nothing, block)
     psi = np.ascontiguousarray(network.base_density.psi(potential[group.targets, columns]))
-    delta = np.empty((len(own), 1, width), dtype=potential.dtype)
-    moments = np.empty((len(own), grid.n_intervals + 2, 7))
-    node_map_adjoint(v, own, grid.low, grid.spacing, group.table, psi[:, None], 0, delta, moments)
-    eta = np.empty((0, width), dtype=potential.dtype)
-    if network.log_scale:
-        eta = delta[:, 0] * (v - shift - group.bias[:, None]) - 1
-    return parameter_sums(network, group, features, delta[:, 0], eta, moments)
+    nodes = np.arange(len(group.targets))
+    return group_gradient(network, group, v, nodes, features, affine, psi[:, None], 0)[0]
 
 
 class _GroupMemory:
@@ -244,15 +212,14 @@ class _GroupMemory:
         # The node maps are learned as offsets and logarithms of slopes.
         self._maps = _logarithms(group.node_map)
         self._average_maps = _logarithms(averaged.node_map)
-        self._pairs = list(zip(_flat(group), _flat(averaged), strict=True))
+        self._pairs = list(zip(flat(group)[:4], flat(averaged)[:4], strict=True))
         self._pairs.append((self._maps.ravel(), self._average_maps.ravel()))
         self._moments = [(np.zeros_like(p), np.zeros_like(p)) for p, _ in self._pairs]
 
     def learn(
         self, found: GroupGradient, rule: OnlineRule, pace: float, trust: float, count: int
     ) -> None:
-        gradients = _flat(found)
-        node_map = found.node_map.copy()
+        gradients, node_map = flat(found)[:4], found.node_map.copy()
         node_map[:, 1:] *= self.group.node_map[:, 1:]  # dL/d log c = c dL/dc
         gradients.append(node_map.ravel())
         keep = min(1.0 - trust * (1.0 - rule.average), count / (count + 10))
@@ -278,13 +245,6 @@ class _GroupMemory:
             group.node_map_changed()
 
 
-def _flat(parameters: GroupUpdate | GroupGradient) -> list[Array]:
-    """Weights, log-scale weights, bias, log-scale bias as flat views."""
-    both = (parameters.weights, parameters.log_scale_weights)
-    flat = [np.empty(0) if w is None else w.data if sparse.issparse(w) else w.ravel() for w in both]
-    return [*flat, parameters.bias, parameters.log_scale_bias]
-
-
 def _logarithms(node_map: Array) -> Array:
     maps = node_map.copy()
     maps[:, 1:] = np.log(maps[:, 1:])
@@ -297,18 +257,10 @@ def copy_network(network: Network) -> Network:
     Sequential groups become groups of one node each, the same map, which replay can undo.
     """
     slices, which = distinct_slices(network)
+    names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
 
     def copied(group: GroupUpdate) -> GroupUpdate:
-        return dataclasses.replace(
-            group,
-            weights=_own(group.weights),
-            bias=group.bias.copy(),
-            log_scale_weights=None
-            if group.log_scale_weights is None
-            else _own(group.log_scale_weights),
-            log_scale_bias=group.log_scale_bias.copy(),
-            node_map=group.node_map.copy(),
-        )
+        return dataclasses.replace(group, **{name: _own(getattr(group, name)) for name in names})
 
     new = [
         Slice(tuple(copied(one) for g in s.groups for one in g.one_by_one()), s.rotation)
@@ -317,11 +269,11 @@ def copy_network(network: Network) -> Network:
     return dataclasses.replace(network, slices=[new[k] for k in which])
 
 
-def _own(weights: Any) -> Any:
-    """A copy of the numbers; sparse matrices share their indices."""
-    if not sparse.issparse(weights):
-        return weights.copy()
-    return sparse.csr_array((weights.data.copy(), weights.indices, weights.indptr), weights.shape)
+def _own(numbers: Any) -> Any:
+    """A copy of the numbers, if there are any; sparse matrices share their indices."""
+    if numbers is None or not sparse.issparse(numbers):
+        return None if numbers is None else numbers.copy()
+    return sparse.csr_array((numbers.data.copy(), numbers.indices, numbers.indptr), numbers.shape)
 
 
 def identity_slices(network: Network, partitions: list[list[Array]], n_slices: int) -> list[Slice]:
@@ -330,41 +282,23 @@ def identity_slices(network: Network, partitions: list[list[Array]], n_slices: i
     One partition makes an autonomous brain, ``n_slices`` of them parameters per slice. For sparse
     connectivity a zero is stored on every edge between the groups of a partition.
     """
-    distinct = [
-        Slice(tuple(_identity_group(network, targets) for targets in partition))
-        for partition in partitions
-    ]
-    return [distinct[t % len(distinct)] for t in range(n_slices)]
-
-
-def _identity_group(network: Network, targets: Array) -> GroupUpdate:
-    outside = np.ones(network.n_nodes, dtype=np.bool_)
-    outside[targets] = False
-    sources = network.connectivity.sources_of(targets, outside)
-    m, t = network.synapse.n_transfer, len(targets)
-
-    def initial(n_transfer: int) -> Any:
-        given = network.connectivity.weights
-        if network.connectivity.kind != "sparse":
-            dense = np.zeros((t, n_transfer * len(sources)))
-            if given is not None and n_transfer == m:
-                dense[:, : len(sources)] = given[targets][:, sources]
-            return dense
-        edges = network.connectivity.matrix[targets][:, sources].tocoo()
-        column = np.concatenate([edges.col + k * len(sources) for k in range(n_transfer)] or [[]])
-        row = np.tile(edges.row, n_transfer)
-        shape = (t, n_transfer * len(sources))
-        values = np.zeros(len(row))
-        if given is not None and n_transfer == m:
-            values[: edges.nnz] = given[targets][:, sources].tocoo().data
-        return sparse.csr_array((values, (row, column.astype(np.intp))), shape)
-
-    return network.update(
-        targets,
-        sources,
-        initial(m),
-        np.zeros(t),
-        initial(m - 1) if network.log_scale else None,
-        np.zeros(t if network.log_scale else 0),
-        network.grid.identity(t),
-    )
+    connectivity, m = network.connectivity, network.synapse.n_transfer
+    n, n_distinct, is_sparse = network.n_nodes, len(partitions), connectivity.kind == "sparse"
+    group = np.zeros((n_distinct, n), dtype=np.intp)
+    for k, partition in enumerate(partitions):
+        for g, targets in enumerate(partition):
+            group[k, targets] = g
+    shape = (n_distinct, connectivity.n_edges) if is_sparse else (n_distinct, n, n)
+    weights = np.zeros((*shape, m))
+    if connectivity.weights is not None:
+        weights[..., 0] = connectivity.weights.data if is_sparse else connectivity.weights
+    arrays = {
+        "group": group,
+        "bias": np.zeros((n_distinct, n)),
+        "node_map": np.tile(network.grid.identity(n), (n_distinct, 1, 1)),
+        "weights": weights,
+        "log_scale_bias": np.zeros((n_distinct, n)),
+        "log_scale_weights": np.zeros((*shape, m - 1)),
+        "slice_at": 1 + np.arange(n_slices) % n_distinct,
+    }
+    return slices_from_arrays(network, arrays, apart=True)

@@ -24,13 +24,15 @@ sweep serves all windows: the adjoints of those that are open are stacked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.brain.evolution import evolve_block, product, rotate, source_features
+from neurolp.arrays import Array
+from neurolp.brain.evolution import evolve_block, rotate, source_features, undo_node_maps
+from neurolp.brain.form import check_states
 from neurolp.brain.network import GroupUpdate, Network, distinct_slices
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, column_blocks
@@ -42,9 +44,6 @@ from neurolp.kernels.adjoint import (
     transfer_adjoint,
 )
 from neurolp.kernels.affine import undo_shift_and_scale
-from neurolp.kernels.node_map import invert_node_maps
-
-Array = npt.NDArray[Any]
 
 # Backward needs several feature matrices at once, and small batches should still use all cores.
 _FINER = 4
@@ -94,59 +93,36 @@ class Gradient:
     potential: Array | None
 
 
-def gradient(
-    network: Network, potential: Array, *, horizon: int | None = None, n_threads: int | None = None
-) -> Gradient:
-    """Return the loss of the trajectories that start at ``potential``, and its gradients.
+def replay(network: Network, potential: Array, horizon: int | None, workers: Workers) -> Gradient:
+    """The loss of the trajectories that start at ``potential``, and its gradients.
 
-    Parameters
-    ----------
-    network : Network
-        The brain.
-    potential : array of shape (n_nodes, n_trajectories)
-        Potentials at time 0. Not modified.
-    horizon : int, optional
-        Length of the replay in slices; all slices, the exact gradient, by default.
-    n_threads : int, optional
-        Threads to use, all available by default. The result does not depend on it.
+    ``potential`` (n_nodes, n_trajectories) is not modified; ``horizon`` is the length of the replay
+    in slices, None for all slices, the exact gradient. The result does not depend on the number of
+    threads.
 
     Raises
     ------
     ValueError
-        If ``horizon`` is below 1 or ``potential`` has the wrong shape.
+        If ``potential`` has the wrong shape.
     """
-    if horizon is not None and horizon < 1:
-        raise ValueError(f"argument `horizon` must be >= 1 or None, but is {horizon}")
-    if potential.ndim != 2 or len(potential) != network.n_nodes:
-        raise ValueError(
-            f"argument `potential` must have shape ({network.n_nodes}, n_trajectories), "
-            f"but has shape {potential.shape}"
-        )
-    with Workers(n_threads) as workers:
-        return replay(network, potential, horizon, workers)
-
-
-def replay(network: Network, potential: Array, horizon: int | None, workers: Workers) -> Gradient:
-    """:func:`gradient` on threads that are there already, for calling it many times."""
-    n_trajectories = potential.shape[1]
+    n_trajectories = check_states(potential, network.n_nodes).shape[1]
     widest = max((g.n_features for s in network.slices for g in s.groups), default=1)
     plan = _Plan.of(network, horizon)
     blocks = column_blocks(n_trajectories, _FINER * plan.n_open * widest)
 
-    def run(block: Block) -> tuple[float, list[list[GroupGradient]], Array]:
+    def run(block: Block) -> tuple[float, dict[tuple[int, int], GroupGradient], Array]:
         return _replay_block(network, plan, potential[:, block[0] : sum(block)])
 
-    parts = workers.map(run, blocks)
-    loss = sum(part[0] for part in parts) / n_trajectories
+    losses, found, starts = zip(*workers.map(run, blocks), strict=True)
     groups = [
         [
-            mean_gradient([part[1][k][g] for part in parts], n_trajectories)
+            mean_gradient([of_block[k, g] for of_block in found], n_trajectories)
             for g in range(len(slice_.groups))
         ]
         for k, slice_ in enumerate(plan.slices)
     ]
-    start = np.concatenate([part[2] for part in parts], axis=1) if plan.exact else None
-    return Gradient(loss, groups, start)
+    start = np.concatenate(starts, axis=1) if plan.exact else None
+    return Gradient(sum(losses) / n_trajectories, groups, start)
 
 
 @dataclass(frozen=True)
@@ -185,7 +161,8 @@ class _Plan:
 
 def _replay_block(
     network: Network, plan: _Plan, start: Array
-) -> tuple[float, list[list[GroupGradient]], Array]:
+) -> tuple[float, dict[tuple[int, int], GroupGradient], Array]:
+    """Loss, sums of gradients by distinct slice and group, and adjoint at time 0, of one block."""
     u = np.array(start, dtype=network.dtype, order="C", copy=True)
     n, width = u.shape
     block = (0, width)
@@ -195,90 +172,94 @@ def _replay_block(
     base = network.base_density
     loss = float(np.sum(base.energy(u).sum(axis=0, dtype=np.float64) - log_det))
 
-    totals: list[list[GroupGradient | None]] = [[None] * len(s.groups) for s in plan.slices]
+    totals: dict[tuple[int, int], GroupGradient] = {}
     adjoint = np.zeros((n, plan.n_open, width), dtype=u.dtype)
     if not plan.end:
         adjoint[:, 0] = base.psi(u)
     ends = set(plan.end)
     update = len(plan.end)
-    for t in reversed(range(len(network.slices))):
-        slice_, total = network.slices[t], totals[plan.which[t]]
-        for g in reversed(range(len(slice_.groups))):
+    for k, slice_ in zip(reversed(plan.which), reversed(network.slices), strict=True):
+        for g, group in reversed(list(enumerate(slice_.groups))):
             update -= 1
-            group = slice_.groups[g]
             if plan.local:
                 adjoint[group.targets, 0] = base.psi(u[group.targets])
             elif update in ends:
                 adjoint[:, update % plan.n_open] = base.psi(u)
             own = plan.end[update] % plan.n_open
             found = _group_backward(network, group, u, adjoint, own, carry=not plan.local)
-            before = total[g]
-            total[g] = found if before is None else add_gradients(before, found)
+            totals[k, g] = add_gradients(totals[k, g], found) if (k, g) in totals else found
         if slice_.rotation is not None:
             rotate(slice_.rotation.T, u, block)
             if not plan.local:
                 flat = adjoint.reshape(n, -1)
                 rotate(slice_.rotation.T, flat, (0, flat.shape[1]))
-    return loss, [[g for g in total if g is not None] for total in totals], adjoint[:, 0]
+    return loss, totals, adjoint[:, 0]
 
 
 def _group_backward(
     network: Network, group: GroupUpdate, u: Array, adjoint: Array, own: int, *, carry: bool
 ) -> GroupGradient:
     """Undo one update in ``u``, carry ``adjoint`` back through it, return the sums for ``own``."""
-    grid, width, n_open = spline_grid(network), u.shape[1], adjoint.shape[1]
-    t, s = len(group.targets), len(group.sources)
-    invert_node_maps(u, group.targets, 0, width, grid.low, grid.spacing, group.table)
-    delta = np.empty((t, n_open, width), dtype=u.dtype)
-    moments = np.empty((t, grid.n_intervals + 2, 7))
-    node_map_adjoint(
-        u, group.targets, grid.low, grid.spacing, group.table, adjoint, own, delta, moments
+    t, s, block = len(group.targets), len(group.sources), (0, u.shape[1])
+    undo_node_maps(network, group, u, block)
+    features = source_features(network, group, u, block)
+    affine = group.affine(features)
+    found, delta, eta = group_gradient(
+        network, group, u, group.targets, features, affine, adjoint, own
     )
-    features = source_features(network, group, u, (0, width))
-    shift = product(group.weights, features)
-    log_scale = np.empty((0, 0), dtype=u.dtype)
-    eta = np.empty((0, n_open, width), dtype=u.dtype)
-    if network.log_scale:
-        log_scale = product(group.log_scale_weights, features[s:])
-        scaled = u[group.targets] - shift - group.bias[:, None]  # e^G u
-        eta = delta * scaled[:, None] - 1
-    found = parameter_sums(network, group, features, delta[:, own], eta[:, own], moments)
-    undo_shift_and_scale(u, group.targets, 0, shift, group.bias, log_scale, group.log_scale_bias)
+    undo_shift_and_scale(u, group.targets, 0, *affine)
     if carry:
-        back = transposed_product(group.weights, delta.reshape(t, -1), len(features))
+        back = _transposed_product(group.weights, delta.reshape(t, -1), len(features))
         if network.log_scale:
-            back[s:] += transposed_product(
+            _, _, log_scale, bias = affine
+            back[s:] += _transposed_product(
                 group.log_scale_weights, eta.reshape(t, -1), len(features) - s
             )
-            delta *= np.exp(log_scale + group.log_scale_bias[:, None])[:, None]
+            delta *= np.exp(log_scale + bias[:, None])[:, None]
         adjoint[group.targets] = delta
-        back = back.reshape(len(features), n_open, width)
+        back = back.reshape(len(features), *adjoint.shape[1:])
         transfer_adjoint(features, network.synapse.slope, group.sources, back, adjoint)
     return found
 
 
-def parameter_sums(
-    network: Network, group: GroupUpdate, features: Array, delta: Array, eta: Array, moments: Array
-) -> GroupGradient:
-    """Gradients of one group, summed over the trajectories of a block."""
-    value, slope = spline_grid(network).newton_operators[:2]
-    k, bins = len(value), moments.shape[1]
-    value, slope = value.reshape(k, bins, 7)[:, :, :4], slope.reshape(k, bins, 7)[:, :, :3]
+def group_gradient(
+    network: Network,
+    group: GroupUpdate,
+    v: Array,
+    nodes: Array,
+    features: Array,
+    affine: tuple[Array, ...],
+    adjoint: Array,
+    own: int,
+) -> tuple[GroupGradient, Array, Array]:
+    """Sums over a block of the gradients of loss ``own``; dL/dI and dL/dG of all losses.
+
+    Rows ``nodes`` of ``v`` are the targets before their node maps, those of ``adjoint`` (..,
+    losses, width) are dL/du' after them. The other two results are (n_targets, losses, width).
+    """
+    grid, shape = spline_grid(network), (len(nodes), *adjoint.shape[1:])
+    delta, eta = np.empty(shape, dtype=v.dtype), np.empty((0, *shape[1:]), dtype=v.dtype)
+    moments = np.empty((len(nodes), grid.n_intervals + 2, 7))
+    node_map_adjoint(v, nodes, grid.low, grid.spacing, group.table, adjoint, own, delta, moments)
+    if network.log_scale:
+        shift, bias, _, _ = affine
+        eta = delta * (v[nodes] - shift - bias[:, None])[:, None] - 1  # delta e^G u - 1
+    value, slope = (
+        operator.reshape(len(operator), -1, 7)[:, :, :p]
+        for operator, p in zip(grid.newton_operators[:2], (4, 3), strict=True)
+    )
     node_map = np.tensordot(moments[:, :, :4], value, ([1, 2], [1, 2]))
     node_map -= np.tensordot(moments[:, :, 4:], slope, ([1, 2], [1, 2]))
-    delta, eta = np.ascontiguousarray(delta), np.ascontiguousarray(eta)
-    s = len(group.sources)
-    return GroupGradient(
-        weights=_outer(network, group, group.weights, delta, features),
-        bias=delta.sum(axis=1, dtype=np.float64),
-        log_scale_weights=(
-            _outer(network, group, group.log_scale_weights, eta, features[s:])
-            if network.log_scale
-            else None
-        ),
-        log_scale_bias=eta.sum(axis=1, dtype=np.float64),
+    d, e, scaled = delta[:, own].copy(), eta[:, own].copy(), group.log_scale_weights
+    bounded = features[len(group.sources) :]
+    found = GroupGradient(
+        weights=_outer(network, group, group.weights, d, features),
+        bias=d.sum(axis=1, dtype=np.float64),
+        log_scale_weights=None if scaled is None else _outer(network, group, scaled, e, bounded),
+        log_scale_bias=e.sum(axis=1, dtype=np.float64),
         node_map=node_map,
     )
+    return found, delta, eta
 
 
 def _outer(
@@ -291,12 +272,12 @@ def _outer(
         return sparse.csr_array((data, weights.indices, weights.indptr), shape=weights.shape)
     out = (delta @ features.T).astype(np.float64, copy=False)
     if network.connectivity.kind == "dense" and out.size:
-        present = network.connectivity.matrix[np.ix_(group.targets, group.sources)]
+        present = network.connectivity.between(group.targets, group.sources)
         out *= np.tile(present, (1, out.shape[1] // len(group.sources)))
     return out
 
 
-def transposed_product(weights: Any, delta: Array, n_features: int) -> Array:
+def _transposed_product(weights: Any, delta: Array, n_features: int) -> Array:
     """``weights.T @ delta`` for dense or CSR weights."""
     if not sparse.issparse(weights):
         return np.asarray(weights.T @ delta)
@@ -305,25 +286,25 @@ def transposed_product(weights: Any, delta: Array, n_features: int) -> Array:
     return out
 
 
-def _arrays(group: GroupGradient) -> list[Array]:
-    """The numbers of a gradient, without the structure of sparse ones."""
-    both = [group.weights, group.log_scale_weights]
-    numbers = [w.data if sparse.issparse(w) else w for w in both if w is not None]
-    return [*numbers, group.bias, group.log_scale_bias, group.node_map]
+def flat(parameters: GroupUpdate | GroupGradient) -> list[Array]:
+    """Weights, log-scale weights, bias, log-scale bias and node maps as flat views."""
+    both = (parameters.weights, parameters.log_scale_weights)
+    weights = [
+        np.empty(0) if w is None else w.data if sparse.issparse(w) else w.ravel() for w in both
+    ]
+    return [*weights, parameters.bias, parameters.log_scale_bias, parameters.node_map.ravel()]
 
 
 def add_gradients(total: GroupGradient, more: GroupGradient) -> GroupGradient:
     """Add ``more`` to ``total``, in place."""
-    for a, b in zip(_arrays(total), _arrays(more), strict=True):
+    for a, b in zip(flat(total), flat(more), strict=True):
         np.add(a, b, out=a)
     return total
 
 
 def mean_gradient(parts: list[GroupGradient], n_trajectories: int) -> GroupGradient:
     """The sums of all blocks, divided by the number of trajectories. The first part is reused."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = add_gradients(total, part)
-    for a in _arrays(total):
+    total = reduce(add_gradients, parts)
+    for a in flat(total):
         np.divide(a, n_trajectories, out=a)
     return total

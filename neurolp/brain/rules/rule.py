@@ -8,16 +8,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.evolution import product, write_features
-from neurolp.brain.network import Network, Synapse
+from neurolp.brain.evolution import write_features
+from neurolp.brain.network import Network, Synapse, product
 from neurolp.brain.workers import Block, Workers, column_blocks
 from neurolp.errors import NetworkError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -98,11 +96,7 @@ class LocalView:
     @property
     def edges(self) -> Array:
         """Which source reaches which target, boolean (n_targets, n_sources); never itself."""
-        matrix = self._network.connectivity.matrix
-        if matrix is None:
-            return np.asarray(self.targets[:, None] != self.sources)
-        part = matrix[self.targets][:, self.sources]
-        return np.asarray(part.toarray() if sparse.issparse(part) else part)
+        return self._network.connectivity.between(self.targets, self.sources)
 
     @property
     def given_weights(self) -> Array | None:
