@@ -26,7 +26,7 @@ from pydantic import (
 
 from neurolp.data.tables import DATA_NAMES
 from neurolp.estimators import BRAINS, brain_class
-from neurolp.estimators.parameters import declared_parameters
+from neurolp.estimators.ranges import declared_parameters
 
 # A seed is stored as a 64-bit integer; a NUL would end a string in the file.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -17,8 +17,8 @@ from neurolp.brain.imputation import sample_missing
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.errors import NeurolpError
+from neurolp.estimators import ranges
 from neurolp.estimators.brain_files import StoredBrain
-from neurolp.estimators.parameters import check_parameters
 from neurolp.estimators.validation import (
     finite_rows,
     mean_and_scale,
@@ -122,7 +122,7 @@ class Brain(StoredBrain, ABC):
 
     def _check_parameters(self) -> None:
         """Raise :class:`ConfigurationError` unless all parameters are in range."""
-        check_parameters(type(self), vars(self))
+        ranges.check_parameters(type(self), vars(self))
 
     @abstractmethod
     def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:

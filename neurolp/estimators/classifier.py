@@ -19,9 +19,9 @@ from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels, log_proba
 from neurolp.errors import DataError
+from neurolp.estimators import ranges
 from neurolp.estimators.conditional_density import EnsembleEstimator
 from neurolp.estimators.density import BrainDensity
-from neurolp.estimators.parameters import Positive, Strengths, check_parameters
 from neurolp.estimators.validation import (
     column_name,
     finite_rows,
@@ -117,9 +117,9 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
 
     route: Literal["softmax", "bayes"] = "softmax"
     density: Any = None
-    hidden: Sequence[Positive] = (128,)
-    decays: Strengths = (0.1,)
-    input_noise: Strengths = (0.0, 0.5)
+    hidden: Sequence[ranges.Positive] = (128,)
+    decays: ranges.Strengths = (0.1,)
+    input_noise: ranges.Strengths = (0.0, 0.5)
 
     @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
@@ -147,7 +147,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         rows = finite_rows(self, X, "X", reset=True)
         names = _labels(y, "y")
         same_length(rows, names, "X", "y")
-        check_parameters(type(self), vars(self))
+        ranges.check_parameters(type(self), vars(self))
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:

@@ -17,14 +17,7 @@ from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_cond
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.parameters import (
-    Components,
-    Count,
-    Positive,
-    Share,
-    Strengths,
-    check_parameters,
-)
+from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
     KnownAttributes,
     finite_rows,
@@ -45,14 +38,14 @@ _BLOCK_ROWS = 256  # bounds memory there
 class EnsembleEstimator(KnownAttributes, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Estimators that are averages of small networks; subclasses are final."""
 
-    hidden: Sequence[Positive]
-    decays: Strengths
-    input_noise: Strengths
+    hidden: Sequence[ranges.Positive]
+    decays: ranges.Strengths
+    input_noise: ranges.Strengths
     n_members: Annotated[int, Field(ge=2, le=1000, strict=True)] = 5
-    rate: Share = 3e-3
-    batch_size: Positive | None = None
-    max_epochs: Count = 500
-    patience: Positive = 20
+    rate: ranges.Share = 3e-3
+    batch_size: ranges.Positive | None = None
+    max_epochs: ranges.Count = 500
+    patience: ranges.Positive = 20
     random_state: Any = None
 
     def _ensemble(self) -> EnsembleConfig:
@@ -135,11 +128,11 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
     True
     """
 
-    n_components: Components = 6
+    n_components: ranges.Components = 6
     component: Literal["normal", "logistic"] = "normal"
-    hidden: Sequence[Positive] = (64, 64)
-    decays: Strengths = (1.0,)
-    input_noise: Strengths = (0.0, 0.4)
+    hidden: Sequence[ranges.Positive] = (64, 64)
+    decays: ranges.Strengths = (1.0,)
+    input_noise: ranges.Strengths = (0.0, 0.4)
 
     @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
@@ -165,7 +158,7 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
         rows = finite_rows(self, X, "X", reset=True)
         targets = finite_targets(y, "y")
         same_length(rows, targets, "X", "y")
-        check_parameters(type(self), vars(self))
+        ranges.check_parameters(type(self), vars(self))
         config = self._ensemble()
         self.seed_ = resolve_seed(self.random_state)
         if len(rows) < 2:

@@ -17,24 +17,8 @@ from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.rules.rule import LearningRule
 from neurolp.errors import ConfigurationError
+from neurolp.estimators import ranges
 from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import (
-    Base,
-    Count,
-    Flag,
-    Head,
-    Intervals,
-    Map,
-    NonNegative,
-    Number,
-    Positive,
-    PositiveNumber,
-    Precision,
-    Rule,
-    Share,
-    SplineRange,
-    UpdateOrder,
-)
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
@@ -167,30 +151,30 @@ class BrainDensity(Brain):
     model = "density"
     time_unit = "slice"
 
-    rule: Rule = "greedy"
-    node_map: Map = "spline"
-    base: Base = "normal"
-    update_order: UpdateOrder = "random_halves"
+    rule: ranges.Rule = "greedy"
+    node_map: ranges.Map = "spline"
+    base: ranges.Base = "normal"
+    update_order: ranges.UpdateOrder = "random_halves"
     connectivity: Any = None
-    log_scale: Flag = True
-    marginal_transform: Flag = True
-    head: Head = "auto"
-    rotation: Flag | Literal["auto"] = "auto"
-    synapse_thresholds: Sequence[Number] = DEFAULT_THRESHOLDS
-    synapse_slope: PositiveNumber = 2.0
-    spline_range: SplineRange = 3.5
-    spline_intervals: Intervals | None = None
-    max_slices: Count = 400
-    patience: Positive = 25
-    shift_rate: Share = 0.03
-    node_rate: Share = 0.5
-    shift_ridge: NonNegative = 20.0
-    node_ridge: NonNegative = 8.0
-    fine_tune: Positive | Literal["all"] | None = None
-    validation_fraction: Share = 0.2
-    dtype: Precision = "float64"
+    log_scale: ranges.Flag = True
+    marginal_transform: ranges.Flag = True
+    head: ranges.Head = "auto"
+    rotation: ranges.Flag | Literal["auto"] = "auto"
+    synapse_thresholds: Sequence[ranges.Number] = DEFAULT_THRESHOLDS
+    synapse_slope: ranges.PositiveNumber = 2.0
+    spline_range: ranges.SplineRange = 3.5
+    spline_intervals: ranges.Intervals | None = None
+    max_slices: ranges.Count = 400
+    patience: ranges.Positive = 25
+    shift_rate: ranges.Share = 0.03
+    node_rate: ranges.Share = 0.5
+    shift_ridge: ranges.NonNegative = 20.0
+    node_ridge: ranges.NonNegative = 8.0
+    fine_tune: ranges.Positive | Literal["all"] | None = None
+    validation_fraction: ranges.Share = 0.2
+    dtype: ranges.Precision = "float64"
     random_state: Any = None
-    n_threads: Positive | None = None
+    n_threads: ranges.Positive | None = None
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -19,21 +19,8 @@ from neurolp.brain.seeds import generator
 from neurolp.brain.update_order import ordered_partition
 from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
+from neurolp.estimators import ranges
 from neurolp.estimators.base import EpochBrain
-from neurolp.estimators.parameters import (
-    Base,
-    Count,
-    Flag,
-    Intervals,
-    Number,
-    Positive,
-    PositiveNumber,
-    Precision,
-    Share,
-    SplineRange,
-    UpdateOrder,
-    check_value,
-)
 from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
 from neurolp.simulation.batch import Batches
 from neurolp.simulation.epochs import EpochProcess
@@ -122,29 +109,29 @@ class OnlineBrain(EpochBrain):
     model = "online"
 
     signal: Literal["final", "local", "replay"] = "final"
-    horizon: Positive | None = None
-    n_slices: Positive = 12
-    period: Positive = 4
-    n_hidden: Count = 0
-    base: Base = "normal"
-    update_order: UpdateOrder = "random_halves"
+    horizon: ranges.Positive | None = None
+    n_slices: ranges.Positive = 12
+    period: ranges.Positive = 4
+    n_hidden: ranges.Count = 0
+    base: ranges.Base = "normal"
+    update_order: ranges.UpdateOrder = "random_halves"
     connectivity: Any = None
-    log_scale: Flag = True
-    synapse_thresholds: Sequence[Number] = (0.0,)
-    synapse_slope: PositiveNumber = 2.0
-    spline_range: SplineRange = 3.5
-    spline_intervals: Intervals = 14
-    rate: Share = 0.002
-    node_rate: Share = 0.02
-    decay: Share = 0.02
-    average: Share = 0.99
-    batch_size: Positive | None = None
-    max_epochs: Count = 60
-    patience: Positive = 10
-    validation_fraction: Share = 0.2
-    dtype: Precision = "float64"
+    log_scale: ranges.Flag = True
+    synapse_thresholds: Sequence[ranges.Number] = (0.0,)
+    synapse_slope: ranges.PositiveNumber = 2.0
+    spline_range: ranges.SplineRange = 3.5
+    spline_intervals: ranges.Intervals = 14
+    rate: ranges.Share = 0.002
+    node_rate: ranges.Share = 0.02
+    decay: ranges.Share = 0.02
+    average: ranges.Share = 0.99
+    batch_size: ranges.Positive | None = None
+    max_epochs: ranges.Count = 60
+    patience: ranges.Positive = 10
+    validation_fraction: ranges.Share = 0.2
+    dtype: ranges.Precision = "float64"
     random_state: Any = None
-    n_threads: Positive | None = None
+    n_threads: ranges.Positive | None = None
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the rows of ``X``, presented together, once; a single row will do.
@@ -192,7 +179,7 @@ class OnlineBrain(EpochBrain):
             If ``n_seeds`` is not an integer >= 1.
         """
         check_is_fitted(self)
-        check_value("n_seeds", n_seeds, Positive)
+        ranges.check_value("n_seeds", n_seeds, ranges.Positive)
         start = self._present(finite_rows(self, X, "X"))
         rng = self._seeding(random_state)
         threads = self.n_threads

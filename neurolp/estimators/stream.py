@@ -17,17 +17,8 @@ from pydantic import Field
 from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.errors import DataError, DivergedError, FormatError
+from neurolp.estimators import ranges
 from neurolp.estimators.brain_files import header
-from neurolp.estimators.parameters import (
-    Count,
-    Positive,
-    Precision,
-    Share,
-    Strength,
-    TimeConstants,
-    check_parameters,
-    check_value,
-)
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
@@ -133,23 +124,23 @@ class StreamBrain:
         self,
         sensors: Sensor | Sequence[Sensor],
         *,
-        n_hidden: Count = 600,
-        n_lags: Count = 20,
-        fan_in: Positive = 5,
+        n_hidden: ranges.Count = 600,
+        n_lags: ranges.Count = 20,
+        fan_in: ranges.Positive = 5,
         connectivity: Any = None,
         rule: Rule = "rls",
-        rate: Share = 0.3,
-        process_noise: Share = 0.0,
-        recurrent_rate: Share = 0.01,
-        homeostasis: Share = 0.0,
-        strength: Strength = 1.0,
-        recurrent_strength: Strength = 0.5,
-        time_constants: TimeConstants = (1.0, 1.0),
-        max_order: Count = 6,
-        n_contexts: Count = 16384,
-        mixing_rate: Share = 0.1,
+        rate: ranges.Share = 0.3,
+        process_noise: ranges.Share = 0.0,
+        recurrent_rate: ranges.Share = 0.01,
+        homeostasis: ranges.Share = 0.0,
+        strength: ranges.Strength = 1.0,
+        recurrent_strength: ranges.Strength = 0.5,
+        time_constants: ranges.TimeConstants = (1.0, 1.0),
+        max_order: ranges.Count = 6,
+        n_contexts: ranges.Count = 16384,
+        mixing_rate: ranges.Share = 0.1,
         warmup: Annotated[int, Field(ge=2, strict=True)] = 100,
-        dtype: Precision = "float64",
+        dtype: ranges.Precision = "float64",
         random_state: Any = None,
     ) -> None:
         self.sensors = check_sensors(sensors)
@@ -158,7 +149,7 @@ class StreamBrain:
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
             max_order, n_contexts, mixing_rate, warmup, dtype,
         )  # fmt: skip
-        check_parameters(StreamBrain, self._design.parameters)
+        ranges.check_parameters(StreamBrain, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
@@ -254,7 +245,7 @@ class StreamBrain:
 
         The state is the same before and after. Sensors whose units are not known yet are missing.
         """
-        check_value("n_steps", n_steps, Count)
+        ranges.check_value("n_steps", n_steps, ranges.Count)
         if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "

@@ -21,7 +21,7 @@ from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.parameters import Count, Positive, Share, check_parameters, check_value
+from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
     KnownAttributes,
     column_name,
@@ -115,11 +115,11 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     """
 
     order: Any = "chosen"
-    max_layers: Count = 400
-    patience: Positive = 25
-    validation_fraction: Share = 0.2
+    max_layers: ranges.Count = 400
+    patience: ranges.Positive = 25
+    validation_fraction: ranges.Share = 0.2
     random_state: Any = None
-    n_threads: Positive | None = None
+    n_threads: ranges.Positive | None = None
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
@@ -144,7 +144,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             After Ctrl-C; the estimator is not fitted then.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(type(self), vars(self))
+        ranges.check_parameters(type(self), vars(self))
         order = _checked_order(self.order, X.shape[1])
         self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:
@@ -243,7 +243,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw rows from the density, shape (n_samples, n_features)."""
         check_is_fitted(self)
-        check_value("n_samples", n_samples, Positive)
+        ranges.check_value("n_samples", n_samples, ranges.Positive)
         rng = np.random.default_rng(resolve_seed(random_state))
         map_ = self.map_
         return self._express(dream(map_.network, map_.heads, int(n_samples), rng, self.n_threads))

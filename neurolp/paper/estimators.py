@@ -15,17 +15,8 @@ from pydantic import Field
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
+from neurolp.estimators import ranges
 from neurolp.estimators.base import EpochBrain
-from neurolp.estimators.parameters import (
-    Count,
-    Duration,
-    Intervals,
-    Positive,
-    Share,
-    SplineRange,
-    Steps,
-    Strength,
-)
 from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
 from neurolp.paper.learning import Adam, FormLearner, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
@@ -118,17 +109,17 @@ class LinearBrain(TextbookBrain):
     form = LinearForm
 
     stepping: Literal["exact", "synchronous"] = "exact"
-    duration: Duration = 1.0
-    n_steps: Steps = 10
-    spline_range: SplineRange = 4.0
-    spline_intervals: Intervals = 16
-    rate: Share = 0.03
-    energy_rate: Share = 0.1
-    energy_ridge: Strength = 1e-3
-    max_epochs: Count = 30
-    patience: Positive = 10
-    batch_size: Positive = 100
-    validation_fraction: Share = 0.2
+    duration: ranges.Duration = 1.0
+    n_steps: ranges.Steps = 10
+    spline_range: ranges.SplineRange = 4.0
+    spline_intervals: ranges.Intervals = 16
+    rate: ranges.Share = 0.03
+    energy_rate: ranges.Share = 0.1
+    energy_ridge: ranges.Strength = 1e-3
+    max_epochs: ranges.Count = 30
+    patience: ranges.Positive = 10
+    batch_size: ranges.Positive = 100
+    validation_fraction: ranges.Share = 0.2
     random_state: Any = None
 
     def _start(self, n_nodes: int) -> LinearForm:
@@ -191,15 +182,15 @@ class BoundedBrain(TextbookBrain):
     model = "bounded"
     form = BoundedForm
 
-    duration: Duration = 0.5
-    n_steps: Steps = 5
-    shape_intervals: Intervals = 10
+    duration: ranges.Duration = 0.5
+    n_steps: ranges.Steps = 5
+    shape_intervals: ranges.Intervals = 10
     barrier: Annotated[float, Field(ge=BARRIER_MIN, le=1e3, strict=True)] = 0.05
-    rate: Share = 0.05
-    max_epochs: Count = 60
-    patience: Positive = 10
-    batch_size: Positive = 100
-    validation_fraction: Share = 0.2
+    rate: ranges.Share = 0.05
+    max_epochs: ranges.Count = 60
+    patience: ranges.Positive = 10
+    batch_size: ranges.Positive = 100
+    validation_fraction: ranges.Share = 0.2
     random_state: Any = None
 
     def _start(self, n_nodes: int) -> BoundedForm:

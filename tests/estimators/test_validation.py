@@ -20,7 +20,7 @@ from neurolp import (
     StreamBrain,
     TriangularDensity,
 )
-from neurolp.estimators.parameters import check_parameters, check_value, declared_parameters, wanted
+from neurolp.estimators.ranges import check_parameters, check_value, declared_parameters, wanted
 from neurolp.estimators.validation import resolve_seed
 
 ESTIMATORS = (
