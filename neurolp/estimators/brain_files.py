@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import NamedArrays, Variable
@@ -24,7 +23,7 @@ from neurolp.brain.network import Network, distinct_slices
 from neurolp.brain.network_arrays import description_of, network_from_arrays, parameters_to_arrays
 from neurolp.brain.parts import PARTS
 from neurolp.errors import FormatError
-from neurolp.estimators.validation import KnownAttributes
+from neurolp.estimators.validation import Density
 from neurolp.simulation.memory_store import MemoryStore, Store, is_recorded
 from neurolp.simulation.monitors import Recorder
 from neurolp.storage.provenance import provenance
@@ -45,7 +44,7 @@ def header(
     return out
 
 
-class StoredBrain(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class StoredBrain(Density):
     """What a fitted brain consists of.
 
     Either a network, used up to slice ``n_slices_``, or one of the paper's forms, learned for

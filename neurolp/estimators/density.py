@@ -56,6 +56,8 @@ class BrainDensity(Brain):
     ``neurolp.brain.rules.greedy``); number of slices, energies and weights are chosen on validation
     data.
 
+    Source: T. Katayose, arXiv:2311.13341 (2023).
+
     Parameters
     ----------
     rule : "greedy" or LearningRule
@@ -128,11 +130,6 @@ class BrainDensity(Brain):
         Whether Ctrl-C ended the fit early; the slices completed until then are in use.
     seed_, n_features_in_, feature_names_in_
         As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023).
 
     Examples
     --------

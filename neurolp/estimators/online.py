@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, final
 
 import numpy as np
@@ -21,7 +22,7 @@ from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.estimators.base import EpochBrain
-from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
+from neurolp.estimators.validation import column_name, finite_rows, mean_and_scale, resolve_seed
 from neurolp.simulation.batch import Batches
 from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.memory_store import MemoryStore
@@ -150,7 +151,7 @@ class OnlineBrain(EpochBrain):
             self._check_parameters()
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
-            self.mean_, self.scale_ = mean_and_scale(self, X)
+            self.mean_, self.scale_ = mean_and_scale(X, label=partial(column_name, self))
             self.learner_ = self._new_learner()
             self.n_slices_, self.interrupted_ = self.n_slices, False
             self.recorder_, self.record_ = Recorder(), MemoryStore()

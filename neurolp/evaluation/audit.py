@@ -9,8 +9,9 @@ The textbook forms of the paper do not pass, for two reasons that :func:`textboo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,32 @@ _BUDGET = 3e11  # multiplications of the importance sample: about a minute on on
 _MAX_JACOBIANS = 4_000
 
 
+class Report(ABC):
+    """Findings in rows of three columns, as text and as a table."""
+
+    headings: ClassVar[tuple[str, str, str]]
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is reported on."""
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, str, str]]:
+        """The findings, as ``headings`` say."""
+
+    def __str__(self) -> str:
+        return "\n".join([self.title, *("  " + ": ".join(row) for row in self.rows())])
+
+    def __rich__(self) -> Table:
+        table = Table(*self.headings, title=self.title)
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(Report):
     """Results of an audit.
 
     ``claimed`` and ``true`` are log-determinants in nats at the audited points, and
@@ -40,6 +65,8 @@ class AuditReport:
     potential; ``reached`` the share of end states that some input leads to, and ``dream_trip`` the
     largest |evolve(rewind(u)) - u| of those.
     """
+
+    headings = ("claim", "measured", "verdict")
 
     form: str
     n_nodes: int
@@ -102,16 +129,6 @@ class AuditReport:
     def title(self) -> str:
         """Description of the audited brain."""
         return f"{self.form}: {self.n_nodes} nodes, {self.n_times} time steps"
-
-    def __str__(self) -> str:
-        lines = [f"  {a}: {b}: {c}" for a, b, c in self.rows()]
-        return "\n".join([self.title, *lines])
-
-    def __rich__(self) -> Table:
-        table = Table("claim", "measured", "verdict", title=self.title)
-        for row in self.rows():
-            table.add_row(*row)
-        return table
 
 
 def audit(
