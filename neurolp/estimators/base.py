@@ -14,8 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.exact_form import form_of
-from neurolp.brain.form import LearnedForm
+from neurolp.brain.form import LearnedForm, form_of
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.imputation import sample_missing
 from neurolp.brain.marginal import MarginalTransform

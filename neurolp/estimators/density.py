@@ -11,7 +11,7 @@ import numpy.typing as npt
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
-from neurolp.brain.marginal_learning import learn_marginal_transform
+from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.parts import NODE_MAPS, PARTS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
