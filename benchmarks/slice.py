@@ -9,6 +9,7 @@ is the difference. Runs of both alternate and medians are compared, because mach
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from neurolp.brain.network import Network, Slice
 from neurolp.brain.workers import Workers, available_threads
 
 
-def random_slice(n_nodes: int, dtype: str) -> Network:
+def random_slice(n_nodes: int, dtype: Any) -> Network:
     """One slice of a fully connected brain with the default synapses, random parameters."""
     rng = np.random.default_rng(0)
     brain = BrainDensity(dtype=dtype)

@@ -42,7 +42,7 @@ SMALL = 1e-6  # learning leaves the weights what they were, but not their bits
 NODES = 10_000  # of the sparse networks
 
 
-def brain_of(connectivity: Any, n: int, dtype: str) -> StreamBrain:
+def brain_of(connectivity: Any, n: int, dtype: Any) -> StreamBrain:
     """A brain whose step is little more than the pass over its recurrent weights."""
     return StreamBrain(
         ContinuousSensor(location=0.0, scale=1.0),

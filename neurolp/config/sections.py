@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import reduce
+from inspect import signature
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,12 +20,13 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
+    create_model,
     model_validator,
 )
 
 from neurolp.data.tables import DATA_NAMES
-from neurolp.estimators.parameters import Count, DensityParameters, OnlineParameters
-from neurolp.paper.parameters import BoundedParameters, LinearParameters
+from neurolp.estimators import BRAINS, brain_class
+from neurolp.estimators.ranges import declared_parameters
 
 # A seed is stored as a 64-bit integer; a NUL would end a string in the file.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -93,58 +97,52 @@ class DataSection(Section):
         return self
 
 
-class DensitySection(DensityParameters, Section):
-    """``[brain]`` with ``model = "density"``: parameters of :class:`neurolp.BrainDensity`."""
+class BrainSection(Section):
+    """``[brain]``: the parameters of the estimator that ``model`` names."""
 
-    time_unit: ClassVar[str] = "slice"
-    takes_edges: ClassVar[bool] = True
-    model: Literal["density"] = "density"
+    model: str
+
+    @property
+    def time_unit(self) -> str:
+        """What is counted while it learns, "slice" or "epoch"."""
+        return brain_class(self.model).time_unit
 
     @property
     def max_time(self) -> int:
-        """Largest number of slices."""
-        return self.max_slices
-
-
-class _EpochSection(Section):
-    time_unit: ClassVar[str] = "epoch"
-    takes_edges: ClassVar[bool] = False  # whether the connectivity may be partial
-    max_epochs: Count
+        """Largest number of slices or epochs."""
+        return int(getattr(self, f"max_{self.time_unit}s"))
 
     @property
-    def max_time(self) -> int:
-        """Largest number of epochs."""
-        return self.max_epochs
+    def takes_edges(self) -> bool:
+        """Whether the connectivity may be partial."""
+        return "connectivity" in signature(brain_class(self.model)).parameters
 
 
-class LinearSection(LinearParameters, _EpochSection):
-    """``[brain]`` with ``model = "linear"``: parameters of :class:`neurolp.LinearBrain`."""
-
-    model: Literal["linear"]
-
-
-class BoundedSection(BoundedParameters, _EpochSection):
-    """``[brain]`` with ``model = "bounded"``: parameters of :class:`neurolp.BoundedBrain`."""
-
-    model: Literal["bounded"]
+def section_of(estimator: type, base: type[Section] = Section, **further: Any) -> type[Any]:
+    """The section with the parameters of an estimator that no other section holds, and further."""
+    fields: dict[str, Any] = declared_parameters(estimator) | further
+    fields.pop("validation_fraction", None)
+    return create_model(f"{estimator.__name__}Section", __base__=base, **fields)
 
 
-class OnlineSection(OnlineParameters, _EpochSection):
-    """``[brain]`` with ``model = "online"``: parameters of :class:`neurolp.OnlineBrain`."""
-
-    takes_edges: ClassVar[bool] = True
-    model: Literal["online"]
+BRAIN_SECTIONS = {
+    name: section_of(brain_class(name), BrainSection, model=(Literal[name], name))
+    for name in BRAINS
+}
 
 
 def _with_model(section: Any) -> Any:
     return {"model": "density"} | section if isinstance(section, dict) else section
 
 
-BrainSection = Annotated[
-    DensitySection | LinearSection | BoundedSection | OnlineSection,
-    Field(discriminator="model"),
-    BeforeValidator(_with_model),
-]
+if TYPE_CHECKING:
+    AnyBrain = BrainSection
+else:
+    AnyBrain = Annotated[
+        reduce(or_, BRAIN_SECTIONS.values()),
+        Field(discriminator="model"),
+        BeforeValidator(_with_model),
+    ]
 
 
 class FullSection(Section):
@@ -244,7 +242,7 @@ class DensityConfiguration(RunConfiguration):
         default=True, description="whether to fit a Gaussian and a mixture beside the brain"
     )
     data: DataSection
-    brain: BrainSection = DensitySection()
+    brain: AnyBrain = BRAIN_SECTIONS["density"]()
     connectivity: ConnectivitySection = FullSection()
     record: RecordSection = RecordSection()
 

@@ -25,9 +25,10 @@ from neurolp.config.sections import (
     Section,
     Seed,
     SmallWorldSection,
+    section_of,
 )
 from neurolp.data.streams.generating import FINITE, GENERATORS, MAKERS
-from neurolp.estimators.parameters import StreamParameters
+from neurolp.estimators.stream import StreamBrain
 
 
 class StreamSection(Section):
@@ -98,8 +99,10 @@ class StreamRecordSection(Section):
     brain: bool = True
 
 
-class StreamBrainSection(StreamParameters, Section):
-    """``[brain]``: parameters of :class:`neurolp.StreamBrain`."""
+if TYPE_CHECKING:
+    StreamBrainSection = Any
+else:
+    StreamBrainSection = section_of(StreamBrain)
 
 
 class NoConnectivitySection(Section):
@@ -127,6 +130,6 @@ class StreamConfiguration(RunConfiguration):
     experiment: Literal["stream"] = "stream"
     train_steps: NonNegativeInt | None = None
     stream: AnySource
-    brain: StreamBrainSection = StreamBrainSection()
+    brain: StreamBrainSection = section_of(StreamBrain)()
     connectivity: Connectivity = None
     record: StreamRecordSection = StreamRecordSection()

@@ -16,15 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.differentiation.ensemble import (
-    Ensemble,
-    EnsembleConfig,
-    Scaling,
-    assign_folds,
-    fit_ensemble,
-)
+from neurolp.differentiation.ensemble import Ensemble, EnsembleConfig, fit_ensemble
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
-from neurolp.differentiation.perceptron import Perceptron
 
 Array = npt.NDArray[Any]
 
@@ -36,13 +29,11 @@ _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but
 class ConditionalUnit:
     """The conditional density of a target given inputs, in the units of the data.
 
-    The ``ensemble`` is of standardised inputs, ``scaling(x)``, and targets, (t - ``mean``) /
-    ``scale``.
+    The ``ensemble`` is of standardised targets, (t - ``mean``) / ``scale``.
     """
 
     ensemble: Ensemble
     component: str
-    scaling: Scaling
     mean: float
     scale: float
 
@@ -75,7 +66,7 @@ class ConditionalUnit:
     def mixtures(self, inputs: Array) -> Iterator[tuple[slice, Mixtures]]:
         """Blocks of rows of ``inputs`` and their mixtures, in standardised units of the target."""
         weights = self.ensemble.weights
-        for rows, outputs in self.ensemble.blocks(self.scaling(inputs)):
+        for rows, outputs in self.ensemble.blocks(inputs):
             yield rows, Mixtures.from_outputs(outputs, weights, self.component)
 
 
@@ -91,31 +82,24 @@ def learn_conditional(
 ) -> ConditionalUnit:
     """Learn p(t | x) from ``inputs`` (n, n_inputs) and ``target`` (n,), which must vary.
 
-    The last ``n_validation`` rows are for early stopping and the members' weights; without them the
-    rows are split into folds (``neurolp.differentiation.ensemble``). Without inputs it is a
-    density of t.
+    Without inputs it is a density of t; ``n_validation`` as of :func:`fit_ensemble`.
     """
     n_train = len(target) - n_validation
     mean, scale = float(target[:n_train].mean()), float(target[:n_train].std())
-    scaling = Scaling.of(inputs[:n_train])
-    x, t = scaling(inputs), (target - mean) / scale
+    t = (target - mean) / scale
+    known: dict[int, tuple[Array, float, float]] = {}  # members may have the same rows
 
-    rng = np.random.default_rng(seed)
-    folds = assign_folds(n_train, n_validation, config, rng)
-    network = Perceptron(x.shape[1], config.hidden, 3 * n_components)
-    start = network.start(len(folds.train), rng)
-    *_, biases, linear = network.views(start)
-    known: dict[int, tuple[Array, float, float]] = {}
-    centres = slice(n_components, 2 * n_components)
-    for r, rows in enumerate(folds.train):
+    def begin(views: list[Array], r: int, rows: Array, x: Array) -> None:
         if id(rows) not in known:
             known[id(rows)] = ridge_regression(x[rows], t[rows])
         slope, constant, noise = known[id(rows)]
-        linear[r, :, centres] = slope[:, None]
+        *_, biases, linear = views
+        linear[r, :, n_components : 2 * n_components] = slope[:, None]
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
+
     loss = partial(mixture_loss, component)
-    ensemble = fit_ensemble(network, start, loss, x, t, folds, config, rng)
-    return ConditionalUnit(ensemble, component, scaling, mean, scale)
+    ensemble = fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, seed, n_validation)
+    return ConditionalUnit(ensemble, component, mean, scale)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

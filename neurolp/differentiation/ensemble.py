@@ -7,8 +7,8 @@ others. The strengths are weighted so that the held-out likelihood of their aver
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from neurolp.brain.heads.head import stacking_weights
 from neurolp.brain.workers import single_threaded_blas
-from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.perceptron_training import Loss, TrainingConfig, fit_members
+from neurolp.differentiation.perceptron import Loss, Perceptron, TrainingConfig, fit_members
 
 Array = npt.NDArray[Any]
 
@@ -26,20 +25,18 @@ _BLOCK_ELEMENTS = 1 << 19  # bounds memory
 
 
 @dataclass(frozen=True)
-class EnsembleConfig:
+class EnsembleConfig(TrainingConfig):
     """Hidden layers, strengths of regularisation, and how the members are trained.
 
-    A strength is one of ``decays`` with one of ``noises`` (see ``fit_members``). Each strength has
-    ``n_folds`` members: one for each fold, or, where validation rows are given, so many with
+    A strength is one of ``decays`` with one of ``input_noise`` (see ``fit_members``). Each strength
+    has ``n_members``: one for each fold, or, where validation rows are given, so many with
     different initial weights.
     """
 
     hidden: tuple[int, ...] = (64, 64)
     decays: tuple[float, ...] = (1.0,)
-    noises: tuple[float, ...] = (0.0, 0.4)
-    n_folds: int = 5
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    dtype: str = "float32"
+    input_noise: tuple[float, ...] = (0.0, 0.4)
+    n_members: int = 5
 
 
 @dataclass(frozen=True)
@@ -79,14 +76,14 @@ class Scaling:
 class Ensemble:
     """Fitted members: ``parameters`` (n_members, size) of one ``network``, and their ``weights``.
 
-    ``epochs`` (n_members,) is when each was best; ``held_out`` (n,) the loss, in nats, of every
-    validation row under the average of the members that were not trained on it.
+    ``held_out`` (n,) is the loss, in nats, of every validation row under the average of the members
+    that were not trained on it.
     """
 
     network: Perceptron
+    scaling: Scaling
     parameters: Array
     weights: Array
-    epochs: Array
     held_out: Array
 
     def blocks(self, inputs: Array) -> Iterator[tuple[slice, Array]]:
@@ -94,6 +91,7 @@ class Ensemble:
 
         Outputs have the shape (n_members, n_rows, n_outputs).
         """
+        inputs = self.scaling(inputs)
         widest = max(self.network.n_outputs, *self.network.hidden, 1)
         step = max(_BLOCK_ELEMENTS // (len(self.weights) * widest), 1)
         for start in range(0, max(len(inputs), 1), step):
@@ -117,35 +115,50 @@ def assign_folds(
     """
     everything = np.arange(n_train + n_validation)
     if n_validation:
-        train = [everything[:n_train]] * config.n_folds
-        validation = [everything[n_train:]] * config.n_folds
+        train = [everything[:n_train]] * config.n_members
+        validation = [everything[n_train:]] * config.n_members
     else:
-        n_folds = min(config.n_folds, n_train)
+        n_folds = min(config.n_members, n_train)
         order = rng.permutation(n_train)
         if strata is not None:
             order = order[np.argsort(strata[order], kind="stable")]
         validation = [np.sort(order[k::n_folds]) for k in range(n_folds)]
         train = [np.setdiff1d(everything, rows) for rows in validation]
-    pairs = np.array(list(product(config.decays, config.noises)))
+    pairs = np.array(list(product(config.decays, config.input_noise)))
     strength = np.repeat(np.arange(len(pairs)), len(train))
     return Folds(train * len(pairs), validation * len(pairs), strength, *pairs[strength].T)
 
 
 def fit_ensemble(
-    network: Perceptron,
-    start: Array,
-    loss: Loss,
     inputs: Array,
     target: Array,
-    folds: Folds,
+    n_outputs: int,
+    loss: Loss,
+    begin: Callable[[list[Array], int, Array, Array], None],
     config: EnsembleConfig,
-    rng: np.random.Generator,
+    seed: int,
+    n_validation: int,
+    strata: Array | None = None,
 ) -> Ensemble:
-    """Train the members from ``start`` (n_members, size), and find their weights."""
+    """Train the members on ``inputs`` (n, n_inputs) and ``target`` (n,), and find their weights.
+
+    The last ``n_validation`` rows are for early stopping and the weights; without them the rows are
+    split into folds, see :func:`assign_folds`. ``begin(views, r, rows, inputs)`` sets what is not
+    random at the start of member ``r``, from the numbers of its training rows and scaled inputs.
+    """
+    n_train = len(target) - n_validation
+    scaling = Scaling.of(inputs[:n_train])
+    inputs = scaling(inputs)
+    rng = np.random.default_rng(seed)
+    folds = assign_folds(n_train, n_validation, config, rng, strata)
+    network = Perceptron(inputs.shape[1], config.hidden, n_outputs)
+    start = network.start(len(folds.train), rng)
+    for r, rows in enumerate(folds.train):
+        begin(network.views(start), r, rows, inputs)
     with single_threaded_blas():
-        members = fit_members(
+        parameters, _ = fit_members(
             network,
-            start.astype(config.dtype),
+            start.astype(np.float32),
             folds.decay,
             folds.noise,
             loss,
@@ -153,16 +166,14 @@ def fit_ensemble(
             target,
             folds.train,
             folds.validation,
-            config.training,
+            config,
             rng,
         )
-        held_out = _held_out(network, members.parameters, loss, inputs, target, folds)
+        held_out = _held_out(network, parameters, loss, inputs, target, folds)
     n_each = len(start) // len(held_out)
     weights = stacking_weights(-held_out, prior=1.0)  # no weight vanishes
     log_mean = np.logaddexp.reduce(np.log(weights)[:, None] - held_out, axis=0)
-    return Ensemble(
-        network, members.parameters, np.repeat(weights / n_each, n_each), members.epochs, -log_mean
-    )
+    return Ensemble(network, scaling, parameters, np.repeat(weights / n_each, n_each), -log_mean)
 
 
 def _held_out(

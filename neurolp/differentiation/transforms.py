@@ -80,52 +80,57 @@ class Arcsinh(Transform):
             return np.asarray(self.centre + self.scale * np.sinh(u))
 
 
-@final
 @dataclass(frozen=True)
-class Log(Transform):
-    """T(x) = log(x - low), or -log(high - x): the density vanishes or diverges at the end."""
+class _OneSided(Transform):
+    """Supports with one finite end, the other one infinite."""
 
     low: float = -np.inf
     high: float = np.inf
 
-    def _inside(self, x: Array) -> tuple[Array, Array]:
-        if np.isfinite(self.low):
-            log = np.log(x - self.low)
-            return log, -log
-        log = np.log(self.high - x)
-        return -log, -log
+    @property
+    def _sign(self) -> float:
+        """1 where the end is the lower one, -1 where it is the upper one."""
+        return 1.0 if np.isfinite(self.low) else -1.0
 
-    def inverse(self, u: Array) -> Array:
-        """Low + exp(u), or high - exp(-u)."""
-        with np.errstate(over="ignore"):
-            if np.isfinite(self.low):
-                return np.asarray(self.low + np.exp(u))
-            return np.asarray(self.high - np.exp(-u))
+    @property
+    def _end(self) -> float:
+        return self.low if np.isfinite(self.low) else self.high
 
 
 @final
 @dataclass(frozen=True)
-class Exponential(Transform):
+class Log(_OneSided):
+    """T(x) = log(x - low), or -log(high - x): the density vanishes or diverges at the end."""
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        log = np.log(self._sign * (x - self._end))
+        return self._sign * log, -log
+
+    def inverse(self, u: Array) -> Array:
+        """Low + exp(u), or high - exp(-u)."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self._end + self._sign * np.exp(self._sign * u))
+
+
+@final
+@dataclass(frozen=True)
+class Exponential(_OneSided):
     """T(x) = S^-1(1 - exp(-(x - low) / scale)), S the normal distribution function, or its mirror.
 
     A standard normal unit is an exponential density that starts at ``low`` (ends at ``high``).
     """
 
-    scale: float
-    low: float = -np.inf
-    high: float = np.inf
+    scale: float = 1.0
 
     def _inside(self, x: Array) -> tuple[Array, Array]:
-        up = np.isfinite(self.low)
-        distance = (x - self.low if up else self.high - x) / self.scale
+        distance = self._sign * (x - self._end) / self.scale
         u = -special.ndtri_exp(-np.maximum(distance, 1e-300))
-        return u if up else -u, 0.5 * u * u + _HALF_LOG_2PI - distance - np.log(self.scale)
+        return self._sign * u, 0.5 * u * u + _HALF_LOG_2PI - distance - np.log(self.scale)
 
     def inverse(self, u: Array) -> Array:
         """Low - scale log S(-u), or high + scale log S(u)."""
-        if np.isfinite(self.low):
-            return np.asarray(self.low - self.scale * special.log_ndtr(-u))
-        return np.asarray(self.high + self.scale * special.log_ndtr(u))
+        distance = -self.scale * special.log_ndtr(-self._sign * u)
+        return np.asarray(self._end + self._sign * distance)
 
 
 @final

@@ -6,6 +6,14 @@ t_r,
 
     Phi_r(u) = prod_i dy_ri/du_i,   y_ri = F_ri(u_i(t_r) | u_<i(t_r)).
 
+In layer t node i moves by a map that is monotone in itself and depends on earlier nodes alone,
+
+    v_i = exp(G_i) u_i + I_i,   u_i' = g_i(v_i),   log du_i'/du_i = G_i + log g_i'(v_i),
+
+I_i and G_i functions of u_j, j < i (see ``neurolp.brain.network``). Once the earlier columns are
+known in all layers, so are I_i and G_i, and a whole column is a function of one variable: that is
+what its distribution function and its quantile need.
+
 The average of several heads, sum_r w_r Phi_r, is such a product again, in closed form:
 
     y_i = sum_r g_ri y_ri,   dy_i/du_i = sum_r g_ri dy_ri/du_i,   g_ri ~ w_r prod_j<i dy_rj/du_j,
@@ -24,11 +32,13 @@ import numpy.typing as npt
 from scipy.special import logsumexp, ndtri, ndtri_exp
 
 from neurolp.brain.heads.head import WeightedHead
-from neurolp.brain.network import Network
+from neurolp.brain.network import GroupUpdate, Network
+from neurolp.brain.rules.replay import spline_grid
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
-from neurolp.differentiation.layers import Layers
 from neurolp.differentiation.solving import solve_increasing
+from neurolp.kernels.affine import shift_and_scale, transfer
+from neurolp.kernels.node_map import apply_node_maps
 
 Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
@@ -37,6 +47,7 @@ _BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with
 _MOST_ROWS = 4096
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 _RESOLUTION = 1e-14  # of a potential
+_ONE, _NOTHING = np.zeros(1, dtype=np.intp), np.empty(0)
 _FIRST_BRACKET, _WIDEST_BRACKET = 8.0, 1e150
 
 
@@ -75,6 +86,78 @@ class TriangularMap:
         elements = max(n_layers * self.network.n_nodes, 1)
         width = min(max(_BLOCK_ELEMENTS // elements, 1), _MOST_ROWS)
         return [slice(a, min(a + width, n_rows)) for a in range(0, n_rows, width)]
+
+
+class Layers:
+    """The layers of ``network`` up to ``n_layers``, for n rows whose columns are given in order.
+
+    Edges must lead from earlier to later nodes only.
+    """
+
+    def __init__(self, network: Network, n_layers: int, n_rows: int) -> None:
+        self.network, self.n_layers = network, n_layers
+        shape = (n_layers, network.n_nodes, n_rows)
+        self.shift = np.zeros(shape)
+        self.log_scale = np.zeros(shape if network.log_scale else (n_layers, network.n_nodes, 0))
+        # Per layer: the groups in their order, and for each node its group and its row there.
+        self.groups: list[list[GroupUpdate]] = []
+        self.home: list[dict[int, tuple[int, int]]] = []
+        for slice_ in network.slices[:n_layers]:
+            groups = [one for group in slice_.groups for one in group.one_by_one()]
+            self.groups.append(groups)
+            self.home.append(
+                {
+                    int(i): (g, k)
+                    for g, group in enumerate(groups)
+                    for k, i in enumerate(group.targets)
+                }
+            )
+
+    def pass_through(self, i: int, u: Array, rows: Array) -> tuple[Array, Array]:
+        """Move node ``i`` from ``u`` (m,) at the start through all layers, for some of the rows.
+
+        Returns its potentials before every layer and at the end, and the sums so far of
+        log du'/du, both (n_layers + 1, m).
+        """
+        path = np.empty((self.n_layers + 1, len(u)))
+        log_slope = np.zeros((self.n_layers + 1, len(u)))
+        path[0] = u
+        scratch, grid = np.empty(len(u)), spline_grid(self.network)
+        for t in range(self.n_layers):
+            g, k = self.home[t][i]
+            group, one = self.groups[t][g], slice(k, k + 1)
+            now, change = path[t + 1 : t + 2], log_slope[t + 1]
+            now[0], change[:] = path[t], log_slope[t]
+            shift = self.shift[t, i, rows][None]
+            log_scale = (
+                self.log_scale[t, i, rows][None] if self.network.log_scale else self.log_scale[t]
+            )
+            shift_and_scale(
+                now, _ONE, 0, shift, group.bias[one], log_scale, group.log_scale_bias[one], change
+            )
+            table = group.table[one]
+            apply_node_maps(now, _ONE, 0, grid.low, grid.spacing, table, scratch, change, _NOTHING)
+        return path, log_slope
+
+    def advance(self, i: int, path: Array) -> None:
+        """Add the input from node ``i``, with its ``path`` (n_layers + 1, n), to its targets."""
+        synapse, n = self.network.synapse, path.shape[1]
+        features, thresholds = np.empty((synapse.n_transfer, n)), np.array(synapse.thresholds)
+        for t, groups in enumerate(self.groups):
+            for g, group in enumerate(groups):
+                position = int(np.searchsorted(group.sources, i))
+                if position == len(group.sources) or group.sources[position] != i:
+                    continue
+                # A group updated after the node's own sees where it has gone.
+                seen = path[t + 1 : t + 2] if g > self.home[t][i][0] else path[t : t + 1]
+                transfer(seen, _ONE, 0, n, synapse.slope, thresholds, features)
+                later = group.targets > i
+                columns = position + len(group.sources) * np.arange(synapse.n_transfer)
+                weights = group.weights[later][:, columns]
+                self.shift[t, group.targets[later]] += weights @ features
+                if self.network.log_scale:
+                    weights = group.log_scale_weights[later][:, columns[:-1]]
+                    self.log_scale[t, group.targets[later]] += weights @ features[1:]
 
 
 class _Walk:

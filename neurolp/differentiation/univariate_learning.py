@@ -52,18 +52,16 @@ _WIDEST_PRIOR = 2.0  # in variances of the rows
 class Candidate:
     """A kind of transform, before its ends are estimated.
 
-    ``lower`` and ``upper`` say which ends there are, ``low`` and ``high`` where they are if that is
-    known. An unknown end lies beyond the outermost row by ``margin`` mean distances between the
-    outermost sqrt(n) rows. ``width`` is that of the prior, in variances of the rows over K^2.
+    An end is known, infinite, or None: then it lies beyond the outermost row by ``margin`` mean
+    distances between the outermost sqrt(n) rows. ``width`` is that of the prior, in variances of
+    the rows over K^2.
     """
 
     kind: Kind
     prior: float
     width: float = _SMOOTH
-    lower: bool = False
-    upper: bool = False
-    low: float | None = None
-    high: float | None = None
+    low: float | None = -np.inf
+    high: float | None = np.inf
     margin: float = 1.0
 
     def fitted(self, x: Array, counts: Array) -> Transform:
@@ -79,16 +77,14 @@ class Candidate:
             if scale <= 1e-9 * (x[-1] - x[0]):  # half of the rows are one value
                 scale = float(x.std()) or 1.0
             return Arcsinh(float(middle), scale)
-        low = -np.inf if not self.lower else self.low if self.low is not None else self._end(x)
-        high = np.inf
-        if self.upper:
-            high = self.high if self.high is not None else -self._end(-x[::-1])
+        low = self._end(x) if self.low is None else self.low
+        high = -self._end(-x[::-1]) if self.high is None else self.high
         if self.kind == "probit":
             return Probit(low, high)
         if self.kind == "log":
             return Log(low, high)
-        distance = x - low if self.lower else high - x
-        return Exponential(float(counts @ distance / counts.sum()), low, high)
+        distance = x - low if np.isfinite(low) else high - x
+        return Exponential(low, high, float(counts @ distance / counts.sum()))
 
     def _end(self, x: Array) -> float:
         """An estimate of the lower end, below the first of the increasing rows."""
@@ -100,33 +96,23 @@ class Candidate:
 def candidates(support: tuple[float, float] | None) -> list[Candidate]:
     """Return candidates with prior weights that sum to 1; ``support`` None is to be inferred."""
     if support is not None:
-        low, high = support
-        if np.isinf(low) and np.isinf(high):
-            return [*_unbounded(1.0)]
-        if np.isfinite(low) and np.isfinite(high):
-            return [
-                Candidate("probit", 0.7, lower=True, upper=True, low=low, high=high),
-                Candidate("probit", 0.3, _SHARP, lower=True, upper=True, low=low, high=high),
-            ]
-        up = bool(np.isfinite(low))
+        n_ends = np.isfinite(support).sum()
+        if n_ends == 0:
+            return _unbounded(1.0)
+        kinds: tuple[Kind, ...] = ("probit",) if n_ends == 2 else _ONE_SIDED
         return [
-            Candidate(
-                kind, 0.5 * share, width, up, not up, low if up else None, None if up else high
-            )
-            for kind in _ONE_SIDED
+            Candidate(kind, share / len(kinds), width, *support)
+            for kind in kinds
             for share, width in ((0.7, _SMOOTH), (0.3, _SHARP))
         ]
-    found = [
-        Candidate(kind, 1.0, lower=up, upper=not up, margin=margin)
-        for margin in (1.0, 3.0)
+    margins, share = (1.0, 3.0), 0.2 * 10 / 11
+    bounded = [
+        Candidate(kind, share / 10, _SMOOTH, low, high, margin)
+        for margin in margins
         for kind in _ONE_SIDED
-        for up in (True, False)
+        for low, high in ((None, np.inf), (-np.inf, None))
     ]
-    found += [
-        Candidate("probit", 1.0, lower=True, upper=True, margin=margin) for margin in (1.0, 3.0)
-    ]
-    share = 0.2 * len(found) / (len(found) + 1)
-    bounded = [Candidate(**{**vars(s), "prior": share / len(found)}) for s in found]
+    bounded += [Candidate("probit", share / 10, _SMOOTH, None, None, margin) for margin in margins]
     return [*_unbounded(1 - share), *bounded]
 
 
@@ -203,7 +189,8 @@ def _group(x: Array, n_folds: int, rng: np.random.Generator) -> tuple[Array, Arr
 def _sizes(candidate: Candidate, n: int) -> list[int]:
     """Return the numbers of units to try, decreasing; 0 stands for the standard unit."""
     most = 32 if n >= 5000 else 24 if n >= 1000 else 16
-    plain = candidate.kind == "identity" or candidate.low is not None or candidate.high is not None
+    known = [end for end in (candidate.low, candidate.high) if end is not None and np.isfinite(end)]
+    plain = candidate.kind == "identity" or known
     numbers = [k for k in (32, 24, 16, 12) if k <= most] if plain else []
     numbers = [k for k in (*numbers, 8, 6, 5, 4, 3, 2, 1) if k <= max(n // 5, 1)]
     return numbers + [0] * (candidate.kind in ("exponential", "probit"))

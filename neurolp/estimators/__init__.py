@@ -14,8 +14,8 @@ from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.triangular import TriangularDensity
 from neurolp.storage.reader import open_trajectory
 
-# Import paths: those of the paper are in a room above this one.
-_BRAINS = {
+# Import paths, by model; those of the paper are in a room above this one.
+BRAINS = {
     "density": "neurolp.estimators.density:BrainDensity",
     "online": "neurolp.estimators.online:OnlineBrain",
     "linear": "neurolp.paper.estimators:LinearBrain",
@@ -37,7 +37,7 @@ __all__ = [
 
 def brain_class(model: str) -> type[Brain]:
     """The estimator that files and configurations call ``model``."""
-    module, _, name = _BRAINS[model].partition(":")
+    module, _, name = BRAINS[model].partition(":")
     found: type[Brain] = getattr(importlib.import_module(module), name)
     return found
 
@@ -52,4 +52,4 @@ def load_brain(path: str | os.PathLike[str]) -> Brain:
     """
     with open_trajectory(path) as file:
         model = str(file.brain.get("model", "density"))
-    return brain_class(model if model in _BRAINS else "density").load(path)
+    return brain_class(model if model in BRAINS else "density").load(path)

@@ -2,79 +2,57 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.form import LearnedForm, form_of
-from neurolp.brain.heads.head import WeightedHead
+from neurolp.brain.form import form_of
 from neurolp.brain.imputation import sample_missing
-from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid
-from neurolp.brain.parts import PARTS
 from neurolp.errors import NeurolpError
-from neurolp.estimators import brain_files
+from neurolp.estimators import ranges
+from neurolp.estimators.brain_files import StoredBrain
 from neurolp.estimators.validation import (
-    KnownAttributes,
     finite_rows,
     mean_and_scale,
     resolve_seed,
     validation_split,
 )
-from neurolp.simulation.batch import Batch, Progress
+from neurolp.simulation.batch import Batch, Batches, Progress
 from neurolp.simulation.checkpoint import Checkpointing
-from neurolp.simulation.loop import Outcome, Process, simulate
+from neurolp.simulation.epochs import BatchLearner, EpochProcess, TrainingConfig
+from neurolp.simulation.loop import simulate
 from neurolp.simulation.memory_store import MemoryStore, Store
-from neurolp.simulation.monitors import Monitor, Recorder
+from neurolp.simulation.monitors import Monitor, Recorder, ScoreMonitor
 from neurolp.simulation.signals import Stop
 
 Array = npt.NDArray[Any]
 
 
-class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
+class Brain(StoredBrain, ABC):
     """A brain with scikit-learn's face; subclasses are final and say how it learns.
 
-    A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``.
-    Its ``fit`` sets ``mean_``, ``scale_``, ``seed_``, ``record_`` and ``interrupted_``, and what
-    evolves: ``form_`` and ``n_epochs_``, or ``network_`` and ``n_slices_``. In the second case it
-    has the parameters ``connectivity``, ``log_scale``, ``synapse_*``, ``spline_range`` and
+    A subclass has a name for files, ``model``, and parameters or constants ``base`` and ``dtype``;
+    one with a network has ``connectivity``, ``log_scale``, ``synapse_*``, ``spline_range`` and
     ``n_threads``.
     """
 
-    model: str = "density"
-    form: ClassVar[type[LearnedForm] | None] = None  # of what evolves; None is a network
     base: str | BaseDensity
     dtype: str
-    connectivity: Any
     log_scale: bool
     synapse_thresholds: Sequence[float]
     synapse_slope: float
     spline_range: float
-    n_threads: int | None
-    n_hidden: int = 0
-    network_: Network
-    n_slices_: int
-    form_: LearnedForm
-    n_epochs_: int
-    mean_: Array
-    scale_: Array
-    seed_: int
-    recorder_: Recorder
-    record_: Store
+    n_threads: int | None = None
     validation_fraction: float
     random_state: Any
-    interrupted_: bool
-    heads_: tuple[WeightedHead, ...] | None = None
-    marginal_transform_: MarginalTransform | None = None
 
     def fit(
         self,
@@ -136,36 +114,21 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         self.mean_, self.scale_ = mean_and_scale(self, train)
         self.recorder_ = recorder or Recorder()
         self.record_ = MemoryStore() if store is None else store
-
-        def run(process: Process, until: float, own: Sequence[Monitor]) -> Outcome:
-            return simulate(
-                process,
-                until,
-                monitors=(*own, *monitors),
-                store=self.record_,
-                checkpointer=checkpointer,
-                progress=progress,
-                stop=stop,
-            )
-
-        self._learn(rows, run, progress, stop)
+        options = {"checkpointer": checkpointer, "progress": progress, "stop": stop}
+        self._learn(rows, monitors, store=self.record_, **options)
+        if self.interrupted_:
+            raise KeyboardInterrupt("what was learned until then can be used")
         return self
 
-    @abstractmethod
     def _check_parameters(self) -> None:
         """Raise :class:`ConfigurationError` unless all parameters are in range."""
+        ranges.check_parameters(type(self), vars(self))
 
     @abstractmethod
-    def _learn(
-        self,
-        rows: dict[str, Array],
-        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
-        progress: Callable[[Progress], None],
-        stop: Stop | None,
-    ) -> None:
-        """Learn from the rows by split; ``run`` simulates a process until a time.
+    def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
+        """Learn from the rows by split, and say in ``interrupted_`` whether that was broken off.
 
-        ``stop`` is for further simulations, ``progress`` is told of other work.
+        ``monitors`` come besides the brain's own; ``options`` are those of ``simulate``.
         """
 
     def score_samples(self, X: Any) -> Array:
@@ -271,79 +234,6 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         filled = filled.reshape(-1, known.shape[1])
         return np.where(missing, self._express(filled.T).reshape(-1, *rows.shape), rows)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
-
-        Raises
-        ------
-        OutputError
-            If the file exists and ``overwrite`` is false, or cannot be written.
-        """
-        parameters = self.recorder_.parameters
-        brain_files.save(self.stored(), path, overwrite=overwrite, parameters=parameters)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
-
-        Raises
-        ------
-        FormatError
-            If the file holds no brain that this release can read.
-        """
-        stored = brain_files.load(path, cls.model, cls.form)
-        restored = {
-            name: part.restore(stored.parameters[name])
-            for name, part in PARTS.items()
-            if name in stored.parameters
-        }
-        brain = cls(**stored.parameters | restored)
-        if isinstance(stored.network, Network):
-            edges = stored.network.connectivity
-            brain.connectivity = None if edges.kind == "full" else edges
-            brain.network_, brain.n_slices_ = stored.network, stored.n_slices
-            brain.heads_, brain.marginal_transform_ = stored.heads, stored.marginal_transform
-        else:
-            brain.form_, brain.n_epochs_ = stored.network, stored.n_slices
-        brain.mean_, brain.scale_ = stored.mean, stored.scale
-        brain.seed_, brain.interrupted_ = stored.seed, stored.interrupted
-        brain.recorder_, brain.record_ = Recorder(), stored.record or MemoryStore()
-        brain.n_features_in_ = len(stored.mean)
-        if stored.feature_names is not None:
-            brain.feature_names_in_ = np.array(stored.feature_names, dtype=object)
-        return brain
-
-    def stored(self) -> brain_files.StoredBrain:
-        """The fitted brain as plain data, which is what goes to a file."""
-        check_is_fitted(self)
-        if hasattr(self, "form_"):
-            return self.stored_as(self.form_, self.n_epochs_, interrupted=self.interrupted_)
-        return self.stored_as(self.network_, self.n_slices_, interrupted=self.interrupted_)
-
-    def stored_as(
-        self, network: Network | LearnedForm, n_slices: int, *, interrupted: bool
-    ) -> brain_files.StoredBrain:
-        """The same of a brain that learns, with what evolves as it is now."""
-        parameters = self.get_params() | {"random_state": self.seed_}
-        parameters.pop("connectivity", None)
-        described = {n: p.describe(parameters[n]) for n, p in PARTS.items() if n in parameters}
-        names = getattr(self, "feature_names_in_", None)
-        return brain_files.StoredBrain(
-            network=network,
-            n_slices=n_slices,
-            mean=self.mean_,
-            scale=self.scale_,
-            seed=self.seed_,
-            interrupted=interrupted,
-            record=self.record_ if isinstance(self.record_, MemoryStore) else None,
-            parameters=parameters | described,
-            feature_names=None if names is None else tuple(map(str, names)),
-            model=self.model,
-            n_hidden=self.n_hidden,
-            heads=self.heads_,
-            marginal_transform=self.marginal_transform_,
-        )
-
     # --- inside -----------------------------------------------------------------------------------
 
     def _split(self, X: Array, X_validation: Any, fraction: float) -> tuple[Array, Array]:
@@ -394,3 +284,39 @@ class Brain(KnownAttributes, DensityMixin, BaseEstimator, ABC):  # type: ignore[
         if self.marginal_transform_ is not None:
             potential = self.marginal_transform_.inverse(potential)
         return np.asarray(potential.T * (self.scale_ / base_density(self.base).std) + self.mean_)
+
+
+class EpochBrain(Brain):
+    """A brain whose parameters, shared by all times, learn from mini-batches epoch by epoch."""
+
+    max_epochs: int
+    patience: int
+    batch_size: int | None
+
+    @abstractmethod
+    def _learner(self, batches: Batches) -> BatchLearner[Any]:
+        """What learns, before the first step."""
+
+    @abstractmethod
+    def _monitors(self, process: EpochProcess[Any]) -> list[Monitor]:
+        """Monitors besides that of the scores."""
+
+    @abstractmethod
+    def _keep(self, model: Any, best_epoch: int) -> None:
+        """Keep the model of least validation surprise."""
+
+    def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
+        batches = {name: self._present(part) for name, part in rows.items()}
+        batch_size = self.batch_size or min(max(len(rows["train"]) // 10, 1), 100)
+        process = EpochProcess(
+            self._learner(batches),
+            TrainingConfig(self.max_epochs, self.patience, batch_size),
+            batches,
+            seed=self.seed_,
+            n_threads=self.n_threads,
+        )
+        scores = ScoreMonitor("epoch", bound=bool(self.n_hidden))
+        own = [scores, *self._monitors(process)]
+        outcome = simulate(process, self.max_epochs, monitors=[*own, *monitors], **options)
+        self._keep(process.model, process.stopping.best_time)
+        self.interrupted_ = outcome.interrupted

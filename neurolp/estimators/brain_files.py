@@ -1,14 +1,15 @@
-"""Between a fitted brain and a trajectory file: what goes in, and how it comes back."""
+"""What a fitted brain consists of, how it is written to a trajectory file, and read again."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import NamedArrays, Variable
 from neurolp.brain.form import LearnedForm
@@ -21,66 +22,16 @@ from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.brain.network_arrays import description_of, network_from_arrays, parameters_to_arrays
+from neurolp.brain.parts import PARTS
 from neurolp.errors import FormatError
-from neurolp.simulation.memory_store import MemoryStore, is_recorded
+from neurolp.estimators.validation import KnownAttributes
+from neurolp.simulation.memory_store import MemoryStore, Store, is_recorded
+from neurolp.simulation.monitors import Recorder
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
 
 Array = npt.NDArray[Any]
-
-# Of brains whose time is not counted in slices: what is counted while they learn.
-_TIME_UNITS = {"online": "epoch"}
-
-
-@dataclass(frozen=True)
-class StoredBrain:
-    """A fitted brain as a file knows it.
-
-    ``network`` is what evolves: a network, or one of the paper's forms, whose time counts epochs;
-    ``parameters`` are those of the estimator, without connectivity, as plain values;
-    ``feature_names`` are None where it was fitted without; ``model`` names the estimator. The last
-    ``n_hidden`` nodes are no columns of the data.
-    """
-
-    network: Network | LearnedForm
-    n_slices: int
-    mean: Array
-    scale: Array
-    seed: int
-    interrupted: bool
-    record: MemoryStore | None
-    parameters: dict[str, Any]
-    feature_names: tuple[str, ...] | None
-    model: str = "density"
-    heads: tuple[WeightedHead, ...] | None = None
-    marginal_transform: MarginalTransform | None = None
-    n_hidden: int = 0
-
-
-def save(
-    brain: StoredBrain,
-    path: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    title: str = "",
-    columns: tuple[str, ...] | None = None,
-    configuration: dict[str, Any] | None = None,
-    parameters: bool = True,
-    digests: dict[str, str] | None = None,
-    result: dict[str, Any] | None = None,
-) -> None:
-    """Write a fitted brain, its record and its provenance to ``path``.
-
-    Without ``parameters`` the file holds the record only, and no brain.
-    """
-    out = header(brain.seed, title, configuration or {"brain": brain.parameters}, digests)
-    status = "interrupted" if brain.interrupted else "complete"
-    out.attributes[""]["status"] = status
-    if result:
-        out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-    brain_to_arrays(out, brain, columns, parameters=parameters)
-    write_trajectory(path, out, overwrite=overwrite)
 
 
 def header(
@@ -94,93 +45,155 @@ def header(
     return out
 
 
-def brain_to_arrays(
-    out: NamedArrays,
-    brain: StoredBrain,
-    columns: tuple[str, ...] | None = None,
-    *,
-    parameters: bool = True,
-) -> None:
-    """Add a brain, with or without its ``parameters``, and its record, if it has one in memory."""
-    network = brain.network
-    if isinstance(network, Network):
-        about, time_unit = description_of(network), _TIME_UNITS.get(brain.model, "slice")
-    else:
-        form = network.to_arrays()
-        about, time_unit = form.attributes.pop("brain"), "epoch"
-    out.attributes["brain"] = about | {
-        "model": brain.model,
-        "n_slices": brain.n_slices,
-        "n_hidden": brain.n_hidden,
-        "time_unit": time_unit,
-        "named_columns": brain.feature_names is not None,
-        "parameters": json.dumps(brain.parameters, default=_plain),
-    }
+class StoredBrain(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """What a fitted brain consists of.
 
-    n = network.n_nodes
-    out.add_coordinate("node", np.arange(n), "1", "node, in the order of the columns of the data")
-    names = columns or brain.feature_names or tuple(f"x{j}" for j in range(n - brain.n_hidden))
-    names = (*names, *(f"hidden {k}" for k in range(brain.n_hidden)))
-    mean = np.append(brain.mean, np.zeros(brain.n_hidden))
-    scale = np.append(brain.scale, np.ones(brain.n_hidden))
-    out.add("node_name", ("node",), np.array(names, dtype=np.str_), "1", "column of the data")
-    out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
-    out.add("scale", ("node",), scale, "data", "training standard deviation")
-    if parameters and isinstance(network, Network):
-        n_slices = len(distinct_slices(network)[0])
-        out.add_coordinate("slice", np.arange(1, n_slices + 1), "slice", "slice, counted from 1")
-        parameters_to_arrays(out, network)
-        heads_to_arrays(out, brain.heads, brain.marginal_transform)
-    elif parameters:
-        out.update(form)
-    if brain.record is not None:
-        brain.record.to_arrays(out)
-
-
-def load(
-    path: str | os.PathLike[str], model: str, form: type[LearnedForm] | None = None
-) -> StoredBrain:
-    """The fitted brain of a ``model`` in a trajectory file; ``form`` is what evolves in it.
-
-    Raises
-    ------
-    FormatError
-        If the file cannot be read, or holds no brain or that of another model.
+    Either a network, used up to slice ``n_slices_``, or one of the paper's forms, learned for
+    ``n_epochs_``. The last ``n_hidden`` nodes are no columns of the data.
     """
-    with open_trajectory(path) as file:
-        return _unpack_brain(file, model, form)
 
+    model: ClassVar[str]  # name in files
+    form: ClassVar[type[LearnedForm] | None] = None  # of what evolves; None is a network
+    time_unit: ClassVar[str] = "epoch"  # what is counted while it learns
+    connectivity: Any
+    n_hidden: int = 0
+    network_: Network
+    n_slices_: int
+    form_: LearnedForm
+    n_epochs_: int
+    heads_: tuple[WeightedHead, ...] | None = None
+    marginal_transform_: MarginalTransform | None = None
+    mean_: Array
+    scale_: Array
+    seed_: int
+    interrupted_: bool
+    recorder_: Recorder
+    record_: Store
 
-def _unpack_brain(file: Trajectory, model: str, form: type[LearnedForm] | None) -> StoredBrain:
-    path = file.path
-    if file.experiment:
-        raise FormatError(f"{path}: holds no brain, but the experiment {file.experiment['name']!r}")
-    if not file.brain or ("node_map" not in file and "coupling" not in file):
-        raise FormatError(f"{path}: holds no brain; it was recorded with `parameters = false`")
-    if (found := str(file.brain.get("model", "density"))) != model:  # not in files of 0.1
-        raise FormatError(f"{path}: holds a {found!r} brain, wanted {model!r}")
-    try:
-        named = file.brain["named_columns"]
-        network = network_from_arrays(file) if form is None else form.from_arrays(file)
-        n_hidden = int(file.brain.get("n_hidden", 0))  # not in files of 0.1
-        n_columns = network.n_nodes - n_hidden
-        return StoredBrain(
-            network=network,
-            n_slices=int(file.brain["n_slices"]),
-            mean=file.read("mean")[:n_columns],
-            scale=file.read("scale")[:n_columns],
-            seed=int(file.provenance["seed"]),
-            interrupted=file.status in ("interrupted", "unfinished", "running"),
-            record=_record_of(file),
-            parameters=json.loads(file.brain["parameters"]),
-            feature_names=(tuple(map(str, file.read("node_name")[:n_columns])) if named else None),
-            model=model,
-            heads=heads_from_arrays(file),
-            marginal_transform=marginal_transform_from_arrays(file),
-            n_hidden=n_hidden,
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and ``overwrite`` is false, or cannot be written.
+        """
+        check_is_fitted(self)
+        out = header(self.seed_, "", {"brain": self._described_parameters()})
+        out.attributes[""]["status"] = "interrupted" if self.interrupted_ else "complete"
+        out.update(self.to_arrays(parameters=self.recorder_.parameters))
+        write_trajectory(path, out, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
+
+        Raises
+        ------
+        FormatError
+            If the file holds no brain that this release can read.
+        """
+        with open_trajectory(path) as file:
+            if file.experiment:
+                name = file.experiment["name"]
+                raise FormatError(f"{path}: holds no brain, but the experiment {name!r}")
+            if not file.brain or ("node_map" not in file and "coupling" not in file):
+                raise FormatError(
+                    f"{path}: holds no brain; it was recorded with `parameters = false`"
+                )
+            if (found := file.brain["model"]) != cls.model:
+                raise FormatError(f"{path}: holds a {found!r} brain, wanted {cls.model!r}")
+            try:
+                return cls._from_file(file)
+            except (KeyError, OSError, TypeError, ValueError) as error:
+                raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
+
+    def to_arrays(
+        self,
+        columns: tuple[str, ...] | None = None,
+        *,
+        parameters: bool = True,
+        learned: tuple[Network | LearnedForm, int] | None = None,
+    ) -> NamedArrays:
+        """The brain as arrays, with its record if that is in memory.
+
+        ``columns`` are names of the data's columns, by default those of ``fit``. Without
+        ``parameters`` it cannot be read again. While it learns, ``learned`` is what evolves and for
+        how many slices or epochs.
+        """
+        if learned is None:
+            is_form = hasattr(self, "form_")
+            learned = (self.form_, self.n_epochs_) if is_form else (self.network_, self.n_slices_)
+        network, time = learned
+        if isinstance(network, Network):
+            form, about = NamedArrays(), description_of(network)
+        else:
+            form = network.to_arrays()
+            about = form.attributes.pop("brain")
+        names = getattr(self, "feature_names_in_", None)
+        out, n, n_hidden = NamedArrays(), network.n_nodes, self.n_hidden
+        out.attributes["brain"] = about | {
+            "model": self.model,
+            "n_slices": time,
+            "n_hidden": n_hidden,
+            "time_unit": self.time_unit,
+            "named_columns": names is not None,
+            "parameters": json.dumps(self._described_parameters(), default=_plain),
+        }
+        if columns is None:
+            columns = tuple(f"x{j}" for j in range(n - n_hidden)) if names is None else names
+        labels = np.array([*columns, *(f"hidden {k}" for k in range(n_hidden))], dtype=np.str_)
+        mean = np.append(self.mean_, np.zeros(n_hidden))
+        scale = np.append(self.scale_, np.ones(n_hidden))
+        out.add_coordinate(
+            "node", np.arange(n), "1", "node, in the order of the columns of the data"
         )
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
+        out.add("node_name", ("node",), labels, "1", "column of the data")
+        out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
+        out.add("scale", ("node",), scale, "data", "training standard deviation")
+        if parameters and isinstance(network, Network):
+            count = np.arange(1, len(distinct_slices(network)[0]) + 1)
+            out.add_coordinate("slice", count, "slice", "slice, counted from 1")
+            parameters_to_arrays(out, network)
+            heads_to_arrays(out, self.heads_, self.marginal_transform_)
+        elif parameters:
+            out.update(form)
+        if isinstance(self.record_, MemoryStore):
+            self.record_.to_arrays(out)
+        return out
+
+    def _described_parameters(self) -> dict[str, Any]:
+        """Parameters for a file; connectivity is among the arrays."""
+        parameters: dict[str, Any] = self.get_params() | {"random_state": self.seed_}
+        parameters.pop("connectivity", None)
+        for name in PARTS.keys() & parameters.keys():
+            parameters[name] = PARTS[name].describe(parameters[name])
+        return parameters
+
+    @classmethod
+    def _from_file(cls, file: Trajectory) -> Self:
+        parameters = json.loads(file.brain["parameters"])
+        restored = {n: p.restore(parameters[n]) for n, p in PARTS.items() if n in parameters}
+        brain, time = cls(**parameters | restored), int(file.brain["n_slices"])
+        if cls.form is None:
+            brain.network_, brain.n_slices_ = network_from_arrays(file), time
+            edges = brain.network_.connectivity
+            brain.connectivity = None if edges.kind == "full" else edges
+            brain.heads_ = heads_from_arrays(file)
+            brain.marginal_transform_ = marginal_transform_from_arrays(file)
+        else:
+            brain.form_, brain.n_epochs_ = cls.form.from_arrays(file), time
+        n = len(file.read("mean")) - int(file.brain["n_hidden"])
+        brain.n_features_in_ = n
+        brain.mean_, brain.scale_ = file.read("mean")[:n], file.read("scale")[:n]
+        if file.brain["named_columns"]:
+            brain.feature_names_in_ = np.array(
+                [*map(str, file.read("node_name")[:n])], dtype=object
+            )
+        brain.seed_ = int(file.provenance["seed"])
+        brain.interrupted_ = file.status in ("interrupted", "unfinished", "running")
+        brain.recorder_, brain.record_ = Recorder(), _record_of(file)
+        return brain
 
 
 def _record_of(file: Trajectory) -> MemoryStore:

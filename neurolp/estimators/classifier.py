@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, final
+from dataclasses import dataclass
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
-from neurolp.differentiation.softmax_unit import learn_labels
+from neurolp.differentiation.softmax_unit import learn_labels, log_proba
 from neurolp.errors import DataError
-from neurolp.estimators.conditional_density import ensemble_config
+from neurolp.estimators import ranges
+from neurolp.estimators.conditional_density import EnsembleEstimator
 from neurolp.estimators.density import BrainDensity
-from neurolp.estimators.parameters import ClassifierParameters, check_parameters
 from neurolp.estimators.validation import (
-    KnownAttributes,
     column_name,
     finite_rows,
     fitted_or_not,
@@ -44,7 +44,8 @@ def _by_bayes(model: Any) -> bool:
 
 
 @final
-class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
@@ -82,7 +83,7 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
     ----------
     classes_ : array of shape (n_classes,)
         The labels, sorted.
-    unit_ : SoftmaxUnit
+    ensemble_ : Ensemble
         The perceptrons (softmax).
     held_out_score_ : float
         Mean log p(label | x) of the rows under the members that did not learn from them, in nats
@@ -114,32 +115,11 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
     array([[1., 0., 0.]])
     """
 
-    def __init__(
-        self,
-        *,
-        route: str = "softmax",
-        density: Any = None,
-        hidden: Sequence[int] = (128,),
-        decays: Sequence[float] = (0.1,),
-        input_noise: Sequence[float] = (0.0, 0.5),
-        n_members: int = 5,
-        rate: float = 3e-3,
-        batch_size: int | None = None,
-        max_epochs: int = 500,
-        patience: int = 20,
-        random_state: Any = None,
-    ) -> None:
-        self.route = route
-        self.density = density
-        self.hidden = hidden
-        self.decays = decays
-        self.input_noise = input_noise
-        self.n_members = n_members
-        self.rate = rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.random_state = random_state
+    route: Literal["softmax", "bayes"] = "softmax"
+    density: Any = None
+    hidden: Sequence[ranges.Positive] = (128,)
+    decays: ranges.Strengths = (0.1,)
+    input_noise: ranges.Strengths = (0.0, 0.5)
 
     @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
@@ -167,8 +147,7 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
         rows = finite_rows(self, X, "X", reset=True)
         names = _labels(y, "y")
         same_length(rows, names, "X", "y")
-        check_parameters(ClassifierParameters, self.get_params(deep=False))
-        config = ensemble_config(self)
+        ranges.check_parameters(type(self), vars(self))
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
@@ -185,10 +164,10 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
         if validation is not None:
             n_validation = len(validation)
             rows, label = np.vstack([rows, validation]), np.append(label, label_validation)
-        self.unit_ = learn_labels(
-            rows, label, len(self.classes_), config, self.seed_, n_validation=n_validation
+        self.ensemble_ = learn_labels(
+            rows, label, len(self.classes_), self._ensemble(), self.seed_, n_validation=n_validation
         )
-        self.held_out_score_ = -float(self.unit_.ensemble.held_out.mean())
+        self.held_out_score_ = -float(self.ensemble_.held_out.mean())
         return self
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -196,7 +175,7 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
         check_is_fitted(self)
         rows = finite_rows(self, X, "X")
         if self.route == "softmax":
-            return self.unit_.log_proba(rows)
+            return log_proba(self.ensemble_, rows)
         joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
         nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
         joint[nowhere] = np.log(self.class_prior_)
@@ -213,10 +192,10 @@ class ConditionalClassifier(KnownAttributes, ClassifierMixin, BaseEstimator):  #
 
     def log_prob(self, X: Any, y: Any) -> Array:
         """Log p(y | x) of each row in nats, (n_samples,); minus its mean is the log-loss."""
-        log_proba = self.predict_log_proba(X)
+        each = self.predict_log_proba(X)
         label = self._known(y, "y")
-        same_length(log_proba, label, "X", "y")
-        return np.asarray(log_proba[np.arange(len(label)), label])
+        same_length(each, label, "X", "y")
+        return np.asarray(each[np.arange(len(label)), label])
 
     @available_if(_by_bayes)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def score_samples(self, X: Any) -> Array:

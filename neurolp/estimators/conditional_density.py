@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, final
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from scipy.stats import qmc
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -14,9 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
-from neurolp.differentiation.perceptron_training import TrainingConfig
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.parameters import ConditionalParameters, check_parameters
+from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
     KnownAttributes,
     finite_rows,
@@ -33,8 +34,31 @@ _LOG2_DRAWS = 6  # of earlier targets, where later ones need an average over the
 _BLOCK_ROWS = 256  # bounds memory there
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class EnsembleEstimator(KnownAttributes, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Estimators that are averages of small networks; subclasses are final."""
+
+    hidden: Sequence[ranges.Positive]
+    decays: ranges.Strengths
+    input_noise: ranges.Strengths
+    n_members: Annotated[int, Field(ge=2, le=1000, strict=True)] = 5
+    rate: ranges.Share = 3e-3
+    batch_size: ranges.Positive | None = None
+    max_epochs: ranges.Count = 500
+    patience: ranges.Positive = 20
+    random_state: Any = None
+
+    def _ensemble(self) -> EnsembleConfig:
+        """Configuration of the ensemble, from the checked parameters."""
+        values = {field.name: getattr(self, field.name) for field in fields(EnsembleConfig)}
+        for name in ("decays", "input_noise"):
+            values[name] = tuple(dict.fromkeys(float(v) for v in values[name]))
+        return EnsembleConfig(**values | {"hidden": tuple(int(h) for h in self.hidden)})
+
+
 @final
-class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Regression that learns p(y | x) as a whole: normalisation by differentiation.
 
     Each target has a unit that is monotone in it and runs from exactly 0 to exactly 1, the
@@ -104,32 +128,11 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
     True
     """
 
-    def __init__(
-        self,
-        *,
-        n_components: int = 6,
-        component: str = "normal",
-        hidden: Sequence[int] = (64, 64),
-        decays: Sequence[float] = (1.0,),
-        input_noise: Sequence[float] = (0.0, 0.4),
-        n_members: int = 5,
-        rate: float = 3e-3,
-        batch_size: int | None = None,
-        max_epochs: int = 500,
-        patience: int = 20,
-        random_state: Any = None,
-    ) -> None:
-        self.n_components = n_components
-        self.component = component
-        self.hidden = hidden
-        self.decays = decays
-        self.input_noise = input_noise
-        self.n_members = n_members
-        self.rate = rate
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.random_state = random_state
+    n_components: ranges.Components = 6
+    component: Literal["normal", "logistic"] = "normal"
+    hidden: Sequence[ranges.Positive] = (64, 64)
+    decays: ranges.Strengths = (1.0,)
+    input_noise: ranges.Strengths = (0.0, 0.4)
 
     @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
@@ -155,8 +158,8 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
         rows = finite_rows(self, X, "X", reset=True)
         targets = finite_targets(y, "y")
         same_length(rows, targets, "X", "y")
-        check_parameters(ConditionalParameters, self.get_params())
-        config = ensemble_config(self)
+        ranges.check_parameters(type(self), vars(self))
+        config = self._ensemble()
         self.seed_ = resolve_seed(self.random_state)
         if len(rows) < 2:
             raise DataError(
@@ -332,23 +335,6 @@ class ConditionalDensity(KnownAttributes, RegressorMixin, BaseEstimator):  # typ
             for i, unit in enumerate(self.units_[:-1]):
                 inputs = np.column_stack([inputs, unit.draw(inputs, uniform[:, 2 * i : 2 * i + 2])])
             yield block, inputs, n_draws
-
-
-def ensemble_config(model: Any) -> EnsembleConfig:
-    """Configuration of the ensemble, from the checked parameters of an estimator."""
-    training = TrainingConfig(
-        rate=float(model.rate),
-        batch_size=int(model.batch_size or 0),
-        max_epochs=int(model.max_epochs),
-        patience=int(model.patience),
-    )
-    return EnsembleConfig(
-        hidden=tuple(int(h) for h in model.hidden),
-        decays=tuple(dict.fromkeys(float(v) for v in model.decays)),
-        noises=tuple(dict.fromkeys(float(v) for v in model.input_noise)),
-        n_folds=int(model.n_members),
-        training=training,
-    )
 
 
 def _averaged(unit: ConditionalUnit, inputs: Array, n_draws: int) -> Mixtures:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
 
 import numpy.typing as npt
 
-from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
-from neurolp.brain.parts import NODE_MAPS, PARTS, RULES
+from neurolp.brain.parts import NODE_MAPS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.rules.rule import LearningRule
-from neurolp.brain.update_order import UpdateOrder
 from neurolp.errors import ConfigurationError
+from neurolp.estimators import ranges
 from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import DensityParameters, check_parameters
-from neurolp.simulation.batch import Batch, Progress
+from neurolp.simulation.batch import Batch
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
-from neurolp.simulation.loop import Outcome, Process, simulate
+from neurolp.simulation.loop import simulate
 from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
 from neurolp.simulation.online import NetworkLearner
 from neurolp.simulation.signals import Stop
@@ -45,6 +43,7 @@ _TUNING_EPOCHS, _TUNING_PATIENCE = 20, 3
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class BrainDensity(Brain):
     """Density estimation by a brain that evolves in time and learns every slice locally.
 
@@ -149,58 +148,33 @@ class BrainDensity(Brain):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        rule: Any = "greedy",
-        node_map: Any = "spline",
-        base: str | BaseDensity = "normal",
-        update_order: UpdateOrder = "random_halves",
-        connectivity: Any = None,
-        log_scale: bool = True,
-        marginal_transform: bool = True,
-        head: Any = "auto",
-        rotation: bool | str = "auto",
-        synapse_thresholds: Sequence[float] = DEFAULT_THRESHOLDS,
-        synapse_slope: float = 2.0,
-        spline_range: float = 3.5,
-        spline_intervals: int | None = None,
-        max_slices: int = 400,
-        patience: int = 25,
-        shift_rate: float = 0.03,
-        node_rate: float = 0.5,
-        shift_ridge: float = 20.0,
-        node_ridge: float = 8.0,
-        fine_tune: int | str | None = None,
-        validation_fraction: float = 0.2,
-        dtype: str = "float64",
-        random_state: Any = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.rule = rule
-        self.node_map = node_map
-        self.base = base
-        self.update_order = update_order
-        self.connectivity = connectivity
-        self.log_scale = log_scale
-        self.marginal_transform = marginal_transform
-        self.head = head
-        self.rotation = rotation
-        self.synapse_thresholds = synapse_thresholds
-        self.synapse_slope = synapse_slope
-        self.spline_range = spline_range
-        self.spline_intervals = spline_intervals
-        self.max_slices = max_slices
-        self.patience = patience
-        self.shift_rate = shift_rate
-        self.node_rate = node_rate
-        self.shift_ridge = shift_ridge
-        self.node_ridge = node_ridge
-        self.fine_tune = fine_tune
-        self.validation_fraction = validation_fraction
-        self.dtype = dtype
-        self.random_state = random_state
-        self.n_threads = n_threads
+    model = "density"
+    time_unit = "slice"
+
+    rule: ranges.Rule = "greedy"
+    node_map: ranges.Map = "spline"
+    base: ranges.Base = "normal"
+    update_order: ranges.UpdateOrder = "random_halves"
+    connectivity: Any = None
+    log_scale: ranges.Flag = True
+    marginal_transform: ranges.Flag = True
+    head: ranges.Head = "auto"
+    rotation: ranges.Flag | Literal["auto"] = "auto"
+    synapse_thresholds: Sequence[ranges.Number] = DEFAULT_THRESHOLDS
+    synapse_slope: ranges.PositiveNumber = 2.0
+    spline_range: ranges.SplineRange = 3.5
+    spline_intervals: ranges.Intervals | None = None
+    max_slices: ranges.Count = 400
+    patience: ranges.Positive = 25
+    shift_rate: ranges.Share = 0.03
+    node_rate: ranges.Share = 0.5
+    shift_ridge: ranges.NonNegative = 20.0
+    node_ridge: ranges.NonNegative = 8.0
+    fine_tune: ranges.Positive | Literal["all"] | None = None
+    validation_fraction: ranges.Share = 0.2
+    dtype: ranges.Precision = "float64"
+    random_state: Any = None
+    n_threads: ranges.Positive | None = None
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -211,21 +185,15 @@ class BrainDensity(Brain):
         return not isinstance(self.head, str) or self.head != "base"
 
     def _check_parameters(self) -> None:
-        # Parts of one's own, or of other packages by their names, are checked by their registries.
-        plain = self.get_params()
-        for name, registry in PARTS.items():
-            registry.resolve(plain[name])
-        own = {name for name, part in PARTS.items() if not part.is_built_in(plain[name])}
-        check_parameters(DensityParameters, {k: v for k, v in plain.items() if k not in own})
-        _check_together(self)
+        super()._check_parameters()
+        if self.fine_tune is not None and self.node_map != "spline":
+            raise ConfigurationError("argument `fine_tune` needs the node map 'spline'")
+        if self.rotation and self.rotation != "auto" and self.connectivity is not None:
+            raise ConfigurationError(
+                "argument `rotation` needs full connectivity, but edges are given"
+            )
 
-    def _learn(
-        self,
-        rows: dict[str, Array],
-        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
-        progress: Callable[[Progress], None],
-        stop: Stop | None,
-    ) -> None:
+    def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
         self.heads_ = self.marginal_transform_ = None
         n_rows, n_columns = rows["train"].shape
         intervals = self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28)
@@ -250,42 +218,38 @@ class BrainDensity(Brain):
             seed=self.seed_,
             n_threads=self.n_threads,
         )
-        outcome = run(process, self.max_slices, self._monitors(network.base_density))
+        own: list[Monitor] = [ScoreMonitor("slice")]
+        if self.recorder_.frames:
+            own.append(
+                FrameMonitor(
+                    self.recorder_,
+                    network.base_density,
+                    self.time_unit,
+                    lambda p: p.batches["validation"].potential,
+                )
+            )
+        outcome = simulate(process, self.max_slices, monitors=[*own, *monitors], **options)
         self.network_ = replace(network, slices=list(network.slices))
         self.n_slices_ = process.stopping.best_time
         self.interrupted_ = outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
 
-        def announce(stage: str) -> None:
-            progress(replace(process.report(outcome.elapsed), stage=stage))
+        def begin(stage: str) -> dict[str, Batch]:
+            options["progress"](replace(process.report(outcome.elapsed), stage=stage))
+            return {name: self._present(rows[name]) for name in ("train", "validation")}
 
-        if self.fine_tune is not None and self.n_slices_ > 0:
-            announce("tuning all slices together")
-            self._tune(self._present(rows["train"]), self._present(rows["validation"]), stop)
-        if self._learns_heads():
-            announce("learning the heads")
-            start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
-            self._learn_heads(start["train"], start["validation"])
+        if self.fine_tune is not None and self.n_slices_ > 0 and not self.interrupted_:
+            self._tune(begin("tuning all slices together"), options["stop"])
+        if self._learns_heads() and not self.interrupted_:
+            self._learn_heads(begin("learning the heads"))
 
-    def _monitors(self, base: BaseDensity) -> list[Monitor]:
-        monitors: list[Monitor] = [ScoreMonitor("slice")]
-        if self.recorder_.frames:
-            monitors.append(
-                FrameMonitor(
-                    self.recorder_, base, "slice", lambda p: p.batches["validation"].potential
-                )
-            )
-        return monitors
-
-    def _learn_heads(self, train: Array, validation: Array) -> None:
+    def _learn_heads(self, batches: dict[str, Batch]) -> None:
         """Learn heads; without them, which Ctrl-C may bring about, the end of time is read."""
         try:
             self.heads_ = learn_heads(
                 self.network_,
                 self.n_slices_,
-                train,
-                validation,
+                batches["train"].potential,
+                batches["validation"].potential,
                 self.seed_,
                 self.n_threads,
                 head=None if self.head in ("auto", "mixture") else HEADS.resolve(self.head),
@@ -294,7 +258,7 @@ class BrainDensity(Brain):
             self.interrupted_ = True
             raise
 
-    def _tune(self, train: Batch, validation: Batch, stop: Stop | None) -> None:
+    def _tune(self, batches: dict[str, Batch], stop: Stop | None) -> None:
         """Improve the slices in use by replay; later slices stay as they were."""
         slices = self.network_.slices
         in_use = replace(self.network_, slices=slices[: self.n_slices_])
@@ -302,25 +266,15 @@ class BrainDensity(Brain):
         rule = OnlineRule(
             "replay", horizon, _TUNING_RATE, 10 * _TUNING_RATE, decay=0.0, average=0.9
         )
-        n_rows = train.potential.shape[1]
+        learner = Learner(in_use, rule)
+        n_rows = batches["train"].potential.shape[1]
         process = EpochProcess(
-            NetworkLearner(Learner(in_use, rule), validation, self.seed_, self.n_threads),
+            NetworkLearner(learner, batches["validation"], self.seed_, self.n_threads),
             TrainingConfig(_TUNING_EPOCHS, _TUNING_PATIENCE, min(max(n_rows // 10, 1), 100)),
-            {"train": train, "validation": validation},
+            batches,
             seed=self.seed_,
             n_threads=self.n_threads,
             stream="tuning",
         )
-        outcome = simulate(process, _TUNING_EPOCHS, stop=stop)
+        self.interrupted_ = simulate(process, _TUNING_EPOCHS, stop=stop).interrupted
         self.network_.slices = process.model.slices + slices[self.n_slices_ :]
-        self.interrupted_ = outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(f"the brain has {self.n_slices_} slices and can be used")
-
-
-def _check_together(brain: BrainDensity) -> None:
-    """Raise ``ConfigurationError`` for parameters that exclude each other."""
-    if brain.fine_tune is not None and brain.node_map != "spline":
-        raise ConfigurationError("argument `fine_tune` needs the node map 'spline'")
-    if brain.rotation and brain.rotation != "auto" and brain.connectivity is not None:
-        raise ConfigurationError("argument `rotation` needs full connectivity, but edges are given")

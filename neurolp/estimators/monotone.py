@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Self, final
 
@@ -19,6 +20,7 @@ Array = npt.NDArray[Any]
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation in one variable: the derivative of a monotone network.
 
@@ -79,9 +81,8 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
     True
     """
 
-    def __init__(self, *, support: Any = "inferred", random_state: Any = None) -> None:
-        self.support = support
-        self.random_state = random_state
+    support: Any = "inferred"
+    random_state: Any = None
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:

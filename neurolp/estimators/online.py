@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from numbers import Integral
-from typing import Any, Self, cast, final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +14,19 @@ from neurolp.brain.form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
 from neurolp.brain.network_arrays import learned_parameters
-from neurolp.brain.rules.local import Learner, OnlineRule, Signal, identity_slices
+from neurolp.brain.rules.local import Learner, OnlineRule, identity_slices
 from neurolp.brain.seeds import generator
-from neurolp.brain.update_order import UpdateOrder, ordered_partition
+from neurolp.brain.update_order import ordered_partition
 from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
-from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import OnlineParameters, check_parameters
+from neurolp.estimators import ranges
+from neurolp.estimators.base import EpochBrain
 from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
-from neurolp.simulation.batch import Progress
-from neurolp.simulation.epochs import EpochProcess, TrainingConfig
-from neurolp.simulation.loop import Outcome, Process
+from neurolp.simulation.batch import Batches
+from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.memory_store import MemoryStore
-from neurolp.simulation.monitors import Monitor, ParameterMonitor, Recorder, ScoreMonitor
+from neurolp.simulation.monitors import Monitor, ParameterMonitor, Recorder
 from neurolp.simulation.online import EvolutionMonitor, NetworkLearner, mean_surprise
-from neurolp.simulation.signals import Stop
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +35,8 @@ _N_SEEDS = 100
 
 
 @final
-class OnlineBrain(Brain):
+@dataclass(eq=False, repr=False, kw_only=True)
+class OnlineBrain(EpochBrain):
     """A brain of fixed length that learns online, by default from local signals alone.
 
     Time runs for ``n_slices`` slices whose parameters repeat after ``period``: 1 is one autonomous
@@ -109,58 +108,30 @@ class OnlineBrain(Brain):
 
     model = "online"
 
-    def __init__(
-        self,
-        *,
-        signal: str = "final",
-        horizon: int | None = None,
-        n_slices: int = 12,
-        period: int = 4,
-        n_hidden: int = 0,
-        base: str = "normal",
-        update_order: UpdateOrder = "random_halves",
-        connectivity: Any = None,
-        log_scale: bool = True,
-        synapse_thresholds: Sequence[float] = (0.0,),
-        synapse_slope: float = 2.0,
-        spline_range: float = 3.5,
-        spline_intervals: int = 14,
-        rate: float = 0.002,
-        node_rate: float = 0.02,
-        decay: float = 0.02,
-        average: float = 0.99,
-        batch_size: int | None = None,
-        max_epochs: int = 60,
-        patience: int = 10,
-        validation_fraction: float = 0.2,
-        dtype: str = "float64",
-        random_state: Any = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.signal = signal
-        self.horizon = horizon
-        self.n_slices = n_slices
-        self.period = period
-        self.n_hidden = n_hidden
-        self.base = base
-        self.update_order = update_order
-        self.connectivity = connectivity
-        self.log_scale = log_scale
-        self.synapse_thresholds = synapse_thresholds
-        self.synapse_slope = synapse_slope
-        self.spline_range = spline_range
-        self.spline_intervals = spline_intervals
-        self.rate = rate
-        self.node_rate = node_rate
-        self.decay = decay
-        self.average = average
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.dtype = dtype
-        self.random_state = random_state
-        self.n_threads = n_threads
+    signal: Literal["final", "local", "replay"] = "final"
+    horizon: ranges.Positive | None = None
+    n_slices: ranges.Positive = 12
+    period: ranges.Positive = 4
+    n_hidden: ranges.Count = 0
+    base: ranges.Base = "normal"
+    update_order: ranges.UpdateOrder = "random_halves"
+    connectivity: Any = None
+    log_scale: ranges.Flag = True
+    synapse_thresholds: Sequence[ranges.Number] = (0.0,)
+    synapse_slope: ranges.PositiveNumber = 2.0
+    spline_range: ranges.SplineRange = 3.5
+    spline_intervals: ranges.Intervals = 14
+    rate: ranges.Share = 0.002
+    node_rate: ranges.Share = 0.02
+    decay: ranges.Share = 0.02
+    average: ranges.Share = 0.99
+    batch_size: ranges.Positive | None = None
+    max_epochs: ranges.Count = 60
+    patience: ranges.Positive = 10
+    validation_fraction: ranges.Share = 0.2
+    dtype: ranges.Precision = "float64"
+    random_state: Any = None
+    n_threads: ranges.Positive | None = None
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the rows of ``X``, presented together, once; a single row will do.
@@ -176,7 +147,7 @@ class OnlineBrain(Brain):
         first = not hasattr(self, "network_")
         X = finite_rows(self, X, "X", reset=first)
         if first:
-            check_parameters(OnlineParameters, self.get_params())
+            self._check_parameters()
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
             self.mean_, self.scale_ = mean_and_scale(self, X)
@@ -208,10 +179,7 @@ class OnlineBrain(Brain):
             If ``n_seeds`` is not an integer >= 1.
         """
         check_is_fitted(self)
-        if isinstance(n_seeds, bool) or not isinstance(n_seeds, Integral) or n_seeds < 1:
-            raise ConfigurationError(
-                f"argument `n_seeds` must be an integer >= 1, but is {n_seeds!r}"
-            )
+        ranges.check_value("n_seeds", n_seeds, ranges.Positive)
         start = self._present(finite_rows(self, X, "X"))
         rng = self._seeding(random_state)
         threads = self.n_threads
@@ -251,39 +219,17 @@ class OnlineBrain(Brain):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _check_parameters(self) -> None:
-        check_parameters(OnlineParameters, self.get_params())
+    def _learner(self, batches: Batches) -> NetworkLearner:
+        learner = self._new_learner()
+        return NetworkLearner(learner, batches["validation"], self.seed_, self.n_threads)
 
-    def _learn(
-        self,
-        rows: dict[str, Array],
-        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
-        progress: Callable[[Progress], None],
-        stop: Stop | None,
-    ) -> None:
-        batches = {name: self._present(part) for name, part in rows.items()}
-        batch_size = self.batch_size or min(max(len(rows["train"]) // 10, 1), 100)
-        learner = NetworkLearner(
-            self._new_learner(), batches["validation"], self.seed_, self.n_threads
-        )
-        process = EpochProcess(
-            learner,
-            TrainingConfig(self.max_epochs, self.patience, batch_size),
-            batches,
-            seed=self.seed_,
-            n_threads=self.n_threads,
-        )
-        outcome = run(process, self.max_epochs, self._monitors(process))
-        self.network_ = process.model
-        self.learner_ = Learner(self.network_, self._rule())
-        self.best_epoch_, self.n_slices_ = process.stopping.best_time, self.n_slices
-        self.interrupted_ = outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(f"the brain of epoch {self.best_epoch_} can be used")
+    def _keep(self, model: Network, best_epoch: int) -> None:
+        self.network_, self.learner_ = model, Learner(model, self._rule())
+        self.best_epoch_, self.n_slices_ = best_epoch, self.n_slices
 
     def _monitors(self, process: EpochProcess[Network]) -> list[Monitor]:
         recorder, base = self.recorder_, process.model.base_density
-        monitors: list[Monitor] = [ScoreMonitor("epoch", bound=bool(self.n_hidden))]
+        monitors: list[Monitor] = []
         if recorder.frames:
             monitors.append(EvolutionMonitor(recorder, base, "slice", lambda p: p.learner.recorded))
         if recorder.parameters_every is not None:
@@ -314,8 +260,9 @@ class OnlineBrain(Brain):
         return generator(seed, "hidden nodes")
 
     def _rule(self) -> OnlineRule:
-        signal = cast(Signal, self.signal)
-        return OnlineRule(signal, self.horizon, self.rate, self.node_rate, self.decay, self.average)
+        return OnlineRule(
+            self.signal, self.horizon, self.rate, self.node_rate, self.decay, self.average
+        )
 
     def _new_learner(self) -> Learner:
         network = self._new_network(self.spline_intervals)

@@ -8,19 +8,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.errors import DataError, DivergedError, FormatError
-from neurolp.estimators.parameters import Count, StreamParameters, check_parameters, check_value
+from neurolp.estimators import ranges
+from neurolp.estimators.brain_files import header
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
-from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.writer import write_trajectory
 from neurolp.stream.faults import bad_surprise, first_fault, is_finite
@@ -123,23 +124,23 @@ class StreamBrain:
         self,
         sensors: Sensor | Sequence[Sensor],
         *,
-        n_hidden: int = 600,
-        n_lags: int = 20,
-        fan_in: int = 5,
+        n_hidden: ranges.Count = 600,
+        n_lags: ranges.Count = 20,
+        fan_in: ranges.Positive = 5,
         connectivity: Any = None,
         rule: Rule = "rls",
-        rate: float = 0.3,
-        process_noise: float = 0.0,
-        recurrent_rate: float = 0.01,
-        homeostasis: float = 0.0,
-        strength: float = 1.0,
-        recurrent_strength: float = 0.5,
-        time_constants: tuple[float, float] = (1.0, 1.0),
-        max_order: int = 6,
-        n_contexts: int = 16384,
-        mixing_rate: float = 0.1,
-        warmup: int = 100,
-        dtype: str = "float64",
+        rate: ranges.Share = 0.3,
+        process_noise: ranges.Share = 0.0,
+        recurrent_rate: ranges.Share = 0.01,
+        homeostasis: ranges.Share = 0.0,
+        strength: ranges.Strength = 1.0,
+        recurrent_strength: ranges.Strength = 0.5,
+        time_constants: ranges.TimeConstants = (1.0, 1.0),
+        max_order: ranges.Count = 6,
+        n_contexts: ranges.Count = 16384,
+        mixing_rate: ranges.Share = 0.1,
+        warmup: Annotated[int, Field(ge=2, strict=True)] = 100,
+        dtype: ranges.Precision = "float64",
         random_state: Any = None,
     ) -> None:
         self.sensors = check_sensors(sensors)
@@ -148,7 +149,7 @@ class StreamBrain:
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
             max_order, n_contexts, mixing_rate, warmup, dtype,
         )  # fmt: skip
-        check_parameters(StreamParameters, self._design.parameters)
+        ranges.check_parameters(StreamBrain, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
@@ -244,7 +245,7 @@ class StreamBrain:
 
         The state is the same before and after. Sensors whose units are not known yet are missing.
         """
-        check_value("n_steps", n_steps, Count)
+        ranges.check_value("n_steps", n_steps, ranges.Count)
         if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
@@ -321,9 +322,8 @@ class StreamBrain:
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the brain to a trajectory file, atomically."""
-        out = NamedArrays(attributes={"": {"title": "", "status": "complete"}})
-        out.attributes["configuration"] = {"json": json.dumps({"brain": self._design.parameters})}
-        out.attributes["provenance"] = provenance(self.seed_)
+        out = header(self.seed_, "", {"brain": self._design.parameters})
+        out.attributes[""]["status"] = "complete"
         out.update(self.to_arrays())
         write_trajectory(path, out, overwrite=overwrite)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Integral
+from dataclasses import dataclass
 from typing import Any, Self, final
 
 import numpy as np
@@ -22,7 +21,7 @@ from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.parameters import TriangularParameters, check_parameters
+from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
     KnownAttributes,
     column_name,
@@ -45,6 +44,7 @@ _MOST_COLUMNS = 256  # a covariance of more has too many parameters
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Density estimation by differentiation of a triangular map, whose CDFs are exact.
 
@@ -114,22 +114,12 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     True
     """
 
-    def __init__(
-        self,
-        *,
-        order: str | Sequence[int] = "chosen",
-        max_layers: int = 400,
-        patience: int = 25,
-        validation_fraction: float = 0.2,
-        random_state: Any = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.order = order
-        self.max_layers = max_layers
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.n_threads = n_threads
+    order: Any = "chosen"
+    max_layers: ranges.Count = 400
+    patience: ranges.Positive = 25
+    validation_fraction: ranges.Share = 0.2
+    random_state: Any = None
+    n_threads: ranges.Positive | None = None
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
@@ -154,7 +144,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             After Ctrl-C; the estimator is not fitted then.
         """
         X = finite_rows(self, X, "X", reset=True)
-        check_parameters(TriangularParameters, self.get_params())
+        ranges.check_parameters(type(self), vars(self))
         order = _checked_order(self.order, X.shape[1])
         self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:
@@ -253,10 +243,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw rows from the density, shape (n_samples, n_features)."""
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
-            raise ConfigurationError(
-                f"argument `n_samples` must be an integer >= 1, but is {n_samples!r}"
-            )
+        ranges.check_value("n_samples", n_samples, ranges.Positive)
         rng = np.random.default_rng(resolve_seed(random_state))
         map_ = self.map_
         return self._express(dream(map_.network, map_.heads, int(n_samples), rng, self.n_threads))

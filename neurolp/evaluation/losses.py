@@ -35,10 +35,30 @@ LOSSES = ("squared", "absolute", "huber", "quantile")
 
 @dataclass(frozen=True)
 class LossDensity:
-    """The density of a loss; made by :func:`density_of_loss`.
+    """The density of a loss, exp(-l((x - location) / scale)) / Z.
 
-    A residual is (target - ``location``) / ``scale``, both in the units of the data; ``threshold``
-    is k of Huber's loss, ``level`` q of the quantile loss.
+    Parameters
+    ----------
+    name : {"squared", "absolute", "huber", "quantile"}
+        The loss.
+    location, scale : float
+        Prediction and scale, in the units of the data.
+    threshold : float
+        k, where Huber's loss becomes linear, in scales.
+    level : float
+        q, which quantile the quantile (pinball) loss is for, between 0 and 1.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such loss, or a parameter is out of range.
+
+    Examples
+    --------
+    >>> squared = LossDensity("squared", scale=2.0)
+    >>> from scipy.stats import norm
+    >>> bool(np.isclose(squared.log_prob(3.0), norm(0, 2).logpdf(3.0)))
+    True
     """
 
     name: str
@@ -46,6 +66,21 @@ class LossDensity:
     scale: float = 1.0
     threshold: float = 1.345
     level: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            raise ConfigurationError(
+                f"argument `name` must be one of {LOSSES}, but is {self.name!r}"
+            )
+        for what in ("scale", "threshold"):
+            if not 0 < (value := getattr(self, what)) < np.inf:
+                raise ConfigurationError(f"argument `{what}` must be positive, but is {value}")
+        if not 0 < self.level < 1:
+            raise ConfigurationError(
+                f"argument `level` must lie between 0 and 1, but is {self.level}"
+            )
+        if not np.isfinite(self.location):
+            raise ConfigurationError(f"argument `location` must be finite, but is {self.location}")
 
     @property
     def log_normaliser(self) -> float:
@@ -123,48 +158,3 @@ class LossDensity:
             options={"xatol": 1e-9 * values.std(), "fatol": 1e-13, "maxiter": 2000},
         )
         return replace(self, location=float(found.x[0]), scale=math.exp(found.x[1]))
-
-
-def density_of_loss(
-    name: str,
-    *,
-    location: float = 0.0,
-    scale: float = 1.0,
-    threshold: float = 1.345,
-    level: float = 0.5,
-) -> LossDensity:
-    """Turn a loss into its density, exp(-l((x - location) / scale)) / Z.
-
-    Parameters
-    ----------
-    name : {"squared", "absolute", "huber", "quantile"}
-        The loss.
-    location, scale : float
-        Prediction and scale, in the units of the data.
-    threshold : float
-        Where Huber's loss becomes linear, in scales.
-    level : float
-        Which quantile the quantile (pinball) loss is for, between 0 and 1.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such loss, or a parameter is out of range.
-
-    Examples
-    --------
-    >>> squared = density_of_loss("squared", scale=2.0)
-    >>> from scipy.stats import norm
-    >>> bool(np.isclose(squared.log_prob(3.0), norm(0, 2).logpdf(3.0)))
-    True
-    """
-    if name not in LOSSES:
-        raise ConfigurationError(f"argument `name` must be one of {LOSSES}, but is {name!r}")
-    for what, value in (("scale", scale), ("threshold", threshold)):
-        if not 0 < value < np.inf:
-            raise ConfigurationError(f"argument `{what}` must be positive, but is {value}")
-    if not 0 < level < 1:
-        raise ConfigurationError(f"argument `level` must lie between 0 and 1, but is {level}")
-    if not np.isfinite(location):
-        raise ConfigurationError(f"argument `location` must be finite, but is {location}")
-    return LossDensity(name, float(location), float(scale), float(threshold), float(level))

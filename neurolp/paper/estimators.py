@@ -6,85 +6,55 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, final
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
-from neurolp.estimators.base import Brain
-from neurolp.estimators.parameters import Parameters, check_parameters
-from neurolp.paper.bounded import BoundedForm
-from neurolp.paper.form_learner import FormLearner
-from neurolp.paper.learning import Adam, learn_bounded, learn_linear
+from neurolp.estimators import ranges
+from neurolp.estimators.base import EpochBrain
+from neurolp.paper.bounded import BARRIER_MIN, BoundedForm
+from neurolp.paper.learning import Adam, FormLearner, learn_bounded, learn_linear
 from neurolp.paper.linear import LinearForm
 from neurolp.paper.node_energy import NodeEnergies
-from neurolp.paper.parameters import BoundedParameters, LinearParameters
-from neurolp.simulation.batch import Progress
-from neurolp.simulation.epochs import EpochProcess, TrainingConfig
-from neurolp.simulation.loop import Outcome, Process
-from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
-from neurolp.simulation.signals import Stop
+from neurolp.simulation.batch import Batches
+from neurolp.simulation.epochs import EpochProcess
+from neurolp.simulation.monitors import FrameMonitor, Monitor
 
 Array = npt.NDArray[Any]
-Step = Callable[[Any, Array, float], tuple[Any, Array]]
 
 
-class TextbookBrain(Brain):
+class TextbookBrain(EpochBrain):
     """One of the paper's forms, with parameters shared by all times; subclasses are final."""
 
     dtype = "float64"
-    declared: type[Parameters]
-    max_epochs: int
-    patience: int
-    batch_size: int
-    validation_fraction: float
-    random_state: Any
 
     @abstractmethod
-    def _start(self, n_nodes: int) -> tuple[Any, Step, Adam]:
-        """Return the form before learning, how it learns from a batch, and what that keeps."""
+    def _start(self, n_nodes: int) -> Any:
+        """The form before learning."""
 
-    def _check_parameters(self) -> None:
-        check_parameters(self.declared, self.get_params())
+    @abstractmethod
+    def _step(self, form: Any, batch: Array, adam: Adam, pace: float) -> tuple[Any, Array]:
+        """The form after a batch u(0), (n_nodes, m), and the mean local loss of every node."""
 
-    def _learn(
-        self,
-        rows: dict[str, Array],
-        run: Callable[[Process, float, Sequence[Monitor]], Outcome],
-        progress: Callable[[Progress], None],
-        stop: Stop | None,
-    ) -> None:
-        batches = {name: self._present(part) for name, part in rows.items()}
-        start = self._start(rows["train"].shape[1])
-        process = EpochProcess(
-            FormLearner(*start, batches["validation"]),
-            TrainingConfig(self.max_epochs, self.patience, self.batch_size),
-            batches,
-            seed=self.seed_,
-        )
-        monitors: list[Monitor] = [ScoreMonitor("epoch")]
-        if self.recorder_.frames:
-            monitors.append(
-                FrameMonitor(
-                    self.recorder_,
-                    base_density(self.base),
-                    "epoch",
-                    lambda p: p.learner.frame(p.time),
-                )
-            )
-        outcome = run(process, self.max_epochs, monitors)
-        self.form_ = process.model
-        self.n_epochs_, self.interrupted_ = process.stopping.best_time, outcome.interrupted
-        if outcome.interrupted:
-            raise KeyboardInterrupt(
-                f"the brain learned for {self.n_epochs_} epochs and can be used"
-            )
+    def _learner(self, batches: Batches) -> FormLearner[Any]:
+        return FormLearner(self._start(self.n_features_in_), self._step, batches["validation"])
+
+    def _monitors(self, process: EpochProcess[Any]) -> list[Monitor]:
+        recorder, base = self.recorder_, base_density(self.base)
+        frame = FrameMonitor(recorder, base, "epoch", lambda p: p.learner.frame(p.time))
+        return [frame] if recorder.frames else []
+
+    def _keep(self, model: Any, best_epoch: int) -> None:
+        self.form_, self.n_epochs_ = model, best_epoch
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class LinearBrain(TextbookBrain):
     """The linear form: du/dt = W u + b with w_ii = 0, and a Boltzmann distribution at the end.
 
@@ -137,42 +107,24 @@ class LinearBrain(TextbookBrain):
     base = "normal"
     model = "linear"
     form = LinearForm
-    declared = LinearParameters
 
-    def __init__(
-        self,
-        *,
-        stepping: str = "exact",
-        duration: float = 1.0,
-        n_steps: int = 10,
-        spline_range: float = 4.0,
-        spline_intervals: int = 16,
-        rate: float = 0.03,
-        energy_rate: float = 0.1,
-        energy_ridge: float = 1e-3,
-        max_epochs: int = 30,
-        patience: int = 10,
-        batch_size: int = 100,
-        validation_fraction: float = 0.2,
-        random_state: Any = None,
-    ) -> None:
-        self.stepping = stepping
-        self.duration = duration
-        self.n_steps = n_steps
-        self.spline_range = spline_range
-        self.spline_intervals = spline_intervals
-        self.rate = rate
-        self.energy_rate = energy_rate
-        self.energy_ridge = energy_ridge
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    stepping: Literal["exact", "synchronous"] = "exact"
+    duration: ranges.Duration = 1.0
+    n_steps: ranges.Steps = 10
+    spline_range: ranges.SplineRange = 4.0
+    spline_intervals: ranges.Intervals = 16
+    rate: ranges.Share = 0.03
+    energy_rate: ranges.Share = 0.1
+    energy_ridge: ranges.Strength = 1e-3
+    max_epochs: ranges.Count = 30
+    patience: ranges.Positive = 10
+    batch_size: ranges.Positive = 100
+    validation_fraction: ranges.Share = 0.2
+    random_state: Any = None
 
-    def _start(self, n_nodes: int) -> tuple[LinearForm, Step, Adam]:
+    def _start(self, n_nodes: int) -> LinearForm:
         grid = SplineGrid(-self.spline_range, self.spline_range, self.spline_intervals)
-        form = LinearForm(
+        return LinearForm(
             np.zeros((n_nodes, n_nodes)),
             np.zeros(n_nodes),
             NodeEnergies.standard(grid, n_nodes),
@@ -180,16 +132,14 @@ class LinearBrain(TextbookBrain):
             self.n_steps,
             self.stepping,
         )
-        adam = Adam()
 
-        def step(form: LinearForm, batch: Array, share: float) -> tuple[LinearForm, Array]:
-            rates = self.rate * share, self.energy_rate * share
-            return learn_linear(form, batch, adam, *rates, self.energy_ridge)
-
-        return form, step, adam
+    def _step(self, form: LinearForm, batch: Array, adam: Adam, pace: float) -> Any:
+        rates = self.rate * pace, self.energy_rate * pace
+        return learn_linear(form, batch, adam, *rates, self.energy_ridge)
 
 
 @final
+@dataclass(eq=False, repr=False, kw_only=True)
 class BoundedBrain(TextbookBrain):
     """The bounded form: da_i/dt = sum_j w_ij a_j + b_i(a_i) in (0, 1), uniform at the end.
 
@@ -231,44 +181,26 @@ class BoundedBrain(TextbookBrain):
     base = "logistic"
     model = "bounded"
     form = BoundedForm
-    declared = BoundedParameters
 
-    def __init__(
-        self,
-        *,
-        duration: float = 0.5,
-        n_steps: int = 5,
-        shape_intervals: int = 10,
-        barrier: float = 0.05,
-        rate: float = 0.05,
-        max_epochs: int = 60,
-        patience: int = 10,
-        batch_size: int = 100,
-        validation_fraction: float = 0.2,
-        random_state: Any = None,
-    ) -> None:
-        self.duration = duration
-        self.n_steps = n_steps
-        self.shape_intervals = shape_intervals
-        self.barrier = barrier
-        self.rate = rate
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    duration: ranges.Duration = 0.5
+    n_steps: ranges.Steps = 5
+    shape_intervals: ranges.Intervals = 10
+    barrier: Annotated[float, Field(ge=BARRIER_MIN, le=1e3, strict=True)] = 0.05
+    rate: ranges.Share = 0.05
+    max_epochs: ranges.Count = 60
+    patience: ranges.Positive = 10
+    batch_size: ranges.Positive = 100
+    validation_fraction: ranges.Share = 0.2
+    random_state: Any = None
 
-    def _start(self, n_nodes: int) -> tuple[BoundedForm, Step, Adam]:
-        form = BoundedForm(
+    def _start(self, n_nodes: int) -> BoundedForm:
+        return BoundedForm(
             np.zeros((n_nodes, n_nodes)),
             np.full(n_nodes, float(self.barrier)),
             np.zeros((n_nodes, 1 + self.shape_intervals)),
             self.duration,
             self.n_steps,
         )
-        adam = Adam()
 
-        def step(form: BoundedForm, batch: Array, share: float) -> tuple[BoundedForm, Array]:
-            return learn_bounded(form, batch, adam, self.rate * share)
-
-        return form, step, adam
+    def _step(self, form: BoundedForm, batch: Array, adam: Adam, pace: float) -> Any:
+        return learn_bounded(form, batch, adam, self.rate * pace)

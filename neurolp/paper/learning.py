@@ -26,19 +26,25 @@ It is exact for uncoupled nodes; with coupling it leaves out what a node does to
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from neurolp.brain.form import LearnedForm
+from neurolp.brain.workers import Workers
 from neurolp.kernels.adam import adam_step
 from neurolp.kernels.bounded import bounded_replay
 from neurolp.paper.bounded import BARRIER_MIN, SLOPE_MAX, BoundedForm, log_width, slope_limit
 from neurolp.paper.linear import LinearForm
+from neurolp.simulation.batch import Batch
+from neurolp.simulation.checkpoint import with_prefix, without_prefix
 
 Array = npt.NDArray[Any]
+F = TypeVar("F", bound=LearnedForm)
 
 
 @final
@@ -95,20 +101,11 @@ def learn_linear(
     return replace(form, weights=weights, bias=bias, energies=energies), loss
 
 
-@dataclass(frozen=True)
-class BoundedGradient:
-    """Gradient of the summed local losses, mean over trajectories; ``loss`` (n_nodes,) in nats."""
+def bounded_gradient(form: BoundedForm, potential: Array) -> tuple[Array, dict[str, Array]]:
+    """Every node's own loss over all slices (n_nodes,), and its gradient by parameter.
 
-    loss: Array
-    weights: Array
-    barrier: Array
-    shape: Array
-
-
-def bounded_gradient(form: BoundedForm, potential: Array) -> BoundedGradient:
-    """Gradient of every node's own losses over all slices, the others' activities held fixed.
-
-    ``potential`` is u(0), (n_nodes, m).
+    ``potential`` is u(0), (n_nodes, m). Means over trajectories, nats; the others' activities are
+    held fixed.
     """
     n, m, k = *potential.shape, form.grid.n_intervals
     paths, denominators = [np.asarray(potential, dtype=np.float64)], []
@@ -130,7 +127,7 @@ def bounded_gradient(form: BoundedForm, potential: Array) -> BoundedGradient:
     shape[:, 0] = moments[:, :, 0, 0].sum(axis=1)
     shape[:, 1:] = np.einsum("isp,skp->ik", moments[:, :, 0, :], form.grid.value_basis)
     shape[:, 1:] += np.einsum("isp,skp->ik", moments[:, :, 1, :3], form.grid.slope_basis)
-    return BoundedGradient(loss, weights / m, barrier / m, shape / m)
+    return loss, {"weights": weights / m, "barrier": barrier / m, "shape": shape / m}
 
 
 def learn_bounded(
@@ -140,11 +137,81 @@ def learn_bounded(
 
     ``rate`` is Adam's. Parameters are cut to what keeps the form bounded and monotone.
     """
-    gradient = bounded_gradient(form, potential)
-    weights = form.weights + adam.step("weights", gradient.weights, rate)
+    loss, gradient = bounded_gradient(form, potential)
+    weights = form.weights + adam.step("weights", gradient["weights"], rate)
     np.fill_diagonal(weights, 0.0)
-    barrier = form.barrier + adam.step("barrier", gradient.barrier, 0.1 * rate)
-    shape = form.shape + adam.step("shape", gradient.shape, rate)
+    barrier = form.barrier + adam.step("barrier", gradient["barrier"], 0.1 * rate)
+    shape = form.shape + adam.step("shape", gradient["shape"], rate)
     shape[:, 1:] = np.clip(shape[:, 1:], -SLOPE_MAX, slope_limit(form.dt))
     new = replace(form, weights=weights, barrier=np.maximum(barrier, BARRIER_MIN), shape=shape)
-    return new, gradient.loss
+    return new, loss
+
+
+@final
+class FormLearner(Generic[F]):
+    """A form as a learner of mini-batches, for ``simulation.epochs.EpochProcess``.
+
+    ``step(form, batch, adam, pace)`` returns the form after a batch u(0), (n_nodes, m), and the
+    mean local loss of every node.
+    """
+
+    def __init__(
+        self, form: F, step: Callable[[F, Array, Adam, float], tuple[F, Array]], validation: Batch
+    ) -> None:
+        self._form, self._step, self._adam = form, step, Adam()
+        self._validation = validation
+        self._losses: list[Array] = []
+
+    def step(
+        self, potential: Array, pace: float, rng: np.random.Generator, workers: Workers
+    ) -> None:
+        """One step of the form's own rule."""
+        self._form, loss = self._step(self._form, potential, self._adam, pace)
+        self._losses.append(loss)
+
+    @property
+    def model(self) -> F:
+        """The form, which is never changed in place."""
+        return self._form
+
+    def frame(self, time: int) -> Array:
+        """Potentials of the validation data (n_nodes, n_trajectories) at the end of time.
+
+        After ``time`` epochs; before the first, the batch itself.
+        """
+        start = self._validation.potential
+        return self._form.evolve(start)[0] if time else start
+
+    def surprise(self, batch: Batch) -> float:
+        """Mean of -log Phi(x) as the form claims it."""
+        return float(-np.mean(self._form.log_prob(batch.potential) + batch.log_det))
+
+    def take_local_loss(self) -> Array:
+        """Mean local loss of each node since the last call; zero before the first step."""
+        losses, self._losses = self._losses, []
+        return np.mean(losses, axis=0) if losses else np.zeros(self._form.n_nodes)
+
+    def state(self) -> dict[str, Array]:
+        """Parameters of the form and moments of Adam; none of them is changed in place."""
+        return self._form.parameters() | with_prefix("adam_", self._adam.state())
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Continue."""
+        self._form = self._form.with_parameters(arrays)
+        self._adam.restore(without_prefix("adam_", arrays))
+
+    def model_to_arrays(self, model: F) -> dict[str, Array]:
+        """Its parameters."""
+        return with_prefix("best_", model.parameters())
+
+    def model_from_arrays(self, arrays: dict[str, Array]) -> F:
+        """The form of these parameters."""
+        return self._form.with_parameters(without_prefix("best_", arrays))
+
+    def fault(self) -> str:
+        """Among the parameters, or the potentials at the end of time."""
+        for name, values in (self._form.parameters() | {"potential": self.frame(1)}).items():
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                return f"node {bad[0][0]}, {name}: {values[tuple(bad[0])]}"
+        return ""

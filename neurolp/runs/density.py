@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neurolp.arrays import NamedArrays
-from neurolp.brain.network import Network
 from neurolp.config.load import validated
 from neurolp.config.sections import DensityConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DivergedError, NeurolpError, RecordingError
-from neurolp.estimators import Brain, brain_class, brain_files
+from neurolp.estimators import Brain, brain_class
+from neurolp.estimators.brain_files import header
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import check_data
@@ -73,10 +73,7 @@ class Result:
     @property
     def reached(self) -> str:
         """How far learning came."""
-        unit = "slice" if isinstance(self.brain.stored().network, Network) else "epoch"
-        if self.brain.model == "online":
-            unit = "epoch"
-        return f"{self.time} {unit}s"
+        return f"{self.time} {self.brain.time_unit}s"
 
 
 def run(
@@ -111,7 +108,7 @@ def run(
         digests = data_digests(plain)
         simulation = _Simulation(store, resolved, observe)
         title = configuration.title or simulation.data.title
-        store.begin(brain_files.header(seed, title, plain, digests))
+        store.begin(header(seed, title, plain, digests))
         try:
             return simulation.go_on()
         except (KeyboardInterrupt, NeurolpError) as error:
@@ -143,10 +140,10 @@ def resume(
     """
     store = RunStore.reopen(path)
     try:
-        with store.header() as header:
-            raw = dict(header.configuration)
+        with store.header() as file:
+            raw = dict(file.configuration)
             configuration = validated(raw, str(path), lambda *_: DensityConfiguration, settings)
-            check_data(header, configuration)
+            check_data(file, configuration)
         return _Simulation(store, configuration, observe).go_on()
     finally:
         store.close()
@@ -221,7 +218,7 @@ class _Simulation:
         out.attributes[""] = {"status": "complete"}
         out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
         parameters = self.configuration.record.parameters
-        brain_files.brain_to_arrays(out, brain.stored(), data.columns, parameters=parameters)
+        out.update(brain.to_arrays(data.columns, parameters=parameters))
         self.store.finish(out)
         return Result(self.store.path, brain, data, rows)
 
@@ -238,26 +235,27 @@ class _Simulation:
         out = NamedArrays()
         out.attributes["provenance"] = {"seed": self.brain.seed_}
         model = process.network if isinstance(process, GreedyProcess) else process.model
-        stored = self.brain.stored_as(model, process.stopping.best_time, interrupted=True)
-        brain_files.brain_to_arrays(out, stored, self.data.columns)
+        learned = model, process.stopping.best_time
+        out.update(self.brain.to_arrays(self.data.columns, learned=learned))
         return out
 
     def _rows(self, seconds: float) -> list[Row]:
         """The brain on test data, and what it is to be compared with."""
-        data, stored = self.data, self.brain.stored()
-        log_scale = float(np.log(self.brain.scale_).sum())
+        data, brain = self.data, self.brain
+        log_scale = float(np.log(brain.scale_).sum())
 
         def row(model: str, log_prob: float, seconds: float) -> Row:
             bits = bits_per_dim(log_prob, data.steps)
             return Row(model, log_prob, log_prob + log_scale, bits, seconds)
 
-        unit = "slice" if isinstance(stored.network, Network) else "epoch"
-        bound = ", a lower bound" if stored.n_hidden else ""
-        name = f"brain ({stored.n_slices} {unit}s){bound}"
-        rows = [row(name, self.brain.score(data.test), seconds)]
+        time_ = brain.n_slices_ if brain.form is None else brain.n_epochs_
+        unit = "slice" if brain.form is None else "epoch"
+        bound = ", a lower bound" if brain.n_hidden else ""
+        name = f"brain ({time_} {unit}s){bound}"
+        rows = [row(name, brain.score(data.test), seconds)]
         if self.configuration.compare:
             what = "fitting what to compare with"
-            self._report(Progress(stored.n_slices, {}, stored.n_slices, seconds, what))
+            self._report(Progress(time_, {}, time_, seconds, what))
             rows += _compare(data, self.seed, row)
         return rows
 

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurolp.brain.workers import single_threaded_blas
-from neurolp.evaluation.losses import density_of_loss
+from neurolp.evaluation.losses import LossDensity
 
 Array = npt.NDArray[Any]
 
@@ -64,7 +64,7 @@ class LeastSquares:
 
     def log_prob(self, X: Array, y: Array) -> Array:
         """Log-density of the targets in nats, (n,)."""
-        return density_of_loss("squared", scale=self.width_).log_prob(y - self.predict(X))
+        return LossDensity("squared", scale=self.width_).log_prob(y - self.predict(X))
 
     def pit(self, X: Array, y: Array) -> Array:
         """CDF at the targets, (n,)."""

@@ -21,7 +21,7 @@ from scipy import stats
 from neurolp.arrays import NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.config.experiment_sections import PrincipleConfiguration
-from neurolp.evaluation.losses import LOSSES, density_of_loss
+from neurolp.evaluation.losses import LOSSES, LossDensity
 from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
 from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import Observer, SummaryTable
@@ -128,7 +128,7 @@ def _softmax(theta: Array) -> Array:
 def _losses(configuration: PrincipleConfiguration) -> NamedArrays:
     settings = {"threshold": configuration.threshold, "level": configuration.level}
     residual = np.linspace(-6, 6, 601)
-    densities = [density_of_loss(name, **settings) for name in LOSSES]
+    densities = [LossDensity(name, **settings) for name in LOSSES]
     noises = _noises(configuration.level)
     rng = generator(configuration.seed or 0, "principle: losses")
     cost = np.empty((len(noises), len(LOSSES)))

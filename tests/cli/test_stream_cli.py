@@ -128,7 +128,7 @@ TEXT = '[stream]\nsource = "text"\n'
         (TEXT + "[brain]\nhiden = 3\n", "unknown key 'brain.hiden', the nearest valid key is 'brain.n_hidden'"),
         (TEXT + '[brain]\nrule = "magic"\n', "key 'brain.rule': input should be 'rls', 'diagonal_rls' or 'nlms'"),
         (TEXT + "[brain]\nn_hidden = -1\n", "key 'brain.n_hidden'"),
-        (TEXT + "[brain]\ntime_constants = [0.5, 3.0]\n", "argument `time_constants` must be two numbers"),
+        (TEXT + "[brain]\ntime_constants = [0.5, 3.0]\n", "key 'brain.time_constants': must be two numbers"),
         (TEXT + "[record]\nweights_evry = 5\n", "unknown key 'record.weights_evry', the nearest valid key is 'record.weights_every'"),
         (TEXT + "[record]\nevery = 0\n", "key 'record.every'"),
         (TEXT + "[record]\nweights_at = [9, -1]\n", "key 'record.weights_at.1'"),

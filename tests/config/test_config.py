@@ -14,13 +14,7 @@ from neurolp import (
     Recorder,
 )
 from neurolp.config.load import all_keys
-from neurolp.config.sections import (
-    BoundedSection,
-    DensitySection,
-    LinearSection,
-    OnlineSection,
-    RecordSection,
-)
+from neurolp.config.sections import BRAIN_SECTIONS, RecordSection
 from neurolp.runs.kinds import kind_names, read_configuration, run_kind
 
 SIMULATIONS = sorted((Path(__file__).parent.parent.parent / "simulations").glob("*.toml"))
@@ -36,10 +30,10 @@ def test_shipped_simulations_are_valid(path):
 def test_sections_have_the_defaults_of_what_they_configure():
     """One set of defaults: the command line and Python cannot drift apart."""
     for estimator, section in (
-        (BrainDensity, DensitySection),
-        (LinearBrain, LinearSection),
-        (BoundedBrain, BoundedSection),
-        (OnlineBrain, OnlineSection),
+        (BrainDensity, BRAIN_SECTIONS["density"]),
+        (LinearBrain, BRAIN_SECTIONS["linear"]),
+        (BoundedBrain, BRAIN_SECTIONS["bounded"]),
+        (OnlineBrain, BRAIN_SECTIONS["online"]),
     ):
         brain = inspect.signature(estimator.__init__).parameters
         for name, field in section.model_fields.items():
@@ -47,7 +41,7 @@ def test_sections_have_the_defaults_of_what_they_configure():
                 continue
             expected = brain[name].default
             default = field.get_default()
-            assert default == (list(expected) if isinstance(expected, tuple) else expected), name
+            assert default == expected, name
     recorder = inspect.signature(Recorder.__init__).parameters
     for name, field in RecordSection.model_fields.items():
         if name == "checkpoint_seconds":  # of runs from a configuration alone

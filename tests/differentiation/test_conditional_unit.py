@@ -16,15 +16,10 @@ from neurolp.differentiation.mixture_unit import (
     gaussian_outputs,
     mixture_loss,
 )
-from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.perceptron_training import TrainingConfig, fit_members
+from neurolp.differentiation.perceptron import Perceptron, TrainingConfig, fit_members
 
 QUICK = EnsembleConfig(
-    hidden=(16,),
-    decays=(1.0, 10.0),
-    noises=(0.0,),
-    n_folds=3,
-    training=TrainingConfig(max_epochs=40),
+    hidden=(16,), decays=(1.0, 10.0), input_noise=(0.0,), n_members=3, max_epochs=40
 )
 
 
@@ -216,13 +211,12 @@ def test_no_member_ends_worse_than_it_began_and_decay_holds_it_at_the_start():
     loss = partial(mixture_loss, "normal")
     began = loss(shape.forward(start, x[None, 80:])[0], np.tile(t[80:], (2, 1)))[0].mean(axis=1)
     decay = np.array([0.1, 1e5])
-    trained = fit_members(
+    parameters, losses = fit_members(
         shape, start, decay, np.zeros(2), loss, x, t, *rows, TrainingConfig(max_epochs=50), rng
     )
-    assert np.all(trained.losses <= began)
+    assert np.all(losses <= began)
     weights = [
-        np.concatenate([v[r].ravel() for v in shape.matrices(trained.parameters - start)])
-        for r in (0, 1)
+        np.concatenate([v[r].ravel() for v in shape.matrices(parameters - start)]) for r in (0, 1)
     ]
     assert abs(weights[1]).max() < 0.02
 
@@ -232,7 +226,7 @@ def test_learns_what_a_ridge_cannot_and_is_the_same_again():
     x = rng.uniform(-2, 2, (600, 1))
     t = np.sin(2 * x[:, 0]) * 50 + 1000 + (1 + 4 * (x[:, 0] > 0)) * rng.standard_normal(600)
     config = EnsembleConfig(
-        hidden=(16, 16), decays=(1.0,), noises=(0.0,), n_folds=3, training=TrainingConfig(rate=0.01)
+        hidden=(16, 16), decays=(1.0,), input_noise=(0.0,), n_members=3, rate=0.01
     )
     unit = learn_conditional(x[:400], t[:400], config, seed=0)
     again = learn_conditional(x[:400], t[:400], config, seed=0)

@@ -136,8 +136,8 @@ def test_entropy_is_near_the_closed_form_and_units_add_their_logarithm():
 
 @pytest.mark.parametrize(
     "transform",
-    [Identity(), Arcsinh(0.3, 2.0), Log(low=-1.0), Log(high=2.0), Exponential(0.7, low=-1.0),
-     Exponential(0.7, high=2.0), Probit(-1.0, 2.0)],
+    [Identity(), Arcsinh(0.3, 2.0), Log(low=-1.0), Log(high=2.0), Exponential(low=-1.0, scale=0.7),
+     Exponential(high=2.0, scale=0.7), Probit(-1.0, 2.0)],
     ids=lambda s: type(s).__name__,
 )  # fmt: skip
 def test_a_transform_has_an_exact_inverse_and_slope(transform):

@@ -20,36 +20,24 @@ from neurolp import (
     StreamBrain,
     TriangularDensity,
 )
-from neurolp.estimators import parameters
-from neurolp.estimators.parameters import check_parameters, wanted
+from neurolp.estimators.ranges import check_parameters, check_value, declared_parameters, wanted
 from neurolp.estimators.validation import resolve_seed
-from neurolp.paper.parameters import BoundedParameters, LinearParameters
 
-DECLARED = {
-    BrainDensity: parameters.DensityParameters,
-    OnlineBrain: parameters.OnlineParameters,
-    LinearBrain: LinearParameters,
-    BoundedBrain: BoundedParameters,
-    TriangularDensity: parameters.TriangularParameters,
-    ConditionalDensity: parameters.ConditionalParameters,
-    ConditionalClassifier: parameters.ClassifierParameters,
-    StreamBrain: parameters.StreamParameters,
-}
-
-
-@pytest.mark.parametrize("estimator", DECLARED, ids=lambda e: e.__name__)
-def test_defaults_are_the_declared_ones(estimator):
-    arguments = inspect.signature(estimator.__init__).parameters
-    for name, field in DECLARED[estimator].model_fields.items():
-        default = arguments[name].default
-        if isinstance(default, tuple) and isinstance(field.default, list):
-            default = list(default)
-        assert default == field.default, name
+ESTIMATORS = (
+    BrainDensity,
+    OnlineBrain,
+    LinearBrain,
+    BoundedBrain,
+    TriangularDensity,
+    ConditionalDensity,
+    ConditionalClassifier,
+    StreamBrain,
+)
 
 
 def test_numpy_numbers_and_sequences_are_taken_as_python_s():
     check_parameters(
-        parameters.DensityParameters,
+        BrainDensity,
         {
             "max_slices": np.int64(3),
             "log_scale": np.bool_(False),
@@ -82,14 +70,18 @@ def test_numpy_numbers_and_sequences_are_taken_as_python_s():
 )
 def test_faults_are_named(values, message):
     with pytest.raises(ConfigurationError) as error:
-        check_parameters(parameters.DensityParameters, values)
+        check_parameters(BrainDensity, values)
     assert str(error.value).startswith(message)
 
 
-def test_every_declaration_can_be_said_in_words():
-    for declared in DECLARED.values():
-        for name, field in declared.model_fields.items():
-            assert wanted(field.annotation, field.metadata), name
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.__name__)
+def test_every_parameter_is_declared_in_words_and_its_default_is_in_range(estimator):
+    elsewhere = {"sensors", "connectivity", "random_state", "order", "density"}
+    declared = declared_parameters(estimator)
+    assert declared.keys() == inspect.signature(estimator).parameters.keys() - elsewhere
+    for name, (kind, default) in declared.items():
+        assert wanted(kind), name
+        check_value(name, default, kind)
 
 
 def test_seeds():

@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from neurolp import ConfigurationError, DataError
-from neurolp.evaluation.losses import LOSSES, density_of_loss
+from neurolp.evaluation.losses import LOSSES, LossDensity
 from neurolp.evaluation.metrics import (
     calibration_test,
     entropy_by_quadrature,
@@ -133,7 +133,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_the_density_of_a_loss_is_normalised(setting):
-    density = density_of_loss(**setting)
+    density = LossDensity(**setting)
     total = total_probability(density.log_prob, points=[*density.kinks, density.location])
     assert abs(total.value - 1) < 1e-10
     assert density.prob(density.location) == pytest.approx(np.exp(-density.log_normaliser))
@@ -149,14 +149,14 @@ def test_known_densities():
         ("absolute", stats.laplace(1, 0.7)),
         ("quantile", stats.laplace_asymmetric(kappa, 1, 0.7 / np.sqrt(q * (1 - q)))),
     ):
-        density = density_of_loss(name, **where, level=q)
+        density = LossDensity(name, **where, level=q)
         np.testing.assert_allclose(density.log_prob(x), expected.logpdf(x), rtol=1e-12, atol=1e-12)
-    huber = density_of_loss("huber", **where, threshold=1.2)
+    huber = LossDensity("huber", **where, threshold=1.2)
     np.testing.assert_allclose(huber.loss(x), special.huber(1.2, (x - 1) / 0.7), rtol=1e-12)
     # Its limits are the normal and, at fixed slope, the Laplace density.
-    wide = density_of_loss("huber", threshold=50.0)
+    wide = LossDensity("huber", threshold=50.0)
     np.testing.assert_allclose(wide.log_prob(x), stats.norm.logpdf(x), rtol=1e-12)
-    sharp = density_of_loss("huber", threshold=1e-4, scale=1e-4)
+    sharp = LossDensity("huber", threshold=1e-4, scale=1e-4)
     np.testing.assert_allclose(sharp.log_prob(x), stats.laplace.logpdf(x), rtol=1e-6)
 
 
@@ -166,7 +166,7 @@ def test_least_mean_loss_is_greatest_likelihood(name):
     x = stats.gamma(2).rvs(301, random_state=3)
     for scale in (0.5, 1.7):
         grid = np.linspace(x.min(), x.max(), 4001)
-        densities = [density_of_loss(name, location=m, scale=scale, level=0.8) for m in grid]
+        densities = [LossDensity(name, location=m, scale=scale, level=0.8) for m in grid]
         loss = np.array([d.loss(x).mean() for d in densities])
         likelihood = np.array([d.score(x) for d in densities])
         assert np.argmin(loss) == np.argmax(likelihood)
@@ -176,9 +176,9 @@ def test_least_mean_loss_is_greatest_likelihood(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_fit_finds_location_and_scale_of_greatest_likelihood(name):
     x = 100 + 5 * stats.gamma(2).rvs(301, random_state=4)
-    fitted = density_of_loss(name, level=0.8).fit(x)
+    fitted = LossDensity(name, level=0.8).fit(x)
     search = optimize.minimize(
-        lambda p: -density_of_loss(name, location=p[0], scale=np.exp(p[1]), level=0.8).score(x),
+        lambda p: -LossDensity(name, location=p[0], scale=np.exp(p[1]), level=0.8).score(x),
         [np.median(x), 1.0],
         method="Nelder-Mead",
         options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 4000},
@@ -198,6 +198,6 @@ def test_losses_refuse_what_is_no_density():
         ({"name": "squared", "location": np.nan}, "`location` must be finite"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            density_of_loss(**wrong)
+            LossDensity(**wrong)
     with pytest.raises(DataError, match="must be finite and vary"):
-        density_of_loss("squared").fit([1.0, 1.0])
+        LossDensity("squared").fit([1.0, 1.0])
