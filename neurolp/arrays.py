@@ -95,6 +95,26 @@ class NamedArrays:
         """Add one variable."""
         self.variables[name] = Variable(dims, np.asarray(values), units, long_name)
 
+    def add_all(
+        self,
+        arrays: Mapping[str, Array],
+        variables: Mapping[str, tuple[str, str, str]],
+        dimensions: Mapping[str, tuple[int, str, str]],
+    ) -> None:
+        """Add those arrays that are in a table, with counting coordinates.
+
+        ``variables`` maps a name to ("first_dim second_dim", units, long_name), ``dimensions`` that
+        of a dimension to (first value, units, long_name).
+        """
+        for name, (dims, units, long_name) in variables.items():
+            if name not in arrays:
+                continue
+            self.add(name, tuple(dims.split()), arrays[name], units, long_name)
+            for dim, length in zip(dims.split(), np.shape(arrays[name]), strict=True):
+                if dim in dimensions:
+                    first, *about = dimensions[dim]
+                    self.add_coordinate(dim, first + np.arange(length), *about)
+
     def add_group(self, group: str, arrays: Mapping[str, Array], long_name: str) -> None:
         """Add arrays as ``GROUP/NAME``: for going on, not for looking at.
 

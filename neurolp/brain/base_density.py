@@ -56,6 +56,14 @@ class BaseDensity(ABC):
     def potential_of_log(self, log_a: Array) -> Array:
         """The potential whose log-activity is ``log_a`` < 0, the inverse of ``log_activity``."""
 
+    def log_prob(self, potential: Array) -> Array:
+        """Log-density of independent nodes (n_nodes, n_trajectories), nats, (n_trajectories,)."""
+        return np.asarray(-self.energy(potential).sum(axis=0, dtype=np.float64))
+
+    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Draw independent potentials."""
+        return self.potential(rng.uniform(np.finfo(np.float64).tiny, 1.0, shape))
+
 
 @final
 class Normal(BaseDensity):
@@ -76,21 +84,10 @@ class Normal(BaseDensity):
         """E''(u) = 1."""
         return np.ones_like(u)
 
-    def activity(self, u: Array) -> Array:
-        """The standard normal distribution function."""
-        return np.asarray(special.ndtr(u))
-
-    def potential(self, a: Array) -> Array:
-        """The standard normal quantile function."""
-        return np.asarray(special.ndtri(a))
-
-    def log_activity(self, u: Array) -> Array:
-        """Logarithm of the standard normal distribution function."""
-        return np.asarray(special.log_ndtr(u))
-
-    def potential_of_log(self, log_a: Array) -> Array:
-        """Inverse of the logarithm of the standard normal distribution function."""
-        return np.asarray(special.ndtri_exp(log_a))
+    activity = staticmethod(special.ndtr)
+    potential = staticmethod(special.ndtri)
+    log_activity = staticmethod(special.log_ndtr)
+    potential_of_log = staticmethod(special.ndtri_exp)
 
 
 @final
@@ -113,13 +110,8 @@ class Logistic(BaseDensity):
         """E''(u) = (1 - tanh(u / 2)^2) / 2."""
         return np.asarray(0.5 * (1 - np.tanh(0.5 * u) ** 2))
 
-    def activity(self, u: Array) -> Array:
-        """1 / (1 + exp(-u))."""
-        return np.asarray(special.expit(u))
-
-    def potential(self, a: Array) -> Array:
-        """log(a / (1 - a))."""
-        return np.asarray(special.logit(a))
+    activity = staticmethod(special.expit)
+    potential = staticmethod(special.logit)
 
     def log_activity(self, u: Array) -> Array:
         """-log(1 + exp(-u))."""

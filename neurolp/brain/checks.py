@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from neurolp.brain.base_density import Normal
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.evolution import evolve, rewind
-from neurolp.brain.exact_form import ExactForm
+from neurolp.brain.form import ExactForm
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import NODE_MAPS, RULES
@@ -62,43 +63,34 @@ def check_node_map(node_map: NodeMap, *, random_state: int = 0) -> PartReport:
     """
     maps: NodeMap = NODE_MAPS.resolve(node_map)
     name, base = f"node map {type(maps).__name__}", Normal()
+    demand = partial(_demand, name)
     rng = np.random.default_rng(random_state)
     v = rng.standard_normal((_N_NODES, _N_ROWS))
     v = 0.6 * np.expm1(0.7 * v) + np.linspace(-0.5, 0.5, _N_NODES)[:, None]
     identity = maps.identity(_N_NODES)
-    _demand(
-        identity.shape == (_N_NODES, maps.n_coefficients),
-        f"{name}: identity(n) must have shape (n, n_coefficients), but has {identity.shape}",
-    )
+    right = identity.shape == (_N_NODES, maps.n_coefficients)
+    demand(right, f"identity(n) must have shape (n, n_coefficients), but has {identity.shape}")
     u, log_slope = maps.forward(identity, v)
-    _demand(
-        np.allclose(u, v, atol=1e-10) and np.allclose(log_slope, 0, atol=1e-10),
-        f"{name}: forward(identity(n), v) must be v with log-slope 0, but is not",
-    )
+    right = np.allclose(u, v, atol=1e-10) and np.allclose(log_slope, 0, atol=1e-10)
+    demand(right, "forward(identity(n), v) must be v with log-slope 0, but is not")
     learned = maps.learn(v, base, 0.5)
     maps.check(learned)
     far = np.concatenate([v, np.linspace(-40, 40, 2 * 40 + 1) * np.ones((_N_NODES, 1))], axis=1)
     u, log_slope = maps.forward(learned, far)
-    _demand(
-        bool(np.all(np.isfinite(u)) and np.all(np.isfinite(log_slope))),
-        f"{name}: forward must be finite for all potentials, but is not",
-    )
+    right = bool(np.isfinite(u).all() and np.isfinite(log_slope).all())
+    demand(right, "forward must be finite for all potentials, but is not")
     h = 1e-5 * np.maximum(1.0, np.abs(far))
     rise = maps.forward(learned, far + h)[0] - maps.forward(learned, far - h)[0]
-    _demand(bool(np.all(rise > 0)), f"{name}: maps must increase, but one falls or stays level")
+    demand(bool(np.all(rise > 0)), "maps must increase, but one falls or stays level")
     slope_error = float(np.quantile(np.abs(np.log(rise / (2 * h)) - log_slope), 0.99))
-    _demand(
-        slope_error < 1e-4,
-        f"{name}: log-slopes must be those of finite differences, but differ by {slope_error:.1e}",
-    )
+    wanted = "log-slopes must be those of finite differences"
+    demand(slope_error < 1e-4, f"{wanted}, but differ by {slope_error:.1e}")
     inverse_error = float(np.abs(maps.inverse(learned, u) - far).max())
-    _demand(
-        inverse_error < _TOLERANCE,
-        f"{name}: inverse(forward(v)) must be v, but differs by {inverse_error:.1e}",
-    )
+    wanted = "inverse(forward(v)) must be v"
+    demand(inverse_error < _TOLERANCE, f"{wanted}, but differs by {inverse_error:.1e}")
     u, log_slope = maps.forward(learned, v)
     loss = float(np.mean(base.energy(u) - log_slope - base.energy(v)))
-    _demand(loss < 0, f"{name}: learning must lower the local loss, but changes it by {loss:+.2e}")
+    demand(loss < 0, f"learning must lower the local loss, but changes it by {loss:+.2e}")
     return PartReport(name, slope_error, inverse_error, loss)
 
 
@@ -121,10 +113,10 @@ def check_rule(rule: LearningRule, *, random_state: int = 0) -> PartReport:
     mix = np.eye(_N_NODES) + 0.8 * np.tril(rng.standard_normal((_N_NODES, _N_NODES)), -1)
     u = mix @ rng.standard_normal((_N_NODES, _N_ROWS))
     u = np.ascontiguousarray((u - u.mean(axis=1)[:, None]) / u.std(axis=1)[:, None])
-    partial = ~np.eye(_N_NODES, dtype=np.bool_)
-    partial[0, 3:5] = partial[4, 1] = False
+    some = ~np.eye(_N_NODES, dtype=np.bool_)
+    some[0, 3:5] = some[4, 1] = False
     errors, inverses, losses = [], [], []
-    for edges in (Connectivity.full(_N_NODES), Connectivity.from_array(partial)):
+    for edges in (Connectivity.full(_N_NODES), Connectivity.from_array(some)):
         network = Network(edges, "normal", Synapse((-0.75, 0.75), 2.0), True, SplineGrid(-4, 4, 8))
         groups = [np.arange(3), np.arange(3, _N_NODES)]
         with Workers(1) as workers:
@@ -141,24 +133,16 @@ def check_rule(rule: LearningRule, *, random_state: int = 0) -> PartReport:
         (jacobian,) = ExactForm(network).step_jacobians(start)
         errors.append(float(np.abs(np.linalg.slogdet(jacobian)[1] - log_det[0])))
         inverses.append(float(np.abs(rewind(network, end, n_threads=1) - start).max()))
-    report = PartReport(name, max(errors), max(inverses), max(losses))
-    _demand(
-        np.isfinite(report.log_det_error) and report.log_det_error < _TOLERANCE,
-        f"{name}: the log-determinant must be that of brute force, but differs by "
-        f"{report.log_det_error:.1e} nats",
-    )
-    _demand(
-        report.inverse_error < _TOLERANCE,
-        f"{name}: the inverse must lead back, but misses by {report.inverse_error:.1e}",
-    )
-    _demand(
-        report.local_loss < 0,
-        f"{name}: a step must lower the local loss, "
-        f"but changes it by {report.local_loss:+.2e} nats",
-    )
-    return report
+    error, inverse_error, loss = max(errors), max(inverses), max(losses)
+    demand = partial(_demand, name)
+    wanted = "the log-determinant must be that of brute force"
+    demand(error < _TOLERANCE, f"{wanted}, but differs by {error:.1e} nats")
+    wanted = "the inverse must lead back"
+    demand(inverse_error < _TOLERANCE, f"{wanted}, but misses by {inverse_error:.1e}")
+    demand(loss < 0, f"a step must lower the local loss, but changes it by {loss:+.2e} nats")
+    return PartReport(name, error, inverse_error, loss)
 
 
-def _demand(fulfilled: bool, message: str) -> None:
+def _demand(name: str, fulfilled: bool, message: str) -> None:
     if not fulfilled:
-        raise NetworkError(message)
+        raise NetworkError(f"{name}: {message}")

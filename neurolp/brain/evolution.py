@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.brain.form import check_states
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.workers import Block, Workers, column_blocks
+from neurolp.brain.workers import Block, Workers, check_states, column_blocks
 from neurolp.kernels.affine import propagate, shift_and_scale, transfer, undo_shift_and_scale
 from neurolp.kernels.node_map import apply_node_maps, invert_node_maps
 

@@ -33,8 +33,7 @@ def seed_hidden(network: Network, visible: Array, rng: np.random.Generator) -> A
     n_hidden = network.n_nodes - len(visible)
     if n_hidden == 0:
         return visible
-    uniform = rng.uniform(np.finfo(np.float64).tiny, 1.0, (n_hidden, visible.shape[1]))
-    hidden = network.base_density.potential(uniform).astype(network.dtype)
+    hidden = network.base_density.sample((n_hidden, visible.shape[1]), rng).astype(network.dtype)
     return np.ascontiguousarray(np.vstack([visible, hidden]))
 
 
@@ -59,7 +58,6 @@ def log_bound(
     for _ in range(n_seeds):
         start = seed_hidden(network, visible, rng)
         end, log_det = evolve(network, start, n_threads=n_threads)
-        log_seed = -base.energy(start[n_visible:]).sum(axis=0, dtype=np.float64)
-        log_joint = log_det - base.energy(end).sum(axis=0, dtype=np.float64)
-        total = np.logaddexp(total, log_joint - log_seed)
+        log_joint = log_det + base.log_prob(end)
+        total = np.logaddexp(total, log_joint - base.log_prob(start[n_visible:]))
     return np.asarray(total - np.log(n_seeds))

@@ -16,64 +16,92 @@ from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.brain.parts import NODE_MAPS
 from neurolp.brain.update_order import one_after_another
 
+# Dimensions, units and long name of each variable; first value, units and long name of dimensions.
+# Where there are no sparse edges "edge" is "target source".
+_LEARNED = {
+    "weights": (
+        "slice edge transfer",
+        "1/slice",
+        "w of every edge and transfer function; 0 inside a group",
+    ),
+    "bias": ("slice node", "1/slice", "constant input c_i"),
+    "log_scale_weights": (
+        "slice edge bounded_transfer",
+        "1/slice",
+        "log-scale weight of every edge and bounded transfer function",
+    ),
+    "log_scale_bias": ("slice node", "1/slice", "constant log-scale"),
+    "node_map": (
+        "slice node coefficient",
+        "1",
+        "offset and positive slope coefficients of the monotone node map",
+    ),
+}
+_SLICES = _LEARNED | {
+    "group": ("slice node", "1", "position of a node's group in the slice"),
+    "rotation": (
+        "slice rotated_node node",
+        "1",
+        "orthogonal matrix applied to the potentials at the start of the slice",
+    ),
+    "slice_at": ("step", "1", "slice whose parameters are in use: they repeat"),
+}
+_CONNECTIVITY = {
+    "position": ("node dimension", "1", "where the nodes are"),
+    "edge_target": ("edge", "1", "node the edge enters"),
+    "edge_source": ("edge", "1", "node the edge leaves"),
+    "edges": ("edge", "1", "permitted edges"),
+    "given_weights": ("edge", "1/slice", "weights as given, before learning"),
+}
+_DIMENSIONS = {
+    "step": (1, "slice", "time in slices"),
+    "transfer": (0, "1", "transfer function of an edge: 0 identity, m tanh_m"),
+    "bounded_transfer": (1, "1", "transfer function, tanh only"),
+    "coefficient": (0, "1", "coefficient of a node map: 0 offset, k slope of B-spline k"),
+    "rotated_node": (0, "1", "node after the rotation"),
+    "dimension": (0, "1", "dimension of space"),
+    "edge": (0, "1", "edge, sorted by target and source"),
+    "target": (0, "1", "node an edge enters"),
+    "source": (0, "1", "node an edge leaves"),
+}
+
 
 def description_of(network: Network) -> dict[str, Any]:
     """Everything about a network that is not an array over nodes or slices."""
-    return {
+    about = {
         "base": describe_base(network.base),
         "log_scale": network.log_scale,
         "dtype": str(np.dtype(network.dtype)),
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
         "synapse_slope": network.synapse.slope,
-    } | _describe_node_map(network.grid)
-
-
-def _describe_node_map(node_map: NodeMap) -> dict[str, Any]:
-    if not isinstance(node_map, SplineGrid):
-        return {"node_map": json.dumps(NODE_MAPS.describe(node_map))}
-    return {
-        "spline_low": node_map.low,
-        "spline_high": node_map.high,
-        "spline_intervals": node_map.n_intervals,
     }
-
-
-def _node_map(about: dict[str, Any]) -> NodeMap:
-    if "node_map" in about:
-        restored: NodeMap = NODE_MAPS.restore(json.loads(about["node_map"]))
-        return restored
-    return SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
+    grid = network.grid
+    if not isinstance(grid, SplineGrid):
+        return about | {"node_map": json.dumps(NODE_MAPS.describe(grid))}
+    spline = {"low": grid.low, "high": grid.high, "intervals": grid.n_intervals}
+    return about | {f"spline_{name}": value for name, value in spline.items()}
 
 
 def network_from_arrays(source: ArraySource) -> Network:
     """Rebuild the network in named arrays; every part of it is validated again."""
     about = source.attributes("brain")
+    if "node_map" in about:
+        node_map: NodeMap = NODE_MAPS.restore(json.loads(about["node_map"]))
+    else:
+        low, high, n = (about[f"spline_{name}"] for name in ("low", "high", "intervals"))
+        node_map = SplineGrid(low, high, int(n))
     network = Network(
         connectivity_from_arrays(source),
         about["base"] if about["base"] in BASES.names else base_density(about["base"]),
         Synapse(tuple(float(t) for t in about["synapse_thresholds"]), about["synapse_slope"]),
         bool(about["log_scale"]),
-        _node_map(about),
+        node_map,
         np.dtype(about["dtype"]),
     )
-    network.slices = slices_from_arrays(
-        network, {name: source.read(name) for name in _SLICE_ARRAYS if name in source}
-    )
+    arrays = {name: source.read(name) for name in _SLICES if name in source}
+    network.slices = slices_from_arrays(network, arrays)
     return network
-
-
-_SLICE_ARRAYS = (
-    "group", "bias", "node_map", "weights", "log_scale_bias", "log_scale_weights", "rotation",
-    "slice_at",
-)  # fmt: skip
-
-
-def slices_to_arrays(network: Network) -> dict[str, Array]:
-    """All parameters of the slices of a network, by the names they have in a file."""
-    out = NamedArrays()
-    parameters_to_arrays(out, network)
-    return {name: out.variables[name].values for name in _SLICE_ARRAYS if name in out.variables}
 
 
 def slices_from_arrays(
@@ -83,7 +111,9 @@ def slices_from_arrays(
 
     With ``apart``, groups of one node each do not become one sequential group.
     """
-    known = {name: arrays[name] for name in _SLICE_ARRAYS[:-1] if name in arrays}
+    known = {
+        name: values for name, values in arrays.items() if name in _SLICES.keys() - {"slice_at"}
+    }
     slices = [
         _unpack_slice(network, {name: array[t] for name, array in known.items()}, apart)
         for t in range(len(known["bias"]))
@@ -92,103 +122,63 @@ def slices_from_arrays(
     return [slices[k] for k in which]
 
 
-def parameters_to_arrays(out: NamedArrays, network: Network) -> None:
-    """Add weights, biases, node maps and groups of all slices; a repeated slice is stored once."""
+def slices_to_arrays(network: Network) -> dict[str, Array]:
+    """All parameters of the slices, by the names in a file; a repeated slice is there once."""
     slices, which = distinct_slices(network)
-    n, m, n_slices = network.n_nodes, network.synapse.n_transfer, len(slices)
-    group, bias = np.zeros((n_slices, n), dtype=np.int32), np.zeros((n_slices, n), network.dtype)
-    log_scale_bias = np.zeros_like(bias)
-    node_map = np.zeros((n_slices, n, network.grid.n_coefficients), network.dtype)
+    shape, m = (len(slices), network.n_nodes), network.synapse.n_transfer
+    out = {
+        "group": np.zeros(shape, dtype=np.int32),
+        "bias": np.zeros(shape, network.dtype),
+        "node_map": np.zeros((*shape, network.grid.n_coefficients), network.dtype),
+        "weights": _all_weights(network, m, "weights"),
+    }
+    if network.log_scale:
+        out["log_scale_bias"] = np.zeros(shape, network.dtype)
+        out["log_scale_weights"] = _all_weights(network, m - 1, "log_scale_weights")
     for t, slice_ in enumerate(slices):
         first = 0
         for update in slice_.groups:
             # A sequential group is stored as what it stands for: groups of one node each.
             size = len(update.targets) if update.sequential else 1
-            group[t, update.targets] = first + np.arange(size)
+            out["group"][t, update.targets] = first + np.arange(size)
             first += size
-            bias[t, update.targets] = update.bias
-            node_map[t, update.targets] = update.node_map
-            if network.log_scale:
-                log_scale_bias[t, update.targets] = update.log_scale_bias
-    if len(which) > n_slices:
-        out.add_coordinate("step", np.arange(1, len(which) + 1), "slice", "time in slices")
-        what = "slice whose parameters are in use: they repeat"
-        out.add("slice_at", ("step",), np.array(which) + 1, "1", what)
-    out.add_coordinate(
-        "transfer", np.arange(m), "1", "transfer function of an edge: 0 identity, m tanh_m"
-    )
-    out.add_coordinate("bounded_transfer", np.arange(1, m), "1", "transfer function, tanh only")
-    out.add_coordinate(
-        "coefficient",
-        np.arange(network.grid.n_coefficients),
-        "1",
-        "coefficient of a node map: 0 offset, k slope of B-spline k",
-    )
-    out.add("group", ("slice", "node"), group, "1", "position of a node's group in the slice")
-    out.add("bias", ("slice", "node"), bias, "1/slice", "constant input c_i")
-    out.add(
-        "node_map",
-        ("slice", "node", "coefficient"),
-        node_map,
-        "1",
-        "offset and positive slope coefficients of the monotone node map",
-    )
+            for name in ("bias", "node_map", *(["log_scale_bias"] if network.log_scale else [])):
+                out[name][t, update.targets] = getattr(update, name)
     if slices and slices[0].rotation is not None:
-        rotations = np.array([slice_.rotation for slice_ in slices])
-        out.add_coordinate("rotated_node", np.arange(n), "1", "node after the rotation")
-        out.add(
-            "rotation",
-            ("slice", "rotated_node", "node"),
-            rotations,
-            "1",
-            "orthogonal matrix applied to the potentials at the start of the slice",
-        )
-    if network.connectivity.positions is not None:
-        where = network.connectivity.positions
-        out.add_coordinate("dimension", np.arange(where.shape[1]), "1", "dimension of space")
-        out.add("position", ("node", "dimension"), where, "1", "where the nodes are")
-    dims: tuple[str, ...] = ("target", "source")
-    if network.connectivity.kind == "sparse":
-        edges = network.connectivity.matrix.tocoo()
-        out.add_coordinate("edge", np.arange(edges.nnz), "1", "edge, sorted by target and source")
-        out.add("edge_target", ("edge",), edges.row.astype(np.int64), "1", "node the edge enters")
-        out.add("edge_source", ("edge",), edges.col.astype(np.int64), "1", "node the edge leaves")
-        dims = ("edge",)
-    else:
-        out.add_coordinate("target", np.arange(n), "1", "node an edge enters")
-        out.add_coordinate("source", np.arange(n), "1", "node an edge leaves")
-        if network.connectivity.kind == "dense":
-            out.add("edges", dims, network.connectivity.matrix, "1", "permitted edges")
-    if network.connectivity.weights is not None:
-        given = network.connectivity.weights
-        given = given.data if network.connectivity.kind == "sparse" else given
-        out.add("given_weights", dims, given, "1/slice", "weights as given, before learning")
-    out.add(
-        "weights",
-        ("slice", *dims, "transfer"),
-        _all_weights(network, m, "weights"),
-        "1/slice",
-        "w of every edge and transfer function; 0 inside a group",
-    )
-    if network.log_scale:
-        out.add(
-            "log_scale_bias", ("slice", "node"), log_scale_bias, "1/slice", "constant log-scale"
-        )
-        out.add(
-            "log_scale_weights",
-            ("slice", *dims, "bounded_transfer"),
-            _all_weights(network, m - 1, "log_scale_weights"),
-            "1/slice",
-            "log-scale weight of every edge and bounded transfer function",
-        )
+        out["rotation"] = np.array([slice_.rotation for slice_ in slices])
+    if len(which) > len(slices):
+        out["slice_at"] = np.array(which) + 1
+    return out
+
+
+def parameters_to_arrays(out: NamedArrays, network: Network) -> None:
+    """Add connectivity, and weights, biases, node maps and groups of all slices."""
+    connectivity, arrays = network.connectivity, slices_to_arrays(network)
+    is_sparse, given = connectivity.kind == "sparse", connectivity.weights
+    if connectivity.positions is not None:
+        arrays["position"] = connectivity.positions
+    if is_sparse:
+        edges = connectivity.edges()
+        arrays["edge_target"], arrays["edge_source"] = (k.astype(np.int64) for k in edges)
+    elif connectivity.kind == "dense":
+        arrays["edges"] = connectivity.matrix
+    if given is not None:
+        arrays["given_weights"] = given.data if is_sparse else given
+    out.add_all(arrays, _with_edges(_SLICES | _CONNECTIVITY, network), _DIMENSIONS)
 
 
 def learned_parameters(network: Network) -> dict[str, Variable]:
     """The variables of :func:`parameters_to_arrays` that learning changes, by name."""
     out = NamedArrays()
-    parameters_to_arrays(out, network)
-    names = ("weights", "bias", "log_scale_weights", "log_scale_bias", "node_map")
-    return {name: out.variables[name] for name in names if name in out.variables}
+    out.add_all(slices_to_arrays(network), _with_edges(_LEARNED, network), {})
+    return out.variables
+
+
+def _with_edges(
+    table: dict[str, tuple[str, str, str]], network: Network
+) -> dict[str, tuple[str, str, str]]:
+    edge = "edge" if network.connectivity.kind == "sparse" else "target source"
+    return {k: (dims.replace("edge", edge), unit, what) for k, (dims, unit, what) in table.items()}
 
 
 def _all_weights(network: Network, n_transfer: int, name: str) -> Array:

@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from itertools import pairwise
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
 from threadpoolctl import OpenBLASController, ThreadpoolController
+
+from neurolp.arrays import Array
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -108,6 +110,17 @@ def column_blocks(n_columns: int, n_features: int) -> list[Block]:
     return [(a, b - a) for a, b in pairwise(edges)]
 
 
+def check_states(potential: Array, n_nodes: int, dtype: npt.DTypeLike = np.float64) -> Array:
+    """Return potentials (n_nodes, n_trajectories) as C-ordered numbers, or raise ValueError."""
+    u = np.asarray(potential, dtype=dtype, order="C")
+    if u.ndim != 2 or u.shape[0] != n_nodes:
+        raise ValueError(
+            f"argument `potential` must have shape ({n_nodes}, n_trajectories), "
+            f"but has shape {u.shape}"
+        )
+    return u
+
+
 class Workers:
     """A context in which :meth:`map` runs tasks on ``n_threads`` threads (None: all available)."""
 
@@ -125,12 +138,7 @@ class Workers:
             self._pool = self._stack.enter_context(ThreadPoolExecutor(self.n_threads))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool = None
         self._stack.close()
 

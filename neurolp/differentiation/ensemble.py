@@ -2,7 +2,7 @@
 
 With folds, every row is a validation row of one member of each strength and a training row of the
 others. The strengths are weighted so that the held-out likelihood of their average is greatest
-(``neurolp.brain.heads.stacking``). An average of normalised densities is normalised.
+(``neurolp.brain.heads.head``). An average of normalised densities is normalised.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.heads.stacking import stacking_weights
+from neurolp.brain.heads.head import stacking_weights
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.perceptron import Loss, Perceptron, TrainingConfig, fit_members
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.brain.heads.stacking import stacking_weights
+from neurolp.brain.heads.head import stacking_weights
 from neurolp.differentiation.transforms import (
     Arcsinh,
     Exponential,

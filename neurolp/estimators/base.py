@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.exact_form import form_of
+from neurolp.brain.form import form_of
 from neurolp.brain.imputation import sample_missing
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import NodeMap, SplineGrid

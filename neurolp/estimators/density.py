@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
-from neurolp.brain.marginal_learning import learn_marginal_transform
+from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.parts import NODE_MAPS, RULES
 from neurolp.brain.rules.greedy import GreedyRule

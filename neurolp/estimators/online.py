@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp.brain.exact_form import form_of
+from neurolp.brain.form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
 from neurolp.brain.network_arrays import learned_parameters

@@ -14,7 +14,7 @@ from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.heads.selection import learn_heads
-from neurolp.brain.marginal_learning import learn_marginal_transform
+from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule

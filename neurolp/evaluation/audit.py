@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from neurolp.brain.exact_form import form_of
-from neurolp.brain.form import Form
+from neurolp.brain.form import Form, form_of
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.evaluation.metrics import total_probability
 

@@ -34,8 +34,9 @@ from scipy.special import expit, logit
 
 from neurolp.arrays import ArraySource, NamedArrays
 from neurolp.brain.base_density import Logistic
-from neurolp.brain.form import LearnedForm, check_states
+from neurolp.brain.form import LearnedForm
 from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.workers import check_states
 from neurolp.errors import NetworkError
 from neurolp.kernels.bounded import bounded_step
 from neurolp.paper.weights import check_evolution, weight_arrays

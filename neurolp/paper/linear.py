@@ -23,8 +23,9 @@ import numpy.typing as npt
 from scipy.linalg import expm
 
 from neurolp.arrays import ArraySource, NamedArrays
-from neurolp.brain.form import LearnedForm, check_states
+from neurolp.brain.form import LearnedForm
 from neurolp.brain.node_map import SplineGrid
+from neurolp.brain.workers import check_states
 from neurolp.errors import NetworkError
 from neurolp.paper.node_energy import NodeEnergies
 from neurolp.paper.weights import check_evolution, weight_arrays

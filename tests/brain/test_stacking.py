@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurolp.brain.heads.stacking import stacking_weights
+from neurolp.brain.heads.head import stacking_weights
 
 
 def objective(weights, log_prob, counts, prior):

@@ -51,16 +51,16 @@ def test_overlapping_fits_give_what_each_gives_alone():
 
 
 def test_columns_are_equalised_with_single_threaded_blas(monkeypatch):
-    from neurolp.brain import marginal_learning
+    from neurolp.brain import marginal
 
     seen = []
-    grow = marginal_learning.grow_marginal_map
+    grow = marginal.grow_marginal_map
 
     def spy(base, u):
         seen.append(blas_threads())
         return grow(base, u)
 
-    monkeypatch.setattr(marginal_learning, "grow_marginal_map", spy)
+    monkeypatch.setattr(marginal, "grow_marginal_map", spy)
     X = np.random.default_rng(0).standard_normal((60, 3))
     BrainDensity(max_slices=1, random_state=0).fit(X)
     assert seen[:3] == [{1}] * 3

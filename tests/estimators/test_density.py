@@ -12,8 +12,7 @@ from neurolp.brain.heads.head import WeightedHead, dream, joint_log_prob, log_pr
 from neurolp.brain.heads.mixture import MixtureHead, _quadratic, fit_mixture
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.heads.tree import TreeHead, fit_tree
-from neurolp.brain.marginal import MarginalMap
-from neurolp.brain.marginal_learning import grow_marginal_map, learn_marginal_transform
+from neurolp.brain.marginal import MarginalMap, grow_marginal_map, learn_marginal_transform
 from neurolp.data.problems_2d import problem_log_density, sample_problem
 from neurolp.errors import NetworkError
 from tests import naive

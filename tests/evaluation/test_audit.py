@@ -10,8 +10,7 @@ from scipy import sparse
 
 import neurolp
 from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.exact_form import ExactForm
-from neurolp.brain.form import Form
+from neurolp.brain.form import ExactForm, Form
 from neurolp.brain.network import Network, Slice, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.update_order import ordered_partition

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,52 +16,72 @@ from neurolp.brain.marginal import MarginalMap, MarginalTransform
 
 _TREE, _OWN = -1, -2  # in the place of a number of Gaussians
 
+# Dimensions, units and long name of each variable; first value, units and long name of dimensions.
+_VARIABLES = {
+    "head_time": ("head", "slice", "when the density is read"),
+    "head_weight": ("head", "1", "weight in the average of densities"),
+    "head_components": ("head", "1", "Gaussians; 0 base density, -1 tree, -2 a user's head"),
+    "tree_member": ("tree_node", "1", "node, parents first"),
+    "tree_parent": ("tree_node", "1", "node that it depends on; -1 is none"),
+    "tree_gate_bins": ("tree_node", "1", "bins of the parent"),
+    "tree_gate_edge": ("tree_gate", "1", "upper end of the bin of the parent"),
+    "tree_bins": ("tree_gate", "1", "bins of the node there"),
+    "tree_mass": ("tree_bin", "1", "mass of the bin"),
+    "tree_edge": ("tree_bin", "1", "upper end of the bin"),
+    "own_heads": ("own_head_byte", "1", "users' heads, as JSON"),
+    "component_weight": ("component", "1", "weight of a Gaussian in its head"),
+    "component_mean": ("component node", "1", "mean of a Gaussian"),
+    "component_factor": (
+        "component node other_node",
+        "1",
+        "lower Cholesky factor of the covariance of a Gaussian",
+    ),
+    "marginal_bins": ("node", "1", "bins of a node's marginal map; 1 is the identity"),
+    "marginal_mass": ("marginal_bin", "1", "mass of a bin"),
+    "marginal_edge": (
+        "marginal_bin",
+        "1",
+        "upper end of a bin, standardised data; infinity for the last one of a node",
+    ),
+}
+_DIMENSIONS = {
+    "head": (0, "1", "head of the density"),
+    "tree_node": (0, "1", "node of a tree, tree by tree"),
+    "tree_gate": (0, "1", "bin of a parent"),
+    "tree_bin": (0, "1", "bin of the node"),
+    "own_head_byte": (0, "1", "byte of a text"),
+    "component": (0, "1", "Gaussian, head by head"),
+    "other_node": (0, "1", "node, second index of a matrix"),
+    "marginal_bin": (0, "1", "bin, node by node"),
+}
+
 
 def heads_to_arrays(
     out: NamedArrays, heads: tuple[WeightedHead, ...] | None, transform: MarginalTransform | None
 ) -> None:
     """Add heads and marginal maps, where there are any."""
+    arrays = {} if transform is None else _maps_to_arrays("marginal", transform.nodes)
     if heads is not None:
-        _pack_heads(out, heads)
-    if transform is not None:
-        _pack_marginal_transform(out, transform)
-
-
-def _pack_heads(out: NamedArrays, heads: tuple[WeightedHead, ...]) -> None:
-    out.add_coordinate("head", np.arange(len(heads)), "1", "head of the density")
-    times = np.array([r.time for r in heads])
-    out.add("head_time", ("head",), times, "slice", "when the density is read")
-    weights = np.array([r.weight for r in heads])
-    out.add("head_weight", ("head",), weights, "1", "weight in the average of densities")
-    mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
-    trees = [r.head for r in heads if isinstance(r.head, TreeHead)]
-    count = np.array([_n_gaussians(r) for r in heads])
-    what = "Gaussians; 0 base density, -1 tree, -2 a user's head"
-    out.add("head_components", ("head",), count, "1", what)
-    if trees:
-        _pack_trees(out, trees)
-    if np.any(count == _OWN):
-        own = json.dumps([HEADS.describe(r.head) for r in heads if _n_gaussians(r) == _OWN])
-        out.add_coordinate("own_head_byte", np.arange(len(own)), "1", "byte of a text")
-        text = np.frombuffer(own.encode(), dtype=np.uint8)
-        out.add("own_heads", ("own_head_byte",), text, "1", "users' heads, as JSON")
-    if not mixtures:
-        return
-    count = count[count > 0]
-    out.add_coordinate("component", np.arange(count.sum()), "1", "Gaussian, head by head")
-    n_nodes = mixtures[0].means.shape[1]
-    out.add_coordinate("other_node", np.arange(n_nodes), "1", "node, second index of a matrix")
-    for name, dims, parts, about in (
-        ("weight", (), [m.weights for m in mixtures], "weight of a Gaussian in its head"),
-        ("mean", ("node",), [m.means for m in mixtures], "mean of a Gaussian"),
-        (
-            "factor",
-            ("node", "other_node"),
-            [m.factors for m in mixtures],
-            "lower Cholesky factor of the covariance of a Gaussian",
-        ),
-    ):
-        out.add(f"component_{name}", ("component", *dims), np.concatenate(parts), "1", about)
+        count = np.array([_n_gaussians(r) for r in heads])
+        arrays["head_time"] = np.array([r.time for r in heads])
+        arrays["head_weight"] = np.array([r.weight for r in heads])
+        arrays["head_components"] = count
+        trees = [node for r in heads if isinstance(r.head, TreeHead) for node in r.head.nodes]
+        if trees:
+            arrays["tree_member"] = np.array([g.node for g in trees])
+            arrays["tree_parent"] = np.array([g.parent for g in trees])
+            arrays["tree_gate_bins"] = np.array([len(g.maps) for g in trees])
+            arrays["tree_gate_edge"] = np.concatenate([np.append(g.edges, np.inf) for g in trees])
+            arrays |= _maps_to_arrays("tree", [one for g in trees for one in g.maps])
+        if np.any(count == _OWN):
+            own = [HEADS.describe(r.head) for r in heads if _n_gaussians(r) == _OWN]
+            arrays["own_heads"] = np.frombuffer(json.dumps(own).encode(), dtype=np.uint8)
+        mixtures = [r.head for r in heads if isinstance(r.head, MixtureHead)]
+        if mixtures:
+            arrays["component_weight"] = np.concatenate([m.weights for m in mixtures])
+            arrays["component_mean"] = np.concatenate([m.means for m in mixtures])
+            arrays["component_factor"] = np.concatenate([m.factors for m in mixtures])
+    out.add_all(arrays, _VARIABLES, _DIMENSIONS)
 
 
 def heads_from_arrays(source: ArraySource) -> tuple[WeightedHead, ...] | None:
@@ -72,7 +93,7 @@ def heads_from_arrays(source: ArraySource) -> tuple[WeightedHead, ...] | None:
     ends = np.cumsum(np.maximum(count, 0))
     if ends[-1]:
         parts = [source.read(f"component_{name}") for name in ("weight", "mean", "factor")]
-    trees = iter(_unpack_trees(source) if np.any(count == _TREE) else [])
+    trees = iter(_trees(source) if np.any(count == _TREE) else [])
     own = json.loads(source.read("own_heads").tobytes()) if np.any(count == _OWN) else []
     others = iter([HEADS.restore(head) for head in own])
     heads = []
@@ -94,82 +115,40 @@ def _n_gaussians(weighted: WeightedHead) -> int:
     return _TREE if isinstance(weighted.head, TreeHead) else _OWN
 
 
-def _pack_trees(out: NamedArrays, trees: list[TreeHead]) -> None:
-    gated = [node for tree in trees for node in tree.nodes]
-    marginal_maps = [marginal_map for node in gated for marginal_map in node.maps]
-    out.add_coordinate("tree_node", np.arange(len(gated)), "1", "node of a tree, tree by tree")
-    for name, values, about in (
-        ("member", [g.node for g in gated], "node, parents first"),
-        ("parent", [g.parent for g in gated], "node that it depends on; -1 is none"),
-        ("gate_bins", [len(g.maps) for g in gated], "bins of the parent"),
-    ):
-        out.add(f"tree_{name}", ("tree_node",), np.array(values), "1", about)
-    out.add_coordinate("tree_gate", np.arange(len(marginal_maps)), "1", "bin of a parent")
-    ends = np.concatenate([np.append(g.edges, np.inf) for g in gated])
-    out.add("tree_gate_edge", ("tree_gate",), ends, "1", "upper end of the bin of the parent")
-    bins = np.array([len(r.masses) for r in marginal_maps])
-    out.add("tree_bins", ("tree_gate",), bins, "1", "bins of the node there")
-    out.add_coordinate("tree_bin", np.arange(bins.sum()), "1", "bin of the node")
-    masses = np.concatenate([r.masses for r in marginal_maps])
-    edges = np.concatenate([np.append(r.edges, np.inf) for r in marginal_maps])
-    out.add("tree_mass", ("tree_bin",), masses, "1", "mass of the bin")
-    out.add("tree_edge", ("tree_bin",), edges, "1", "upper end of the bin")
-
-
-def _unpack_trees(source: ArraySource) -> list[TreeHead]:
-    base = base_density(source.attributes("brain")["base"])
-    marginal_maps = _marginal_maps(
-        base, *(source.read(f"tree_{k}") for k in ("bins", "mass", "edge"))
-    )
+def _trees(source: ArraySource) -> list[TreeHead]:
+    maps = _maps(source, "tree")
     gate_bins = source.read("tree_gate_bins")
     stops = np.cumsum(gate_bins)
-    gate_edges = np.split(source.read("tree_gate_edge"), stops[:-1])
+    members, parents = source.read("tree_member"), source.read("tree_parent")
+    gates = np.split(source.read("tree_gate_edge"), stops[:-1])
     nodes = [
-        GatedNode(int(node), int(parent), edges[:-1], tuple(marginal_maps[stop - k : stop]))
+        GatedNode(int(node), int(parent), edges[:-1], tuple(maps[stop - k : stop]))
         for node, parent, edges, k, stop in zip(
-            source.read("tree_member"),
-            source.read("tree_parent"),
-            gate_edges,
-            gate_bins,
-            stops,
-            strict=True,
+            members, parents, gates, gate_bins, stops, strict=True
         )
     ]
     n = len(source.read("mean"))
     return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 
-def _marginal_maps(
-    base: BaseDensity, bins: Array, masses: Array, edges: Array
-) -> list[MarginalMap]:
-    ends = np.cumsum(bins)[:-1]
-    pairs = zip(np.split(edges, ends), np.split(masses, ends), strict=True)
-    return [MarginalMap(base, e[:-1], m) for e, m in pairs]
+def _maps_to_arrays(group: str, maps: Sequence[MarginalMap]) -> dict[str, Array]:
+    """Bins of all maps, one map after another; the last bin of each ends at infinity."""
+    return {
+        f"{group}_bins": np.array([len(m.masses) for m in maps]),
+        f"{group}_mass": np.concatenate([m.masses for m in maps]),
+        f"{group}_edge": np.concatenate([np.append(m.edges, np.inf) for m in maps]),
+    }
 
 
-def _pack_marginal_transform(out: NamedArrays, transform: MarginalTransform) -> None:
-    masses = [r.masses for r in transform.nodes]
-    bins = np.array([len(m) for m in masses])
-    # The last bin of a node has no upper end: its place holds infinity.
-    edges = [np.append(r.edges, np.inf) for r in transform.nodes]
-    out.add(
-        "marginal_bins", ("node",), bins, "1", "bins of a node's marginal map; 1 is the identity"
-    )
-    out.add_coordinate("marginal_bin", np.arange(bins.sum()), "1", "bin, node by node")
-    out.add("marginal_mass", ("marginal_bin",), np.concatenate(masses), "1", "mass of a bin")
-    out.add(
-        "marginal_edge",
-        ("marginal_bin",),
-        np.concatenate(edges),
-        "1",
-        "upper end of a bin, standardised data; infinity for the last one of a node",
-    )
+def _maps(source: ArraySource, group: str) -> list[MarginalMap]:
+    base: BaseDensity = base_density(source.attributes("brain")["base"])
+    ends = np.cumsum(source.read(f"{group}_bins"))[:-1]
+    edges, masses = (np.split(source.read(f"{group}_{k}"), ends) for k in ("edge", "mass"))
+    return [MarginalMap(base, e[:-1], m) for e, m in zip(edges, masses, strict=True)]
 
 
 def marginal_transform_from_arrays(source: ArraySource) -> MarginalTransform | None:
     """The marginal maps that were added, validated again; None if there are none."""
-    if "marginal_bins" not in source:
-        return None
-    arrays = (source.read(f"marginal_{k}") for k in ("bins", "mass", "edge"))
-    base = base_density(source.attributes("brain")["base"])
-    return MarginalTransform(tuple(_marginal_maps(base, *arrays)))
+    return (
+        MarginalTransform(tuple(_maps(source, "marginal"))) if "marginal_bins" in source else None
+    )

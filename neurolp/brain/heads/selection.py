@@ -17,9 +17,8 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve
-from neurolp.brain.heads.head import DensityHead, LearnedHead, WeightedHead
+from neurolp.brain.heads.head import DensityHead, LearnedHead, WeightedHead, stacking_weights
 from neurolp.brain.heads.mixture import fit_mixture
-from neurolp.brain.heads.stacking import stacking_weights
 from neurolp.brain.heads.tree import fit_tree
 from neurolp.brain.network import Network
 from neurolp.brain.seeds import generator

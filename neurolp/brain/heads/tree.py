@@ -16,8 +16,7 @@ from scipy.special import gammaln
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
-from neurolp.brain.marginal import MarginalMap
-from neurolp.brain.marginal_learning import grow_marginal_map
+from neurolp.brain.marginal import MarginalMap, grow_marginal_map
 
 _LEVELS = 16  # quantiles of a node that a gate looks at
 _CANDIDATES = 64  # first cuts of a gate's bin, refined to a row afterwards
@@ -48,11 +47,6 @@ class TreeHead:
     """The gated nodes, parents before their children."""
 
     nodes: tuple[GatedNode, ...]
-
-    @property
-    def n_components(self) -> int:
-        """Number of densities of one node, over all nodes."""
-        return sum(len(gated.maps) for gated in self.nodes)
 
     def log_prob(self, potential: Array) -> Array:
         """-E(u) of potentials (n_nodes, n_trajectories), shape (n_trajectories,), nats."""

@@ -20,9 +20,8 @@ import numpy as np
 from scipy import linalg, sparse
 
 from neurolp.arrays import Array
-from neurolp.brain.network import Network
 from neurolp.brain.rules.rule import LocalStep, LocalView
-from neurolp.brain.workers import Block, Workers
+from neurolp.brain.workers import Block
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.regression import presynaptic_ridge
 
@@ -43,7 +42,7 @@ def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
     """
     network, targets, sources = view._network, view.targets, view.sources
     if network.connectivity.kind == "sparse":
-        return _sparse_step(network, targets, sources, view._potential, view._workers, rate, ridge)
+        return _sparse_step(view, rate, ridge)
     n_rows = view.n_rows
     m, s, t = network.synapse.n_transfer, len(sources), len(targets)
     products, curvatures = view.sum(partial(regression_sums, view.base))
@@ -61,15 +60,12 @@ def affine_step(view: LocalView, *, rate: float, ridge: float) -> LocalStep:
         g, r = gram[first:, first:], right[first:, q]
         scale = -rate / curvatures[q]
         if network.connectivity.kind == "full":
-            own = _own_features(targets, sources, n_transfer)
-            if own is None:
-                x = _ridge_solution(g, r, ridge, n_rows)
-            else:
-                x = _without_own(g, r, own, ridge, n_rows)
+            x = _ridge_solution(g, r, ridge, n_rows, _own_features(targets, sources, n_transfer))
             coefficients[:], constant[:] = (scale * x[:-1]).T, scale * x[-1]
         else:
             for i, near in enumerate(map(np.flatnonzero, view.edges)):
-                keep = np.append(_feature_rows(near, n_transfer, s), n_transfer * s)
+                rows = np.arange(n_transfer)[:, None] * s + near
+                keep = np.append(rows.ravel(), n_transfer * s)
                 x = scale[i] * _ridge_solution(g[np.ix_(keep, keep)], r[keep, i], ridge, n_rows)
                 coefficients[i, keep[:-1]], constant[i] = x[:-1], x[-1]
     return LocalStep(weights, bias, log_scale_weights, log_scale_bias)
@@ -95,15 +91,6 @@ def _bounded_below(curvatures: Array, rate: float) -> Array:
 # --- dense ----------------------------------------------------------------------------------------
 
 
-def _columns(block: Block) -> slice:
-    return slice(block[0], sum(block))
-
-
-def _feature_rows(positions: Array, n_transfer: int, n_sources: int) -> Array:
-    """Rows of the feature matrix that belong to the sources at ``positions``."""
-    return (np.arange(n_transfer)[:, None] * n_sources + positions).ravel()
-
-
 def _own_features(targets: Array, sources: Array, n_transfer: int) -> Array | None:
     """Rows of every target's own features, (n_targets, n_transfer); None outside the sources."""
     if not np.isin(targets, sources).any():
@@ -112,37 +99,31 @@ def _own_features(targets: Array, sources: Array, n_transfer: int) -> Array | No
     return place[:, None] + np.arange(n_transfer) * len(sources)
 
 
-def _factor(gram: Array, penalty: float) -> Any:
-    k = len(gram)
-    penalised = gram.copy()
-    penalised[np.arange(k - 1), np.arange(k - 1)] += penalty
-    try:
-        return linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
-    except linalg.LinAlgError as error:
-        raise _dependent() from error
-
-
 def _dependent() -> ConfigurationError:
     return ConfigurationError(
         "the presynaptic potentials are linearly dependent: shift_ridge must be larger"
     )
 
 
-def _ridge_solution(gram: Array, right: Array, ridge: float, n_rows: int) -> Array:
-    factor = _factor(gram, ridge * len(gram) / n_rows)
-    return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
-
-
-def _without_own(gram: Array, right: Array, own: Array, ridge: float, n_rows: int) -> Array:
-    """Ridge solution of every target without the features in its row of ``own``, which get 0.
+def _ridge_solution(
+    gram: Array, right: Array, ridge: float, n_rows: int, own: Array | None = None
+) -> Array:
+    """Ridge solution of every target; the features in its row of ``own``, if given, get 0.
 
     With P the inverse of the whole matrix, S a node's own features and A all others,
     G_AA^-1 = P_AA - P_AS P_SS^-1 P_SA: one inverse serves all nodes.
     """
-    k, t = right.shape
-    factor = _factor(gram, ridge * (k - own.shape[1]) / n_rows)
-    inverse = linalg.cho_solve(factor, np.eye(k), check_finite=False)
-    node = np.arange(t)[:, None]
+    n_features = len(gram) - (0 if own is None else own.shape[1])
+    diagonal, penalised = np.arange(len(gram) - 1), gram.copy()
+    penalised[diagonal, diagonal] += ridge * n_features / n_rows
+    try:
+        factor = linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError as error:
+        raise _dependent() from error
+    if own is None:
+        return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
+    inverse = linalg.cho_solve(factor, np.eye(len(gram)), check_finite=False)
+    node = np.arange(right.shape[1])[:, None]
     others = right.copy()
     others[own, node] = 0.0
     x = inverse @ others
@@ -155,19 +136,16 @@ def _without_own(gram: Array, right: Array, own: Array, ridge: float, n_rows: in
 # --- sparse ---------------------------------------------------------------------------------------
 
 
-def _sparse_step(
-    network: Network,
-    targets: Array,
-    sources: Array,
-    potential: Array,
-    workers: Workers,
-    rate: float,
-    ridge: float,
-) -> LocalStep:
+def _sparse_step(view: LocalView, rate: float, ridge: float) -> LocalStep:
     """The same, node by node from its own presynaptic nodes only: memory linear in the edges."""
-    m, s, t = network.synapse.n_transfer, len(sources), len(targets)
-    n_rows = potential.shape[1]
-    base, synapse = network.base_density, network.synapse
+    network, targets, sources, potential = (
+        view._network,
+        view.targets,
+        view.sources,
+        view._potential,
+    )
+    synapse, m, s, t = network.synapse, network.synapse.n_transfer, len(sources), len(targets)
+    n_rows, base = view.n_rows, view.base
     starts, near = network.connectivity.presynaptic_rows(targets, sources)
     shift = np.zeros(m * len(near) + t)
     log_scale = np.zeros((m - 1) * len(near) + t)
@@ -175,7 +153,7 @@ def _sparse_step(
     presynaptic = sources[near]
 
     def learn(nodes: Block) -> None:
-        some = _columns(nodes)
+        some = slice(nodes[0], sum(nodes))
         u = potential[targets[some]]
         psi, curvature = base.psi(u), base.curvature(u)
         right = np.stack([psi, psi * u - 1.0][: 1 + network.log_scale])
@@ -200,7 +178,7 @@ def _sparse_step(
         )
 
     tasks = range(0, t, _NODES_TOGETHER)
-    workers.map(learn, [(k, min(_NODES_TOGETHER, t - k)) for k in tasks])
+    view._workers.map(learn, [(k, min(_NODES_TOGETHER, t - k)) for k in tasks])
     if status.any():
         raise _dependent()
     scale = -rate / _bounded_below(curvatures, rate)

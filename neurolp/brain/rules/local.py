@@ -89,10 +89,11 @@ class Learner:
         """Tie the moments of Adam to the parameters of both networks: they change them in place."""
         slices, self._which = distinct_slices(self.network)
         averaged, _ = distinct_slices(self.averaged)
-        self._memories = [
-            [_GroupMemory(g, a) for g, a in zip(s.groups, b.groups, strict=True)]
-            for s, b in zip(slices, averaged, strict=True)
-        ]
+        self._memories = {
+            (k, g): _GroupMemory(group, averaged[k].groups[g])
+            for k, slice_ in enumerate(slices)
+            for g, group in enumerate(slice_.groups)
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or pickled: memories hold views, which a copy would cut off."""
@@ -116,9 +117,8 @@ class Learner:
         pace *= trust
         if self.rule.signal == "replay":
             gradient = replay(self.network, potential, self.rule.horizon, workers)
-            for memories, groups in zip(self._memories, gradient.groups, strict=True):
-                for memory, found in zip(memories, groups, strict=True):
-                    memory.learn(found, self.rule, pace, trust, self.n_steps)
+            for (k, g), memory in self._memories.items():
+                memory.learn(gradient.groups[k][g], self.rule, pace, trust, self.n_steps)
         else:
             self._step_locally(potential, workers, pace, trust)
 
@@ -134,9 +134,8 @@ class Learner:
         for part in self._parts():
             part[...] = packed[start : start + part.size].reshape(part.shape)
             start += part.size
-        for memories in self._memories:
-            for memory in memories:
-                memory.update_maps()
+        for memory in self._memories.values():
+            memory.update_maps()
         self.n_steps = int(arrays["n_steps"][0])
 
     def sums(self) -> dict[str, Array]:
@@ -156,13 +155,11 @@ class Learner:
         return out
 
     def _parts(self) -> list[Array]:
-        return [
-            part for memories in self._memories for memory in memories for part in memory.parts()
-        ]
+        return [part for memory in self._memories.values() for part in memory.parts()]
 
     def _step_locally(self, potential: Array, workers: Workers, pace: float, trust: float) -> None:
         network = self.network
-        n_slices, period = len(network.slices), len(self._memories)
+        n_slices, period = len(network.slices), len({k for k, _ in self._memories})
         first = 0 if self.rule.signal == "local" else n_slices - period
         u = np.array(potential, dtype=network.dtype, order="C", copy=True)
         widest = max((g.n_features for s in network.slices for g in s.groups), default=1)
@@ -176,12 +173,12 @@ class Learner:
 
         workers.map(wait, blocks)
         for t in range(first, n_slices):
-            slice_, memories = network.slices[t], self._memories[self._which[t]]
+            slice_ = network.slices[t]
             if slice_.rotation is not None:
                 workers.map(partial(rotate, slice_.rotation, u), blocks)
-            for group, memory in zip(slice_.groups, memories, strict=True):
+            for g, group in enumerate(slice_.groups):
                 parts = workers.map(partial(local_gradient, network, group, u), blocks)
-                found = mean_gradient(parts, u.shape[1])
+                found, memory = mean_gradient(parts, u.shape[1]), self._memories[self._which[t], g]
                 memory.learn(found, self.rule, pace, trust, self.n_steps)
 
 

@@ -32,10 +32,9 @@ from scipy import sparse
 
 from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_block, rotate, source_features, undo_node_maps
-from neurolp.brain.form import check_states
 from neurolp.brain.network import GroupUpdate, Network, distinct_slices
 from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.workers import Block, Workers, column_blocks
+from neurolp.brain.workers import Block, Workers, check_states, column_blocks
 from neurolp.errors import NetworkError
 from neurolp.kernels.adjoint import (
     csr_outer,
