@@ -13,18 +13,17 @@ All have closed forms (Rosenblatt, Ann. Math. Statist. 23, 1952):
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast, final
+from typing import Protocol, cast, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.head import DensityHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import TreeHead
 
-Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
 
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))

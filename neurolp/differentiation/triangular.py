@@ -25,13 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp, ndtri, ndtri_exp
 from scipy.stats import rankdata
 
+from neurolp.arrays import Array
 from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.network import GroupUpdate, Network
 from neurolp.brain.rules.replay import spline_grid
@@ -41,7 +40,6 @@ from neurolp.differentiation.solving import solve_increasing
 from neurolp.kernels.affine import shift_and_scale, transfer
 from neurolp.kernels.node_map import apply_node_maps
 
-Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
 
 _BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with log-scales

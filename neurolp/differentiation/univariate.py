@@ -14,17 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from neurolp.arrays import Array
 from neurolp.differentiation.solving import solve_increasing
 from neurolp.differentiation.transforms import Transform
 from neurolp.kernels.units import unit_log_density
-
-Array = npt.NDArray[Any]
 
 _BLOCK = 1 << 20  # elements of a (rows, units) table
 _RESOLUTION = 1e-17  # of a quantile, in standard deviations of the data

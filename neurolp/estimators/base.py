@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.form import form_of
@@ -34,8 +34,6 @@ from neurolp.simulation.loop import simulate
 from neurolp.simulation.memory_store import MemoryStore, Store
 from neurolp.simulation.monitors import Monitor, Recorder, ScoreMonitor
 from neurolp.simulation.signals import Stop
-
-Array = npt.NDArray[Any]
 
 
 class Brain(StoredBrain, ABC):

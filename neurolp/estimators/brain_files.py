@@ -7,10 +7,9 @@ import os
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp.arrays import NamedArrays, Variable
+from neurolp.arrays import Array, NamedArrays, Variable
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.heads.arrays import (
     heads_from_arrays,
@@ -29,8 +28,6 @@ from neurolp.simulation.monitors import Recorder
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
-
-Array = npt.NDArray[Any]
 
 
 def header(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, clone
@@ -15,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels, log_proba
@@ -30,8 +30,6 @@ from neurolp.estimators.validation import (
     resolve_seed,
     with_validation,
 )
-
-Array = npt.NDArray[Any]
 
 _FEWEST_ROWS = 3  # of a class with a density: one to learn from, one to judge by, and a spread
 _SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations over all classes

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy.stats import qmc
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
@@ -28,8 +28,6 @@ from neurolp.estimators.validation import (
     resolve_seed,
     with_validation,
 )
-
-Array = npt.NDArray[Any]
 
 _LOG2_DRAWS = 6  # of earlier targets, where later ones need an average over them
 _BLOCK_ROWS = 256  # bounds memory there

@@ -7,18 +7,15 @@ from numbers import Real
 from typing import Annotated, Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import AfterValidator
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.validation import Density, check_finite, fitted_or_not, resolve_seed
-
-Array = npt.NDArray[Any]
-
 
 SUPPORT = ranges.Condition(
     "'inferred', 'real' or (a, b) with a < b",

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
@@ -28,8 +28,6 @@ from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.memory_store import MemoryStore
 from neurolp.simulation.monitors import Monitor, ParameterMonitor, Recorder
 from neurolp.simulation.online import EvolutionMonitor, NetworkLearner, mean_surprise
-
-Array = npt.NDArray[Any]
 
 # Seeds of the hidden nodes for each row, where a bound is reported.
 _N_SEEDS = 100

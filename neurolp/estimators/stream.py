@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.errors import DataError, DivergedError, FormatError
 from neurolp.estimators import ranges
@@ -40,8 +40,6 @@ from neurolp.stream.sensors import (
 )
 from neurolp.stream.warmup import WarmUp
 from neurolp.stream.weights import feature_names, output_names, weights_of
-
-Array = npt.NDArray[Any]
 
 
 @final

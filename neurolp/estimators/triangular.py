@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
@@ -33,8 +33,6 @@ from neurolp.estimators.validation import (
 from neurolp.simulation.batch import Batch, EarlyStopping
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from neurolp.simulation.loop import simulate
-
-Array = npt.NDArray[Any]
 
 _MANY_ROWS, _INTERVALS, _MORE_INTERVALS = 5000, 14, 28
 _RANGE, _SYNAPSE_SLOPE = 3.5, 2.0

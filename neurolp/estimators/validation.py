@@ -10,15 +10,14 @@ from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError, DataError
 
-Array = npt.NDArray[Any]
 Estimator = TypeVar("Estimator")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")

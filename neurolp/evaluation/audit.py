@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
+from neurolp.arrays import Array
 from neurolp.brain.form import Form, form_of
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.evaluation.metrics import total_probability
-
-Array = npt.NDArray[Any]
 
 LOG_DET_TOLERANCE, INTEGRAL_TOLERANCE, ROUND_TRIP_TOLERANCE = 1e-10, 1e-9, 1e-8
 

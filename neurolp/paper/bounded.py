@@ -26,13 +26,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.base_density import Logistic
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.node_map import SplineGrid
@@ -40,8 +39,6 @@ from neurolp.brain.workers import check_states
 from neurolp.errors import NetworkError
 from neurolp.kernels.bounded import bounded_step
 from neurolp.paper.weights import check_evolution, weight_arrays
-
-Array = npt.NDArray[Any]
 
 BARRIER_MIN = (
     5e-3  # alpha: small enough to cost little volume, large enough for the states to stay near

@@ -9,16 +9,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import integrate, optimize
 from scipy.special import expit
 
 from neurolp.evaluation.audit import Report
-
-Array = npt.NDArray[Any]
 
 DURATIONS = (0.05, 0.2, 1.0)
 

@@ -16,13 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Literal, Self, final
+from typing import Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import expm
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import check_states
@@ -30,7 +29,6 @@ from neurolp.errors import NetworkError
 from neurolp.paper.node_energy import NodeEnergies
 from neurolp.paper.weights import check_evolution, weight_arrays
 
-Array = npt.NDArray[Any]
 Stepping = Literal["exact", "synchronous"]
 STEPPING_NAMES: tuple[str, ...] = ("exact", "synchronous")
 

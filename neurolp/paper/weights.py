@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.errors import NetworkError
-
-Array = npt.NDArray[Any]
 
 
 def check_evolution(weights: Array, duration: float, n_steps: int) -> None:
