@@ -20,15 +20,17 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
-from neurolp.differentiation.transforms import (
+from neurolp.differentiation.univariate import (
     Arcsinh,
     Exponential,
     Identity,
     Log,
+    MonotoneNetwork,
     Probit,
     Transform,
+    Units,
+    combine,
 )
-from neurolp.differentiation.univariate import MonotoneNetwork, Units, combine
 from neurolp.kernels.units import descend
 
 Kind = Literal["identity", "arcsinh", "log", "exponential", "probit"]

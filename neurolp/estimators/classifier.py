@@ -96,8 +96,6 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         p(c) (Bayes).
     noise_width_ : array of shape (n_features,)
         Width of the uniform noise that the training rows got, 0 where none (Bayes).
-    seed_, n_features_in_, feature_names_in_
-        As usual.
 
     Examples
     --------

@@ -107,8 +107,6 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
         Number of targets.
     held_out_score_ : float
         Mean log-density of the rows under the members that did not learn from them, in nats.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
 
     Examples
     --------

@@ -125,8 +125,6 @@ class BrainDensity(Brain):
         ``record_.surprise["test"]`` is the surprise of one split of the data after every slice.
     interrupted_ : bool
         Whether Ctrl-C ended the fit early; the slices completed until then are in use.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
 
     Examples
     --------

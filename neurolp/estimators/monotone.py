@@ -71,10 +71,6 @@ class MonotoneDensity(Density):
         Its number of units.
     mean_, scale_ : float
         Mean and standard deviation of the rows.
-    n_features_in_ : int
-        1.
-    seed_ : int
-        As usual.
 
     Examples
     --------

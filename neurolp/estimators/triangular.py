@@ -91,8 +91,6 @@ class TriangularDensity(Density):
         The equalisation, columns as given.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
 
     Examples
     --------

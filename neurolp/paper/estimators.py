@@ -125,7 +125,8 @@ class LinearBrain(TextbookBrain):
         return LinearForm(
             np.zeros((n_nodes, n_nodes)),
             np.zeros(n_nodes),
-            NodeEnergies.standard(grid, n_nodes),
+            NodeEnergies.standard(grid, n_nodes).slopes,
+            grid,
             self.duration,
             self.n_steps,
             self.stepping,

@@ -97,7 +97,7 @@ def learn_linear(
     np.fill_diagonal(weights, 0.0)
     bias = form.bias + adam.step("bias", psi.mean(axis=1), rate)
     energies = form.energies.learned(end, energy_rate, ridge)
-    return replace(form, weights=weights, bias=bias, energies=energies), loss
+    return replace(form, weights=weights, bias=bias, slopes=energies.slopes), loss
 
 
 def bounded_gradient(form: BoundedForm, potential: Array) -> tuple[Array, dict[str, Array]]:
