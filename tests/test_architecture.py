@@ -114,9 +114,10 @@ KNOWN_CIRCLES: list[list[str]] = []
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("neurolp.kernels.")])
 def test_kernels_import_numpy_and_numba_only(module):
+    """And the name of the type of arrays."""
     if module != "neurolp.kernels._jit":
         allowed = {"__future__", "collections.abc", "math", "typing", "numpy", "numpy.typing",
-                   "numba", "neurolp.kernels._jit"}  # fmt: skip
+                   "numba", "neurolp.arrays", "neurolp.kernels._jit"}  # fmt: skip
         imported = external_imports_of(module)
         shared = {name for name in imported if name.startswith("neurolp.kernels.stream_")}
         assert imported - shared <= allowed

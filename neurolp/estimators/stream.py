@@ -24,7 +24,7 @@ from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.writer import write_trajectory
-from neurolp.stream.faults import bad_surprise, first_fault, is_finite
+from neurolp.stream import contents
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.stream.run import Outputs, StreamRun
@@ -39,7 +39,6 @@ from neurolp.stream.sensors import (
     sensors_to_json,
 )
 from neurolp.stream.warmup import WarmUp
-from neurolp.stream.weights import feature_names, output_names, weights_of
 
 
 @final
@@ -273,12 +272,12 @@ class StreamBrain:
     @property
     def feature_names(self) -> list[str]:
         """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
-        return feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
+        return contents.feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
 
     @property
     def output_names(self) -> list[str]:
         """Name of each output: each symbol and each value."""
-        return output_names(self.sensors)
+        return contents.output_names(self.sensors)
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -288,7 +287,7 @@ class StreamBrain:
         "recurrent" (n_hidden, n_hidden), (target, source), dense or CSR, absent without edges;
         "afferent" CSR (n_hidden, n_features): from features to hidden nodes.
         """
-        return weights_of(self._state, self._design.n_hidden)
+        return contents.weights_of(self._state, self._design.n_hidden)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -359,9 +358,7 @@ class StreamBrain:
 
     def fault(self) -> str | None:
         """Which number of the state is NaN or infinite, in words; None if all are finite."""
-        if is_finite(self._state):
-            return None
-        return first_fault(self._state, self.sensors, self._design.n_lags, self._design.n_hidden)
+        return contents.first_fault(self._state, self.sensors, self._design.n_hidden)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -378,7 +375,9 @@ class StreamBrain:
         if done < len(codes):
             missing = np.isnan(shown[done][self._state.senses.column])
             surprise = outputs.outcome.surprise[done]
-            raise DivergedError(bad_surprise(surprise, missing, self.sensors, self.n_steps_))
+            raise DivergedError(
+                contents.bad_surprise(surprise, missing, self.sensors, self.n_steps_)
+            )
 
     def _present(self, codes: Array, learn: bool, outputs: Outputs) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""

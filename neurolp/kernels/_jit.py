@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -80,18 +81,14 @@ def _or_empty(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]
     return index
 
 
+@cache
 def _say_once(reason: str) -> None:
-    global _said  # noqa: PLW0603  # once a process, whichever kernel is the first
-    if not _said:
-        _said = True
-        warnings.warn(
-            f"kernels are compiled in every process, which takes about a minute: {reason}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_said = False
+    """Warn once a process and reason, whichever kernel is the first."""
+    warnings.warn(
+        f"kernels are compiled in every process, which takes about a minute: {reason}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 def _sources() -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

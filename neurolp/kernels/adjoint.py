@@ -6,14 +6,10 @@ time) are carried back together along the same states. All arrays are those of o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

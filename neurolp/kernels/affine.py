@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from math import exp
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel
@@ -102,7 +99,7 @@ def undo_shift_and_scale(
     log_scale: Array,
     log_scale_bias: Array,
 ) -> None:
-    """Exact inverse of :func:`couple`, u_i = (v_i - I_i) exp(-G_i), in place."""
+    """Exact inverse of :func:`shift_and_scale`, u_i = (v_i - I_i) exp(-G_i), in place."""
     width = shift.shape[1]
     for i in range(targets.shape[0]):
         row = potential[targets[i]]

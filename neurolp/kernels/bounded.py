@@ -8,14 +8,19 @@ of [0, 1]: with t = a - knot, p = y + t (c1 + t (c2 + t c3)).
 from __future__ import annotations
 
 from math import exp
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
 
-Array = npt.NDArray[Any]
+
+@kernel
+def _sigmoid(s: float) -> tuple[float, float]:
+    """A = 1 / (1 + exp(-s)) and da/ds; 1 - a, which vanishes at the upper edge, is never formed."""
+    z = exp(-abs(s))
+    small = z / (1.0 + z)
+    return small if s < 0.0 else 1.0 - small, z / ((1.0 + z) * (1.0 + z))
 
 
 @kernel
@@ -42,19 +47,16 @@ def bounded_step(
             left = (r - 1.0 - dt * reach) / strength
             right = (r + dt * reach) / strength
             s = min(max(potential[i, c], left), right)
-            slope = strength
-            for _ in range(200):
-                # 1 - a is never formed from a: it would vanish at the upper edge.
-                z = exp(-abs(s))
-                small = z / (1.0 + z)
-                a = small if s < 0.0 else 1.0 - small
-                q = z / ((1.0 + z) * (1.0 + z))
+            done = False
+            for _ in range(201):
+                a, q = _sigmoid(s)
                 piece = min(np.uint32(a * n_intervals), np.uint32(n_intervals - 1))
                 t = a - piece / n_intervals
                 c1, c2, c3 = rows[piece, 1], rows[piece, 2], rows[piece, 3]
-                p = rows[piece, 0] + t * (c1 + t * (c2 + t * c3))
-                error = a + strength * s - dt * p - r
                 slope = q * (1.0 - dt * (c1 + t * (2.0 * c2 + 3.0 * c3 * t))) + strength
+                if done:
+                    break
+                error = a + strength * s - dt * (rows[piece, 0] + t * (c1 + t * (c2 + t * c3))) - r
                 if error > 0.0:
                     right = s
                 else:
@@ -64,16 +66,8 @@ def bounded_step(
                     moved = 0.5 * (left + right)
                 done = abs(moved - s) <= 4e-16 * (1.0 + abs(s))
                 s = moved
-                if done:
-                    break
-            z = exp(-abs(s))
-            small = z / (1.0 + z)
-            a = small if s < 0.0 else 1.0 - small
-            piece = min(np.uint32(a * n_intervals), np.uint32(n_intervals - 1))
-            t = a - piece / n_intervals
-            curve = rows[piece, 1] + t * (2.0 * rows[piece, 2] + 3.0 * rows[piece, 3] * t)
             potential[i, c] = s
-            denominator[i, c] = z / ((1.0 + z) * (1.0 + z)) * (1.0 - dt * curve) + strength
+            denominator[i, c] = slope
 
 
 @kernel
@@ -105,10 +99,7 @@ def bounded_replay(
         rows = table[i]
         for c in range(potential.shape[1]):
             s, d = potential[i, c], denominator[i, c]
-            z = exp(-abs(s))
-            small = z / (1.0 + z)
-            a = small if s < 0.0 else 1.0 - small
-            q = z / ((1.0 + z) * (1.0 + z))
+            a, q = _sigmoid(s)
             piece = min(np.uint32(a * n_intervals), np.uint32(n_intervals - 1))
             x = a * n_intervals - piece
             bend = 2.0 * rows[piece, 2] + 6.0 * rows[piece, 3] * x / n_intervals

@@ -6,13 +6,8 @@ nodes are in conflict when there is an edge between them in either direction.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

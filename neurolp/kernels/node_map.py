@@ -8,14 +8,11 @@ g(v) = y + t (a + t (b + t c)),  g'(v) = a + t (2 b + 3 c t).
 from __future__ import annotations
 
 from math import log, sqrt
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

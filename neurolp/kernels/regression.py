@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from math import exp, sqrt
-from typing import Any
 
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

@@ -6,13 +6,8 @@ sequence does not depend on how it is cut into blocks.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 
 @kernel

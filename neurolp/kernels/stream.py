@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import (
     add,
@@ -32,7 +33,6 @@ from neurolp.kernels.stream_state import (
     RLS,
     SYMBOLS,
     VALUES,
-    Array,
     Contexts,
     Memory,
     Outcome,

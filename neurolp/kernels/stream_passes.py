@@ -6,8 +6,8 @@ from math import exp
 
 import numpy as np
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel, vector_kernel
-from neurolp.kernels.stream_state import Array
 
 _LOG2_E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
 _SHIFT = 6755399441055744.0

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
 
 SYMBOLS, VALUES = 0, 1
 NLMS, DIAGONAL_RLS, RLS = 0, 1, 2

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill, softmax
-from neurolp.kernels.stream_state import Array, Contexts, Rates, Senses
+from neurolp.kernels.stream_state import Contexts, Rates, Senses
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
 SYMBOL_CURVATURE = 0.15

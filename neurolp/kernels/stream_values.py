@@ -6,9 +6,10 @@ from math import erfc, exp, log, sqrt
 
 import numpy as np
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill
-from neurolp.kernels.stream_state import NLMS, VALUES, Array, Rates, Readout, Senses
+from neurolp.kernels.stream_state import NLMS, VALUES, Rates, Readout, Senses
 
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
 

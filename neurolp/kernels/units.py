@@ -9,14 +9,11 @@ have weights ``counts`` (n,); ``log_w``, ``m`` and ``s`` are (K,).
 from __future__ import annotations
 
 from math import exp, log, sqrt
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-
-Array = npt.NDArray[Any]
 
 _HALF_LOG_2PI = 0.9189385332046727
 _NEGLIGIBLE = -36.0  # exp of it is below the rounding error of a sum that holds 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,11 +70,7 @@ class StreamDesign:
     @property
     def parameters(self) -> dict[str, Any]:
         """All parameters that are plain values: all but sensors and connectivity."""
-        return {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in ("sensors", "connectivity")
-        }
+        return {k: v for k, v in vars(self).items() if k not in ("sensors", "connectivity")}
 
     @property
     def rates(self) -> Rates:

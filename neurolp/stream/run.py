@@ -43,7 +43,6 @@ class Outputs:
     sensors: Sequence[Sensor]
     outcome: Outcome
     activity: Array  # (n_steps, padded n_hidden)
-    n_hidden: int
 
     @classmethod
     def empty(
@@ -56,24 +55,19 @@ class Outputs:
     ) -> Outputs:
         """Arrays for ``n_steps``; number of nodes and type are those of ``activity``."""
         n_outputs = places(sensors)[-1].outputs.stop
-        expected = n_steps if predictions else 0
+        expected = (n_steps if predictions else 0, n_outputs)
+        shapes = (n_steps, len(sensors)), (n_steps, n_outputs), expected, expected
         return cls(
             sensors,
-            Outcome(
-                np.full((n_steps, len(sensors)), np.nan),
-                np.full((n_steps, n_outputs), np.nan),
-                np.full((expected, n_outputs), np.nan),
-                np.full((expected, n_outputs), np.nan),
-            ),
+            Outcome(*(np.full(s, np.nan) for s in shapes)),
             np.zeros((n_steps if wanted else 0, len(activity)), activity.dtype),
-            len(activity),
         )
 
     def between(self, start: int, stop: int) -> Outputs:
         """Views of the arrays for some of the steps."""
         part = slice(start, stop)
         outcome = Outcome(*(a[part] for a in self.outcome))
-        return Outputs(self.sensors, outcome, self.activity[part], self.n_hidden)
+        return Outputs(self.sensors, outcome, self.activity[part])
 
     def run(self, n_hidden: int) -> StreamRun:
         """Results by sensor."""

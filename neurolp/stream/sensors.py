@@ -70,8 +70,20 @@ class Sensor(Protocol):
         """
 
 
+class _Uncoded:
+    """A sensor whose code is its columns."""
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """The columns themselves, factor 1."""
+        return columns, np.zeros(len(columns))
+
+    def express(self, prediction: CodePrediction) -> CodePrediction:
+        """The prediction itself."""
+        return prediction
+
+
 @dataclass(frozen=True)
-class CategoricalSensor:
+class CategoricalSensor(_Uncoded):
     """One symbol 0 .. ``n_symbols`` - 1 at every step; NaN is missing."""
 
     n_symbols: int
@@ -98,17 +110,9 @@ class CategoricalSensor:
             symbol = (columns >= 0) & (columns < self.n_symbols) & (columns == np.floor(columns))
         return np.asarray(np.isnan(columns) | symbol)
 
-    def encode(self, columns: Array) -> tuple[Array, Array]:
-        """The columns themselves, factor 1."""
-        return columns, np.zeros(len(columns))
-
-    def express(self, prediction: CodePrediction) -> CodePrediction:
-        """The prediction itself."""
-        return prediction
-
 
 @dataclass(frozen=True)
-class ContinuousSensor:
+class ContinuousSensor(_Uncoded):
     """``n_values`` real values at every step, observed together; NaN is missing.
 
     ``location`` and ``scale`` (a number, or one for each value) are the units of the
@@ -166,14 +170,6 @@ class ContinuousSensor:
         """Whether each entry is finite, or all of its row are missing."""
         missing = np.isnan(columns).all(axis=1, keepdims=True)
         return np.asarray(np.isfinite(columns) | missing)
-
-    def encode(self, columns: Array) -> tuple[Array, Array]:
-        """The columns themselves, factor 1."""
-        return columns, np.zeros(len(columns))
-
-    def express(self, prediction: CodePrediction) -> CodePrediction:
-        """The prediction itself."""
-        return prediction
 
 
 SENSORS = Registry(

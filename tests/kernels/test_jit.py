@@ -20,8 +20,8 @@ def double(x):
 
 
 @pytest.fixture
-def unsaid(monkeypatch):
-    monkeypatch.setattr(_jit, "_said", False)
+def unsaid():
+    _jit._say_once.cache_clear()
 
 
 @needs_jit

@@ -1,15 +1,16 @@
-"""Search for numbers in the state of a recurrent predictor that are not finite."""
+"""What is in a state: names, weights without padding, numbers that are not finite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from neurolp.arrays import Array
 from neurolp.stream.network import StreamState
 from neurolp.stream.sensors import Sensor
-from neurolp.stream.weights import feature_names, output_names
 
 # Arrays in the order in which a step changes them: group, field, name, meaning of the first index.
 _PARTS = (
@@ -39,20 +40,57 @@ _PARTS = (
 )
 
 
-def is_finite(state: StreamState) -> bool:
-    """Whether all numbers are finite."""
-    return all(_finite(values) for values, *_ in _arrays(state))
+def output_names(sensors: Sequence[Sensor]) -> list[str]:
+    """Name of each output: ``sensor=symbol``, ``sensor``, or ``sensor[index]``."""
+    out: list[str] = []
+    for s in sensors:
+        if s.n_symbols:
+            out += [f"{s.name}={k}" for k in range(s.n_symbols)]
+        elif s.n_columns == 1:
+            out.append(s.name)
+        else:
+            out += [f"{s.name}[{k}]" for k in range(s.n_columns)]
+    return out
 
 
-def first_fault(
-    state: StreamState, sensors: Sequence[Sensor], n_lags: int, n_hidden: int
-) -> str | None:
+def feature_names(sensors: Sequence[Sensor], n_lags: int, n_hidden: int) -> list[str]:
+    """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
+    past = [f"{name} lag {d + 1}" for d in range(n_lags) for name in output_names(sensors)]
+    return ["constant", *past, *(f"hidden {k}" for k in range(n_hidden))]
+
+
+def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
+    """Copies of readout, recurrent and afferent weights, without padding."""
+    memory, n_outputs = state.memory, len(state.senses.location)
+    start = len(memory.features) - len(memory.activity)
+    n_past = 1 + memory.n_lags * n_outputs
+    kept = np.concatenate([np.arange(n_past), start + np.arange(n_hidden)])
+    out: dict[str, Any] = {
+        "readout": state.readout.weights[:, kept],
+        "afferent": _csr(
+            memory.afferent_weight, memory.afferent_source, memory.afferent_first,
+            (n_hidden, n_past + n_hidden),
+        ),
+    }  # fmt: skip
+    if memory.weights.size:
+        out["recurrent"] = memory.weights[:n_hidden, :n_hidden].copy()
+    elif memory.first.size:
+        out["recurrent"] = _csr(memory.weight, memory.source, memory.first, (n_hidden, n_hidden))
+    return out
+
+
+def _csr(values: Any, source: Any, first: Any, shape: tuple[int, int]) -> Any:
+    first = first[: shape[0] + 1].astype(np.int64)
+    return sparse.csr_array((values.copy(), source.astype(np.int64), first), shape=shape)
+
+
+def first_fault(state: StreamState, sensors: Sequence[Sensor], n_hidden: int) -> str | None:
     """First number that is not finite: ``"the readout weights of output 'a' became nan"``."""
     for values, what, whose in _arrays(state):
         if _finite(values):
             continue
         at = np.unravel_index(int(np.argmin(np.isfinite(values))), values.shape)
-        owner = _owner(state, whose, [int(k) for k in at], sensors, n_lags, n_hidden)
+        owner = _owner(state, whose, [int(k) for k in at], sensors, n_hidden)
         return f"the {what} of {owner} became {values[at]}"
     return None
 
@@ -78,12 +116,7 @@ def _finite(values: Array) -> bool:
 
 
 def _owner(
-    state: StreamState,
-    whose: str,
-    at: list[int],
-    sensors: Sequence[Sensor],
-    n_lags: int,
-    n_hidden: int,
+    state: StreamState, whose: str, at: list[int], sensors: Sequence[Sensor], n_hidden: int
 ) -> str:
     memory = state.memory
     if whose == "output":
@@ -94,7 +127,7 @@ def _owner(
         first = {"edge": memory.first, "afferent": memory.afferent_first}.get(whose)
         node = at[0] if first is None else int(np.searchsorted(first, at[0], side="right")) - 1
         return f"hidden node {node}"
-    names = feature_names(sensors, n_lags, n_hidden)
+    names = feature_names(sensors, memory.n_lags, n_hidden)
     n_padded, n_inputs = len(memory.activity), len(names) - n_hidden
     k = at[-1] - (len(memory.features) - n_padded)
     return f"hidden node {k}" if k >= 0 else f"feature '{names[min(at[-1], n_inputs - 1)]}'"
