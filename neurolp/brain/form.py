@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array, ArraySource, NamedArrays
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve, evolve_slices, rewind
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
@@ -73,44 +73,6 @@ class Form(ABC):
     def dream(self, n: int, rng: np.random.Generator) -> Array:
         """Draw n states u(0) from Phi, (n_nodes, n); NaN where an end state has no past."""
         return self.rewind(self.draw(n, rng))
-
-
-class LearnedForm(Form):
-    """A form whose parameters are shared by all times, and learned together.
-
-    ``weights`` are (n_nodes, n_nodes), target by source; ``n_steps`` steps take ``duration``.
-    """
-
-    weights: Array
-    duration: float
-    n_steps: int
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return len(self.weights)
-
-    @property
-    def n_times(self) -> int:
-        """Number of time steps."""
-        return self.n_steps
-
-    @abstractmethod
-    def parameters(self) -> dict[str, Array]:
-        """What is learned, by name; the first dimension counts nodes."""
-
-    @abstractmethod
-    def with_parameters(self, arrays: dict[str, Array]) -> Self:
-        """The same form with what :meth:`parameters` gave of another one."""
-
-    @abstractmethod
-    def to_arrays(self) -> NamedArrays:
-        """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
-
-    @classmethod
-    @abstractmethod
-    def from_arrays(cls, source: ArraySource) -> Self:
-        """The form of these parameters, validated again."""
 
 
 @final

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array, NamedArrays, Variable
-from neurolp.brain.form import LearnedForm
 from neurolp.brain.heads.arrays import (
     heads_from_arrays,
     heads_to_arrays,
@@ -49,13 +48,13 @@ class StoredBrain(Density):
     """
 
     model: ClassVar[str]  # name in files
-    form: ClassVar[type[LearnedForm] | None] = None  # of what evolves; None is a network
+    form: ClassVar[Any] = None  # class of what evolves; None is a network
     time_unit: ClassVar[str] = "epoch"  # what is counted while it learns
     connectivity: Any
     n_hidden: int = 0
     network_: Network
     n_slices_: int
-    form_: LearnedForm
+    form_: Any  # what evolves, a :class:`neurolp.brain.form.Form`
     n_epochs_: int
     heads_: tuple[WeightedHead, ...] | None = None
     marginal_transform_: MarginalTransform | None = None
@@ -109,7 +108,7 @@ class StoredBrain(Density):
         columns: tuple[str, ...] | None = None,
         *,
         parameters: bool = True,
-        learned: tuple[Network | LearnedForm, int] | None = None,
+        learned: tuple[Any, int] | None = None,
     ) -> NamedArrays:
         """The brain as arrays, with its record if that is in memory.
 

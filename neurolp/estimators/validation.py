@@ -7,7 +7,7 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -18,26 +18,22 @@ from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError, DataError
 
-Estimator = TypeVar("Estimator")
-Result = TypeVar("Result")
-Arguments = ParamSpec("Arguments")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def fitted_or_not(
-    fit: Callable[Concatenate[Estimator, Arguments], Result],
-) -> Callable[Concatenate[Estimator, Arguments], Result]:
+def fitted_or_not(fit: Method) -> Method:
     """Decorate a method ``fit``: after an error or Ctrl-C the estimator is not fitted.
 
     What an earlier fit left goes when a new one begins.
     """
 
-    def forget(estimator: Estimator) -> None:
+    def forget(estimator: Any) -> None:
         for name in list(vars(estimator)):
             if name.endswith("_") and not name.startswith("__"):
                 delattr(estimator, name)
 
     @wraps(fit)
-    def whole(estimator: Estimator, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    def whole(estimator: Any, /, *args: Any, **kwargs: Any) -> Any:
         forget(estimator)
         try:
             return fit(estimator, *args, **kwargs)
@@ -45,7 +41,7 @@ def fitted_or_not(
             forget(estimator)
             raise
 
-    return whole
+    return cast(Method, whole)
 
 
 def finite_rows(

@@ -8,15 +8,31 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from neurolp.arrays import Array, NamedArrays
-from neurolp.brain.form import LearnedForm
+from neurolp.brain.form import Form
 from neurolp.errors import NetworkError
 
 
-class TextbookForm(LearnedForm):
-    """A form whose parameters are the fields ``learned``, the ``weights`` among them."""
+class TextbookForm(Form):
+    """A form whose parameters, the fields ``learned``, are shared by all times.
+
+    ``weights`` are (n_nodes, n_nodes), target by source; ``n_steps`` steps take ``duration``.
+    """
 
     base: ClassVar[str]
     learned: ClassVar[tuple[str, ...]]
+    weights: Array
+    duration: float
+    n_steps: int
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.weights)
+
+    @property
+    def n_times(self) -> int:
+        """Number of time steps."""
+        return self.n_steps
 
     def _check_evolution(self) -> None:
         """Raise :class:`NetworkError` unless weights and times describe an evolution."""

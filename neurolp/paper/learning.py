@@ -34,16 +34,16 @@ import numpy as np
 from scipy.special import expit
 
 from neurolp.arrays import Array
-from neurolp.brain.form import LearnedForm
 from neurolp.brain.workers import Workers
 from neurolp.kernels.adam import adam_step
 from neurolp.kernels.bounded import bounded_replay
 from neurolp.paper.bounded import BARRIER_MIN, SLOPE_MAX, BoundedForm, log_width, slope_limit
+from neurolp.paper.form import TextbookForm
 from neurolp.paper.linear import LinearForm
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.checkpoint import with_prefix, without_prefix
 
-F = TypeVar("F", bound=LearnedForm)
+F = TypeVar("F", bound=TextbookForm)
 
 
 @final
