@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.differentiation.ensemble import Ensemble, EnsembleConfig, fit_ensemble
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
-
-Array = npt.NDArray[Any]
 
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
 _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but not begin with it

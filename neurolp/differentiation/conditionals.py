@@ -13,40 +13,31 @@ All have closed forms (Rosenblatt, Ann. Math. Statist. 23, 1952):
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, cast, final
+from typing import Protocol, cast, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_ndtr, logsumexp
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity
 from neurolp.brain.heads.head import DensityHead
 from neurolp.brain.heads.mixture import MixtureHead
 from neurolp.brain.heads.tree import TreeHead
 
-Array = npt.NDArray[Any]
 Unit = tuple[Array, Array, Array]
 
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
-class Conditionals(ABC):
-    """Conditional densities of one density head for n rows, in the order of the nodes.
+class Conditionals(Protocol):
+    """Conditional densities of one density head for n rows, node after node."""
 
-    The potentials of the nodes 0 .. ``node`` - 1 are given; ``node`` is next.
-    """
-
-    node: int = 0
-
-    @abstractmethod
     def evaluate(self, u: Array, rows: Array) -> Unit:
-        """Log p, log F and log(1 - F) of the next node at ``u``, (m,) each, for some of the rows.
+        """Log p, log F and log(1 - F) of the next node at ``u`` (m,), (m,) each, in nats.
 
-        ``u`` (m,) are its potentials, ``rows`` (m,) the numbers of the rows; nats.
+        ``rows`` (m,) are the numbers of the rows.
         """
 
-    @abstractmethod
     def advance(self, u: Array) -> None:
         """Condition on the potentials ``u`` (n,) of the next node, and move on by one node."""
 
@@ -61,7 +52,7 @@ def conditionals(base: BaseDensity, head: DensityHead | None, n_rows: int) -> Co
 
 
 @final
-class _Product(Conditionals):
+class _Product:
     def __init__(self, base: BaseDensity) -> None:
         self.base = base
 
@@ -69,13 +60,13 @@ class _Product(Conditionals):
         return -self.base.energy(u), self.base.log_activity(u), self.base.log_activity(-u)
 
     def advance(self, u: Array) -> None:
-        self.node += 1
+        pass
 
 
 @final
-class _Mixture(Conditionals):
+class _Mixture:
     def __init__(self, head: MixtureHead, n_rows: int) -> None:
-        self.head = head
+        self.head, self.node = head, 0
         k, d = head.means.shape
         self.z = np.empty((k, d, n_rows))
         self.log_gate = np.repeat(np.log(head.weights)[:, None], n_rows, axis=1)
@@ -108,9 +99,9 @@ class _Mixture(Conditionals):
 
 
 @final
-class _Tree(Conditionals):
+class _Tree:
     def __init__(self, head: TreeHead, n_rows: int) -> None:
-        self.nodes = {gated.node: gated for gated in head.nodes}
+        self.nodes, self.node = {gated.node: gated for gated in head.nodes}, 0
         self.known = np.empty((len(self.nodes), n_rows))
         self._prepare()
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.perceptron import Loss, Perceptron, TrainingConfig, fit_members
-
-Array = npt.NDArray[Any]
 
 _BLOCK_ELEMENTS = 1 << 19  # bounds memory
 

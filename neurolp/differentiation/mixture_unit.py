@@ -10,15 +10,12 @@ standard normal or of the logistic law, rho its density.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, log_expit, logit, logsumexp, ndtr, ndtri
 
+from neurolp.arrays import Array
 from neurolp.differentiation.solving import solve_increasing
-
-Array = npt.NDArray[Any]
 
 COMPONENTS = ("normal", "logistic")
 SMALLEST_WIDTH = 1e-3  # of a standardised target

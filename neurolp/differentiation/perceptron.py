@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.kernels.adam import adam_step
 
-Array = npt.NDArray[Any]
 # Outputs (..., n_outputs) and targets (...) -> losses (...) in nats, derivatives by the outputs.
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 

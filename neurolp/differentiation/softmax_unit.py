@@ -7,15 +7,11 @@ The members start as the frequencies of the labels.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
+from neurolp.arrays import Array
 from neurolp.differentiation.ensemble import Ensemble, EnsembleConfig, fit_ensemble
-
-Array = npt.NDArray[Any]
 
 
 def softmax_loss(outputs: Array, label: Array) -> tuple[Array, Array]:

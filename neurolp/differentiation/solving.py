@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
+
 # x (m,) and the numbers of the functions (m,) -> values and slopes there, (m,) each.
 Function = Callable[[Array, Array], tuple[Array, Array]]
 

@@ -2,8 +2,8 @@
 
     y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    w_k > 0,  sum_k w_k = 1,    Phi(x) = dy/dx,
 
-S the normal distribution function. Units share a few transforms T
-(``neurolp.differentiation.transforms``), each increasing from -inf to +inf over its support, so y
+S the normal distribution function. Units share a few transforms T,
+each increasing from -inf to +inf over its support, so y
 runs from exactly 0 to exactly 1 whatever the parameters are, and Phi integrates to 1 identically. A
 convex combination of such networks is such a network: averages stay exact.
 
@@ -12,24 +12,163 @@ Source: arXiv:2311.13341, normalisation by differentiation.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from neurolp.arrays import Array
 from neurolp.differentiation.solving import solve_increasing
-from neurolp.differentiation.transforms import Transform
 from neurolp.kernels.units import unit_log_density
 
-Array = npt.NDArray[Any]
-
+_HALF_LOG_2PI = 0.9189385332046727
 _BLOCK = 1 << 20  # elements of a (rows, units) table
 _RESOLUTION = 1e-17  # of a quantile, in standard deviations of the data
 _NODES = 12  # Gauss-Legendre nodes between two breakpoints
 _BREAKS = np.array([-9.0, -7, -5.5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5.5, 7, 9])  # in widths
+
+
+# --- transforms of a support to the whole line ---------------------------------------------------
+
+
+class Transform(ABC):
+    """Increasing T from (``low``, ``high``) onto the line."""
+
+    low: float
+    high: float
+
+    @abstractmethod
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        """T(x) and log dT/dx of points inside the support."""
+
+    @abstractmethod
+    def inverse(self, u: Array) -> Array:
+        """T^-1(u)."""
+
+    @final
+    def apply(self, x: Array) -> tuple[Array, Array]:
+        """T(x) and log dT/dx, (n,) each; outside +-inf and -inf, so the density there is 0."""
+        inside = (x > self.low) & (x < self.high)
+        u = np.where(x >= self.high, np.inf, -np.inf)
+        log_slope = np.full(x.shape, -np.inf)
+        u[inside], log_slope[inside] = self._inside(x[inside])
+        return u, log_slope
+
+
+@final
+@dataclass(frozen=True)
+class Identity(Transform):
+    """T(x) = x."""
+
+    low = -np.inf
+    high = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        return x, np.zeros_like(x)
+
+    def inverse(self, u: Array) -> Array:
+        """Return u."""
+        return u
+
+
+@final
+@dataclass(frozen=True)
+class Arcsinh(Transform):
+    """T(x) = arcsinh((x - centre) / scale): normal units get tails heavier than any power."""
+
+    centre: float
+    scale: float
+    low = -np.inf
+    high = np.inf
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        z = (x - self.centre) / self.scale
+        return np.arcsinh(z), -np.log(np.hypot(1.0, z)) - np.log(self.scale)
+
+    def inverse(self, u: Array) -> Array:
+        """Centre + scale sinh(u)."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.centre + self.scale * np.sinh(u))
+
+
+@dataclass(frozen=True)
+class _OneSided(Transform):
+    """Supports with one finite end, the other one infinite."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def _sign(self) -> float:
+        """1 where the end is the lower one, -1 where it is the upper one."""
+        return 1.0 if np.isfinite(self.low) else -1.0
+
+    @property
+    def _end(self) -> float:
+        return self.low if np.isfinite(self.low) else self.high
+
+
+@final
+@dataclass(frozen=True)
+class Log(_OneSided):
+    """T(x) = log(x - low), or -log(high - x): the density vanishes or diverges at the end."""
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        log = np.log(self._sign * (x - self._end))
+        return self._sign * log, -log
+
+    def inverse(self, u: Array) -> Array:
+        """Low + exp(u), or high - exp(-u)."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self._end + self._sign * np.exp(self._sign * u))
+
+
+@final
+@dataclass(frozen=True)
+class Exponential(_OneSided):
+    """T(x) = S^-1(1 - exp(-(x - low) / scale)), S the normal distribution function, or its mirror.
+
+    A standard normal unit is an exponential density that starts at ``low`` (ends at ``high``).
+    """
+
+    scale: float = 1.0
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        distance = self._sign * (x - self._end) / self.scale
+        u = -special.ndtri_exp(-np.maximum(distance, 1e-300))
+        return self._sign * u, 0.5 * u * u + _HALF_LOG_2PI - distance - np.log(self.scale)
+
+    def inverse(self, u: Array) -> Array:
+        """Low - scale log S(-u), or high + scale log S(u)."""
+        distance = -self.scale * special.log_ndtr(-self._sign * u)
+        return np.asarray(self._end + self._sign * distance)
+
+
+@final
+@dataclass(frozen=True)
+class Probit(Transform):
+    """T(x) = S^-1((x - low) / (high - low)): a standard normal unit is the uniform density."""
+
+    low: float
+    high: float
+
+    def _inside(self, x: Array) -> tuple[Array, Array]:
+        width = self.high - self.low
+        below, above = (x - self.low) / width, (self.high - x) / width
+        u = np.where(below < above, 1.0, -1.0) * special.ndtri(np.minimum(below, above))
+        return u, 0.5 * u * u + _HALF_LOG_2PI - np.log(width)
+
+    def inverse(self, u: Array) -> Array:
+        """Low + (high - low) S(u), from the nearer end."""
+        width = self.high - self.low
+        lower, upper = self.low + width * special.ndtr(u), self.high - width * special.ndtr(-u)
+        return np.asarray(np.where(u < 0, lower, upper))
+
+
+# --- networks -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

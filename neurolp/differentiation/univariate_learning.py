@@ -14,24 +14,25 @@ Runnalls, IEEE Trans. Aerosp. Electron. Syst. 43 (2007): the merging of units.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
-from neurolp.differentiation.transforms import (
+from neurolp.differentiation.univariate import (
     Arcsinh,
     Exponential,
     Identity,
     Log,
+    MonotoneNetwork,
     Probit,
     Transform,
+    Units,
+    combine,
 )
-from neurolp.differentiation.univariate import MonotoneNetwork, Units, combine
 from neurolp.kernels.units import descend
 
-Array = npt.NDArray[Any]
 Kind = Literal["identity", "arcsinh", "log", "exponential", "probit"]
 
 _FEW = 10  # below so many rows, none are held out and the prior decides

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import BaseDensity, base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.form import form_of
@@ -20,6 +21,7 @@ from neurolp.errors import NeurolpError
 from neurolp.estimators import ranges
 from neurolp.estimators.brain_files import StoredBrain
 from neurolp.estimators.validation import (
+    column_name,
     finite_rows,
     mean_and_scale,
     resolve_seed,
@@ -32,8 +34,6 @@ from neurolp.simulation.loop import simulate
 from neurolp.simulation.memory_store import MemoryStore, Store
 from neurolp.simulation.monitors import Monitor, Recorder, ScoreMonitor
 from neurolp.simulation.signals import Stop
-
-Array = npt.NDArray[Any]
 
 
 class Brain(StoredBrain, ABC):
@@ -111,7 +111,7 @@ class Brain(StoredBrain, ABC):
         rows = {"train": train, "validation": validation}
         if X_test is not None:
             rows["test"] = finite_rows(self, X_test, "X_test")
-        self.mean_, self.scale_ = mean_and_scale(self, train)
+        self.mean_, self.scale_ = mean_and_scale(train, label=partial(column_name, self))
         self.recorder_ = recorder or Recorder()
         self.record_ = MemoryStore() if store is None else store
         options = {"checkpointer": checkpointer, "progress": progress, "stop": stop}
@@ -137,10 +137,6 @@ class Brain(StoredBrain, ABC):
         hint = "; sample_conditional fills in missing values"
         start = self._present(finite_rows(self, X, "X", hint=hint))
         return np.asarray(form_of(self).log_prob(start.potential) + start.log_det)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the rows of ``X`` in nats."""
-        return float(np.mean(self.score_samples(X)))
 
     def evolve(self, X: Any) -> tuple[Array, Array]:
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).

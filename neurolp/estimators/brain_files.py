@@ -7,11 +7,9 @@ import os
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neurolp.arrays import NamedArrays, Variable
+from neurolp.arrays import Array, NamedArrays, Variable
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.heads.arrays import (
     heads_from_arrays,
@@ -24,14 +22,12 @@ from neurolp.brain.network import Network, distinct_slices
 from neurolp.brain.network_arrays import description_of, network_from_arrays, parameters_to_arrays
 from neurolp.brain.parts import PARTS
 from neurolp.errors import FormatError
-from neurolp.estimators.validation import KnownAttributes
+from neurolp.estimators.validation import Density
 from neurolp.simulation.memory_store import MemoryStore, Store, is_recorded
 from neurolp.simulation.monitors import Recorder
 from neurolp.storage.provenance import provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.writer import write_trajectory
-
-Array = npt.NDArray[Any]
 
 
 def header(
@@ -45,7 +41,7 @@ def header(
     return out
 
 
-class StoredBrain(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class StoredBrain(Density):
     """What a fitted brain consists of.
 
     Either a network, used up to slice ``n_slices_``, or one of the paper's forms, learned for

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, clone
@@ -15,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels, log_proba
@@ -26,12 +26,10 @@ from neurolp.estimators.validation import (
     column_name,
     finite_rows,
     fitted_or_not,
+    pairs,
     resolve_seed,
-    same_length,
-    validation_rows,
+    with_validation,
 )
-
-Array = npt.NDArray[Any]
 
 _FEWEST_ROWS = 3  # of a class with a density: one to learn from, one to judge by, and a spread
 _SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations over all classes
@@ -65,6 +63,8 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
     column's grid, if it has one (as counts have), and normal noise of 0.01 standard deviations if a
     column is continuous but constant within a class. Rows to be classified are taken as they are.
 
+    Source: T. Katayose, arXiv:2311.13341 (2023).
+
     Parameters
     ----------
     route : {"softmax", "bayes"}
@@ -96,13 +96,6 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         p(c) (Bayes).
     noise_width_ : array of shape (n_features,)
         Width of the uniform noise that the training rows got, 0 where none (Bayes).
-    seed_, n_features_in_, feature_names_in_
-        As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023).
 
     Examples
     --------
@@ -144,9 +137,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         ConfigurationError
             If a parameter is out of range.
         """
-        rows = finite_rows(self, X, "X", reset=True)
-        names = _labels(y, "y")
-        same_length(rows, names, "X", "y")
+        rows, names = pairs(self, X, y, _labels, reset=True)
         ranges.check_parameters(type(self), vars(self))
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
@@ -155,15 +146,13 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
                 "argument `y` must have at least 2 classes, but has 1 class, "
                 f"{self.classes_.tolist()[0]!r}"
             )
-        validation = validation_rows(self, X_validation, y_validation)
-        label_validation = self._known([] if validation is None else y_validation)
+        n_train = len(rows)
+        rows, label, n_validation = with_validation(
+            self, rows, label, X_validation, y_validation, self._known
+        )
         if self.route == "bayes":
-            self._learn_densities(rows, label, validation, label_validation)
+            self._learn_densities(rows[:n_train], label[:n_train], rows[n_train:], label[n_train:])
             return self
-        n_validation = 0
-        if validation is not None:
-            n_validation = len(validation)
-            rows, label = np.vstack([rows, validation]), np.append(label, label_validation)
         self.ensemble_ = learn_labels(
             rows, label, len(self.classes_), self._ensemble(), self.seed_, n_validation=n_validation
         )
@@ -192,10 +181,9 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
 
     def log_prob(self, X: Any, y: Any) -> Array:
         """Log p(y | x) of each row in nats, (n_samples,); minus its mean is the log-loss."""
-        each = self.predict_log_proba(X)
-        label = self._known(y, "y")
-        same_length(each, label, "X", "y")
-        return np.asarray(each[np.arange(len(label)), label])
+        check_is_fitted(self)
+        _, label = pairs(self, X, y, self._known)
+        return np.asarray(self.predict_log_proba(X)[np.arange(len(label)), label])
 
     @available_if(_by_bayes)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def score_samples(self, X: Any) -> Array:
@@ -210,7 +198,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         """Log p(x | c), (n_samples, n_classes)."""
         return np.column_stack([density.score_samples(rows) for density in self.densities_])
 
-    def _known(self, y: Any, name: str = "y_validation") -> Array:
+    def _known(self, y: Any, name: str) -> Array:
         """Positions of labels in ``classes_``."""
         names = _labels(y, name)
         place = {label: k for k, label in enumerate(self.classes_.tolist())}
@@ -223,7 +211,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
             ) from None
 
     def _learn_densities(
-        self, rows: Array, label: Array, validation: Array | None, label_validation: Array
+        self, rows: Array, label: Array, validation: Array, label_validation: Array
     ) -> None:
         count = np.bincount(label)
         if count.min() < _FEWEST_ROWS:
@@ -236,7 +224,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         self.noise_width_ = self._grid(rows)
         rows = self._spread(rows, label, rng)
         self.class_prior_ = count / len(label)
-        if validation is None:
+        if not len(validation):
             held_out = _held_out(label, rng)
             validation, label_validation = rows[held_out], label[held_out]
             rows, label = rows[~held_out], label[~held_out]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy.stats import qmc
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.mixture_unit import Mixtures
@@ -23,12 +23,11 @@ from neurolp.estimators.validation import (
     finite_rows,
     finite_targets,
     fitted_or_not,
+    mean_and_scale,
+    pairs,
     resolve_seed,
-    same_length,
-    validation_rows,
+    with_validation,
 )
-
-Array = npt.NDArray[Any]
 
 _LOG2_DRAWS = 6  # of earlier targets, where later ones need an average over them
 _BLOCK_ROWS = 256  # bounds memory there
@@ -74,6 +73,9 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
     Targets are taken to be continuous: repeated values of a discrete target are spikes of the
     density, which the members will learn; spread them first by noise of the width of their grid.
 
+    Sources: T. Katayose, arXiv:2311.13341 (2023). Mixtures with parameters from a network: C. M.
+    Bishop, "Mixture density networks", Aston University NCRG/94/004 (1994).
+
     Parameters
     ----------
     n_components : int
@@ -105,14 +107,6 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
         Number of targets.
     held_out_score_ : float
         Mean log-density of the rows under the members that did not learn from them, in nats.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023). Mixtures with parameters from a network: C. M. Bishop, "Mixture
-    density networks", Aston University NCRG/94/004 (1994).
 
     Examples
     --------
@@ -155,31 +149,23 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
         ConfigurationError
             If a parameter is out of range.
         """
-        rows = finite_rows(self, X, "X", reset=True)
-        targets = finite_targets(y, "y")
-        same_length(rows, targets, "X", "y")
+        rows, targets = pairs(self, X, y, finite_targets, reset=True)
         ranges.check_parameters(type(self), vars(self))
-        config = self._ensemble()
         self.seed_ = resolve_seed(self.random_state)
         if len(rows) < 2:
             raise DataError(
                 f"argument `X` must have at least 2 rows, but has n_samples = {len(rows)}"
             )
-        _check_spread(targets)
+        mean_and_scale(targets, "y")
         self.n_targets_, self._flat = targets.shape[1], np.asarray(y).ndim == 1
-        validation = validation_rows(self, X_validation, y_validation)
-        n_validation = 0
-        if validation is not None:
-            n_validation = len(validation)
-            rows = np.vstack([rows, validation])
-            targets = np.vstack(
-                [targets, finite_targets(y_validation, "y_validation", self.n_targets_)]
-            )
+        rows, targets, n_validation = with_validation(
+            self, rows, targets, X_validation, y_validation, self._targets
+        )
         self.units_ = tuple(
             learn_conditional(
                 np.hstack([rows, targets[:, :i]]),
                 targets[:, i],
-                config,
+                self._ensemble(),
                 int(np.random.SeedSequence([self.seed_, i]).generate_state(1)[0]),
                 n_components=self.n_components,
                 component=self.component,
@@ -194,7 +180,8 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
 
     def log_prob(self, X: Any, y: Any) -> Array:
         """Log p(y | x) of each row in nats, in the units of ``y``; shape (n_samples,)."""
-        rows, targets = self._pairs(X, y)
+        check_is_fitted(self)
+        rows, targets = pairs(self, X, y, self._targets)
         parts = [
             unit.log_prob(np.hstack([rows, targets[:, :i]]), targets[:, i])
             for i, unit in enumerate(self.units_)
@@ -211,7 +198,8 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
         The probability integral transform: independent and uniform on (0, 1) where the model is
         true.
         """
-        rows, targets = self._pairs(X, y)
+        check_is_fitted(self)
+        rows, targets = pairs(self, X, y, self._targets)
         parts = [
             unit.cdf(np.hstack([rows, targets[:, :i]]), targets[:, i])
             for i, unit in enumerate(self.units_)
@@ -221,9 +209,7 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
     def inverse_pit(self, X: Any, levels: Any) -> Array:
         """The targets whose :meth:`pit` is ``levels``, in [0, 1] and of the shape of ``y``."""
         check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
-        u = finite_targets(levels, "levels", self.n_targets_)
-        same_length(rows, u, "X", "levels")
+        rows, u = pairs(self, X, levels, self._targets, ("X", "levels"))
         _check_levels("levels", u)
         out = np.empty((len(rows), 0))
         for i, unit in enumerate(self.units_):
@@ -310,12 +296,8 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[mis
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _pairs(self, X: Any, y: Any) -> tuple[Array, Array]:
-        check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
-        targets = finite_targets(y, "y", self.n_targets_)
-        same_length(rows, targets, "X", "y")
-        return rows, targets
+    def _targets(self, y: Any, name: str) -> Array:
+        return finite_targets(y, name, self.n_targets_)
 
     def _shaped(self, columns: Array) -> Array:
         return columns[:, 0] if self._flat else columns
@@ -350,18 +332,3 @@ def _averaged(unit: ConditionalUnit, inputs: Array, n_draws: int) -> Mixtures:
 def _check_levels(name: str, levels: Array) -> None:
     if not np.all((levels >= 0) & (levels <= 1)):
         raise ConfigurationError(f"argument `{name}` must lie in [0, 1], but is {levels}")
-
-
-def _check_spread(targets: Array) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = targets.mean(axis=0), targets.std(axis=0)
-    for j in range(targets.shape[1]):
-        if not np.isfinite(scale[j]):
-            raise DataError(
-                f"argument `y` must have a finite variance, but column {j} has values up to "
-                f"{abs(targets[:, j]).max():g}"
-            )
-        if scale[j] <= 4 * np.finfo(np.float64).eps * abs(mean[j]):
-            raise DataError(
-                f"argument `y` must vary, but column {j} is constant ({targets[0, j]:g})"
-            )

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
 from neurolp.brain.marginal import learn_marginal_transform
@@ -26,8 +25,6 @@ from neurolp.simulation.loop import simulate
 from neurolp.simulation.monitors import FrameMonitor, Monitor, ScoreMonitor
 from neurolp.simulation.online import NetworkLearner
 from neurolp.simulation.signals import Stop
-
-Array = npt.NDArray[Any]
 
 # Measured on validation data, in nats per row: in two dimensions, where the axes show little,
 # rotating gains 0.07 to 0.48, finer node maps a further 0.11 to 0.31 (10,000 rows); tables of ten
@@ -55,6 +52,8 @@ class BrainDensity(Brain):
     exactly normalised for any parameters. Each slice is learned greedily by local rules (see
     ``neurolp.brain.rules.greedy``); number of slices, energies and weights are chosen on validation
     data.
+
+    Source: T. Katayose, arXiv:2311.13341 (2023).
 
     Parameters
     ----------
@@ -126,13 +125,6 @@ class BrainDensity(Brain):
         ``record_.surprise["test"]`` is the surprise of one split of the data after every slice.
     interrupted_ : bool
         Whether Ctrl-C ended the fit early; the slices completed until then are in use.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023).
 
     Examples
     --------

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Self, final
+from typing import Annotated, Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
+from pydantic import AfterValidator
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.differentiation.univariate_learning import learn_network
-from neurolp.errors import ConfigurationError, DataError
-from neurolp.estimators.validation import KnownAttributes, fitted_or_not, resolve_seed
+from neurolp.errors import DataError
+from neurolp.estimators import ranges
+from neurolp.estimators.validation import Density, check_finite, fitted_or_not, resolve_seed
 
-Array = npt.NDArray[Any]
+SUPPORT = ranges.Condition(
+    "'inferred', 'real' or (a, b) with a < b",
+    lambda support: (
+        support in ("inferred", "real")
+        if isinstance(support, str)
+        else isinstance(support, list | tuple)
+        and len(support) == 2
+        and all(isinstance(end, Real) for end in support)
+        and support[0] < support[1]
+    ),
+)
 
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MonotoneDensity(Density):
     """Density estimation in one variable: the derivative of a monotone network.
 
         y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    Phi(x) = dy/dx,
@@ -33,6 +44,8 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
     There is nothing to tune. Networks with few and many units, smooth and sharp, with and without
     ends of the support, are learned and scored by cross-validation. The result is their average
     (``neurolp.differentiation.univariate_learning``), itself such a network, learned from all rows.
+
+    Source: T. Katayose, arXiv:2311.13341 (2023).
 
     Parameters
     ----------
@@ -58,15 +71,6 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         Its number of units.
     mean_, scale_ : float
         Mean and standard deviation of the rows.
-    n_features_in_ : int
-        1.
-    seed_ : int
-        As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023).
 
     Examples
     --------
@@ -81,21 +85,15 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
     True
     """
 
-    support: Any = "inferred"
+    support: Annotated[Any, AfterValidator(SUPPORT)] = "inferred"
     random_state: Any = None
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
-        """Learn the density of the values ``X``.
+        """Learn the density of values ``X``, (n_samples,) or (n_samples, 1); ``y`` is ignored.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, 1)
-            Two values or more.
-        y : ignored
-            For scikit-learn's sake.
-        X_validation : array-like, optional
-            More values: cross-validation has no need of rows of its own, they are put together.
+        Two values or more. Cross-validation needs no rows of its own: those of ``X_validation`` are
+        learned from too.
 
         Raises
         ------
@@ -109,7 +107,10 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         x = self._column(X, "X")
         if X_validation is not None:
             x = np.concatenate([x, self._column(X_validation, "X_validation")])
-        support = _parse_support(self.support)
+        ranges.check_parameters(type(self), vars(self))
+        support = None if self.support == "inferred" else (-np.inf, np.inf)
+        if not isinstance(self.support, str):
+            support = float(self.support[0]), float(self.support[1])
         self.seed_ = resolve_seed(self.random_state)
         if len(x) < 2:
             raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(x)}")
@@ -199,10 +200,6 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
         check_is_fitted(self)
         return self.logpdf(self._column(X, "X"))
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the rows of ``X`` in nats."""
-        return float(np.mean(self.score_samples(X)))
-
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw values, shape (n_samples, 1)."""
         check_is_fitted(self)
@@ -235,12 +232,7 @@ class MonotoneDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ig
                 f"argument `{name}` must have shape (n_samples,) or (n_samples, 1), "
                 f"but has shape {rows.shape}"
             )
-        bad = np.flatnonzero(~np.isfinite(rows))
-        if len(bad):
-            what = "NaN" if np.isnan(rows[bad[0]]) else "infinity"
-            raise DataError(
-                f"argument `{name}` must be finite, but contains {what} at row {bad[0]}"
-            )
+        check_finite(rows, name)
         return np.asarray(rows)
 
     def _clip(self, x: Array, inside: Array, below: float, above: float) -> Array:
@@ -271,21 +263,3 @@ def _numbers(x: Any, name: str) -> Array:
     if np.any(np.isnan(x)):
         raise DataError(f"argument `{name}` must be a number, but contains NaN")
     return np.asarray(x)
-
-
-def _parse_support(support: Any) -> tuple[float, float] | None:
-    """(a, b), or None if it is to be inferred."""
-    if isinstance(support, str) and support == "inferred":
-        return None
-    if isinstance(support, str) and support == "real":
-        return -np.inf, np.inf
-    if (
-        isinstance(support, tuple | list | np.ndarray)
-        and len(support) == 2
-        and all(isinstance(end, Real) for end in support)
-        and support[0] < support[1]
-    ):
-        return float(support[0]), float(support[1])
-    raise ConfigurationError(
-        f"argument `support` must be 'inferred', 'real' or (a, b) with a < b, but is {support!r}"
-    )

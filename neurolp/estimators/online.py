@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.form import form_of
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
@@ -21,14 +22,12 @@ from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.estimators.base import EpochBrain
-from neurolp.estimators.validation import finite_rows, mean_and_scale, resolve_seed
+from neurolp.estimators.validation import column_name, finite_rows, mean_and_scale, resolve_seed
 from neurolp.simulation.batch import Batches
 from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.memory_store import MemoryStore
 from neurolp.simulation.monitors import Monitor, ParameterMonitor, Recorder
 from neurolp.simulation.online import EvolutionMonitor, NetworkLearner, mean_surprise
-
-Array = npt.NDArray[Any]
 
 # Seeds of the hidden nodes for each row, where a bound is reported.
 _N_SEEDS = 100
@@ -150,7 +149,7 @@ class OnlineBrain(EpochBrain):
             self._check_parameters()
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
-            self.mean_, self.scale_ = mean_and_scale(self, X)
+            self.mean_, self.scale_ = mean_and_scale(X, label=partial(column_name, self))
             self.learner_ = self._new_learner()
             self.n_slices_, self.interrupted_ = self.n_slices, False
             self.recorder_, self.record_ = Recorder(), MemoryStore()

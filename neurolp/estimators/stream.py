@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.errors import DataError, DivergedError, FormatError
 from neurolp.estimators import ranges
@@ -39,8 +39,6 @@ from neurolp.stream.sensors import (
     sensors_to_json,
 )
 from neurolp.stream.warmup import WarmUp
-
-Array = npt.NDArray[Any]
 
 
 @final

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
@@ -18,12 +18,11 @@ from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule
-from neurolp.differentiation.column_order import candidate_orders
-from neurolp.differentiation.triangular import TriangularMap
+from neurolp.differentiation.triangular import TriangularMap, candidate_orders
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
-    KnownAttributes,
+    Density,
     column_name,
     finite_rows,
     fitted_or_not,
@@ -35,8 +34,6 @@ from neurolp.simulation.batch import Batch, EarlyStopping
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from neurolp.simulation.loop import simulate
 
-Array = npt.NDArray[Any]
-
 _MANY_ROWS, _INTERVALS, _MORE_INTERVALS = 5000, 14, 28
 _RANGE, _SYNAPSE_SLOPE = 3.5, 2.0
 _TRIAL_LAYERS, _TRIAL_ROWS = 20, 2000
@@ -45,7 +42,7 @@ _MOST_COLUMNS = 256  # a covariance of more has too many parameters
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class TriangularDensity(Density):
     """Density estimation by differentiation of a triangular map, whose CDFs are exact.
 
         Phi(x) = prod_i dy_i/dx_i,   y_i = F_i(x_i | x_1 .. x_i-1),   dy_i/dx_i = p(x_i | x_<i),
@@ -63,11 +60,13 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
 
     Number of layers, heads and their weights are chosen on validation data.
 
+    Source: T. Katayose, arXiv:2311.13341 (2023).
+
     Parameters
     ----------
     order : {"chosen", "given"} or permutation of the columns
         Which column comes first, second, ..; "chosen" tries a few orders with a few layers each
-        (see ``neurolp.differentiation.column_order``) and keeps the best on validation data. All
+        (see ``neurolp.differentiation.triangular``) and keeps the best on validation data. All
         orders describe the same densities in the limit, but the conditional CDFs are about
         different questions: give the order where they matter to you.
     max_layers, patience : int
@@ -92,13 +91,6 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         The equalisation, columns as given.
     mean_, scale_ : arrays of shape (n_features,)
         Standardisation, from the training rows.
-    seed_, n_features_in_, feature_names_in_
-        As usual.
-
-    References
-    ----------
-    T. Katayose, "Learning principle and mathematical realization of the learning mechanism in the
-    brain", arXiv:2311.13341 (2023).
 
     Examples
     --------
@@ -123,16 +115,9 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
-        """Learn the density of the rows of ``X``.
+        """Learn the density of the rows of ``X`` (n_samples, n_features); ``y`` is ignored.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : ignored
-            For scikit-learn's sake.
-        X_validation : array-like, optional
-            Rows that make the choices; split off ``X`` when not given.
+        Rows of ``X_validation`` make the choices; they are split off ``X`` when not given.
 
         Raises
         ------
@@ -152,7 +137,7 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
             train, validation = X[mine], X[other]
         else:
             train, validation = X, finite_rows(self, X_validation, "X_validation")
-        self.mean_, self.scale_ = mean_and_scale(self, train)
+        self.mean_, self.scale_ = mean_and_scale(train, label=partial(column_name, self))
         self.marginal_transform_ = None
         parts = {
             "train": self._present(train).potential,
@@ -195,10 +180,6 @@ class TriangularDensity(KnownAttributes, DensityMixin, BaseEstimator):  # type: 
         start = self._present(finite_rows(self, X, "X"))
         map_, u = self.map_, np.ascontiguousarray(start.potential[self.order_])
         return np.asarray(log_prob(map_.network, map_.heads, u, self.n_threads) + start.log_det)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the rows of ``X`` in nats."""
-        return float(np.mean(self.score_samples(X)))
 
     def cdf(self, X: Any) -> Array:
         """y_i = P(X_i <= x_i | x_j, j before i in ``order_``), shape (n_samples, n_features).

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import secrets
+from abc import abstractmethod
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import validate_data
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError, DataError
 
-Array = npt.NDArray[Any]
 Estimator = TypeVar("Estimator")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -65,16 +66,32 @@ def finite_rows(
     rows = validate_data(
         estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=estimator
     )
-    bad = np.argwhere(np.isinf(rows) if missing else ~np.isfinite(rows))
+    check_finite(rows, name, partial(column_name, estimator), missing=missing, hint=hint)
+    return np.asarray(rows)
+
+
+def check_finite(
+    values: Array,
+    name: str,
+    label: Callable[[Any], str] = str,
+    *,
+    missing: bool = False,
+    hint: str = "",
+) -> None:
+    """Raise :class:`DataError` for the first value that is not finite, or with ``missing`` NaN.
+
+    ``values`` are (n,) or (n, n_columns); ``label`` is what a column is called, ``hint`` follows on
+    a complaint about NaN.
+    """
+    bad = np.argwhere(np.isinf(values) if missing else ~np.isfinite(values))
     if len(bad):
-        row, column = bad[0]
-        nan = bool(np.isnan(rows[row, column]))
+        row, *columns = bad[0]
+        nan = bool(np.isnan(values[tuple(bad[0])]))
         raise DataError(
             f"argument `{name}` must be finite{' or NaN' if missing else ''}, but contains "
-            f"{'NaN' if nan else 'infinity'} at row {row}, column {column_name(estimator, column)}"
-            f"{hint if nan else ''}"
+            f"{'NaN' if nan else 'infinity'} at row {row}"
+            f"{''.join(f', column {label(j)}' for j in columns)}{hint if nan else ''}"
         )
-    return np.asarray(rows)
 
 
 def column_name(estimator: Any, j: int) -> str:
@@ -98,7 +115,9 @@ def validation_split(n_samples: int, fraction: float, seed: int) -> tuple[Array,
     return order[n_validation:], order[:n_validation]
 
 
-def mean_and_scale(estimator: Any, train: Array) -> tuple[Array, Array]:
+def mean_and_scale(
+    train: Array, name: str = "X", label: Callable[[Any], str] = str
+) -> tuple[Array, Array]:
     """Mean and standard deviation (ddof 0) of each column of the training rows.
 
     Raises
@@ -108,17 +127,14 @@ def mean_and_scale(estimator: Any, train: Array) -> tuple[Array, Array]:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = train.mean(axis=0), train.std(axis=0)
-    if not np.all(np.isfinite(scale)):
-        j = int(np.flatnonzero(~np.isfinite(scale))[0])
+    for j in np.flatnonzero(~np.isfinite(scale)):
         raise DataError(
-            f"argument `X` must have a finite variance, but column {column_name(estimator, j)} "
+            f"argument `{name}` must have a finite variance, but column {label(j)} "
             f"has values up to {np.abs(train[:, j]).max():g}"
         )
-    constant = np.flatnonzero(~(scale > 4 * np.finfo(np.float64).eps * abs(mean)))
-    if len(constant):
-        j = int(constant[0])
+    for j in np.flatnonzero(~(scale > 4 * np.finfo(np.float64).eps * abs(mean))):
         raise DataError(
-            f"argument `X` must vary in every column, but column {column_name(estimator, j)} is "
+            f"argument `{name}` must vary in every column, but column {label(j)} is "
             f"constant ({train[0, j]:g}) in the training rows"
         )
     return mean, scale
@@ -155,45 +171,48 @@ def finite_targets(y: Any, name: str, n_columns: int | None = None) -> Array:
         raise DataError(
             f"argument `{name}` must have {n_columns} columns, as in fit, but has {out.shape[1]}"
         )
-    bad = np.argwhere(~np.isfinite(out))
-    if len(bad):
-        row, column = bad[0]
-        what = "NaN" if np.isnan(out[row, column]) else "infinity"
-        raise DataError(
-            f"argument `{name}` must be finite, but contains {what} at row {row}, column {column}"
-        )
+    check_finite(out, name)
     return out
 
 
-def same_length(X: Array, y: Any, X_name: str, y_name: str) -> None:
-    """Raise ``DataError`` unless there are as many rows as targets."""
-    try:
-        check_consistent_length(X, y)
-    except ValueError:
+def pairs(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    read: Callable[[Any, str], Array],
+    names: tuple[str, str] = ("X", "y"),
+    *,
+    reset: bool = False,
+) -> tuple[Array, Array]:
+    """Rows, and as many targets, which ``read(y, name)`` reads; errors as :func:`finite_rows`."""
+    rows = finite_rows(estimator, X, names[0], reset=reset)
+    targets = read(y, names[1])
+    if len(rows) != len(targets):
         raise DataError(
-            f"argument `{y_name}` must have as many rows as `{X_name}`, {len(X)}, "
-            f"but has {np.shape(y)[0]}"
-        ) from None
+            f"argument `{names[1]}` must have as many rows as `{names[0]}`, {len(rows)}, "
+            f"but has {len(targets)}"
+        )
+    return rows, targets
 
 
-def validation_rows(estimator: Any, X: Any, y: Any) -> Array | None:
-    """The rows of ``X_validation``, or None where neither they nor their targets are given.
+def with_validation(
+    estimator: Any, rows: Array, targets: Array, X: Any, y: Any, read: Callable[[Any, str], Array]
+) -> tuple[Array, Array, int]:
+    """Rows and targets, followed by those for validation, if given, and the number of these.
 
     Raises
     ------
     ConfigurationError
-        If only one of both is given.
+        If only one of ``X_validation`` and ``y_validation`` is given.
     """
-    if (X is None) != (y is None):
-        given, lacks = (
-            ("y_validation", "X_validation") if X is None else ("X_validation", "y_validation")
-        )
+    names = "X_validation", "y_validation"
+    if X is None and y is None:
+        return rows, targets, 0
+    if X is None or y is None:
+        lacks, given = names if X is None else names[::-1]
         raise ConfigurationError(f"argument `{lacks}` must be given too where `{given}` is")
-    if X is None:
-        return None
-    rows = finite_rows(estimator, X, "X_validation")
-    same_length(rows, y, "X_validation", "y_validation")
-    return rows
+    further, values = pairs(estimator, X, y, read, names)
+    return np.vstack([rows, further]), np.concatenate([targets, values]), len(further)
 
 
 class KnownAttributes:
@@ -235,3 +254,15 @@ def resolve_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+class Density(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Estimators of densities."""
+
+    @abstractmethod
+    def score_samples(self, X: Any) -> Array:
+        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows of ``X`` in nats."""
+        return float(np.mean(self.score_samples(X)))

@@ -9,18 +9,17 @@ The textbook forms of the paper do not pass, for two reasons that :func:`textboo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
+from neurolp.arrays import Array
 from neurolp.brain.form import Form, form_of
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.evaluation.metrics import total_probability
-
-Array = npt.NDArray[Any]
 
 LOG_DET_TOLERANCE, INTEGRAL_TOLERANCE, ROUND_TRIP_TOLERANCE = 1e-10, 1e-9, 1e-8
 
@@ -28,8 +27,32 @@ _BUDGET = 3e11  # multiplications of the importance sample: about a minute on on
 _MAX_JACOBIANS = 4_000
 
 
+class Report(ABC):
+    """Findings in rows of three columns, as text and as a table."""
+
+    headings: ClassVar[tuple[str, str, str]]
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is reported on."""
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, str, str]]:
+        """The findings, as ``headings`` say."""
+
+    def __str__(self) -> str:
+        return "\n".join([self.title, *("  " + ": ".join(row) for row in self.rows())])
+
+    def __rich__(self) -> Table:
+        table = Table(*self.headings, title=self.title)
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(Report):
     """Results of an audit.
 
     ``claimed`` and ``true`` are log-determinants in nats at the audited points, and
@@ -39,6 +62,8 @@ class AuditReport:
     potential; ``reached`` the share of end states that some input leads to, and ``dream_trip`` the
     largest |evolve(rewind(u)) - u| of those.
     """
+
+    headings = ("claim", "measured", "verdict")
 
     form: str
     n_nodes: int
@@ -101,16 +126,6 @@ class AuditReport:
     def title(self) -> str:
         """Description of the audited brain."""
         return f"{self.form}: {self.n_nodes} nodes, {self.n_times} time steps"
-
-    def __str__(self) -> str:
-        lines = [f"  {a}: {b}: {c}" for a, b, c in self.rows()]
-        return "\n".join([self.title, *lines])
-
-    def __rich__(self) -> Table:
-        table = Table("claim", "measured", "verdict", title=self.title)
-        for row in self.rows():
-            table.add_row(*row)
-        return table
 
 
 def audit(

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from neurolp.arrays import Array
 from neurolp.brain.workers import single_threaded_blas
-
-Array = npt.NDArray[Any]
 
 _MOST_KERNELS = 2000  # judged, when a bandwidth is chosen
 _COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30)

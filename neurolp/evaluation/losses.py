@@ -20,15 +20,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError, DataError
-
-Array = npt.NDArray[Any]
 
 LOSSES = ("squared", "absolute", "huber", "quantile")
 

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 from scipy.integrate import cubature
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError, DataError
 
-Array = npt.NDArray[Any]
 Density = Callable[[Array], Array]
 Support = tuple[float, float]
 

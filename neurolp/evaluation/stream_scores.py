@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.storage.reader import Trajectory
 
 if TYPE_CHECKING:
     import xarray
 
-Array = npt.NDArray[Any]
 
 Variables = Mapping[str, "xarray.DataArray"]
 

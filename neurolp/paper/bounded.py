@@ -24,24 +24,20 @@ Source: T. Katayose, arXiv:2311.13341 (2023); the shape of b and the implicit st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 
-from neurolp.arrays import ArraySource, NamedArrays
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.base_density import Logistic
-from neurolp.brain.form import LearnedForm
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import check_states
 from neurolp.errors import NetworkError
 from neurolp.kernels.bounded import bounded_step
-from neurolp.paper.weights import check_evolution, weight_arrays
-
-Array = npt.NDArray[Any]
+from neurolp.paper.form import TextbookForm
 
 BARRIER_MIN = (
     5e-3  # alpha: small enough to cost little volume, large enough for the states to stay near
@@ -52,7 +48,7 @@ SLOPE_MAX = 50.0
 
 @final
 @dataclass(frozen=True)
-class BoundedForm(LearnedForm):
+class BoundedForm(TextbookForm):
     """Parameters of the bounded form, shared by all times.
 
     ``weights`` (n, n) per unit of time, target by source, zero diagonal; ``barrier`` alpha (n,);
@@ -63,6 +59,9 @@ class BoundedForm(LearnedForm):
     activity is the standard logistic density and no activity is lost by rounding to an edge.
     """
 
+    base = "logistic"
+    learned = ("weights", "barrier", "shape")
+
     weights: Array
     barrier: Array
     shape: Array
@@ -70,7 +69,7 @@ class BoundedForm(LearnedForm):
     n_steps: int = 10
 
     def __post_init__(self) -> None:
-        check_evolution(self.weights, self.duration, self.n_steps)
+        self._check_evolution()
         n = len(self.weights)
         if self.barrier.shape != (n,) or self.shape.ndim != 2 or len(self.shape) != n:
             raise NetworkError(
@@ -90,24 +89,9 @@ class BoundedForm(LearnedForm):
         if not np.all(np.isfinite(self.shape[:, 0])):
             raise NetworkError("argument `shape` must be finite, but is not")
 
-    def parameters(self) -> dict[str, Array]:
-        """What is learned, by name; the first dimension counts nodes."""
-        return {"weights": self.weights, "barrier": self.barrier, "shape": self.shape}
-
-    def with_parameters(self, arrays: dict[str, Array]) -> Self:
-        """The same form with what :meth:`parameters` gave of another one."""
-        weights, barrier, shape = (arrays[name] for name in ("weights", "barrier", "shape"))
-        return replace(self, weights=weights, barrier=barrier, shape=shape)
-
     def to_arrays(self) -> NamedArrays:
         """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
-        out, k = weight_arrays(self.weights), self.grid.n_intervals
-        out.attributes["brain"] = {
-            "form": "bounded",
-            "base": "logistic",
-            "duration": self.duration,
-            "n_steps": self.n_steps,
-        }
+        out, k = self._weight_arrays(form="bounded"), self.grid.n_intervals
         what = "0 the value at 1/2, k B-spline k"
         out.add_coordinate("coefficient", np.arange(k + 1), "1", what)
         out.add("barrier", ("node",), self.barrier, "1/time", "alpha_i of alpha log((1 - a) / a)")

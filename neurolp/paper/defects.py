@@ -9,15 +9,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from rich.table import Table
 from scipy import integrate, optimize
 from scipy.special import expit
 
-Array = npt.NDArray[Any]
+from neurolp.evaluation.audit import Report
 
 DURATIONS = (0.05, 0.2, 1.0)
 
@@ -58,8 +55,11 @@ class Stepping:
 
 
 @dataclass(frozen=True)
-class TextbookDefects:
+class TextbookDefects(Report):
     """Integral of Phi of one bounded node by duration, and the five nodes by time step."""
+
+    headings = ("example", "textbook form", "exact form")
+    title = "Two defects"
 
     integrals: dict[float, float]
     stepping: tuple[Stepping, ...]
@@ -80,15 +80,6 @@ class TextbookDefects:
                 )
             )
         return out
-
-    def __str__(self) -> str:
-        return "\n".join(": ".join(row) for row in self.rows())
-
-    def __rich__(self) -> Table:
-        table = Table("example", "textbook form", "exact form", title="Two defects")
-        for row in self.rows():
-            table.add_row(*row)
-        return table
 
 
 def textbook_defects() -> TextbookDefects:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.node_map import SplineGrid
 from neurolp.estimators import ranges
@@ -24,8 +24,6 @@ from neurolp.paper.node_energy import NodeEnergies
 from neurolp.simulation.batch import Batches
 from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.monitors import FrameMonitor, Monitor
-
-Array = npt.NDArray[Any]
 
 
 class TextbookBrain(EpochBrain):
@@ -127,7 +125,8 @@ class LinearBrain(TextbookBrain):
         return LinearForm(
             np.zeros((n_nodes, n_nodes)),
             np.zeros(n_nodes),
-            NodeEnergies.standard(grid, n_nodes),
+            NodeEnergies.standard(grid, n_nodes).slopes,
+            grid,
             self.duration,
             self.n_steps,
             self.stepping,

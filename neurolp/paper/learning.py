@@ -28,12 +28,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Generic, TypeVar, final
+from typing import Generic, TypeVar, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from neurolp.arrays import Array
 from neurolp.brain.form import LearnedForm
 from neurolp.brain.workers import Workers
 from neurolp.kernels.adam import adam_step
@@ -43,7 +43,6 @@ from neurolp.paper.linear import LinearForm
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.checkpoint import with_prefix, without_prefix
 
-Array = npt.NDArray[Any]
 F = TypeVar("F", bound=LearnedForm)
 
 
@@ -98,7 +97,7 @@ def learn_linear(
     np.fill_diagonal(weights, 0.0)
     bias = form.bias + adam.step("bias", psi.mean(axis=1), rate)
     energies = form.energies.learned(end, energy_rate, ridge)
-    return replace(form, weights=weights, bias=bias, energies=energies), loss
+    return replace(form, weights=weights, bias=bias, slopes=energies.slopes), loss
 
 
 def bounded_gradient(form: BoundedForm, potential: Array) -> tuple[Array, dict[str, Array]]:

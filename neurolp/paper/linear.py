@@ -13,47 +13,49 @@ Source: T. Katayose, arXiv:2311.13341 (2023); the learned energies are those of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Literal, Self, final
+from typing import Literal, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import expm
 
-from neurolp.arrays import ArraySource, NamedArrays
-from neurolp.brain.form import LearnedForm
+from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import check_states
 from neurolp.errors import NetworkError
+from neurolp.paper.form import TextbookForm
 from neurolp.paper.node_energy import NodeEnergies
-from neurolp.paper.weights import check_evolution, weight_arrays
 
-Array = npt.NDArray[Any]
 Stepping = Literal["exact", "synchronous"]
 STEPPING_NAMES: tuple[str, ...] = ("exact", "synchronous")
 
 
 @final
 @dataclass(frozen=True)
-class LinearForm(LearnedForm):
+class LinearForm(TextbookForm):
     """Parameters of the linear form, shared by all times.
 
     ``weights`` (n, n) per unit of time, target by source, zero diagonal; ``bias`` (n,);
+    ``slopes`` (n, n_intervals) of the energies on the knots of ``grid``;
     ``duration`` T; ``n_steps`` time steps of dt = T / n_steps, which the exact flow does not depend
     on; ``stepping`` is "exact" or "synchronous".
     """
 
+    base = "normal"
+    learned = ("weights", "bias", "slopes")
+
     weights: Array
     bias: Array
-    energies: NodeEnergies
+    slopes: Array
+    grid: SplineGrid
     duration: float = 1.0
     n_steps: int = 10
     stepping: str = "exact"
 
     def __post_init__(self) -> None:
-        check_evolution(self.weights, self.duration, self.n_steps)
+        self._check_evolution()
         n = len(self.weights)
         if self.bias.shape != (n,) or len(self.energies.slopes) != n:
             raise NetworkError(
@@ -65,42 +67,31 @@ class LinearForm(LearnedForm):
                 f"argument `stepping` must be one of {STEPPING_NAMES}, but is {self.stepping!r}"
             )
 
-    def parameters(self) -> dict[str, Array]:
-        """What is learned, by name; the first dimension counts nodes."""
-        return {"weights": self.weights, "bias": self.bias, "slopes": self.energies.slopes}
-
-    def with_parameters(self, arrays: dict[str, Array]) -> Self:
-        """The same form with what :meth:`parameters` gave of another one."""
-        energies = replace(self.energies, slopes=arrays["slopes"])
-        return replace(self, weights=arrays["weights"], bias=arrays["bias"], energies=energies)
+    @cached_property
+    def energies(self) -> NodeEnergies:
+        """The energies E_i, of which psi_i = E_i' has the coefficients ``slopes``."""
+        return NodeEnergies(self.grid, self.slopes)
 
     def to_arrays(self) -> NamedArrays:
         """Parameters and the attributes of group ``brain``, for :meth:`from_arrays`."""
-        grid, out = self.energies.grid, weight_arrays(self.weights)
-        out.attributes["brain"] = {
-            "form": "linear",
-            "base": "normal",
-            "duration": self.duration,
-            "n_steps": self.n_steps,
-            "stepping": self.stepping,
-            "spline_low": grid.low,
-            "spline_high": grid.high,
-        }
+        grid = self.grid
+        knots = {"spline_low": grid.low, "spline_high": grid.high}
+        out = self._weight_arrays(form="linear", stepping=self.stepping, **knots)
         out.add_coordinate("coefficient", np.arange(1, grid.n_intervals + 1), "1", "B-spline")
         out.add("drift", ("node",), self.bias, "1/time", "constant drift b_i")
-        slopes = self.energies.slopes
-        out.add("energy", ("node", "coefficient"), slopes, "nat", "coefficients of psi_i = E_i'")
+        what = "coefficients of psi_i = E_i'"
+        out.add("energy", ("node", "coefficient"), self.slopes, "nat", what)
         return out
 
     @classmethod
     def from_arrays(cls, source: ArraySource) -> Self:
         """The form of these parameters, validated again."""
         about, slopes = source.attributes("brain"), source.read("energy")
-        grid = SplineGrid(about["spline_low"], about["spline_high"], slopes.shape[1])
         return cls(
             source.read("coupling"),
             source.read("drift"),
-            NodeEnergies(grid, slopes),
+            slopes,
+            SplineGrid(about["spline_low"], about["spline_high"], slopes.shape[1]),
             float(about["duration"]),
             int(about["n_steps"]),
             str(about["stepping"]),

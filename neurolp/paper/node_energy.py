@@ -15,16 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
+from neurolp.arrays import Array
 from neurolp.brain.node_map import SplineGrid
 from neurolp.errors import NetworkError
-
-Array = npt.NDArray[Any]
 
 # Bounds on |s_i| in units of 1 / spacing: with at most 8 nats per interval the 16-point rule is
 # exact to rounding (measured: 3e-15), and a tail of 0.05 nats per interval can still be summed.

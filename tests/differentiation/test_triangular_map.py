@@ -8,9 +8,8 @@ from neurolp.brain.heads.head import WeightedHead, log_prob
 from neurolp.brain.heads.mixture import fit_mixture
 from neurolp.brain.heads.tree import fit_tree
 from neurolp.differentiation import triangular
-from neurolp.differentiation.column_order import candidate_orders
 from neurolp.differentiation.conditionals import conditionals
-from neurolp.differentiation.triangular import TriangularMap
+from neurolp.differentiation.triangular import TriangularMap, candidate_orders
 from tests import naive
 from tests.networks import random_network
 

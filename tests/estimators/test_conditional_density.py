@@ -253,7 +253,11 @@ X_GOOD, Y_GOOD = np.arange(20.0).reshape(10, 2), np.arange(10.0)
         ),
         (X_GOOD, np.where(Y_GOOD == 3, np.inf, Y_GOOD), "contains infinity at row 3"),
         (X_GOOD[:1], Y_GOOD[:1], "argument `X` must have at least 2 rows, but has n_samples = 1"),
-        (X_GOOD, np.full(10, 7.0), r"argument `y` must vary, but column 0 is constant \(7\)"),
+        (
+            X_GOOD,
+            np.full(10, 7.0),
+            r"argument `y` must vary in every column, but column 0 is constant \(7\)",
+        ),
         (X_GOOD, np.column_stack([Y_GOOD, np.full(10, 7.0)]), "column 1 is constant"),
         (X_GOOD, 1e300 * Y_GOOD, "argument `y` must have a finite variance"),
         (X_GOOD, Y_GOOD[:9], "argument `y` must have as many rows as `X`, 10, but has 9"),

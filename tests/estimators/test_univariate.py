@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurolp import ConfigurationError, DataError, MonotoneDensity
 from neurolp.data.problems_1d import PROBLEMS
-from neurolp.differentiation.transforms import Arcsinh, Exponential, Identity, Log, Probit
+from neurolp.differentiation.univariate import Arcsinh, Exponential, Identity, Log, Probit
 
 
 class FirstColumn(DensityMixin, BaseEstimator):

@@ -29,6 +29,7 @@ ESTIMATORS = (
     LinearBrain,
     BoundedBrain,
     TriangularDensity,
+    MonotoneDensity,
     ConditionalDensity,
     ConditionalClassifier,
     StreamBrain,

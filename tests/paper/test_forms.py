@@ -37,8 +37,8 @@ def random_energies(rng, n):
 def random_linear(seed, n=4, stepping="exact", **settings):
     rng = np.random.default_rng(seed)
     return LinearForm(
-        random_weights(rng, n), rng.normal(0, 0.5, n), random_energies(rng, n), stepping=stepping,
-        **settings,
+        random_weights(rng, n), rng.normal(0, 0.5, n), random_energies(rng, n).slopes, GRID,
+        stepping=stepping, **settings,
     )  # fmt: skip
 
 
@@ -181,8 +181,9 @@ def learn(form, u, step, n_epochs, rng):
 
 
 def new_linear(n=2, **settings):
-    energies = NodeEnergies.standard(SplineGrid(-4, 4, 16), n)
-    return LinearForm(np.zeros((n, n)), np.zeros(n), energies, **settings)
+    grid = SplineGrid(-4, 4, 16)
+    slopes = NodeEnergies.standard(grid, n).slopes
+    return LinearForm(np.zeros((n, n)), np.zeros(n), slopes, grid, **settings)
 
 
 def test_linear_rule_comes_to_rest_where_the_surprise_is_stationary():
@@ -195,7 +196,8 @@ def test_linear_rule_comes_to_rest_where_the_surprise_is_stationary():
         np.fill_diagonal(force, 0)
         energies = form.energies.learned(end, 0.5, 1e-9)
         bias = form.bias - 0.1 * psi.mean(axis=1)
-        form = replace(form, weights=form.weights - 0.5 * force, energies=energies, bias=bias)
+        weights = form.weights - 0.5 * force
+        form = replace(form, weights=weights, slopes=energies.slopes, bias=bias)
 
     def surprise(weights):
         return -replace(form, weights=weights).log_prob(u).mean()
