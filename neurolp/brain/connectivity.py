@@ -62,11 +62,8 @@ class Connectivity:
         is_sparse = sparse.issparse(edges)
         matrix = edges if is_sparse else np.asarray(edges)
         wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-            raise NetworkError(
-                f"argument `connectivity` must have shape {wanted}, but has shape {matrix.shape}"
-            )
-        if n_nodes is not None and matrix.shape[0] != n_nodes:
+        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+        if not square or n_nodes not in (None, matrix.shape[0]):
             raise NetworkError(
                 f"argument `connectivity` must have shape {wanted}, but has shape {matrix.shape}"
             )

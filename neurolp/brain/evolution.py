@@ -33,27 +33,11 @@ def evolve(
     n_slices: int | None = None,
     n_threads: int | None = None,
 ) -> tuple[Array, Array]:
-    """Run time forward: u(0) -> (u(T), log |det du(T)/du(0)|).
+    """Run time forward: u(0) -> u(T), and log |det du(T)/du(0)| in nats, float64.
 
-    Parameters
-    ----------
-    network : Network
-        The brain.
-    potential : array of shape (n_nodes, n_trajectories)
-        Potentials at time 0. Not modified.
-    first : int
-        Start at this time instead of 0: the slices before it are skipped.
-    n_slices : int, optional
-        Evolve through this many slices; all that follow by default.
-    n_threads : int, optional
-        Threads to use, all available by default. The result does not depend on it.
-
-    Returns
-    -------
-    potential : array of shape (n_nodes, n_trajectories)
-        Potentials at time T.
-    log_det : array of shape (n_trajectories,)
-        Log-determinant in nats, always float64.
+    ``potential`` (n_nodes, n_trajectories) is not modified. Time starts at slice ``first`` and goes
+    on through ``n_slices`` slices, all that follow by default. The result does not depend on the
+    number of threads, all available by default.
 
     Raises
     ------

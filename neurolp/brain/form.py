@@ -206,11 +206,7 @@ def _transfer(synapse: Synapse, u: Array) -> tuple[Array, Array]:
     return np.concatenate([u, tanh.ravel()]), slopes
 
 
-def _through(weights: Any, slopes: Array) -> Any:
+def _through(weights: Any, slopes: Array) -> Array:
     """Derivative of a synaptic input by the potentials of its sources: sum_m W_m diag(phi_m')."""
-    m, s = slopes.shape
-    if sparse.issparse(weights):
-        scaled = weights @ sparse.diags_array(slopes.ravel())
-        fold = sparse.vstack([sparse.eye_array(s, format="csr")] * m) if m else None
-        return scaled @ fold if m else sparse.csr_array((weights.shape[0], s))
-    return (weights.reshape(len(weights), m, s) * slopes).sum(axis=1)
+    dense = weights.toarray() if sparse.issparse(weights) else weights
+    return np.asarray((dense.reshape(len(dense), *slopes.shape) * slopes).sum(axis=1))

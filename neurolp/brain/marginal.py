@@ -161,11 +161,6 @@ class MarginalTransform:
         pairs = zip(self.nodes, potential, strict=True)
         return np.array([marginal_map.inverse(u.astype(np.float64)) for marginal_map, u in pairs])
 
-    @property
-    def are_identity(self) -> bool:
-        """Whether no node has more than one bin."""
-        return all(len(marginal_map.masses) == 1 for marginal_map in self.nodes)
-
 
 def log_interval(log_cdf: Function, low: Any, high: Any) -> Array:
     """log(F(high) - F(low)) of a symmetric F, computed on the side where F is small."""
@@ -199,8 +194,8 @@ def learn_marginal_transform(
 
     with Workers(n_threads) as workers:
         marginal_maps = workers.map(learn, list(zip(train, validation, strict=True)))
-    learned = MarginalTransform(tuple(marginal_maps))
-    return None if learned.are_identity else learned
+    some = any(len(marginal_map.masses) > 1 for marginal_map in marginal_maps)
+    return MarginalTransform(tuple(marginal_maps)) if some else None
 
 
 def grow_marginal_map(base: BaseDensity, u: Array) -> MarginalMap:

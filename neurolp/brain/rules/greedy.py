@@ -57,26 +57,13 @@ def learn_slice(
 ) -> tuple[Slice, Array]:
     """Learn one slice on the training trajectories while they move through it.
 
-    Parameters
-    ----------
-    groups : list of arrays
-        Ordered partition of the nodes. Groups of one node each, unless the connectivity is
-        sparse, become one sequential group: all its nodes learn from the potentials before it
-        moves.
-    rotation : array of shape (n_nodes, n_nodes), optional
-        Rotation of the potentials before the groups.
-    potential, log_det : arrays (n_nodes, n_trajectories) and (n_trajectories,)
-        The training trajectories before the slice; moved through it in place.
-    rng : numpy.random.Generator, optional
-        For rules that draw; the built-in one does not.
+    ``groups`` is an ordered partition of the nodes; groups of one node each, unless the
+    connectivity is sparse, become one sequential group, whose nodes all learn from the potentials
+    before it moves. ``potential`` (n_nodes, n_trajectories) and ``log_det`` are moved in place.
+    ``rng`` is for rules that draw; the built-in one does not.
 
-    Returns
-    -------
-    slice_ : tuple of GroupUpdate
-        The learned parameters.
-    local_loss : array of shape (n_nodes,)
-        Mean local loss of each node in nats; its sum is the change of the mean surprise. The
-        change of a node's energy by the rotation is counted as its own.
+    The second result is the mean local loss of each node in nats, (n_nodes,): its sum is the change
+    of the mean surprise. The change of a node's energy by the rotation is counted as its own.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     if network.connectivity.weights is not None and not network.slices:

@@ -69,15 +69,8 @@ class Learner:
     ``network`` is what learns, ``averaged`` the running mean of its parameters, which
     generalises better and changes less from one input to the next. Both are copies of the network
     given, and are changed in place by :meth:`step`. Memory is that of the distinct slices.
-
-    Parameters
-    ----------
-    network : Network
-        Where to begin; a slice that is repeated in time is one set of parameters.
-    rule : OnlineRule
-        How to learn.
-    n_steps : int
-        Steps taken before, by the learner this one continues.
+    A slice that is repeated in time is one set of parameters. ``n_steps`` were taken before, by the
+    learner this one continues.
     """
 
     def __init__(self, network: Network, rule: OnlineRule, n_steps: int = 0) -> None:
