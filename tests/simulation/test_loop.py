@@ -36,7 +36,8 @@ def process_of(monkeypatch, estimator):
 
     X = np.random.default_rng(0).standard_normal((120, 3)) @ np.tri(3)
     with monkeypatch.context() as patched:
-        patched.setattr("neurolp.estimators.base.simulate", capture)
+        for module in ("base", "density"):
+            patched.setattr(f"neurolp.estimators.{module}.simulate", capture)
         with pytest.raises(CapturedError) as caught:
             estimator.fit(X)
     return caught.value.args[0]
