@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import reduce
 from inspect import signature
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -120,9 +121,12 @@ class BrainSection(Section):
 
 def section_of(estimator: type, base: type[Section] = Section, **further: Any) -> type[Any]:
     """The section with the parameters of an estimator that no other section holds, and further."""
-    fields: dict[str, Any] = declared_parameters(estimator) | further
-    fields.pop("validation_fraction", None)
-    return create_model(f"{estimator.__name__}Section", __base__=base, **fields)
+    fields: dict[str, Any] = {
+        name: (kind, list(default) if get_origin(kind) is Sequence else default)  # as files have it
+        for name, (kind, default) in declared_parameters(estimator).items()
+        if name != "validation_fraction"
+    }
+    return create_model(f"{estimator.__name__}Section", __base__=base, **fields | further)
 
 
 BRAIN_SECTIONS = {
