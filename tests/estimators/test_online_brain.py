@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris
 
 import neurolp
 from neurolp import BrainDensity, ConfigurationError, DataError, OnlineBrain, Recorder
+from neurolp.brain.base_density import Logistic
 from neurolp.brain.network import distinct_slices
 from neurolp.runs.density import run
 from neurolp.runs.kinds import read_configuration
@@ -249,3 +250,18 @@ def test_every_update_order_learns_online_and_can_be_tuned(groups, tmp_path):
         np.testing.assert_allclose(again.score_samples(X), brain.score_samples(X), rtol=1e-11)
     again = OnlineBrain.load(tmp_path / "0.h5").partial_fit(X)
     assert np.isfinite(again.score(X))
+
+
+def test_a_base_density_of_ones_own_is_taken_and_saved(tmp_path):
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    own, named = (
+        OnlineBrain(base=base, max_epochs=2, random_state=0).fit(X)
+        for base in (Logistic(), "logistic")
+    )
+    assert np.array_equal(own.score_samples(X), named.score_samples(X))
+    own.save(tmp_path / "own.h5")
+    again = OnlineBrain.load(tmp_path / "own.h5")
+    assert isinstance(again.base, Logistic)
+    np.testing.assert_allclose(again.score_samples(X), own.score_samples(X), rtol=1e-12)
+    with pytest.raises(ConfigurationError, match="argument `base` must be 'normal' or 'logistic'"):
+        OnlineBrain(base=3).fit(X)
