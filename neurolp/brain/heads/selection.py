@@ -75,10 +75,8 @@ def learn_heads(
         search = _Search(network, states, seed, workers)
         search.add([(best_time, lambda potential: None)])
         if head is not None:
-            draws = rng.spawn(len(times))
-            search.add(
-                [(t, partial(_fitted, head, rng=r)) for t, r in zip(times, draws, strict=True)]
-            )
+            draws = zip(times, rng.spawn(len(times)), strict=True)
+            search.add([(t, partial(_fitted, head, rng=draw)) for t, draw in draws])
             return search.stacked()
         if ordered:
             search.add([(0, search.mixture(1, rows)) for rows in _PRIOR_ROWS])

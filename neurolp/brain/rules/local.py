@@ -69,12 +69,11 @@ class Learner:
     ``network`` is what learns, ``averaged`` the running mean of its parameters, which
     generalises better and changes less from one input to the next. Both are copies of the network
     given, and are changed in place by :meth:`step`. Memory is that of the distinct slices.
-    A slice that is repeated in time is one set of parameters. ``n_steps`` were taken before, by the
-    learner this one continues.
+    A slice that is repeated in time is one set of parameters.
     """
 
-    def __init__(self, network: Network, rule: OnlineRule, n_steps: int = 0) -> None:
-        self.rule, self.n_steps = rule, n_steps
+    def __init__(self, network: Network, rule: OnlineRule) -> None:
+        self.rule, self.n_steps = rule, 0
         self.network, self.averaged = copy_network(network), copy_network(network)
         self._remember()
 
