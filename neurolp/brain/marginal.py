@@ -37,6 +37,7 @@ _COMPONENTS = (3, 8)
 _PRIOR_ROWS = 0.1
 _STANDARD_ERRORS = 2.0
 _LEAST_SHARE = 1e-3
+_ROWS_FOR_THREADS = 1 << 15  # with fewer, threads wait for the interpreter more than they compute
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def learn_marginal_transform(
                 return MarginalMap(base, np.empty(0), np.ones(1))
         return marginal_map
 
-    with Workers(n_threads) as workers:
+    few = train.shape[1] < _ROWS_FOR_THREADS
+    with Workers(1 if few else n_threads) as workers:
         marginal_maps = workers.map(learn, list(zip(train, validation, strict=True)))
     some = any(len(marginal_map.masses) > 1 for marginal_map in marginal_maps)
     return MarginalTransform(tuple(marginal_maps)) if some else None
