@@ -71,7 +71,8 @@ class _Lines:
             print(event.message, flush=True)
         elif due:
             self._time, self._fraction, self._elapsed = event.time, fraction, event.elapsed
-            at = f"{event.unit} {event.time:,}/{event.total:,}"
+            of = f"/{event.total:,}" if event.total else ""
+            at = f"{event.unit} {event.time:,}{of}"
             print(f"{at}: {event.message}  ({format_duration(event.elapsed)})", flush=True)
 
 

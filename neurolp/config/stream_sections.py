@@ -15,16 +15,11 @@ from pydantic import (
 )
 
 from neurolp.config.sections import (
-    DistanceSection,
+    ConnectivitySection,
     FilePath,
-    FileSection,
-    FullSection,
-    ModularSection,
-    RandomSection,
     RunConfiguration,
     Section,
     Seed,
-    SmallWorldSection,
     section_of,
 )
 from neurolp.data.streams.generating import FINITE, GENERATORS, MAKERS
@@ -112,15 +107,7 @@ class NoConnectivitySection(Section):
 
 
 Connectivity = Annotated[
-    NoConnectivitySection
-    | FullSection
-    | RandomSection
-    | SmallWorldSection
-    | DistanceSection
-    | ModularSection
-    | FileSection
-    | None,
-    Field(discriminator="kind"),
+    NoConnectivitySection | ConnectivitySection | None, Field(discriminator="kind")
 ]
 
 

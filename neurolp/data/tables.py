@@ -184,7 +184,8 @@ def read_table(
         One line that says what is wrong, where.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        what = "is a folder, not a table" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {what}")
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:

@@ -76,7 +76,8 @@ def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = N
             xlim=(grid[0], grid[-1]),
         )
     axes[0].set_ylabel("probability density")
-    axes[-1].legend(frameon=False, fontsize="small")
+    axes[-1].set_ylim(top=1.25 * axes[-1].get_ylim()[1])  # room for the legend
+    axes[-1].legend(frameon=False, fontsize="small", loc="upper right")
     return axes
 
 

@@ -5,7 +5,7 @@ Bytes, for N nodes, R rows, S slices, M transfer functions:
     data              R N, in 8 copies (as read, dequantised, standardised, three potentials ..)
     a slice           2 (M + 1) N^2 for shift and log-scale, and what the node maps have
     learning a slice  (M N)^2 for the normal equations, 2^19 features in a block
-    frames            two for every recorded slice
+    frames            those of a checkpoint's time, at most all; they go to the file
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def memory_of_table(configuration: DensityConfiguration, rows: int, columns: int
     n = columns + getattr(brain, "n_hidden", 0)
     part = _PARTS[brain.model](brain, rows, n, mean_degree(configuration.connectivity, n))
     record = configuration.record
-    least = 3.0 * NUMBER * rows * n + part.least + _recorded(record, rows, n, part)
-    frames = 2 * 2.0 * NUMBER * _frame(record, rows, n) * (part.longest / record.every + 2)
+    least = 3.0 * NUMBER * rows * n + part.least
+    frames = 2 * 2.0 * NUMBER * _frame(record, rows, n) * (brain.max_time / record.every + 2)
     most = PROCESS + NUMBER * float(_COPIES) * rows * columns + part.most + frames
-    return Memory(f"keys {part.keys} and section record", least, most)
+    return Memory(f"keys {part.keys}", least, most)
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,6 @@ class _Part:
     keys: str
     least: float
     most: float
-    n_frames: int  # frames that are recorded before learning can stop
-    longest: int  # units of time at most
-    n_copies: int = 0  # of the parameters that are recorded
-    n_parameters: float = 0.0
 
 
 def _of_slices(brain: Any, rows: int, n: int, slices: int) -> tuple[int, float]:
@@ -75,8 +71,6 @@ def _density(brain: Any, rows: int, n: int, degree: float) -> _Part:
         "brain.synapse_thresholds, brain.patience",
         2.0 * NUMBER * features**2 + kept * parameters,
         most + NUMBER * float(m * n) ** 2,
-        kept,
-        brain.max_slices,
     )
 
 
@@ -90,20 +84,14 @@ def _online(brain: Any, rows: int, n: int, degree: float) -> _Part:
         "brain.n_slices, brain.period, brain.n_hidden, brain.synapse_thresholds",
         NUMBER * (_ADAM * parameters + path + 4.0 * brain.n_slices),
         most + NUMBER * float(rows) * n * brain.n_slices,
-        brain.n_slices,
-        brain.n_slices,
-        min(brain.max_epochs, brain.patience),
-        parameters,
     )
 
 
 def _form(brain: Any, rows: int, n: int, degree: float) -> _Part:
     path = brain.n_steps * n * float(min(brain.batch_size, rows))
     kept = 2 * path if brain.model == "bounded" else 0.0
-    epochs = min(brain.max_epochs, brain.patience)
-    least = NUMBER * (6.0 * n**2 + kept)
-    most = NUMBER * 20.0 * n * n
-    return _Part("brain.n_steps, brain.batch_size", least, most, epochs, brain.max_epochs)
+    least, most = NUMBER * (6.0 * n**2 + kept), NUMBER * 20.0 * n * n
+    return _Part("brain.n_steps, brain.batch_size", least, most)
 
 
 _PARTS: dict[str, Callable[[Any, int, int, float], _Part]] = {
@@ -119,13 +107,6 @@ def _frame(record: RecordSection, rows: int, n: int) -> float:
     chosen = record.trajectories
     followed = chosen if isinstance(chosen, int) else len(chosen)
     return float(min(followed, rows)) * (n if record.nodes is None else len(record.nodes))
-
-
-def _recorded(record: RecordSection, rows: int, n: int, part: _Part) -> float:
-    frames = 2.0 + part.n_frames // record.every if record.potential or record.activity else 0.0
-    every = record.parameters_every
-    copies = 1 + part.n_copies // every if every else 0
-    return NUMBER * (frames * _frame(record, rows, n) + copies * part.n_parameters)
 
 
 @lru_cache(maxsize=64)

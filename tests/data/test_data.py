@@ -214,6 +214,11 @@ def test_bad_files_get_one_clear_line(tmp_path, name, content, kwargs, message):
     assert str(path) in str(caught.value)
 
 
+def test_a_folder_is_not_a_table(tmp_path):
+    with pytest.raises(DataError, match="is a folder, not a table"):
+        load_data(file=tmp_path)
+
+
 def test_several_arrays_need_a_choice(tmp_path):
     path = write(tmp_path, "a.npz")
     with pytest.raises(DataError, match="`dataset` must name one of other, table"):
