@@ -1,11 +1,13 @@
 """The house: its rooms, imports that point downwards only, no circles, short modules."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "neurolp"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "neurolp"
 
 # From the ground floor up: a room imports from itself and from rooms before it in this list.
 ROOMS = [
@@ -131,3 +133,13 @@ def test_storage_knows_arrays_and_no_models(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_are_short(module):
     assert len(MODULES[module].read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_modules_that_the_documentation_names_exist(page):
+    named = set(re.findall(r"`([\w/]+\.py)`", page.read_text()))
+    assert not {
+        path for path in named if not ((ROOT / path).exists() or (ROOT / "neurolp" / path).exists())
+    }
