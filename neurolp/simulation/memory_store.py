@@ -43,9 +43,6 @@ class Store(Protocol):
     ) -> None:
         """Declare a variable along ``dims``; the first grows, ``shape`` is that of the others."""
 
-    def has(self, name: str) -> bool:
-        """Whether a growing variable or dimension was declared."""
-
     def append(self, name: str, values: npt.ArrayLike) -> None:
         """Add rows (n, ...)."""
 
@@ -90,10 +87,6 @@ class MemoryStore(Mapping[str, Array]):
         if name not in self._about:
             self._about[name] = Variable(dims, np.empty((0, *shape), dtype), units, long_name)
             self._rows[name], self._n_rows[name] = [], 0
-
-    def has(self, name: str) -> bool:
-        """Whether it was declared."""
-        return name in self._about
 
     def append(self, name: str, values: npt.ArrayLike) -> None:
         """Add rows (n, ...) to a variable, or to the coordinate of a growing dimension."""

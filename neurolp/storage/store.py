@@ -163,10 +163,6 @@ class RunStore:
         """Declare a variable along ``dims``; the first grows, ``shape`` is that of the others."""
         self._declare(Declared(name, dims, shape, dtype, units, long_name))
 
-    def has(self, name: str) -> bool:
-        """Whether a growing variable or dimension was declared."""
-        return name in self._declared
-
     def append(self, name: str, values: npt.ArrayLike) -> None:
         """Add rows (n, ...) to a variable, or to the coordinate of a growing dimension."""
         declared = self._declared[name]
