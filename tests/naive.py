@@ -213,8 +213,10 @@ def bounded_node_loss(grid, shape, barrier, dt, start, inputs):
 
 def marginal_map(base, r, u):
     """One potential through a marginal map: (u', log du'/du), with plain distribution functions."""
-    # One formula, one line: E731 would make a def of it.
-    student = lambda x: 0.5 * (1 + x / np.sqrt(2 + x * x)) if np.isfinite(x) else float(x > 0)  # noqa: E731
+
+    def student(x):
+        return 0.5 * (1 + x / np.sqrt(2 + x * x)) if np.isfinite(x) else float(x > 0)
+
     ends = [-np.inf, *r.edges, np.inf]
     k = max(i for i in range(len(r.masses)) if ends[i] <= u)
     width = student(ends[k + 1]) - student(ends[k])

@@ -159,10 +159,10 @@ class Connectivity:
         return np.asarray(part.toarray() if self.kind == "sparse" else part)
 
     def presynaptic_rows(self, targets: Array, sources: Array) -> tuple[Array, Array]:
-        """All of :meth:`presynaptic` for many targets of a sparse connectivity, packed.
+        """Positions in ``sources`` of those with an edge into each target; sparse connectivity only.
 
-        Returns ``starts`` (n_targets + 1,) and positions in ``sources``; those of target i are
-        ``starts[i] .. starts[i + 1]``, sorted.
+        Returns ``starts`` (n_targets + 1,) and the positions, target by target: those of target i,
+        sorted, are from ``starts[i]`` to before ``starts[i + 1]``.
         """
         rows = self.matrix[targets]
         place = np.full(self.n_nodes, -1)

@@ -241,11 +241,15 @@ class Network:
             raise NetworkError("weights must be sparse exactly when the connectivity is sparse")
         if sequential and kind == "sparse":
             raise NetworkError("a sequential group must have dense weights, but they are sparse")
+        if sequential:
+            row, own = np.nonzero(targets[:, None] == sources)
+            if np.any(weights.reshape(len(targets), -1, len(sources))[row, :, own]):
+                raise NetworkError("weights must be zero on self-edges, but some are not")
+        if kind == "full":
+            return
         row, column = weights.nonzero()
         target, source = targets[row], sources[column % len(sources)]
-        if np.any(target == source):
-            raise NetworkError("weights must be zero on self-edges, but some are not")
-        if kind != "full" and len(row) and not np.all(self.connectivity.matrix[target, source]):
+        if len(row) and not np.all(self.connectivity.matrix[target, source]):
             raise NetworkError("weights must be zero on absent edges, but some are not")
 
 

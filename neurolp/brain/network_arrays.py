@@ -114,8 +114,9 @@ def slices_from_arrays(
     known = {
         name: values for name, values in arrays.items() if name in _SLICES.keys() - {"slice_at"}
     }
+    keys = _edge_keys(network) if network.connectivity.kind == "sparse" else np.empty(0)
     slices = [
-        _unpack_slice(network, {name: array[t] for name, array in known.items()}, apart)
+        _unpack_slice(network, {name: array[t] for name, array in known.items()}, keys, apart)
         for t in range(len(known["bias"]))
     ]
     which = arrays["slice_at"] - 1 if "slice_at" in arrays else range(len(slices))
@@ -230,12 +231,11 @@ def connectivity_from_arrays(source: ArraySource) -> Connectivity:
     return Connectivity.from_array(matrix, n, positions)
 
 
-def _unpack_slice(network: Network, at: dict[str, Array], apart: bool) -> Slice:
+def _unpack_slice(network: Network, at: dict[str, Array], keys: Array, apart: bool) -> Slice:
     updates, connectivity, n = [], network.connectivity, network.n_nodes
     order = np.argsort(at["group"], kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
     sequential = not apart and one_after_another(connectivity, parts)
-    keys = _edge_keys(network) if connectivity.kind == "sparse" else np.empty(0)
     for targets in [order] if sequential else parts:
         sources = connectivity.sources_of(targets, sequential=sequential)
 

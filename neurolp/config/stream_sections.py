@@ -94,10 +94,11 @@ class StreamRecordSection(Section):
     brain: bool = True
 
 
+_BRAIN = section_of(StreamBrain)
 if TYPE_CHECKING:
     StreamBrainSection = Any
 else:
-    StreamBrainSection = section_of(StreamBrain)
+    StreamBrainSection = _BRAIN
 
 
 class NoConnectivitySection(Section):
@@ -117,6 +118,6 @@ class StreamConfiguration(RunConfiguration):
     experiment: Literal["stream"] = "stream"
     train_steps: NonNegativeInt | None = None
     stream: AnySource
-    brain: StreamBrainSection = section_of(StreamBrain)()
+    brain: StreamBrainSection = _BRAIN()
     connectivity: Connectivity = None
     record: StreamRecordSection = StreamRecordSection()

@@ -2,10 +2,10 @@
 
     y(x) = sum_k w_k S((T_k(x) - m_k) / s_k),    w_k > 0,  sum_k w_k = 1,    Phi(x) = dy/dx,
 
-S the normal distribution function. Units share a few transforms T,
-each increasing from -inf to +inf over its support, so y
-runs from exactly 0 to exactly 1 whatever the parameters are, and Phi integrates to 1 identically. A
-convex combination of such networks is such a network: averages stay exact.
+S the normal distribution function. Units share a few transforms T, each increasing from -inf
+to +inf over its support, so y runs from exactly 0 to exactly 1 whatever the parameters are, and Phi
+integrates to 1 identically. A convex combination of such networks is such a network: averages stay
+exact.
 
 Source: arXiv:2311.13341, normalisation by differentiation.
 """

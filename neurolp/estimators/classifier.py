@@ -43,7 +43,7 @@ def _by_bayes(model: Any) -> bool:
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
@@ -185,7 +185,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):  # type: ignore
         _, label = pairs(self, X, y, self._known)
         return np.asarray(self.predict_log_proba(X)[np.arange(len(label)), label])
 
-    @available_if(_by_bayes)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    @available_if(_by_bayes)
     def score_samples(self, X: Any) -> Array:
         """Log p(x) = log sum_c p(c) p(x | c) of each row in nats, (n_samples,). Bayes only."""
         check_is_fitted(self)

@@ -34,7 +34,7 @@ _BLOCK_ROWS = 256  # bounds memory there
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class EnsembleEstimator(KnownAttributes, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class EnsembleEstimator(KnownAttributes, BaseEstimator):
     """Estimators that are averages of small networks; subclasses are final."""
 
     hidden: Sequence[ranges.Positive]
@@ -57,7 +57,7 @@ class EnsembleEstimator(KnownAttributes, BaseEstimator):  # type: ignore[misc]  
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class ConditionalDensity(RegressorMixin, EnsembleEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     """Regression that learns p(y | x) as a whole: normalisation by differentiation.
 
     Each target has a unit that is monotone in it and runs from exactly 0 to exactly 1, the

@@ -108,9 +108,11 @@ class MonotoneDensity(Density):
         if X_validation is not None:
             x = np.concatenate([x, self._column(X_validation, "X_validation")])
         ranges.check_parameters(type(self), vars(self))
-        support = None if self.support == "inferred" else (-np.inf, np.inf)
+        support = None
         if not isinstance(self.support, str):
             support = float(self.support[0]), float(self.support[1])
+        elif self.support == "real":
+            support = -np.inf, np.inf
         self.seed_ = resolve_seed(self.random_state)
         if len(x) < 2:
             raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(x)}")

@@ -92,7 +92,7 @@ TimeConstants = Annotated[
 @cache
 def declared_parameters(estimator: type) -> dict[str, tuple[Any, Any]]:
     """Type and default of every parameter of an estimator whose type says a range, by name."""
-    where = estimator if is_dataclass(estimator) else estimator.__init__  # type: ignore[misc]  # of a class, not an object
+    where = estimator if is_dataclass(estimator) else estimator.__init__  # type: ignore[misc]  # the signature is what is read
     hints = get_type_hints(where, include_extras=True)
     parameters = inspect.signature(estimator).parameters.values()
     return {

@@ -252,7 +252,7 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-class Density(KnownAttributes, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Density(KnownAttributes, DensityMixin, BaseEstimator):
     """Estimators of densities."""
 
     @abstractmethod

@@ -5,7 +5,7 @@ Bytes, for N nodes, R rows, S slices, M transfer functions:
     data              R N, in 8 copies (as read, dequantised, standardised, three potentials ..)
     a slice           2 (M + 1) N^2 for shift and log-scale, and what the node maps have
     learning a slice  (M N)^2 for the normal equations, 2^19 features in a block
-    frames            those of a checkpoint's time, at most all; they go to the file
+    frames            two for every recorded slice at most: they go to the file with a checkpoint
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def simulate(
     """
     store = MemoryStore() if store is None else store
     checkpointer, stop = checkpointer or NullCheckpointer(), stop or NeverStop()
-    clock, interrupted = _Clock(), False
+    clock, interrupted, whole = _Clock(), False, True
     with stop:
         for monitor in monitors:
             monitor.begin(process, store)
@@ -147,6 +147,7 @@ def simulate(
                 due = min([until, *(monitor.schedule.after(now) for monitor in monitors)])
                 n = int(min(due - now, pace.n_units if pace else 1))
                 clock.start()
+                whole = False
                 observation = process.advance(n, stop)
                 if pace:
                     pace.took(n, clock.lap())
@@ -156,6 +157,7 @@ def simulate(
                 for monitor in monitors:
                     monitor.observe(observation)
                 _sample(process, monitors)
+                whole = True
 
                 # Keep what is needed to continue: never what is not finite.
                 interrupted = stop()
@@ -172,9 +174,12 @@ def simulate(
                 stop.defer()
                 check_finite(process)
                 checkpointer.ended(process, monitors)
-        except (StopRequested, KeyboardInterrupt):
+        except StopRequested:  # between two blocks of work: the process has undone its unit
+            interrupted = whole = True
+        except KeyboardInterrupt:
             interrupted = True
-        if interrupted and process.time > start and checkpointer.due(now=True):
+        # In the middle of a unit state and record may not agree: the last checkpoint stays.
+        if interrupted and whole and process.time > start and checkpointer.due(now=True):
             check_finite(process)
             checkpointer.commit(process, monitors)
         for monitor in monitors:

@@ -263,3 +263,12 @@ def test_errors_are_one_clear_line():
         density.pdf(np.nan)
     with pytest.raises(DataError, match="infinity"):
         density.score_samples([np.inf])
+
+
+def test_a_support_may_be_an_array():
+    x = np.random.default_rng(0).random(100)
+    pair, array = (
+        MonotoneDensity(support=support, random_state=0).fit(x)
+        for support in ((0.0, 1.0), np.array([0.0, 1.0]))
+    )
+    assert np.array_equal(pair.score_samples(x[:, None]), array.score_samples(x[:, None]))

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from itertools import pairwise
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -185,16 +186,16 @@ def test_an_audit_catches_a_form_that_lies_a_little():
             end, log_det = self.truth.evolve(potential)
             return end, log_det + 1e-8
 
-        # All else is passed on, one line each: E731 would make defs of them.
-        name = property(lambda self: "liar")
-        n_nodes = property(lambda self: self.truth.n_nodes)
-        n_times = property(lambda self: self.truth.n_times)
-        rewind = lambda self, u: self.truth.rewind(u)  # noqa: E731
-        energy = lambda self, u: self.truth.energy(u)  # noqa: E731
-        draw = lambda self, n, rng: self.truth.draw(n, rng)  # noqa: E731
-        step_jacobians = lambda self, u: self.truth.step_jacobians(u)  # noqa: E731
-        log_prob = lambda self, u: self.truth.log_prob(u) + 1e-8  # noqa: E731
-        dream = lambda self, n, rng: self.truth.dream(n, rng)  # noqa: E731
+        def log_prob(self, potential):
+            return self.truth.log_prob(potential) + 1e-8
+
+        name, n_nodes, n_times = (
+            property(attrgetter(f"truth.{name}")) for name in ("name", "n_nodes", "n_times")
+        )
+        rewind, energy, draw, step_jacobians, dream = (
+            property(attrgetter(f"truth.{name}"))  # the methods of the truth
+            for name in ("rewind", "energy", "draw", "step_jacobians", "dream")
+        )
 
     report = neurolp.audit(Liar(ExactForm(random_network(13, 3))), n_dreams=20)
     assert not report.log_det_holds

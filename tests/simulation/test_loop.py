@@ -179,6 +179,46 @@ def test_a_monitor_of_ones_own_goes_on_with_its_run(tmp_path):
             np.testing.assert_array_equal(opened.read(name), whole[name], err_msg=name)
 
 
+@pytest.mark.parametrize("where", ["in the process", "in a monitor", "in the report"])
+def test_ctrl_c_anywhere_commits_nothing_that_does_not_fit_together(tmp_path, where, monkeypatch):
+    """Without a ``SignalStop`` Ctrl-C raises wherever Python is: what follows is the same run."""
+    whole = MemoryStore()
+    simulate(stream_process(), monitors=monitors(), store=whole, pace=Pace())
+    process, watching = stream_process(), monitors()
+
+    def cut(function, at):
+        def cutting(*arguments, **named):
+            result = function(*arguments, **named)
+            if process.time >= at or process.brain.n_steps_ >= at:
+                raise KeyboardInterrupt
+            return result
+
+        return cutting
+
+    progress = (lambda report: None) if where != "in the report" else cut(lambda report: None, 200)
+    if where == "in the process":
+        # The rows are learned, but not counted yet.
+        monkeypatch.setattr(StreamBrain, "run", cut(StreamBrain.run, 200))
+    elif where == "in a monitor":
+        watching[-1].observe = cut(watching[-1].observe, 200)
+    store = RunStore.create(tmp_path / "a.h5", NamedArrays())
+    keeper = Checkpointer(store, lambda process: NamedArrays(), 1000.0)  # at the end, if at all
+    outcome = simulate(
+        process, monitors=watching, store=store, checkpointer=keeper, progress=progress,
+        pace=Pace(n_units=32, most=32),
+    )  # fmt: skip
+    assert outcome.interrupted
+    monkeypatch.undo()
+    store.close()
+    store = RunStore.reopen(tmp_path / "a.h5")
+    keeper, again = Checkpointer(store, lambda process: NamedArrays(), 0.0), stream_process()
+    simulate(again, monitors=monitors(), store=store, checkpointer=keeper, pace=Pace())
+    store.finish(NamedArrays())
+    with open_trajectory(tmp_path / "a.h5") as opened:
+        for name in ("surprise", "norm", "norm_time", "predicted", "predicted_step"):
+            np.testing.assert_array_equal(opened.read(name), whole[name], err_msg=name)
+
+
 def test_fit_takes_monitors_and_a_store():
     class Slices(Monitor):
         schedule = Schedule(every=2)

@@ -151,7 +151,7 @@ class Learner:
 
     def _step_locally(self, potential: Array, workers: Workers, pace: float, trust: float) -> None:
         network = self.network
-        n_slices, period = len(network.slices), len({k for k, _ in self._memories})
+        n_slices, period = len(network.slices), len(set(self._which))
         first = 0 if self.rule.signal == "local" else n_slices - period
         u = np.array(potential, dtype=network.dtype, order="C", copy=True)
         widest = max((g.n_features for s in network.slices for g in s.groups), default=1)

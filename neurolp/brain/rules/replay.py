@@ -104,7 +104,7 @@ def replay(network: Network, potential: Array, horizon: int | None, workers: Wor
     ValueError
         If ``potential`` has the wrong shape.
     """
-    n_trajectories = check_states(potential, network.n_nodes).shape[1]
+    n_trajectories = check_states(potential, network.n_nodes, network.dtype).shape[1]
     widest = max((g.n_features for s in network.slices for g in s.groups), default=1)
     plan = _Plan.of(network, horizon)
     blocks = column_blocks(n_trajectories, _FINER * plan.n_open * widest)
