@@ -159,7 +159,7 @@ class Connectivity:
         return np.asarray(part.toarray() if self.kind == "sparse" else part)
 
     def presynaptic_rows(self, targets: Array, sources: Array) -> tuple[Array, Array]:
-        """Positions in ``sources`` of those with an edge into each target; sparse connectivity only.
+        """Positions in ``sources`` of those with an edge into each target, of sparse edges.
 
         Returns ``starts`` (n_targets + 1,) and the positions, target by target: those of target i,
         sorted, are from ``starts[i]`` to before ``starts[i + 1]``.
