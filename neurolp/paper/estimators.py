@@ -26,10 +26,20 @@ from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.monitors import FrameMonitor, Monitor
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TextbookBrain(EpochBrain):
     """One of the paper's forms, with parameters shared by all times; subclasses are final."""
 
     dtype = "float64"
+
+    duration: ranges.Duration
+    n_steps: ranges.Steps
+    rate: ranges.Share
+    max_epochs: ranges.Count
+    patience: ranges.Positive = 10
+    batch_size: ranges.Positive = 100
+    validation_fraction: ranges.Share = 0.2
+    random_state: Any = None
 
     @abstractmethod
     def _start(self, n_nodes: int) -> Any:
@@ -115,10 +125,6 @@ class LinearBrain(TextbookBrain):
     energy_rate: ranges.Share = 0.1
     energy_ridge: ranges.Strength = 1e-3
     max_epochs: ranges.Count = 30
-    patience: ranges.Positive = 10
-    batch_size: ranges.Positive = 100
-    validation_fraction: ranges.Share = 0.2
-    random_state: Any = None
 
     def _start(self, n_nodes: int) -> LinearForm:
         grid = SplineGrid(-self.spline_range, self.spline_range, self.spline_intervals)
@@ -187,10 +193,6 @@ class BoundedBrain(TextbookBrain):
     barrier: Annotated[float, Field(ge=BARRIER_MIN, le=1e3, strict=True)] = 0.05
     rate: ranges.Share = 0.05
     max_epochs: ranges.Count = 60
-    patience: ranges.Positive = 10
-    batch_size: ranges.Positive = 100
-    validation_fraction: ranges.Share = 0.2
-    random_state: Any = None
 
     def _start(self, n_nodes: int) -> BoundedForm:
         return BoundedForm(
