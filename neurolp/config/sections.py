@@ -69,8 +69,10 @@ class Section(BaseModel):
 
 def sections_in(annotation: Any) -> tuple[type[Section], ...]:
     """The sections that a key of this type may hold."""
-    members = get_args(annotation) or (annotation,)
-    return tuple(m for m in members if isinstance(m, type) and issubclass(m, Section))
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return (annotation,)
+    # A member of a union may be an annotated union itself.
+    return tuple(section for member in get_args(annotation) for section in sections_in(member))
 
 
 class RunConfiguration(Section):
