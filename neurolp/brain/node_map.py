@@ -147,6 +147,7 @@ class SplineGrid:
         n, h = self.n_intervals, self.spacing
         slopes = coefficients[:, 1:]
         table = np.empty((len(coefficients), n, 4))
+        # By powers, in strided products: a map does not depend on how many nodes there are.
         table[:, :, 0] = slopes @ self.value_basis[:, :, 0].T + coefficients[:, :1]
         for p in range(3):
             table[:, :, p + 1] = slopes @ self.slope_basis[:, :, p].T / ((p + 1) * h**p)
@@ -181,6 +182,18 @@ class SplineGrid:
             return out.reshape(k * k, -1)
 
         return value.reshape(k, -1), slope.reshape(k, -1), pairs(value), pairs(slope)
+
+    @cached_property
+    def gradient_operators(self) -> tuple[Array, Array]:
+        """The first two of :attr:`newton_operators`, transposed, without columns that are zero.
+
+        For moments of powers 0 to 3 and 0 to 2, (n_bins * 4, K + 1) and (n_bins * 3, K + 1).
+        """
+        value, slope = (
+            operator.T.reshape(-1, 7, len(operator)) for operator in self.newton_operators[:2]
+        )
+        k = self.n_coefficients
+        return value[:, :4].reshape(-1, k), slope[:, :3].reshape(-1, k)
 
     def forward(self, coefficients: Array, v: Array) -> tuple[Array, Array]:
         """g_i(v) and log g_i'(v) from the cubic pieces, (n_nodes, n_rows) each."""
