@@ -36,7 +36,7 @@ class DataSplit:
     """A data set ready for use: rows are samples, columns are nodes.
 
     ``steps`` has, per column, the width of the uniform noise that was added (0: none): the grid of
-    a discrete column. ``image_shape`` is set where a row is a image.
+    a discrete column. ``image_shape`` is set where a row is an image.
     """
 
     title: str

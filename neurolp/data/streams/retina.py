@@ -32,7 +32,7 @@ def video(
 
     Every ``hold`` steps another one of scikit-learn's 1797 digits takes its place, and one of eight
     directions. At the edges it wraps round or bounces. All pixels carry normal noise of standard
-    deviation ``noise``, without which a image would have no density: its entropy bounds the rate
+    deviation ``noise``, without which an image would have no density: its entropy bounds the rate
     from below, in nats a frame. The choices bound it from above: they add at most
     log(1797 x 8) / hold.
     """
