@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,20 +72,17 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class RunResult(Protocol):
-    """The outcome of a run: its file, or the signal that interrupted it."""
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
 
-    @property
-    def path(self) -> Path:
-        """The file; after an interruption it does not exist yet."""
+    ``path`` is the file, or what it is to become: after an interruption by ``signal`` there is no
+    file yet, and ``reached`` is how far the run came, such as ``"12 slices"``.
+    """
 
-    @property
-    def signal(self) -> int | None:
-        """The signal that interrupted the run, or None."""
-
-    @property
-    def reached(self) -> str:
-        """The time reached, for example ``"12 slices"``."""
+    path: Path
+    reached: str = "the end"
+    signal: int | None = None
 
 
 @dataclass(frozen=True)
