@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from functools import partial
 from typing import Any
@@ -11,24 +12,49 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from neurolp.arrays import NamedArrays
-from neurolp.config.stream_sections import StreamConfiguration
-from neurolp.errors import DataError, DivergedError, NeurolpError
+from neurolp.config.sections import FullSection
+from neurolp.config.stream_sections import (
+    FileStreamSection,
+    NoConnectivitySection,
+    StreamConfiguration,
+    StreamRecordSection,
+)
+from neurolp.data.streams import Stream
+from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
 from neurolp.runs.computation import SavedRun
+from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
-from neurolp.runs.stream_memory import check_recording, memory
-from neurolp.runs.stream_parts import build_brain, monitors_of, n_steps_of, open_source
+from neurolp.runs.stream_memory import (
+    check_brain,
+    check_recording,
+    check_source,
+    memory,
+    open_section,
+)
 from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
+from neurolp.simulation.monitors import Monitor
+from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess, StreamProgress
 from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays
-from neurolp.simulation.stream_monitors import LastRowsMonitor
+from neurolp.simulation.stream_monitors import (
+    ActivityMonitor,
+    LastRowsMonitor,
+    PredictionMonitor,
+    StepMonitor,
+    WeightMonitor,
+    WindowMonitor,
+)
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
 Array = npt.NDArray[Any]
+
+_ROWS = 1024  # that are read at once
+_N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
 class _Simulation(SavedRun):
@@ -46,18 +72,18 @@ class _Simulation(SavedRun):
     ) -> None:
         super().__init__(store, configuration, observe, begun)
         self.record = configuration.record
-        self.stream, self.digest = open_source(configuration)
+        self.stream, self.digest = _open_source(configuration)
         if begun is not None and self.digest != begun.provenance.get("data_sha256"):
             raise DataError(f"{self.stream.name}: has changed since the run of {store.path} began")
-        self.n_steps = n_steps_of(self.stream, self.record)
+        self.n_steps = _n_steps_of(self.stream, self.record)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.brain = build_brain(self.configuration, self.stream, self.seed)
+        self.brain = _build_brain(self.configuration, self.stream, self.seed)
         self.process = StreamProcess(
             self.brain, self.stream, train_steps=self.configuration.train_steps
         )
-        self.monitors = monitors_of(self.record, self.n_steps)
+        self.monitors = _monitors_of(self.record, self.n_steps)
         self.last_rows = LastRowsMonitor(self.record.dream)
         seconds = self.record.checkpoint_seconds
         self.checkpointer = Checkpointer(self.store, self._unfinished, seconds)
@@ -158,6 +184,75 @@ class _Simulation(SavedRun):
                 "result": {"n_steps": outcome.time, "steps_per_second": outcome.speed},
             }
         )
+
+
+# --- what the configuration describes -------------------------------------------------------------
+
+
+def _open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]:
+    """The stream that a configuration asks for, and the SHA-256 of the rows of a file.
+
+    Files are looked through to their end: a fault in the last row is found before the first is
+    learned.
+    """
+    section = configuration.stream
+    check_source(section)
+    stream = open_section(section)
+    if not isinstance(section, FileStreamSection):
+        return stream, None
+    if section.n_steps is not None:
+        stream = stream.head(section.n_steps)
+    digest = hashlib.sha256()
+    for rows in stream.blocks(_ROWS):
+        digest.update(np.ascontiguousarray(rows).data)
+    return stream, digest.hexdigest()
+
+
+def _build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
+    """The brain that a configuration asks for."""
+    check_brain(configuration)
+    settings = configuration.brain.model_dump()
+    section = configuration.connectivity
+    connectivity: Any = None
+    if isinstance(section, NoConnectivitySection | FullSection):
+        connectivity = section.kind
+    elif section is not None:
+        connectivity = build_connectivity(section, configuration.brain.n_hidden)
+    return StreamBrain(
+        stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
+    )
+
+
+def _n_steps_of(stream: Stream, record: StreamRecordSection) -> int:
+    """Steps of the stream, within which all chosen times must be."""
+    n = stream.n_steps
+    if n is None:  # no generator may be endless here, and files are looked through
+        raise DataError(f"{stream.name}: has no end")
+    for key in ("predictions_at", "activity_at", "weights_at"):
+        beyond = [t for t in getattr(record, key) if t > n]
+        if beyond:
+            raise ConfigurationError(
+                f"key 'record.{key}' must be at most {n}, the steps of the stream, "
+                f"but contains {beyond[0]}"
+            )
+    return n
+
+
+def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
+    """What a configuration records of ``n`` steps: the last in detail, the rest as it says."""
+    last = min(record.last, n)
+    monitors: list[Monitor] = [StepMonitor()] if record.per_step else []
+    monitors.append(WindowMonitor(record.every or max(1, n // _N_WINDOWS)))
+    predictions = Schedule(
+        record.predictions_every, tuple(sorted(record.predictions_at)), (n - last, n)
+    )
+    if predictions:
+        monitors.append(PredictionMonitor(predictions))
+    activity = Schedule(
+        record.activity_every, tuple(sorted(record.activity_at)), (n - last + 1, n + 1)
+    )
+    weights = Schedule(record.weights_every, tuple(sorted(record.weights_at)))
+    return [*monitors, ActivityMonitor(activity), WeightMonitor(weights)]
 
 
 def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:

@@ -6,8 +6,9 @@ import copy
 import functools
 import hashlib
 import itertools
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from pydantic import ValidationError
 
 from neurolp.config.load import first_fault, read_toml, set_key
 from neurolp.config.sections import RunConfiguration
-from neurolp.errors import ConfigurationError
+from neurolp.errors import ConfigurationError, DataError
 from neurolp.runs.kinds import configuration_of
-from neurolp.sweep.identity import content_digest, identity
+from neurolp.storage.provenance import digest_of
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
 from neurolp.sweep.search import Rounds, Search
 
 LARGEST_SWEEP = 1_000_000  # jobs
+_LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion jobs have the same
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def design_of(
             {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
             for k in range(wanted.sweep.n_draws or 1)
         ]
-    digest = functools.cache(content_digest)
+    digest = functools.cache(_content_digest)
     jobs: dict[str, Job] = {}
     for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
@@ -120,7 +122,7 @@ def design_of(
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
             raise _blamed(error, base, base_source, base_folder, source, settings) from error
-        name = identity(configuration, digest)
+        name = _identity(configuration, digest)
         jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
@@ -184,6 +186,29 @@ def _draw(key: str, draw: DrawSection, seed: int, k: int) -> Any:
     x = math.exp(rng.uniform(math.log(low), math.log(high))) if draw.log else rng.uniform(low, high)
     x = min(max(x, low), high)
     return min(int(x // 1), int(high) - 1) if draw.integer else x
+
+
+def _identity(configuration: RunConfiguration, digest: Callable[[Path], str]) -> str:
+    """The hash that names a job: the same for the same computation, on every machine.
+
+    Files that are read count by their content: a job keeps its name when a data file moves, and
+    gets another one when the data change. The title is not included: it changes no number.
+    """
+
+    def plain(value: Any) -> str:
+        return digest(value) if isinstance(value, Path) else str(value)
+
+    keys = configuration.model_dump(exclude={"title"})
+    text = json.dumps(keys, sort_keys=True, separators=(",", ":"), default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def _content_digest(path: Path) -> str:
+    """The digest of a file, or of the images in a folder; DataError if it cannot be read."""
+    try:
+        return digest_of(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the data, {error.strerror}") from error
 
 
 def _blamed(

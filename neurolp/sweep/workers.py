@@ -20,7 +20,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.scheduler import KilledWorker
 
 from neurolp.errors import OutputError
-from neurolp.runs.resources import memory_limit
+from neurolp.runs.memory import memory_limit
 from neurolp.sweep.job import run_job
 
 # One thread each: jobs are what runs in parallel, and results do not depend on it.
