@@ -15,7 +15,7 @@ from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
 from neurolp.estimators import Brain, load_brain
-from neurolp.plotting.parts import draw_density, draw_signed, tiled
+from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.storage.reader import Trajectory
 
@@ -95,12 +95,9 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     weights = trajectory["weights"][:last]
     strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
     if "edge" in weights.dims:
-        n = len(trajectory["mean"])
-        matrix = np.full((n, n), np.nan)
-        matrix[trajectory["edge_target"].values, trajectory["edge_source"].values] = strength
-    else:
-        matrix = strength
-    image = ax.imshow(matrix, cmap="viridis", interpolation="nearest")
+        target, source = trajectory["edge_target"].values, trajectory["edge_source"].values
+        strength = matrix_of(strength, target, source, len(trajectory["mean"]))
+    image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
     ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
     return ax

@@ -36,8 +36,3 @@ def draw_bars(ax: Axes, groups: list[str], names: list[str], values: Array, unit
     ax.invert_yaxis()
     ax.set(xlabel=unit)
     ax.legend(frameon=False, fontsize="small")
-
-
-def cycle(n: int) -> list[str]:
-    """Return ``n`` colours, the same again after six."""
-    return [SERIES[k % len(SERIES)] for k in range(n)]

@@ -8,6 +8,7 @@ Gaussian and a Gaussian mixture, whose settings are chosen on the same validatio
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,11 @@ def _load(name: str | Path, configuration: GeneralPurposeConfiguration) -> DataS
     file, named = (name, None) if isinstance(name, Path) else (None, name)
     data = load_data(named, file, split_seed=configuration.split_seed)
     most = configuration.max_rows
-    return DataSplit(
-        name.stem if isinstance(name, Path) else name,
-        data.train[:most],
-        data.validation[: max(most // 3, 1)],
-        data.test,
-        data.columns,
-        data.steps,
+    return replace(
+        data,
+        title=named or Path(name).stem,
+        train=data.train[:most],
+        validation=data.validation[: max(most // 3, 1)],
     )
 
 

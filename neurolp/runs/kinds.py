@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurolp.config.load import read_toml, shown_value, validated
+from neurolp.config.load import apply_settings, read_toml, shown_value, validated
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError, FormatError
 from neurolp.storage.reader import Trajectory
@@ -265,7 +265,8 @@ def configuration_of(
 
     Paths are relative to ``folder``; errors as of :func:`read_configuration`.
     """
-    return validated(raw, source, _model, settings, folder)
+    apply_settings(settings, raw, source)
+    return validated(_model(raw, source), raw, source, folder)
 
 
 def _model(raw: Mapping[str, Any], source: str) -> type[RunConfiguration]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from neurolp.config.load import first_fault, read_toml, set_key
+from neurolp.config.load import read_toml, set_key, validated
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.runs.kinds import configuration_of
@@ -87,11 +86,11 @@ def design_of(
     """
     if "sweep" not in raw:
         raise ConfigurationError(f"{source}: key 'sweep' is missing: it says what is varied")
-    try:
-        wanted = SweepConfiguration.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigurationError(f"{source}: {first_fault(error, SweepConfiguration)}") from error
-    draws = {key: _draw_section(key, draw, source) for key, draw in wanted.sweep.random.items()}
+    wanted = validated(SweepConfiguration, raw, source)
+    draws = {
+        key: validated(DrawSection, draw, f"{source}: sweep.random.'{key}'")
+        for key, draw in wanted.sweep.random.items()
+    }
     base, base_folder, base_source = _base(wanted, source, folder)
     title = wanted.title or str(base.get("title", "")) or Path(source).stem
     base.pop("title", None)  # jobs are named by their settings
@@ -140,14 +139,6 @@ def _base(
     if not path.is_file():
         raise ConfigurationError(f"{source}: key 'base': no such file as {path}")
     return read_toml(path), path.parent, str(path)
-
-
-def _draw_section(key: str, draw: Any, source: str) -> DrawSection:
-    try:
-        return DrawSection.model_validate(draw)
-    except ValidationError as error:
-        fault = first_fault(error, DrawSection)
-        raise ConfigurationError(f"{source}: sweep.random.'{key}': {fault}") from error
 
 
 def _n_jobs(sweep: SweepSection) -> int:

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import errors
 from neurolp.config.sections import RunConfiguration
 from neurolp.runs.execution import resume_file, run_file
-from neurolp.runs.kinds import RunResult, configuration_of, kind_of
+from neurolp.runs.kinds import configuration_of, kind_of
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.segments import folder_of, n_segments
@@ -91,15 +91,12 @@ def _run(folder: Path, configuration: str) -> JobState:
 def execute(configuration: RunConfiguration, path: Path) -> None:
     """Do what ``neurolp run`` does, or ``neurolp resume`` where there is an unfinished run."""
     with threadpool_limits(1):
+        result = None
         # A damaged one is started again.
         with contextlib.suppress(errors.FormatError):
             if n_segments(folder_of(path)):
-                _check_ended(resume_file(path))
-                return
-        _check_ended(run_file(configuration, path, overwrite=True))
-
-
-def _check_ended(result: RunResult) -> None:
+                result = resume_file(path)
+        result = result or run_file(configuration, path, overwrite=True)
     if result.signal is not None:
         raise KeyboardInterrupt(result.signal)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator
 from pandas.api.types import is_numeric_dtype
 
 from neurolp.errors import ConfigurationError
-from neurolp.plotting.style import BLACK, BLUE, GREY, cycle
+from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES
 
 Array = npt.NDArray[Any]
 
@@ -165,7 +165,7 @@ def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) 
             plot_curve(table, result, across, ax, here, color=BLUE)
         else:
             of, names = _levels(table, colours, done)
-            for c, (name, colour) in enumerate(zip(names, cycle(len(names)), strict=True)):
+            for c, (name, colour) in enumerate(zip(names, cycle(SERIES), strict=False)):
                 if (here & (of == c)).any():
                     style = {"color": colour, "label": f"{colours} = {name}"}
                     plot_curve(table, result, across, ax, here & (of == c), **style)
