@@ -21,7 +21,7 @@ from neurolp.errors import ConfigurationError, DataError
 from neurolp.runs.kinds import configuration_of
 from neurolp.storage.provenance import digest_of
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
-from neurolp.sweep.search import Rounds, Search
+from neurolp.sweep.search import Rounds
 
 LARGEST_SWEEP = 1_000_000  # jobs
 _LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion jobs have the same
@@ -54,7 +54,7 @@ class Job:
 class Design:
     """The jobs of a sweep, each once; ``how`` maps every varied key to what varies it.
 
-    Of a ``search``, the jobs of the draws so far; at first those of the first round.
+    Of a search, which ``rounds`` begins, the jobs of the draws so far: at first of one round.
     """
 
     source: str
@@ -62,7 +62,7 @@ class Design:
     how: dict[str, str]
     jobs: list[Job]
     n_repeated: int  # draws that gave a job a second time
-    search: Search | None = None
+    rounds: Callable[[], Rounds] | None = None
 
 
 def read_sweep(path: Path) -> Design:
@@ -98,14 +98,13 @@ def design_of(
     n = _n_jobs(wanted.sweep)
     if n > LARGEST_SWEEP:
         raise ConfigurationError(f"{source}: describes {n:,} jobs, more than {LARGEST_SWEEP:,}")
-    search = None
+    rounds, n_draws, seed = None, wanted.sweep.n_draws or 1, wanted.sweep.seed
     if wanted.sweep.search is not None:
-        search = Search(wanted.sweep.search, draws, wanted.sweep.n_draws or 1, wanted.sweep.seed)
-        drawn = drawn or Rounds(search, source).ask()
+        rounds = functools.partial(Rounds, wanted.sweep.search, draws, n_draws, seed, source)
+        drawn = drawn or rounds().ask()
     if drawn is None:
         drawn = [
-            {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
-            for k in range(wanted.sweep.n_draws or 1)
+            {key: _draw(key, draw, seed, k) for key, draw in draws.items()} for k in range(n_draws)
         ]
     digest = functools.cache(_content_digest)
     jobs: dict[str, Job] = {}
@@ -116,7 +115,7 @@ def design_of(
                 set_key(changed, key, copy.deepcopy(value))
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: key '{key}': {error}") from error
-        changed.setdefault("seed", wanted.sweep.seed)
+        changed.setdefault("seed", seed)
         try:
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
@@ -125,8 +124,8 @@ def design_of(
         jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
-    n_repeated = 0 if search else n - len(jobs)
-    return Design(source, title, how, list(jobs.values()), n_repeated, search)
+    n_repeated = 0 if rounds else n - len(jobs)
+    return Design(source, title, how, list(jobs.values()), n_repeated, rounds)
 
 
 def _base(

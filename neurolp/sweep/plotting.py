@@ -91,7 +91,9 @@ def plot_curve(
         ax.set_xlim(-0.5, len(labels) - 0.5)
     elif _is_geometric(at):
         ax.set_xscale("log")
-        _ticks_at(ax, at)
+        chosen = at[:: max(1, len(at) // 8)]  # as far as there is room for them
+        ax.set_xticks(chosen, [f"{v:g}" for v in chosen])
+        ax.minorticks_off()
     ax.set_xlabel(key)
     return ax
 
@@ -131,7 +133,7 @@ def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
     ax.plot(x[used][best], y[used][best], "o", color=BLUE, ms=6, mew=0, label=f"{which} tenth")
     if labels is not None:
         ax.set_xticks(range(len(labels)), labels)
-    elif _spans_decades(x[used]):
+    elif x[used].min() > 0 and x[used].max() / x[used].min() > 20:
         ax.set_xscale("log")
         few = x[used].max() / x[used].min() < 1e3
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
@@ -149,7 +151,9 @@ def label(result: str) -> str:
 
 def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) -> Figure:
     """One key across, one in colours, one in panels; the others are averaged, and named."""
-    across, *rest = _by_use(table, keys, done) or ["replicate"]
+    # Numbers with the most values first: they go across.
+    use = sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
+    across, *rest = use or ["replicate"]
     colours = next((k for k in rest if _n(table, k, done) <= _MOST_LINES), None)
     rest = [k for k in rest if k != colours]
     panels = next((k for k in rest if _n(table, k, done) <= _MOST_PANELS), None)
@@ -191,11 +195,6 @@ def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:
             ax.axhline(rates[0], color=BLACK, ls="--", lw=1, label="entropy rate of the source")
 
 
-def _by_use(table: pd.DataFrame, keys: list[str], done: pd.Series) -> list[str]:
-    """Numbers with the most values first: they go across."""
-    return sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
-
-
 def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
     return int(table[key][where].nunique())
 
@@ -228,14 +227,3 @@ def _is_geometric(x: Array) -> bool:
         return False
     steps, factors = np.diff(x), np.diff(np.log(x))
     return bool(np.ptp(factors) / factors.mean() < np.ptp(steps) / steps.mean())
-
-
-def _spans_decades(x: Array) -> bool:
-    return bool(x.min() > 0 and x.max() / x.min() > 20)
-
-
-def _ticks_at(ax: Axes, at: Array) -> None:
-    """Ticks at the values that were tried, as far as there is room for them."""
-    chosen = at[:: max(1, len(at) // 8)]
-    ax.set_xticks(chosen, [f"{v:g}" for v in chosen])
-    ax.minorticks_off()
