@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
@@ -18,8 +16,6 @@ from neurolp.estimators import Brain, load_brain
 from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
 

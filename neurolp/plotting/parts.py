@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
+from neurolp.arrays import Array
 from neurolp.evaluation.metrics import calibrated_counts
 from neurolp.plotting.style import PALE, SERIES
-
-Array = npt.NDArray[Any]
 
 
 def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:

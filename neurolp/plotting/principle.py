@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Any
 
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.style import BLACK, SERIES, NewFigure, draw_bars
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
+
 NewFigure = Callable[[str, float, float], Figure]  # name, width and height in inches
 
 # Okabe and Ito.

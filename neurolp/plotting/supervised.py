@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_density, draw_intervals, draw_pit, share_y
 from neurolp.plotting.style import BLACK, SERIES, NewFigure
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:

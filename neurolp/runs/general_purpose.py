@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.config.experiment_sections import GENERAL_DATA, GeneralPurposeConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
@@ -25,8 +24,6 @@ from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _ESTIMATORS: dict[str, type[Any]] = {"brain": BrainDensity, "triangular": TriangularDensity}
 _MODELS = ("estimator", "Gaussian", "Gaussian mixture")

@@ -9,10 +9,9 @@ error, and m is then fitted to these rows too. A baseline of conditional densiti
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
@@ -20,10 +19,9 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from neurolp.arrays import Array
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.evaluation.losses import LossDensity
-
-Array = npt.NDArray[Any]
 
 
 class LeastSquares:

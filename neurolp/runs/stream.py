@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.config.sections import FullSection
 from neurolp.config.stream_sections import (
     FileStreamSection,
@@ -50,8 +49,6 @@ from neurolp.simulation.stream_monitors import (
 )
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
-
-Array = npt.NDArray[Any]
 
 _ROWS = 1024  # that are read at once
 _N_WINDOWS = 200  # of the means, where the configuration does not say how long they are

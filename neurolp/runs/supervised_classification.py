@@ -7,14 +7,13 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
@@ -23,8 +22,6 @@ from neurolp.evaluation.metrics import reliability
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.supervised_regression import stacked
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 MODELS = ("softmax", "Bayes", "logistic regression")
 SOURCES = ("test rows", "shuffled", "noise")

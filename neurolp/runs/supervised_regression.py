@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalDensity
 from neurolp.evaluation.metrics import calibration_test, pit_histogram
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.least_squares import LeastSquares
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 MODELS = ("conditional density", "least squares")
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])

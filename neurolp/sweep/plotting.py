@@ -6,17 +6,15 @@ from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from pandas.api.types import is_numeric_dtype
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES
-
-Array = npt.NDArray[Any]
 
 _LABELS = {
     "surprise": "mean surprise of the last fifth (nats a step)",

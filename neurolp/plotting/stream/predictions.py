@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_intervals, share_y, step_axis
 from neurolp.plotting.stream.surprise import detailed_steps
 from neurolp.plotting.style import BLACK, BLUE, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows
 from neurolp.plotting.parts import draw_pit, last_run, step_axis
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_surprise(file: Trajectory, ax: Axes) -> Axes:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_signed, tiled
 from neurolp.plotting.stream.surprise import detailed_steps
 from neurolp.plotting.stream.weights import input_weights
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:

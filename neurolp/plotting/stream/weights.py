@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_signed, last_run, matrix_of
 from neurolp.plotting.stream.predictions import visible
 from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _N_COLUMNS = 400  # of the image of a readout: more cannot be told apart
 _N_NODES = 100  # of a raster
