@@ -81,12 +81,9 @@ def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
 
 def _padded(values: Array, axis: int) -> Array:
     """The first rows along ``axis``, with NaN beyond the last."""
-    shape = list(values.shape)
-    shape[axis] = _SHOWN_ROWS
-    out = np.full(shape, np.nan)
-    n = min(values.shape[axis], _SHOWN_ROWS)
-    np.moveaxis(out, axis, 0)[:n] = np.moveaxis(values, axis, 0)[:n]
-    return out
+    shown = np.take(values, range(min(values.shape[axis], _SHOWN_ROWS)), axis)
+    pad = [(0, _SHOWN_ROWS - shown.shape[axis] if k == axis else 0) for k in range(shown.ndim)]
+    return np.pad(shown, pad, constant_values=np.nan)
 
 
 def _mapped(data: SupervisedSplit, models: tuple[Any, ...]) -> dict[str, Array]:
