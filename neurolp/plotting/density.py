@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -122,8 +124,6 @@ def plot_connectivity(
     )
     if bins < n:
         axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
 
     degree = np.bincount(target, minlength=n)
@@ -131,9 +131,9 @@ def plot_connectivity(
     edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
     axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
     axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
-    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     if where is None or len(axes) < 3:
         return axes
 
@@ -213,17 +213,9 @@ def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> 
     for j, ax in enumerate(axes):
         low, high = data[:, j].min(), data[:, j].max()
         pad = 0.1 * (high - low)
-        bins = list(np.linspace(low - pad, high + pad, 31))
-        ax.hist(data[:, j], bins=bins, density=True, color=SKY, label="data")
-        ax.hist(
-            dreamed[:, j],
-            bins=bins,
-            density=True,
-            histtype="step",
-            color=VERMILION,
-            lw=1.5,
-            label="dreamed",
-        )
+        shared: Any = {"bins": np.linspace(low - pad, high + pad, 31), "density": True}
+        ax.hist(data[:, j], color=SKY, label="data", **shared)
+        ax.hist(dreamed[:, j], histtype="step", color=VERMILION, lw=1.5, label="dreamed", **shared)
         ax.set(title=names[j], yticks=[])
     axes[0].legend(frameon=False, fontsize="small")
     return axes
