@@ -123,7 +123,8 @@ class RunKind:
     run : callable
         ``run(configuration, output, overwrite=.., observe=..)`` writes a file and returns a
         :class:`RunResult`. Of a calculation that returns arrays,
-        :func:`neurolp.runs.computation.computed` makes one.
+        :func:`neurolp.runs.computation.computed` makes one; a simulation that is saved as it goes
+        on is a :class:`neurolp.runs.computation.SavedRun`, which has this and ``resume``.
     resume : callable, optional
         ``resume(path, settings, observe=..)`` continues a run that was interrupted.
     summary : callable
