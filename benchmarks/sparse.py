@@ -27,7 +27,9 @@ def random_edges(n_nodes: int, n_edges: int, rng: np.random.Generator) -> sparse
     source.sort(axis=1)
     indptr = np.arange(0, n_nodes * n_edges + 1, n_edges)
     ones = np.ones(n_nodes * n_edges, dtype=np.bool_)
-    return sparse.csr_array((ones, source.ravel(), indptr), (n_nodes, n_nodes))
+    edges = sparse.csr_array((ones, source.ravel(), indptr), (n_nodes, n_nodes))
+    edges.sum_duplicates()
+    return edges
 
 
 def median_seconds(function: Callable[[], object], times: int) -> float:

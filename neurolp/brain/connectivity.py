@@ -84,11 +84,15 @@ class Connectivity:
         n = int(matrix.shape[0])
         if not is_sparse:
             return cls(n, "dense", matrix.astype(np.bool_), positions, weights)
-        csr = sparse.csr_array(matrix if weights is None else weights)
+        # A copy, since duplicates are summed in place; narrow, since edges may be very many.
+        csr = sparse.csr_array(matrix if weights is None else weights, copy=weights is None)
+        if csr.nnz <= np.iinfo(np.int32).max:
+            csr.indices, csr.indptr = csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
-        return cls(n, "sparse", csr.astype(np.bool_), positions, None if weights is None else csr)
+        permitted = csr.astype(np.bool_, copy=False)
+        return cls(n, "sparse", permitted, positions, None if weights is None else csr)
 
     @property
     def n_edges(self) -> int:

@@ -246,10 +246,9 @@ def _unpack_slice(network: Network, at: dict[str, Array], keys: Array, apart: bo
             starts, position = connectivity.presynaptic_rows(targets, sources)
             row = np.repeat(np.arange(len(targets)), np.diff(starts))
             edge = np.searchsorted(keys, targets[row] * n + sources[position])
-            k, s = at[name].shape[1], len(sources)
-            columns = (np.arange(k)[:, None] * s + position).ravel()
-            entries = at[name][edge].T.ravel(), (np.tile(row, k), columns)
-            return sparse.csr_array(entries, (len(targets), k * s))
+            shape = (len(targets), len(sources))
+            matrices = [sparse.csr_array((w, position, starts), shape) for w in at[name][edge].T]
+            return sparse.hstack([sparse.csr_array((len(targets), 0)), *matrices], format="csr")
 
         log_scale = (None, np.empty(0))
         if network.log_scale:

@@ -144,13 +144,20 @@ class SplineGrid:
 
     def table(self, coefficients: Array) -> Array:
         """Cubic pieces (y, a, b, c) of every node and interval, shape (n_nodes, n_intervals, 4)."""
-        n, h = self.n_intervals, self.spacing
-        slopes = coefficients[:, 1:]
-        table = np.empty((len(coefficients), n, 4))
-        table[:, :, 0] = slopes @ self.value_basis[:, :, 0].T + coefficients[:, :1]
-        for p in range(3):
-            table[:, :, p + 1] = slopes @ self.slope_basis[:, :, p].T / ((p + 1) * h**p)
+        operator, unit = self._table_operator
+        # Not a matrix product, whose rounding of a map depends on how many maps there are.
+        flat = np.einsum("mk,kj->mj", coefficients[:, 1:], operator)
+        table: Array = flat.reshape(-1, self.n_intervals, 4)
+        table[:, :, 0] += coefficients[:, :1]
+        table /= unit
         return table
+
+    @cached_property
+    def _table_operator(self) -> tuple[Array, Array]:
+        """Slopes to cubic pieces, (K, n_intervals * 4), and the divisors of y, a, b and c."""
+        powers = np.concatenate([self.value_basis[:, :, :1], self.slope_basis], axis=2)
+        operator = np.ascontiguousarray(powers.transpose(1, 0, 2)).reshape(self.n_intervals, -1)
+        return operator, np.array([1.0, *((p + 1) * self.spacing**p for p in range(3))])
 
     @cached_property
     def newton_operators(self) -> tuple[Array, Array, Array, Array]:
@@ -181,6 +188,18 @@ class SplineGrid:
             return out.reshape(k * k, -1)
 
         return value.reshape(k, -1), slope.reshape(k, -1), pairs(value), pairs(slope)
+
+    @cached_property
+    def gradient_operators(self) -> tuple[Array, Array]:
+        """The first two of :attr:`newton_operators`, transposed, without columns that are zero.
+
+        For moments of powers 0 to 3 and 0 to 2, (n_bins * 4, K + 1) and (n_bins * 3, K + 1).
+        """
+        value, slope = (
+            operator.T.reshape(-1, 7, len(operator)) for operator in self.newton_operators[:2]
+        )
+        k = self.n_coefficients
+        return value[:, :4].reshape(-1, k), slope[:, :3].reshape(-1, k)
 
     def forward(self, coefficients: Array, v: Array) -> tuple[Array, Array]:
         """g_i(v) and log g_i'(v) from the cubic pieces, (n_nodes, n_rows) each."""

@@ -143,6 +143,18 @@ def test_small_worlds():
         assert wiring.small_world(5, neighbours=2, rewiring=1.0, seed=seed).n_edges == 10
 
 
+def test_a_matrix_with_duplicate_and_zero_entries_is_read_and_left_as_it_is():
+    for values in (np.array([0.5, 0.25, 0.0]), np.array([True, True, False])):
+        given = sparse.csr_array((values, [1, 1, 2], [0, 2, 3, 3]), shape=(3, 3))
+        before = [a.copy() for a in (given.data, given.indices, given.indptr)]
+        connectivity = Connectivity.from_array(given)
+        assert [k.tolist() for k in connectivity.edges()] == [[0], [1]]
+        if values.dtype == np.float64:
+            assert connectivity.weights.data.tolist() == [0.75]
+        for now, then in zip((given.data, given.indices, given.indptr), before, strict=True):
+            np.testing.assert_array_equal(now, then)
+
+
 def test_many_nodes_need_no_square_matrix():
     """100,000 nodes: an n x n boolean matrix would be 10 GB."""
     n = 100_000

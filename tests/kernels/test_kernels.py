@@ -14,6 +14,16 @@ from tests import naive
 GRID = SplineGrid(-3.0, 2.0, 5)
 
 
+@pytest.mark.parametrize("n_intervals", [2, 5, 14, 32])
+def test_pieces_of_a_map_do_not_depend_on_the_maps_beside_it(n_intervals):
+    grid = SplineGrid(-3.5, 3.7, n_intervals)
+    slopes = np.exp(np.random.default_rng(1).standard_normal((100, grid.n_coefficients)))
+    all_of_them = grid.table(slopes)
+    for n in (1, 2, 7):
+        few = [grid.table(slopes[k : k + n]) for k in range(0, 100, n)]
+        np.testing.assert_array_equal(np.concatenate(few), all_of_them)
+
+
 def random_maps(rng, n_nodes, grid=GRID):
     c = grid.identity(n_nodes)
     c[:, 0] = rng.normal(0, 1, n_nodes)

@@ -243,12 +243,9 @@ def group_gradient(
     if network.log_scale:
         shift, bias, _, _ = affine
         eta = delta * (v[nodes] - shift - bias[:, None])[:, None] - 1  # delta e^G u - 1
-    value, slope = (
-        operator.reshape(len(operator), -1, 7)[:, :, :p]
-        for operator, p in zip(grid.newton_operators[:2], (4, 3), strict=True)
-    )
-    node_map = np.tensordot(moments[:, :, :4], value, ([1, 2], [1, 2]))
-    node_map -= np.tensordot(moments[:, :, 4:], slope, ([1, 2], [1, 2]))
+    value, slope = grid.gradient_operators
+    node_map = moments[:, :, :4].reshape(len(nodes), -1) @ value
+    node_map -= moments[:, :, 4:].reshape(len(nodes), -1) @ slope
     d, e, scaled = delta[:, own].copy(), eta[:, own].copy(), group.log_scale_weights
     bounded = features[len(group.sources) :]
     found = GroupGradient(
