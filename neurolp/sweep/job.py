@@ -13,9 +13,8 @@ import os
 import socket
 import time
 import traceback
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -42,7 +41,7 @@ from neurolp.sweep.state import (
 HELD = "held"  # no state on disk: another process runs the job
 
 
-def run_job(folder: str, configuration: str) -> dict[str, Any]:
+def run_job(folder: str, configuration: str) -> JobState:
     """Run one job, given as JSON, and return its state.
 
     It never raises: what went wrong is in the state. A job that is done is not run again.
@@ -51,12 +50,12 @@ def run_job(folder: str, configuration: str) -> dict[str, Any]:
     try:
         where.mkdir(parents=True, exist_ok=True)
         with Lock(where / LOCK_FILE):
-            return asdict(_run(where, configuration))
+            return _run(where, configuration)
     except HeldError as error:
-        return asdict(JobState(HELD, message=str(error)))
+        return JobState(HELD, message=str(error))
     except OSError as error:  # not even the state could be written
         message = f"{where}: {error.strerror or error}"
-        return asdict(JobState(FAILED, 1, INPUT_OUTPUT, message))
+        return JobState(FAILED, 1, INPUT_OUTPUT, message)
 
 
 def _run(folder: Path, configuration: str) -> JobState:

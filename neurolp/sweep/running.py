@@ -170,8 +170,7 @@ class _Drive:
     def ended(self, workers: DaskWorkers, key: str) -> None:
         """Handle the end of a job, whatever it was."""
         identity = self._flying.pop(key)
-        returned = workers.result(key)
-        state = JobState(**returned) if returned is not None else self._lost(identity)
+        state = workers.result(key) or self._lost(identity)
         if state.state == HELD:
             self._later.append((time.monotonic() + _ASK_AGAIN, identity))
         elif state.state == PENDING:  # its worker was lost before it began
