@@ -42,10 +42,6 @@ class Registry:
         """All names, the built-in ones first."""
         return (*self._built_in, *sorted(self._added))
 
-    def is_built_in(self, part: Any) -> bool:
-        """Whether it is the name of a built-in part."""
-        return isinstance(part, str) and part in self._built_in
-
     def resolve(self, part: Any) -> Any:
         """The part that a name stands for, or the object itself after a look at its attributes.
 

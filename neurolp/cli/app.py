@@ -16,8 +16,6 @@ from neurolp.cli import exit_codes
 from neurolp.storage.atomic import same_file
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from neurolp.runs.kinds import RunResult
 
 app = typer.Typer(
@@ -242,7 +240,16 @@ def plot(
         if result is not None and not file.is_dir():
             _refuse("--result is for the folder of a sweep, and has no meaning for a file")
         folder = output or Path(f"{file.absolute().stem}-figures")
-        drawn = _figures_of_sweep(file, result) if file.is_dir() else _figures(file)
+        if file.is_dir():
+            from neurolp.sweep import collecting, plotting
+
+            drawn = plotting.figures(collecting.collect(file), result)
+        else:
+            from neurolp.runs import execution
+            from neurolp.storage.reader import open_trajectory
+
+            with open_trajectory(file) as trajectory:
+                drawn = execution.figures(trajectory)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, figure in drawn.items():
@@ -251,21 +258,6 @@ def plot(
         except OSError as error:
             reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise errors.OutputError(f"{folder}: cannot write the figures, {reason}") from error
-
-
-def _figures(file: Path) -> dict[str, Figure]:
-    from neurolp.runs.execution import figures
-    from neurolp.storage.reader import open_trajectory
-
-    with open_trajectory(file) as trajectory:
-        return figures(trajectory)
-
-
-def _figures_of_sweep(folder: Path, result: str | None) -> dict[str, Figure]:
-    from neurolp.sweep.collecting import collect
-    from neurolp.sweep.plotting import figures
-
-    return figures(collect(folder), result)
 
 
 def main() -> None:

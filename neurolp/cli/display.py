@@ -39,12 +39,8 @@ def progress(quiet: bool, few: int = _FEW) -> Iterator[Callable[[RunProgress], N
             TimeElapsedColumn,
         )
 
-        columns = (
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-        )
+        text = TextColumn("{task.description}")
+        columns = (MofNCompleteColumn(), BarColumn(), text, TimeElapsedColumn())
         with Progress(*columns, transient=True) as bar:
             task = bar.add_task("starting", total=None)
             yield lambda event: bar.update(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,30 +39,29 @@ def read_toml(source: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{source}: not valid TOML: nested too deeply") from error
 
 
-def validated(
-    raw: dict[str, Any],
-    source: str,
-    model_of: Callable[[dict[str, Any], str], type[Configuration]],
-    settings: Sequence[str] = (),
-    folder: Path = Path(),
-) -> Configuration:
-    """The section that the keys ``raw`` from ``source`` describe, with ``settings`` applied.
+def apply_settings(settings: Sequence[str], raw: dict[str, Any], source: str) -> None:
+    """Set keys as in ``"brain.log_scale=false"``; what cannot be stored in a file is refused."""
+    for setting in settings:
+        _set_one(raw, setting)
+    _check_plain(raw, source)
 
-    ``model_of(raw, source)`` is its type. Paths are relative to ``folder``.
+
+def validated(
+    kind: type[Configuration], raw: Any, source: str, folder: Path | None = None
+) -> Configuration:
+    """The section of type ``kind`` that the keys ``raw`` from ``source`` describe.
+
+    Paths are relative to ``folder``.
 
     Raises
     ------
     ConfigurationError
         One line that names the source, the key, what was wanted and what was given.
     """
-    for setting in settings:
-        _apply(raw, setting)
-    _check_plain(raw, source)
-    model = model_of(raw, source)
     try:
-        return model.model_validate(raw, context=folder)
+        return kind.model_validate(raw, context=folder)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {first_fault(error, model)}") from error
+        raise ConfigurationError(f"{source}: {_first_fault(error, kind)}") from error
 
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -98,7 +97,7 @@ def _check_plain(raw: dict[str, Any], source: str) -> None:
             waiting += [(key, member, depth + 1) for member in value]
 
 
-def _apply(raw: dict[str, Any], setting: str) -> None:
+def _set_one(raw: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise ConfigurationError(
@@ -114,7 +113,7 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
         raise ConfigurationError(f"--set {_short(setting)}: {error}") from error
 
 
-def first_fault(error: ValidationError, kind: type[Section]) -> str:
+def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     """One line that describes the first fault pydantic found in a section of type ``kind``."""
     # An unknown section or key comes first: it may be what another is missing for.
     fault = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden" or len(e["loc"]) > 1)

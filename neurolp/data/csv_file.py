@@ -6,14 +6,13 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.errors import DataError
 
-Array = npt.NDArray[Any]
 Piece = tuple[list[int], list[list[str]]]
 
 _CELLS = 1 << 17  # read at once

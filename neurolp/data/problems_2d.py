@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
 
 _MIXING = np.array([[1.0, 0.6], [-0.4, 1.0]])
 _FIELD_NODES, _FIELD_COUPLING = 16, 0.45

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_expit
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
 
 
 def sample_bimodal(n: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.csv_file import CsvFile, is_number
 from neurolp.data.problems_conditional import bimodal_log_density, sample_bimodal
 from neurolp.data.tables import TEXT_SUFFIXES, check_table, column_positions, read_table
 from neurolp.errors import DataError
-
-Array = npt.NDArray[Any]
 
 SUPERVISED_NAMES = ("bimodal", "diabetes", "digits")
 

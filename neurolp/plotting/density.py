@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
+from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
 from neurolp.estimators import Brain, load_brain
-from neurolp.plotting.parts import draw_density, draw_signed, tiled
+from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
 
@@ -95,12 +93,9 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     weights = trajectory["weights"][:last]
     strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
     if "edge" in weights.dims:
-        n = len(trajectory["mean"])
-        matrix = np.full((n, n), np.nan)
-        matrix[trajectory["edge_target"].values, trajectory["edge_source"].values] = strength
-    else:
-        matrix = strength
-    image = ax.imshow(matrix, cmap="viridis", interpolation="nearest")
+        target, source = trajectory["edge_target"].values, trajectory["edge_source"].values
+        strength = matrix_of(strength, target, source, len(trajectory["mean"]))
+    image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
     ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
     return ax
@@ -129,8 +124,6 @@ def plot_connectivity(
     )
     if bins < n:
         axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
-    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
 
     degree = np.bincount(target, minlength=n)
@@ -138,9 +131,9 @@ def plot_connectivity(
     edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
     axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
     axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
-    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     if where is None or len(axes) < 3:
         return axes
 
@@ -220,17 +213,9 @@ def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> 
     for j, ax in enumerate(axes):
         low, high = data[:, j].min(), data[:, j].max()
         pad = 0.1 * (high - low)
-        bins = list(np.linspace(low - pad, high + pad, 31))
-        ax.hist(data[:, j], bins=bins, density=True, color=SKY, label="data")
-        ax.hist(
-            dreamed[:, j],
-            bins=bins,
-            density=True,
-            histtype="step",
-            color=VERMILION,
-            lw=1.5,
-            label="dreamed",
-        )
+        shared: Any = {"bins": np.linspace(low - pad, high + pad, 31), "density": True}
+        ax.hist(data[:, j], color=SKY, label="data", **shared)
+        ax.hist(dreamed[:, j], histtype="step", color=VERMILION, lw=1.5, label="dreamed", **shared)
         ax.set(title=names[j], yticks=[])
     axes[0].legend(frameon=False, fontsize="small")
     return axes

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_density
 from neurolp.plotting.style import BLACK, NewFigure, draw_bars
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_gains(file: Trajectory, ax: Axes) -> Axes:

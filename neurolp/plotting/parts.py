@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
+from neurolp.arrays import Array
 from neurolp.evaluation.metrics import calibrated_counts
 from neurolp.plotting.style import PALE, SERIES
-
-Array = npt.NDArray[Any]
 
 
 def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
@@ -76,3 +74,21 @@ def share_y(axes: Sequence[Axes] | Array) -> None:
     limits = np.array([ax.get_ylim() for ax in axes])
     for ax in axes:
         ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def matrix_of(values: Array, target: Array, source: Array, n: int) -> Array:
+    """The values of edges as a matrix (n, n), with NaN where there is none."""
+    out = np.full((n, n), np.nan)
+    out[target, source] = values
+    return out
+
+
+def last_run(steps: Array) -> int:
+    """Position at which the last run of consecutive steps begins."""
+    return int(np.flatnonzero(np.diff(steps, prepend=steps[:1] - 2) != 1)[-1]) if len(steps) else 0
+
+
+def step_axis(ax: Axes) -> None:
+    """Label a step axis with whole numbers."""
+    ax.margins(x=0.01)
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import cycle
 
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from neurolp.plotting.style import BLACK, SERIES, NewFigure, cycle, draw_bars
+from neurolp.arrays import Array
+from neurolp.plotting.style import BLACK, SERIES, NewFigure, draw_bars
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
@@ -56,7 +54,7 @@ def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gra
     """Probabilities while they are learned, and the true ones as dashed lines."""
     learned = file["probability"].sel(learner=learner)
     time, truth = learned.coords["time"].values, file["true_probability"].values
-    for j, (p, colour) in enumerate(zip(truth, cycle(len(truth)), strict=True)):
+    for j, (p, colour) in enumerate(zip(truth, cycle(SERIES), strict=False)):
         ax.axhline(p, color=colour, ls="--", lw=1)
         ax.plot(time, learned.values[:, j], color=colour, lw=1.8, label=f"symbol {j}")
     ax.set_xscale("symlog", linthresh=1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array
+
 NewFigure = Callable[[str, float, float], Figure]  # name, width and height in inches
 
 # Okabe and Ito.
@@ -36,8 +35,3 @@ def draw_bars(ax: Axes, groups: list[str], names: list[str], values: Array, unit
     ax.invert_yaxis()
     ax.set(xlabel=unit)
     ax.legend(frameon=False, fontsize="small")
-
-
-def cycle(n: int) -> list[str]:
-    """Return ``n`` colours, the same again after six."""
-    return [SERIES[k % len(SERIES)] for k in range(n)]

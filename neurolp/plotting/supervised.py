@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_density, draw_intervals, draw_pit, share_y
 from neurolp.plotting.style import BLACK, SERIES, NewFigure
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
@@ -35,9 +33,8 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
     """50 and 90 % intervals of test rows, in the order of their medians, and the targets."""
     quantile = file["regression_quantile"].sel(regression=problem)
     target = file["regression_target"].sel(regression=problem).values
-    for ax, model, colour in zip(
-        axes, quantile.coords["regression_model"].values, SERIES, strict=False
-    ):
+    models = quantile.coords["regression_model"].values
+    for ax, model, colour in zip(axes, models, SERIES, strict=False):
         q = quantile.sel(regression_model=model).values
         seen = np.flatnonzero(~np.isnan(target))
         order = seen[np.argsort(q[seen, 2], kind="stable")]
@@ -100,20 +97,14 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
         # A few inputs of almost no probability must not compress the others.
         low = max(finite.min(), np.quantile(finite, 0.02) - 0.1 * np.ptp(finite))
         bins = np.linspace(low, finite.max(), 41)
-        for source, row, colour in zip(
-            scores.coords["source"].values, values, SERIES, strict=False
-        ):
+        sources = scores.coords["source"].values
+        for source, row, colour in zip(sources, values, SERIES, strict=False):
             found = np.clip(row[~np.isnan(row)], low, None)
             where = np.flatnonzero(auroc.coords["strange_source"].values == source)
             told = f" (AUROC {auroc.sel(score=score).values[where[0]]:.4f})" if len(where) else ""
-            ax.hist(
-                found,
-                bins=list(bins),
-                weights=np.full(len(found), 1 / len(found)),
-                color=colour,
-                alpha=0.55,
-                label=f"{source}{told}",
-            )
+            share = np.full(len(found), 1 / len(found))
+            style: Any = {"color": colour, "alpha": 0.55, "label": f"{source}{told}"}
+            ax.hist(found, bins=list(bins), weights=share, **style)
         ax.set(xlabel=str(score), title="Known and unknown inputs", ylabel="share of inputs")
         ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
         ax.legend(frameon=False, fontsize="small", loc="upper left")

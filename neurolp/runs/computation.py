@@ -1,40 +1,53 @@
-"""Kinds of run that compute all arrays and write one file: seed, progress, provenance."""
+"""The two frames of kinds of run: all arrays are computed and written, or saved as it goes on."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
 from neurolp.arrays import NamedArrays
 from neurolp.config.sections import RunConfiguration
-from neurolp.errors import DataError
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later, run_kind
+from neurolp.errors import DataError, NeurolpError, RecordingError
+from neurolp.estimators.brain_files import header
+from neurolp.runs.kinds import (
+    Observer,
+    RunKind,
+    RunProgress,
+    RunResult,
+    SummaryTable,
+    called_later,
+    configuration_of,
+    run_kind,
+)
 from neurolp.runs.memory import Memory, check_memory
-from neurolp.storage.provenance import data_digests, data_files, provenance
+from neurolp.simulation.checkpoint import Checkpointer
+from neurolp.simulation.signals import SignalStop
+from neurolp.storage.provenance import data_digests, data_files
 from neurolp.storage.reader import Trajectory
+from neurolp.storage.store import RunStore
 from neurolp.storage.writer import check_writable, write_trajectory
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Computed:
-    """A file that was written whole."""
+def _prepared(configuration: RunConfiguration) -> tuple[Any, NamedArrays]:
+    """The configuration with a seed, and what a file says of it and of its origin."""
+    seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
+    seeded = configuration.model_copy(update={"seed": seed})
+    plain = seeded.model_dump(mode="json")
+    return seeded, header(seed, configuration.title, plain, data_digests(plain))
 
-    path: Path
-    signal: int | None = None
-    reached: str = "the end"
 
-
-def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., Computed]:
+def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., RunResult]:
     """The ``run`` of a :class:`RunKind` from a function that returns the contents of its file.
 
     ``compute(configuration, observe)`` gets a configuration with a seed. The file holds what it
@@ -47,28 +60,129 @@ def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., C
         *,
         overwrite: bool = False,
         observe: Observer = lambda progress: None,
-    ) -> Computed:
+    ) -> RunResult:
         path = check_writable(output, overwrite=overwrite)
-        seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
-        resolved = configuration.model_copy(update={"seed": seed})
         memory = run_kind(configuration.experiment).memory
         if memory is not None:
             check_memory(memory(configuration))
-        plain = resolved.model_dump(mode="json")
-        digests = data_digests(plain)
+        seeded, known = _prepared(configuration)
         began = time.monotonic()
-        out = compute(resolved, observe)
-        out.attributes[""] = {"title": configuration.title, "status": "complete"}
-        out.attributes["configuration"] = {"json": json.dumps(plain)}
-        out.attributes["provenance"] = provenance(seed, digests)
+        out = compute(seeded, observe)
+        out.attributes |= known.attributes
+        out.attributes[""]["status"] = "complete"
         out.attributes["experiment"] = {
             "name": configuration.experiment,
             "seconds": time.monotonic() - began,
         }
         write_trajectory(path, out, overwrite=overwrite)
-        return Computed(path)
+        return RunResult(path)
 
     return run
+
+
+class SavedRun(ABC):
+    """A run that is saved as it goes on, from its beginning or from where it was saved.
+
+    A kind of run is a subclass with :meth:`describe` and :meth:`go_on`; ``begun`` is the header of
+    a run that is resumed, whose data must be what they were.
+    """
+
+    unit: str  # of time
+    limits: ClassVar[Callable[[], contextlib.AbstractContextManager[Any]]] = contextlib.nullcontext
+    checkpointer: Checkpointer
+
+    def __init__(
+        self, store: RunStore, configuration: Any, observe: Observer, begun: Trajectory | None
+    ) -> None:
+        self.store, self.configuration, self.observe = store, configuration, observe
+        self.seed: int = configuration.seed
+        self.stop = SignalStop()
+
+    @abstractmethod
+    def describe(self, header: NamedArrays) -> None:
+        """Add to ``header`` what else is known before the first unit of time."""
+
+    @abstractmethod
+    def go_on(self) -> RunResult:
+        """Simulate to the end and write the file; or return :meth:`interrupted`."""
+
+    def interrupted(self, *said: object) -> RunResult:
+        """What was saved until the signal, by default the one that an exception ``said``.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If nothing was.
+        """
+        signum = self.stop.signal or next((s for s in said if isinstance(s, int)), signal.SIGINT)
+        if self.checkpointer.time is None:
+            raise KeyboardInterrupt(signum)
+        return RunResult(self.store.path, f"{self.checkpointer.time} {self.unit}s", signum)
+
+    @classmethod
+    def run(
+        cls,
+        configuration: RunConfiguration,
+        output: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        observe: Observer = lambda progress: None,
+    ) -> RunResult:
+        """Do what ``configuration`` describes and write the file ``output``.
+
+        What happens is saved as it goes on. After Ctrl-C, SIGTERM, a full disk or the end of the
+        process :meth:`resume` continues, and the file is the same in the end.
+
+        Raises
+        ------
+        DataError, ConfigurationError, OutputError
+            One line each. Whether ``output`` can be written is asked before the work starts.
+        RecordingError
+            If the disk is full or fails meanwhile.
+        DivergedError
+            If a number is no longer finite; the file, with the status ``"diverged"``, holds what
+            happened until then, the last good state and the one after it.
+        KeyboardInterrupt
+            If there was nothing to be saved yet; nothing is left then.
+        """
+        with contextlib.closing(RunStore.claim(output, overwrite=overwrite)) as store, cls.limits():
+            seeded, known = _prepared(configuration)
+            simulation = cls(store, seeded, observe, None)
+            simulation.describe(known)
+            store.begin(known)
+            try:
+                return simulation.go_on()
+            except (KeyboardInterrupt, NeurolpError) as error:
+                nothing = simulation.checkpointer.time is None and store.folder.exists()
+                if nothing and not isinstance(error, RecordingError):
+                    store.discard()
+                raise
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        settings: Sequence[str] = (),
+        *,
+        observe: Observer = lambda progress: None,
+    ) -> RunResult:
+        """Continue a run that was broken off from where it was last saved.
+
+        ``settings`` are keys to override on which no result depends: ``"brain.n_threads=1"``.
+        Raises as :meth:`run`, and
+
+        Raises
+        ------
+        FormatError
+            If there is no unfinished run, or it is damaged.
+        DataError
+            If the data are no longer what they were.
+        """
+        with contextlib.closing(RunStore.reopen(path)) as store, cls.limits():
+            with store.header() as begun:
+                configuration = configuration_of(dict(begun.configuration), str(path), settings)
+                simulation = cls(store, configuration, observe, begun)
+            return simulation.go_on()
 
 
 def experiment(

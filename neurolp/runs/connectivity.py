@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +14,7 @@ from neurolp.config.sections import (
     ConnectivitySection,
     DistanceSection,
     FileSection,
+    FullSection,
     ModularSection,
     RandomSection,
     SmallWorldSection,
@@ -22,6 +22,11 @@ from neurolp.config.sections import (
 from neurolp.errors import ConfigurationError
 from neurolp.runs.memory import Memory, check_memory
 
+_BUILDERS: dict[str, Callable[..., Connectivity]] = {
+    "modular": wiring.modular,
+    "random": wiring.random,
+    "small_world": wiring.small_world,
+}
 _EDGE = 24  # bytes: two ends and a number
 
 
@@ -36,21 +41,32 @@ def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivi
     size = _EDGE * float(n_nodes) * (1 + mean_degree(section, n_nodes))
     if section.kind not in ("full", "file"):
         check_memory(Memory(f"section connectivity, for {n_nodes} nodes,", size))
-    return _BUILDERS[section.kind](section, n_nodes)
+    if isinstance(section, FullSection):
+        return None
+    if isinstance(section, FileSection):
+        return _read(section, n_nodes)
+    settings = section.model_dump(exclude={"kind", "dimensions"})
+    if isinstance(section, DistanceSection):
+        positions = wiring.uniform_positions(n_nodes, section.dimensions, seed=section.seed)
+        return wiring.distance_dependent(positions, **settings)
+    return _BUILDERS[section.kind](n_nodes, **settings)
 
 
 def mean_degree(section: ConnectivitySection, n: int) -> float:
     """Mean number of presynaptic nodes of ``n`` nodes; 0 where it is not known before."""
-    return _DEGREES[section.kind](section, n)
-
-
-def _settings(section: ConnectivitySection) -> dict[str, Any]:
-    return section.model_dump(exclude={"kind", "dimensions"})
-
-
-def _in_space(section: DistanceSection, n_nodes: int) -> Connectivity:
-    positions = wiring.uniform_positions(n_nodes, section.dimensions, seed=section.seed)
-    return wiring.distance_dependent(positions, **_settings(section))
+    degree: float = 0
+    match section:
+        case FullSection():
+            degree = n
+        case SmallWorldSection():
+            degree = section.neighbours
+        case DistanceSection():
+            degree = section.in_degree or 0
+        case RandomSection():
+            degree = section.in_degree or n * float(section.probability or 0)
+        case ModularSection():
+            degree = n * (section.p_within / section.n_modules + section.p_between) / 2
+    return float(min(degree, n))
 
 
 def _read(section: FileSection, n_nodes: int) -> Connectivity:
@@ -69,37 +85,3 @@ def _read(section: FileSection, n_nodes: int) -> Connectivity:
             "or an HDF5 edge table"
         ) from error
     return Connectivity.from_array(edges, n_nodes)
-
-
-_BUILDERS: dict[str, Callable[[Any, int], Connectivity | None]] = {
-    "full": lambda section, n: None,
-    "file": _read,
-    "distance": _in_space,
-    "modular": lambda section, n: wiring.modular(n, **_settings(section)),
-    "small_world": lambda section, n: wiring.small_world(n, **_settings(section)),
-    "random": lambda section, n: wiring.random(n, **_settings(section)),
-}
-
-
-def _counted(section: RandomSection, n: int) -> float:
-    if section.in_degree is not None:
-        return float(min(section.in_degree, n))
-    return n * float(section.probability or 0)
-
-
-def _in_modules(section: ModularSection, n: int) -> float:
-    return n * (section.p_within / section.n_modules + section.p_between) / 2
-
-
-def _of_ring(section: SmallWorldSection, n: int) -> float:
-    return float(min(section.neighbours, n))
-
-
-_DEGREES: dict[str, Callable[[Any, int], float]] = {
-    "full": lambda section, n: float(n),
-    "file": lambda section, n: 0.0,
-    "distance": lambda section, n: float(min(section.in_degree or 0, n)),
-    "modular": _in_modules,
-    "small_world": _of_ring,
-    "random": _counted,
-}

@@ -11,7 +11,6 @@ Bytes, for N nodes, R rows, S slices, M transfer functions:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -45,16 +44,7 @@ def memory_of_table(configuration: DensityConfiguration, rows: int, columns: int
     least = 3.0 * NUMBER * rows * n + part.least
     frames = 2 * 2.0 * NUMBER * _frame(record, rows, n) * (brain.max_time / record.every + 2)
     most = PROCESS + NUMBER * float(_COPIES) * rows * columns + part.most + frames
-    return Memory(f"keys {part.keys}", least, most)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a model needs beside data and records."""
-
-    keys: str
-    least: float
-    most: float
+    return Memory(part.keys, least, most)
 
 
 def _of_slices(brain: Any, rows: int, n: int, slices: int) -> tuple[int, float]:
@@ -62,39 +52,39 @@ def _of_slices(brain: Any, rows: int, n: int, slices: int) -> tuple[int, float]:
     return m, 2.0 * slices * NUMBER * (2 * (m + 1) * n * n + (_NODE_MAP + 4) * n) + 8 * 2.0**20
 
 
-def _density(brain: Any, rows: int, n: int, degree: float) -> _Part:
+def _density(brain: Any, rows: int, n: int, degree: float) -> Memory:
     m, most = _of_slices(brain, rows, n, brain.max_slices)
     features = m * degree
     parameters = NUMBER * float(n) * 2 * features
     kept = min(brain.max_slices, brain.patience + 1)
-    return _Part(
-        "brain.synapse_thresholds, brain.patience",
+    return Memory(
+        "keys brain.synapse_thresholds, brain.patience",
         2.0 * NUMBER * features**2 + kept * parameters,
         most + NUMBER * float(m * n) ** 2,
     )
 
 
-def _online(brain: Any, rows: int, n: int, degree: float) -> _Part:
+def _online(brain: Any, rows: int, n: int, degree: float) -> Memory:
     m, most = _of_slices(brain, rows, n, brain.n_slices)
     distinct = min(brain.period, brain.n_slices)
     parameters = distinct * n * (2.0 * m * degree + brain.spline_intervals)
     # A path is kept whole for replay; a slice that is repeated is still a step of time.
     path = float(brain.n_slices) * n if brain.signal == "replay" else 0.0
-    return _Part(
-        "brain.n_slices, brain.period, brain.n_hidden, brain.synapse_thresholds",
+    return Memory(
+        "keys brain.n_slices, brain.period, brain.n_hidden, brain.synapse_thresholds",
         NUMBER * (_ADAM * parameters + path + 4.0 * brain.n_slices),
         most + NUMBER * float(rows) * n * brain.n_slices,
     )
 
 
-def _form(brain: Any, rows: int, n: int, degree: float) -> _Part:
+def _form(brain: Any, rows: int, n: int, degree: float) -> Memory:
     path = brain.n_steps * n * float(min(brain.batch_size, rows))
     kept = 2 * path if brain.model == "bounded" else 0.0
     least, most = NUMBER * (6.0 * n**2 + kept), NUMBER * 20.0 * n * n
-    return _Part("brain.n_steps, brain.batch_size", least, most)
+    return Memory("keys brain.n_steps, brain.batch_size", least, most)
 
 
-_PARTS: dict[str, Callable[[Any, int, int, float], _Part]] = {
+_PARTS: dict[str, Callable[[Any, int, int, float], Memory]] = {
     "density": _density,
     "online": _online,
     "linear": _form,

@@ -8,13 +8,13 @@ Gaussian and a Gaussian mixture, whose settings are chosen on the same validatio
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.config.experiment_sections import GENERAL_DATA, GeneralPurposeConfiguration
 from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
@@ -24,8 +24,6 @@ from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _ESTIMATORS: dict[str, type[Any]] = {"brain": BrainDensity, "triangular": TriangularDensity}
 _MODELS = ("estimator", "Gaussian", "Gaussian mixture")
@@ -110,13 +108,11 @@ def _load(name: str | Path, configuration: GeneralPurposeConfiguration) -> DataS
     file, named = (name, None) if isinstance(name, Path) else (None, name)
     data = load_data(named, file, split_seed=configuration.split_seed)
     most = configuration.max_rows
-    return DataSplit(
-        name.stem if isinstance(name, Path) else name,
-        data.train[:most],
-        data.validation[: max(most // 3, 1)],
-        data.test,
-        data.columns,
-        data.steps,
+    return replace(
+        data,
+        title=named or Path(name).stem,
+        train=data.train[:most],
+        validation=data.validation[: max(most // 3, 1)],
     )
 
 

@@ -16,11 +16,11 @@ from functools import cache
 from importlib.metadata import entry_points
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurolp.config.load import read_toml, shown_value, validated
+from neurolp.config.load import apply_settings, read_toml, shown_value, validated
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import ConfigurationError, FormatError
 from neurolp.storage.reader import Trajectory
@@ -72,20 +72,17 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class RunResult(Protocol):
-    """The outcome of a run: its file, or the signal that interrupted it."""
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
 
-    @property
-    def path(self) -> Path:
-        """The file; after an interruption it does not exist yet."""
+    ``path`` is the file, or what it is to become: after an interruption by ``signal`` there is no
+    file yet, and ``reached`` is how far the run came, such as ``"12 slices"``.
+    """
 
-    @property
-    def signal(self) -> int | None:
-        """The signal that interrupted the run, or None."""
-
-    @property
-    def reached(self) -> str:
-        """The time reached, for example ``"12 slices"``."""
+    path: Path
+    reached: str = "the end"
+    signal: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,8 @@ class RunKind:
     run : callable
         ``run(configuration, output, overwrite=.., observe=..)`` writes a file and returns a
         :class:`RunResult`. Of a calculation that returns arrays,
-        :func:`neurolp.runs.computation.computed` makes one.
+        :func:`neurolp.runs.computation.computed` makes one; a simulation that is saved as it goes
+        on is a :class:`neurolp.runs.computation.SavedRun`, which has this and ``resume``.
     resume : callable, optional
         ``resume(path, settings, observe=..)`` continues a run that was interrupted.
     summary : callable
@@ -268,7 +266,8 @@ def configuration_of(
 
     Paths are relative to ``folder``; errors as of :func:`read_configuration`.
     """
-    return validated(raw, source, _model, settings, folder)
+    apply_settings(settings, raw, source)
+    return validated(_model(raw, source), raw, source, folder)
 
 
 def _model(raw: Mapping[str, Any], source: str) -> type[RunConfiguration]:

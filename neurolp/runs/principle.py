@@ -15,10 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, LossDensity
@@ -27,8 +26,6 @@ from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 LEARNERS = ("gradient", "averaged gradient", "counting")
 _N_TIMES = 120

@@ -7,9 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import FormatError, NeurolpError
@@ -19,8 +16,6 @@ from neurolp.runs.kinds import Observer, configuration_of
 from neurolp.storage.compare import CLOCK, Difference, compare
 from neurolp.storage.provenance import PACKAGES, provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -2,183 +2,122 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-import os
-import secrets
-import signal
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from neurolp.arrays import NamedArrays
-from neurolp.config.stream_sections import StreamConfiguration
+from neurolp.arrays import Array, NamedArrays
+from neurolp.config.sections import FullSection
+from neurolp.config.stream_sections import (
+    FileStreamSection,
+    NoConnectivitySection,
+    StreamConfiguration,
+    StreamRecordSection,
+)
 from neurolp.data.streams import Stream
-from neurolp.errors import DataError, DivergedError, NeurolpError
+from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, SummaryTable, called_later
-from neurolp.runs.stream_memory import check_recording, memory
-from neurolp.runs.stream_parts import build_brain, monitors_of, n_steps_of, open_source
+from neurolp.runs.computation import SavedRun
+from neurolp.runs.connectivity import build_connectivity
+from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.stream_memory import (
+    check_brain,
+    check_recording,
+    check_source,
+    memory,
+    open_section,
+)
 from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
-from neurolp.simulation.signals import SignalStop
+from neurolp.simulation.monitors import Monitor
+from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess, StreamProgress
 from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays
-from neurolp.simulation.stream_monitors import LastRowsMonitor
-from neurolp.storage.provenance import data_digests, provenance
+from neurolp.simulation.stream_monitors import (
+    ActivityMonitor,
+    LastRowsMonitor,
+    PredictionMonitor,
+    StepMonitor,
+    WeightMonitor,
+    WindowMonitor,
+)
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
-Array = npt.NDArray[Any]
+_ROWS = 1024  # that are read at once
+_N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
-@dataclass(frozen=True)
-class StreamResult:
-    """How a run ended: the file that it is or is to become, and the number of steps.
-
-    After an interruption by ``signal`` there is no file yet: :func:`resume` continues.
-    """
-
-    path: Path
-    n_steps: int
-    signal: int | None = None
-
-    @property
-    def reached(self) -> str:
-        """How far the run came."""
-        return f"{self.n_steps} steps"
-
-
-def run(
-    configuration: StreamConfiguration,
-    output: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    observe: Observer = lambda progress: None,
-) -> StreamResult:
-    """Let a brain learn from a stream and write what happened to ``output``.
-
-    What happens is saved as it goes on. After Ctrl-C, SIGTERM, a full disk or the end of the
-    process :func:`resume` continues, and the file is the same in the end.
-
-    Raises
-    ------
-    DataError, ConfigurationError, OutputError
-        One line each. Whether ``output`` can be written is asked before the work starts.
-    RecordingError
-        If the disk is full or fails meanwhile.
-    DivergedError
-        If a number is no longer finite; the file, with the status ``"diverged"``, holds what
-        happened until then, and the brain before and after that step.
-    KeyboardInterrupt
-        If there was nothing to be saved yet; nothing is left then.
-    """
-    seed = secrets.randbits(32) if configuration.seed is None else configuration.seed
-    resolved = configuration.model_copy(update={"seed": seed})
-    store = RunStore.claim(output, overwrite=overwrite)
-    try:
-        with threadpool_limits(1):  # results must not depend on how many there are
-            stream, digest = open_source(configuration)
-            simulation = _Simulation(store, stream, resolved, observe)
-            brain = simulation.begin()
-            check_recording(resolved, stream, store.path.absolute().parent)
-            store.begin(_header(stream, brain, resolved, seed, digest))
-            try:
-                return simulation.go_on()
-            except KeyboardInterrupt:
-                if store.checkpoint() is None:
-                    store.discard()
-                raise
-    finally:
-        store.close()
-
-
-def resume(
-    path: str | os.PathLike[str], *, observe: Observer = lambda progress: None
-) -> StreamResult:
-    """Continue a run that was broken off from where it was last saved.
-
-    Raises as :func:`run`, and
-
-    Raises
-    ------
-    FormatError
-        If there is no unfinished run, or it is damaged.
-    DataError
-        If the file with the data is no longer what it was.
-    """
-    store = RunStore.reopen(path)
-    try:
-        with store.header() as header:
-            configuration = StreamConfiguration.model_validate(header.configuration)
-            known = header.provenance.get("data_sha256")
-        with threadpool_limits(1):
-            stream, digest = open_source(configuration)
-            if digest != known:
-                raise DataError(f"{stream.name}: has changed since the run of {store.path} began")
-            return _Simulation(store, stream, configuration, observe).go_on()
-    finally:
-        store.close()
-
-
-class _Simulation:
+class _Simulation(SavedRun):
     """A run, from its first step or from where it was saved."""
 
+    unit = "step"
+    limits = partial(threadpool_limits, 1)  # results must not depend on how many there are
+
     def __init__(
-        self, store: RunStore, stream: Stream, configuration: StreamConfiguration, observe: Observer
+        self,
+        store: RunStore,
+        configuration: StreamConfiguration,
+        observe: Observer,
+        begun: Trajectory | None,
     ) -> None:
-        self.store, self.stream, self.observe = store, stream, observe
-        self.configuration, self.record = configuration, configuration.record
-        self.n_steps = n_steps_of(stream, self.record)
-        self.stop = SignalStop()
+        super().__init__(store, configuration, observe, begun)
+        self.record = configuration.record
+        self.stream, self.digest = _open_source(configuration)
+        if begun is not None and self.digest != begun.provenance.get("data_sha256"):
+            raise DataError(f"{self.stream.name}: has changed since the run of {store.path} began")
+        self.n_steps = _n_steps_of(self.stream, self.record)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        seed = self.configuration.seed or 0
-        self.brain = build_brain(self.configuration, self.stream, seed)
+        self.brain = _build_brain(self.configuration, self.stream, self.seed)
         self.process = StreamProcess(
             self.brain, self.stream, train_steps=self.configuration.train_steps
         )
-        self.monitors = monitors_of(self.record, self.n_steps)
+        self.monitors = _monitors_of(self.record, self.n_steps)
         self.last_rows = LastRowsMonitor(self.record.dream)
         seconds = self.record.checkpoint_seconds
-        self.checkpointer = Checkpointer(self.store, self._describe, seconds)
+        self.checkpointer = Checkpointer(self.store, self._unfinished, seconds)
 
-    def begin(self) -> StreamBrain:
-        """Declare what is recorded, so that the header has it; the brain that has seen nothing."""
+    def describe(self, header: NamedArrays) -> None:
+        """Add what is known of the stream and the brain, and declare what is recorded."""
         for monitor in self.monitors:
             monitor.begin(self.process, self.store)
-        return self.brain
+        stream = self.stream
+        check_recording(self.configuration, stream, self.store.path.absolute().parent)
+        header.attributes[""]["title"] = self.configuration.title or stream.description
+        if self.digest is not None:
+            header.attributes["provenance"]["data_sha256"] = self.digest
+        header.attributes["experiment"] = {"name": "stream"}
+        known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
+        header.attributes["result"] = {"stream": stream.name, "n_steps": 0}
+        header.attributes["result"] |= {k: v for k, v in known.items() if v is not None}
+        sensors_to_arrays(header, stream)
+        brain: Any = self.brain
+        names_to_arrays(header, brain)
 
-    def go_on(self) -> StreamResult:
-        """Simulate to the end, and write the file.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If a signal came before anything was saved.
-        """
+    def go_on(self) -> RunResult:
+        """Simulate to the end, and write the file."""
         with self.stop:  # a second signal must not break the end off
             try:
                 outcome = self._simulate()
             except DivergedError as error:
                 return self._diverged(error)
             if outcome.interrupted:
-                return self._interrupted()
+                return self.interrupted()
             out = self._closing(outcome, "complete")
             if self.record.brain:
                 out.update(self.brain.to_arrays())
-            seed = self.configuration.seed or 0
-            dream = _dream(self.brain, self.record.dream, seed)
+            dream = _dream(self.brain, self.record.dream, self.seed)
             self.last_rows.to_arrays(out, outcome.time, dream)
             self.store.finish(out)
-        return StreamResult(self.store.path, outcome.time)
+        return RunResult(self.store.path)
 
     def _simulate(self, until: float = math.inf) -> Outcome:
         return simulate(
@@ -195,15 +134,9 @@ class _Simulation:
     def _report(self, at: StreamProgress) -> None:
         rate = "" if at.rate is None else f", entropy rate {at.rate:.4f}"
         message = f"surprise {at.surprise:.4f} nats{rate}"
-        self.observe(RunProgress(at.time, self.n_steps, "step", message, at.elapsed))
+        self.observe(RunProgress(at.time, self.n_steps, self.unit, message, at.elapsed))
 
-    def _interrupted(self) -> StreamResult:
-        saved = self.checkpointer.time
-        if saved is None:
-            raise KeyboardInterrupt(self.stop.signal)
-        return StreamResult(self.store.path, saved, self.stop.signal or signal.SIGINT)
-
-    def _diverged(self, error: DivergedError) -> StreamResult:
+    def _diverged(self, error: DivergedError) -> RunResult:
         """Go back to what was saved, find the step, and write what happened before it."""
         self.store.forget()
         self._begin_anew()
@@ -211,12 +144,12 @@ class _Simulation:
         found = find_divergence(self.process, self.stop)
         if found is None:
             if self.stop():
-                return self._interrupted()
+                return self.interrupted()
             raise NeurolpError(f"{error}, which did not happen a second time")
         self._begin_anew()
         outcome = self._simulate(found.step)
         if outcome.interrupted:
-            return self._interrupted()
+            return self.interrupted()
         out = self._closing(outcome, "diverged")
         out.attributes["result"]["message"] = found.message
         out.attributes["brain"] = self.brain.to_arrays().attributes["brain"]
@@ -230,7 +163,7 @@ class _Simulation:
             f"are in {self.store.path}"
         )
 
-    def _describe(self, process: StreamProcess) -> NamedArrays:
+    def _unfinished(self, process: StreamProcess) -> NamedArrays:
         """What readers find in an unfinished run, beside the state of the process."""
         return NamedArrays(
             attributes={
@@ -248,6 +181,75 @@ class _Simulation:
                 "result": {"n_steps": outcome.time, "steps_per_second": outcome.speed},
             }
         )
+
+
+# --- what the configuration describes -------------------------------------------------------------
+
+
+def _open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None]:
+    """The stream that a configuration asks for, and the SHA-256 of the rows of a file.
+
+    Files are looked through to their end: a fault in the last row is found before the first is
+    learned.
+    """
+    section = configuration.stream
+    check_source(section)
+    stream = open_section(section)
+    if not isinstance(section, FileStreamSection):
+        return stream, None
+    if section.n_steps is not None:
+        stream = stream.head(section.n_steps)
+    digest = hashlib.sha256()
+    for rows in stream.blocks(_ROWS):
+        digest.update(np.ascontiguousarray(rows).data)
+    return stream, digest.hexdigest()
+
+
+def _build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
+    """The brain that a configuration asks for."""
+    check_brain(configuration)
+    settings = configuration.brain.model_dump()
+    section = configuration.connectivity
+    connectivity: Any = None
+    if isinstance(section, NoConnectivitySection | FullSection):
+        connectivity = section.kind
+    elif section is not None:
+        connectivity = build_connectivity(section, configuration.brain.n_hidden)
+    return StreamBrain(
+        stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
+    )
+
+
+def _n_steps_of(stream: Stream, record: StreamRecordSection) -> int:
+    """Steps of the stream, within which all chosen times must be."""
+    n = stream.n_steps
+    if n is None:  # no generator may be endless here, and files are looked through
+        raise DataError(f"{stream.name}: has no end")
+    for key in ("predictions_at", "activity_at", "weights_at"):
+        beyond = [t for t in getattr(record, key) if t > n]
+        if beyond:
+            raise ConfigurationError(
+                f"key 'record.{key}' must be at most {n}, the steps of the stream, "
+                f"but contains {beyond[0]}"
+            )
+    return n
+
+
+def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
+    """What a configuration records of ``n`` steps: the last in detail, the rest as it says."""
+    last = min(record.last, n)
+    monitors: list[Monitor] = [StepMonitor()] if record.per_step else []
+    monitors.append(WindowMonitor(record.every or max(1, n // _N_WINDOWS)))
+    predictions = Schedule(
+        record.predictions_every, tuple(sorted(record.predictions_at)), (n - last, n)
+    )
+    if predictions:
+        monitors.append(PredictionMonitor(predictions))
+    activity = Schedule(
+        record.activity_every, tuple(sorted(record.activity_at)), (n - last + 1, n + 1)
+    )
+    weights = Schedule(record.weights_every, tuple(sorted(record.weights_at)))
+    return [*monitors, ActivityMonitor(activity), WeightMonitor(weights)]
 
 
 def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:
@@ -284,26 +286,6 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     ]
 
 
-def _header(
-    stream: Stream, brain: Any, configuration: StreamConfiguration, seed: int, digest: str | None
-) -> NamedArrays:
-    """What is known before the first step."""
-    out = NamedArrays()
-    out.attributes[""] = {"title": configuration.title or stream.description}
-    plain = configuration.model_dump(mode="json")
-    out.attributes["configuration"] = {"json": json.dumps(plain)}
-    out.attributes["provenance"] = provenance(seed, data_digests(plain))
-    if digest is not None:
-        out.attributes["provenance"]["data_sha256"] = digest
-    out.attributes["experiment"] = {"name": "stream"}
-    known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
-    out.attributes["result"] = {"stream": stream.name, "n_steps": 0}
-    out.attributes["result"] |= {key: value for key, value in known.items() if value is not None}
-    sensors_to_arrays(out, stream)
-    names_to_arrays(out, brain)
-    return out
-
-
 # --- what the registry knows of this kind ---------------------------------------------------------
 
 
@@ -321,6 +303,8 @@ def numbers(file: Trajectory) -> dict[str, Any]:
     names = ("rate", "bound", "n_steps", "steps_per_second")
     return out | {name: file.result[name] for name in names if name in file.result}
 
+
+run, resume = _Simulation.run, _Simulation.resume
 
 KIND = RunKind(
     name="stream",

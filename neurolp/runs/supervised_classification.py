@@ -7,14 +7,13 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
@@ -23,8 +22,6 @@ from neurolp.evaluation.metrics import reliability
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.supervised_regression import stacked
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 MODELS = ("softmax", "Bayes", "logistic regression")
 SOURCES = ("test rows", "shuffled", "noise")
@@ -52,16 +49,13 @@ def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
     """Fit the models and measure them on test rows and on inputs of no class: arrays by name."""
     X, y = data.learned
     labels = np.unique(y)
+    routes = [ConditionalClassifier(route=r, random_state=seed) for r in ("softmax", "bayes")]
     models: list[Any] = []
     seconds = []
-    for route in ("softmax", "bayes"):
+    for fit in (*(route.fit for route in routes), _logistic):
         began = time.monotonic()
-        model = ConditionalClassifier(route=route, random_state=seed)
-        models.append(model.fit(X, y))
+        models.append(fit(X, y))
         seconds.append(time.monotonic() - began)
-    began = time.monotonic()
-    models.append(_logistic(X, y))
-    seconds.append(time.monotonic() - began)
 
     at = np.searchsorted(labels, data.y_test)
     rows = np.arange(len(at))
@@ -72,11 +66,9 @@ def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
         p = np.minimum(np.exp(log_p), 1.0)
         right.append(p.argmax(axis=1) == at)
         bins.append(reliability(p.max(axis=1), right[-1], _BINS))
-    strange = _never_seen(data, seed)
-    inputs = [data.X_test, *strange]
     softmax, bayes = models[:2]
     scores = np.full((len(SCORES), len(SOURCES), _MOST_ROWS), np.nan)
-    for k, given in enumerate(inputs):
+    for k, given in enumerate((data.X_test, *_never_seen(data, seed))):
         n = min(len(given), _MOST_ROWS)
         scores[0, k, :n] = bayes.score_samples(given)[:n]
         scores[1, k, :n] = softmax.predict_proba(given).max(axis=1)[:n]

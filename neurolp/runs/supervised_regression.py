@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
+from scipy import special
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RidgeCV
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
+from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.supervised import SupervisedSplit
 from neurolp.estimators import ConditionalDensity
+from neurolp.evaluation.losses import LossDensity
 from neurolp.evaluation.metrics import calibration_test, pit_histogram
 from neurolp.runs.kinds import SummaryTable
-from neurolp.runs.least_squares import LeastSquares
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 MODELS = ("conditional density", "least squares")
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
@@ -45,6 +50,61 @@ _MAPPED = {
     "map_target": ("map_y", "target", "target"),
     "map_density": ("map_model map_y map_x", "1/target", "p(y | x); NaN where not known"),
 }
+
+
+class LeastSquares:
+    """Least squares as a conditional density: normal, of one width, around a predicted mean.
+
+        log p(y | x) = -(y - m(x))^2 / (2 s^2) - log(s sqrt(2 pi))
+
+    m is a ridge regression or a perceptron, whichever has the lower error on validation rows; s is
+    that error, and m is then fitted to these rows too.
+    """
+
+    def fit(
+        self, X: Array, y: Array, X_validation: Array, y_validation: Array, *, seed: int = 0
+    ) -> Self:
+        """Fit both candidates to standardised columns and targets; choose by validation rows."""
+        self.mean_, self.scale_ = float(y.mean()), float(y.std())
+        candidates = [
+            RidgeCV(alphas=np.geomspace(1e-2, 1e4, 25)),
+            MLPRegressor(
+                hidden_layer_sizes=(64, 64), early_stopping=True, max_iter=1000, random_state=seed
+            ),
+            MLPRegressor(hidden_layer_sizes=(64, 64), alpha=1.0, max_iter=300, random_state=seed),
+        ]
+        errors, models = [], []
+        with single_threaded_blas(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            for candidate in candidates:
+                model = make_pipeline(StandardScaler(), candidate)
+                model.fit(X, (y - self.mean_) / self.scale_)
+                residual = (y_validation - self.mean_) / self.scale_ - model.predict(X_validation)
+                errors.append(float(np.mean(residual**2)))
+                models.append(model)
+            best = int(np.argmin(errors))
+            everything = np.concatenate([y, y_validation])
+            self.model_ = models[best].fit(
+                np.vstack([X, X_validation]), (everything - self.mean_) / self.scale_
+            )
+        self.width_ = self.scale_ * errors[best] ** 0.5
+        return self
+
+    def predict(self, X: Array) -> Array:
+        """Mean m(x) of shape (n,)."""
+        return np.asarray(self.mean_ + self.scale_ * self.model_.predict(X))
+
+    def log_prob(self, X: Array, y: Array) -> Array:
+        """Log-density of the targets in nats, (n,)."""
+        return LossDensity("squared", scale=self.width_).log_prob(y - self.predict(X))
+
+    def pit(self, X: Array, y: Array) -> Array:
+        """CDF at the targets, (n,)."""
+        return np.asarray(special.ndtr((y - self.predict(X)) / self.width_))
+
+    def predict_quantile(self, X: Array, q: Array) -> Array:
+        """Quantiles of levels q (k,), shape (n, k)."""
+        return np.asarray(self.predict(X)[:, None] + self.width_ * special.ndtri(q))
 
 
 def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
@@ -84,12 +144,9 @@ def measure(data: SupervisedSplit, seed: int) -> dict[str, Any]:
 
 def _padded(values: Array, axis: int) -> Array:
     """The first rows along ``axis``, with NaN beyond the last."""
-    shape = list(values.shape)
-    shape[axis] = _SHOWN_ROWS
-    out = np.full(shape, np.nan)
-    n = min(values.shape[axis], _SHOWN_ROWS)
-    np.moveaxis(out, axis, 0)[:n] = np.moveaxis(values, axis, 0)[:n]
-    return out
+    shown = np.take(values, range(min(values.shape[axis], _SHOWN_ROWS)), axis)
+    pad = [(0, _SHOWN_ROWS - shown.shape[axis] if k == axis else 0) for k in range(shown.ndim)]
+    return np.pad(shown, pad, constant_values=np.nan)
 
 
 def _mapped(data: SupervisedSplit, models: tuple[Any, ...]) -> dict[str, Array]:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.config.experiment_sections import UnivariateConfiguration
 from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
@@ -24,8 +22,6 @@ from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import Observer, SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 ESTIMATORS = ("MonotoneDensity", "kernel density")
 _N_POINTS = 601

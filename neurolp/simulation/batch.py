@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.network import Network
 from neurolp.errors import DivergedError, NonFiniteError
 from neurolp.simulation.checkpoint import first_fault
-
-Array = npt.NDArray[Any]
 
 
 @dataclass

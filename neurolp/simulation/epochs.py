@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, final
+from typing import Generic, Protocol, TypeVar, final
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import StopRequested, Workers
 from neurolp.errors import DivergedError
@@ -26,7 +26,6 @@ from neurolp.simulation.batch import (
 )
 from neurolp.simulation.checkpoint import with_prefix, without_prefix
 
-Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 Model = TypeVar("Model")
 

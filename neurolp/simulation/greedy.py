@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve_slices
 from neurolp.brain.network import Network, Slice
 from neurolp.brain.network_arrays import slices_from_arrays, slices_to_arrays
@@ -29,8 +29,6 @@ from neurolp.simulation.batch import (
     is_divergence,
     unwarned,
 )
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self, final
+from typing import Protocol, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays, Variable
-
-Array = npt.NDArray[Any]
+from neurolp.arrays import Array, NamedArrays, Variable
 
 # Growing dimensions of a record.
 _RECORD_DIMENSIONS = ("time", "frame", "parameter_frame")

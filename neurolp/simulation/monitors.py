@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import Variable
+from neurolp.arrays import Array, Variable
 from neurolp.brain.base_density import BaseDensity
 from neurolp.errors import ConfigurationError
 from neurolp.simulation.memory_store import Store
 from neurolp.simulation.schedule import Schedule
 
-Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
 

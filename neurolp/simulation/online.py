@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve
 from neurolp.brain.hidden import log_bound, seed_hidden
 from neurolp.brain.network import Network
@@ -20,7 +20,6 @@ from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.monitors import FrameMonitor
 from neurolp.simulation.schedule import Schedule
 
-Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
 

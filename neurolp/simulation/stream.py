@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.streams.source import Stream
 from neurolp.stream.sensors import places
-
-Array = npt.NDArray[Any]
 
 _MAX_ROWS = 4096  # that are read at once
 _MAX_ELEMENTS = 2**20

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.data.streams.source import Stream
 from neurolp.simulation.stream_monitors import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.sensors import Place, places
-
-Array = npt.NDArray[Any]
 
 
 class Nameable(Protocol):

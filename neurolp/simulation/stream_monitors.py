@@ -9,18 +9,15 @@ from __future__ import annotations
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.simulation.memory_store import Store
 from neurolp.simulation.monitors import Monitor
 from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamObservation, StreamProcess
 from neurolp.simulation.windows import N_PIT_BINS, Window
 from neurolp.stream.sensors import places
-
-Array = npt.NDArray[Any]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _N_SAMPLES = 400

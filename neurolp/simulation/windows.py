@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.stream.sensors import Place
-
-Array = npt.NDArray[Any]
 
 N_PIT_BINS = 20
 

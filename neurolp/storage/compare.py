@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.source import Stored
-
-Array = npt.NDArray[Any]
 
 # Names that say when a file was made, by which command and how fast: no part of the result.
 CLOCK = (

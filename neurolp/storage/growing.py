@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.storage.layout import FILTERS, chunks_of, describe
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays, Variable
+from neurolp.arrays import Array, NamedArrays, Variable
 from neurolp.storage.format import FORMAT_NAME, FORMAT_VERSION
-
-Array = npt.NDArray[Any]
 
 LIBVER = ("v110", "v110")
 # The checksum turns a flipped bit into a read error; it needs chunks, which need elements.

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.errors import FormatError
 from neurolp.storage import segments
 from neurolp.storage.checksum import check
@@ -17,8 +16,6 @@ from neurolp.storage.source import FileSource, RunSource, Stored, damage_named
 
 if TYPE_CHECKING:
     import xarray
-
-Array = npt.NDArray[Any]
 
 
 class Trajectory(Mapping[str, "xarray.DataArray"]):

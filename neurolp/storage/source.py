@@ -11,16 +11,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.errors import FormatError
 from neurolp.storage import segments
 from neurolp.storage.checksum import check
 from neurolp.storage.growing import Declared
 from neurolp.storage.layout import DIMENSION_IDS, read_attributes
 from neurolp.storage.lock import is_held
-
-Array = npt.NDArray[Any]
 
 _DAMAGE = (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 _TRIES = 20  # to read the folder of a run, which may replace its checkpoint meanwhile

@@ -37,8 +37,6 @@ from neurolp.storage.reader import Trajectory
 from neurolp.storage.source import FileSource, RunSource
 from neurolp.storage.writer import image_of
 
-Array = npt.NDArray[Any]
-
 _OVERHEAD = 200  # bytes of an array beside its values
 _IN_MEMORY = 2**26  # bytes of a checkpoint that is put together in memory, where that is quicker
 

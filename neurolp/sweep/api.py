@@ -15,8 +15,7 @@ import pandas as pd
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
 from neurolp.runs.kinds import Observer, run_kind
-from neurolp.runs.memory import PROCESS, format_bytes
-from neurolp.runs.resources import memory_limit
+from neurolp.runs.memory import PROCESS, format_bytes, memory_limit
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of
 from neurolp.sweep.running import SweepOutcome, run_design, to_do
@@ -163,9 +162,9 @@ class Sweep:
             If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
         """
         run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
-        if self._design.search is None:
+        if self._design.rounds is None:
             return run(self._design)
-        return run_search(Rounds(self._design.search, self._design.source), self._made, run)
+        return run_search(self._design.rounds(), self._made, run)
 
     def _run(
         self,
@@ -259,18 +258,9 @@ def run_search(
         unfinished = any(s.state in (PENDING, RUNNING) for s in outcome.states.values())
         if outcome.stopped_by is not None or unfinished:
             return replace(outcome, elapsed=elapsed)
-        rounds.tell(_found(jobs, outcome.states))
-        if len(rounds.drawn) >= rounds.search.n_draws:
+        rounds.tell([(job.settings, outcome.states[job.identity]) for job in jobs.jobs])
+        if not rounds.left:
             return replace(outcome, elapsed=elapsed, best=rounds.best())
-
-
-def _found(
-    design: Design, states: Mapping[str, JobState]
-) -> Callable[[dict[str, Any]], list[JobState]]:
-    """The states of all jobs with given settings."""
-    return lambda settings: [
-        states[job.identity] for job in design.jobs if job.settings == settings
-    ]
 
 
 def memory_of(job: Job) -> float:

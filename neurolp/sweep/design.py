@@ -6,24 +6,25 @@ import copy
 import functools
 import hashlib
 import itertools
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from neurolp.config.load import first_fault, read_toml, set_key
+from neurolp.config.load import read_toml, set_key, validated
 from neurolp.config.sections import RunConfiguration
-from neurolp.errors import ConfigurationError
+from neurolp.errors import ConfigurationError, DataError
 from neurolp.runs.kinds import configuration_of
-from neurolp.sweep.identity import content_digest, identity
+from neurolp.storage.provenance import digest_of
 from neurolp.sweep.schema import DrawSection, SweepConfiguration, SweepSection
-from neurolp.sweep.search import Rounds, Search
+from neurolp.sweep.search import Rounds
 
 LARGEST_SWEEP = 1_000_000  # jobs
+_LENGTH = 20  # hexadecimal digits, 80 bits: no two of a billion jobs have the same
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Job:
 class Design:
     """The jobs of a sweep, each once; ``how`` maps every varied key to what varies it.
 
-    Of a ``search``, the jobs of the draws so far; at first those of the first round.
+    Of a search, which ``rounds`` begins, the jobs of the draws so far: at first of one round.
     """
 
     source: str
@@ -61,7 +62,7 @@ class Design:
     how: dict[str, str]
     jobs: list[Job]
     n_repeated: int  # draws that gave a job a second time
-    search: Search | None = None
+    rounds: Callable[[], Rounds] | None = None
 
 
 def read_sweep(path: Path) -> Design:
@@ -85,11 +86,11 @@ def design_of(
     """
     if "sweep" not in raw:
         raise ConfigurationError(f"{source}: key 'sweep' is missing: it says what is varied")
-    try:
-        wanted = SweepConfiguration.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigurationError(f"{source}: {first_fault(error, SweepConfiguration)}") from error
-    draws = {key: _draw_section(key, draw, source) for key, draw in wanted.sweep.random.items()}
+    wanted = validated(SweepConfiguration, raw, source)
+    draws = {
+        key: validated(DrawSection, draw, f"{source}: sweep.random.'{key}'")
+        for key, draw in wanted.sweep.random.items()
+    }
     base, base_folder, base_source = _base(wanted, source, folder)
     title = wanted.title or str(base.get("title", "")) or Path(source).stem
     base.pop("title", None)  # jobs are named by their settings
@@ -97,16 +98,15 @@ def design_of(
     n = _n_jobs(wanted.sweep)
     if n > LARGEST_SWEEP:
         raise ConfigurationError(f"{source}: describes {n:,} jobs, more than {LARGEST_SWEEP:,}")
-    search = None
+    rounds, n_draws, seed = None, wanted.sweep.n_draws or 1, wanted.sweep.seed
     if wanted.sweep.search is not None:
-        search = Search(wanted.sweep.search, draws, wanted.sweep.n_draws or 1, wanted.sweep.seed)
-        drawn = drawn or Rounds(search, source).ask()
+        rounds = functools.partial(Rounds, wanted.sweep.search, draws, n_draws, seed, source)
+        drawn = drawn or rounds().ask()
     if drawn is None:
         drawn = [
-            {key: _draw(key, draw, wanted.sweep.seed, k) for key, draw in draws.items()}
-            for k in range(wanted.sweep.n_draws or 1)
+            {key: _draw(key, draw, seed, k) for key, draw in draws.items()} for k in range(n_draws)
         ]
-    digest = functools.cache(content_digest)
+    digest = functools.cache(_content_digest)
     jobs: dict[str, Job] = {}
     for settings, replicate, seeds in _settings(wanted.sweep, drawn):
         changed = copy.deepcopy(base)
@@ -115,17 +115,17 @@ def design_of(
                 set_key(changed, key, copy.deepcopy(value))
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: key '{key}': {error}") from error
-        changed.setdefault("seed", wanted.sweep.seed)
+        changed.setdefault("seed", seed)
         try:
             configuration = configuration_of(changed, source, (), base_folder)
         except ConfigurationError as error:
             raise _blamed(error, base, base_source, base_folder, source, settings) from error
-        name = identity(configuration, digest)
+        name = _identity(configuration, digest)
         jobs.setdefault(name, Job(name, settings, replicate, configuration))
     how = dict.fromkeys(wanted.sweep.grid, "grid") | dict.fromkeys(wanted.sweep.lists, "list")
     how |= dict.fromkeys(draws, "random")
-    n_repeated = 0 if search else n - len(jobs)
-    return Design(source, title, how, list(jobs.values()), n_repeated, search)
+    n_repeated = 0 if rounds else n - len(jobs)
+    return Design(source, title, how, list(jobs.values()), n_repeated, rounds)
 
 
 def _base(
@@ -138,14 +138,6 @@ def _base(
     if not path.is_file():
         raise ConfigurationError(f"{source}: key 'base': no such file as {path}")
     return read_toml(path), path.parent, str(path)
-
-
-def _draw_section(key: str, draw: Any, source: str) -> DrawSection:
-    try:
-        return DrawSection.model_validate(draw)
-    except ValidationError as error:
-        fault = first_fault(error, DrawSection)
-        raise ConfigurationError(f"{source}: sweep.random.'{key}': {fault}") from error
 
 
 def _n_jobs(sweep: SweepSection) -> int:
@@ -184,6 +176,29 @@ def _draw(key: str, draw: DrawSection, seed: int, k: int) -> Any:
     x = math.exp(rng.uniform(math.log(low), math.log(high))) if draw.log else rng.uniform(low, high)
     x = min(max(x, low), high)
     return min(int(x // 1), int(high) - 1) if draw.integer else x
+
+
+def _identity(configuration: RunConfiguration, digest: Callable[[Path], str]) -> str:
+    """The hash that names a job: the same for the same computation, on every machine.
+
+    Files that are read count by their content: a job keeps its name when a data file moves, and
+    gets another one when the data change. The title is not included: it changes no number.
+    """
+
+    def plain(value: Any) -> str:
+        return digest(value) if isinstance(value, Path) else str(value)
+
+    keys = configuration.model_dump(exclude={"title"})
+    text = json.dumps(keys, sort_keys=True, separators=(",", ":"), default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def _content_digest(path: Path) -> str:
+    """The digest of a file, or of the images in a folder; DataError if it cannot be read."""
+    try:
+        return digest_of(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the data, {error.strerror}") from error
 
 
 def _blamed(

@@ -13,16 +13,15 @@ import os
 import socket
 import time
 import traceback
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from neurolp import errors
 from neurolp.config.sections import RunConfiguration
 from neurolp.runs.execution import resume_file, run_file
-from neurolp.runs.kinds import RunResult, configuration_of, kind_of
+from neurolp.runs.kinds import configuration_of, kind_of
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.segments import folder_of, n_segments
@@ -42,7 +41,7 @@ from neurolp.sweep.state import (
 HELD = "held"  # no state on disk: another process runs the job
 
 
-def run_job(folder: str, configuration: str) -> dict[str, Any]:
+def run_job(folder: str, configuration: str) -> JobState:
     """Run one job, given as JSON, and return its state.
 
     It never raises: what went wrong is in the state. A job that is done is not run again.
@@ -51,12 +50,12 @@ def run_job(folder: str, configuration: str) -> dict[str, Any]:
     try:
         where.mkdir(parents=True, exist_ok=True)
         with Lock(where / LOCK_FILE):
-            return asdict(_run(where, configuration))
+            return _run(where, configuration)
     except HeldError as error:
-        return asdict(JobState(HELD, message=str(error)))
+        return JobState(HELD, message=str(error))
     except OSError as error:  # not even the state could be written
         message = f"{where}: {error.strerror or error}"
-        return asdict(JobState(FAILED, 1, INPUT_OUTPUT, message))
+        return JobState(FAILED, 1, INPUT_OUTPUT, message)
 
 
 def _run(folder: Path, configuration: str) -> JobState:
@@ -91,15 +90,12 @@ def _run(folder: Path, configuration: str) -> JobState:
 def execute(configuration: RunConfiguration, path: Path) -> None:
     """Do what ``neurolp run`` does, or ``neurolp resume`` where there is an unfinished run."""
     with threadpool_limits(1):
+        result = None
         # A damaged one is started again.
         with contextlib.suppress(errors.FormatError):
             if n_segments(folder_of(path)):
-                _check_ended(resume_file(path))
-                return
-        _check_ended(run_file(configuration, path, overwrite=True))
-
-
-def _check_ended(result: RunResult) -> None:
+                result = resume_file(path)
+        result = result or run_file(configuration, path, overwrite=True)
     if result.signal is not None:
         raise KeyboardInterrupt(result.signal)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from pandas.api.types import is_numeric_dtype
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
-from neurolp.plotting.style import BLACK, BLUE, GREY, cycle
-
-Array = npt.NDArray[Any]
+from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES
 
 _LABELS = {
     "surprise": "mean surprise of the last fifth (nats a step)",
@@ -91,7 +89,9 @@ def plot_curve(
         ax.set_xlim(-0.5, len(labels) - 0.5)
     elif _is_geometric(at):
         ax.set_xscale("log")
-        _ticks_at(ax, at)
+        chosen = at[:: max(1, len(at) // 8)]  # as far as there is room for them
+        ax.set_xticks(chosen, [f"{v:g}" for v in chosen])
+        ax.minorticks_off()
     ax.set_xlabel(key)
     return ax
 
@@ -131,7 +131,7 @@ def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
     ax.plot(x[used][best], y[used][best], "o", color=BLUE, ms=6, mew=0, label=f"{which} tenth")
     if labels is not None:
         ax.set_xticks(range(len(labels)), labels)
-    elif _spans_decades(x[used]):
+    elif x[used].min() > 0 and x[used].max() / x[used].min() > 20:
         ax.set_xscale("log")
         few = x[used].max() / x[used].min() < 1e3
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
@@ -149,7 +149,9 @@ def label(result: str) -> str:
 
 def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) -> Figure:
     """One key across, one in colours, one in panels; the others are averaged, and named."""
-    across, *rest = _by_use(table, keys, done) or ["replicate"]
+    # Numbers with the most values first: they go across.
+    use = sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
+    across, *rest = use or ["replicate"]
     colours = next((k for k in rest if _n(table, k, done) <= _MOST_LINES), None)
     rest = [k for k in rest if k != colours]
     panels = next((k for k in rest if _n(table, k, done) <= _MOST_PANELS), None)
@@ -165,7 +167,7 @@ def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) 
             plot_curve(table, result, across, ax, here, color=BLUE)
         else:
             of, names = _levels(table, colours, done)
-            for c, (name, colour) in enumerate(zip(names, cycle(len(names)), strict=True)):
+            for c, (name, colour) in enumerate(zip(names, cycle(SERIES), strict=False)):
                 if (here & (of == c)).any():
                     style = {"color": colour, "label": f"{colours} = {name}"}
                     plot_curve(table, result, across, ax, here & (of == c), **style)
@@ -189,11 +191,6 @@ def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:
         rates = table["rate"].dropna().unique()
         if len(rates) == 1:
             ax.axhline(rates[0], color=BLACK, ls="--", lw=1, label="entropy rate of the source")
-
-
-def _by_use(table: pd.DataFrame, keys: list[str], done: pd.Series) -> list[str]:
-    """Numbers with the most values first: they go across."""
-    return sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
 
 
 def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
@@ -228,14 +225,3 @@ def _is_geometric(x: Array) -> bool:
         return False
     steps, factors = np.diff(x), np.diff(np.log(x))
     return bool(np.ptp(factors) / factors.mean() < np.ptp(steps) / steps.mean())
-
-
-def _spans_decades(x: Array) -> bool:
-    return bool(x.min() > 0 and x.max() / x.min() > 20)
-
-
-def _ticks_at(ax: Axes, at: Array) -> None:
-    """Ticks at the values that were tried, as far as there is room for them."""
-    chosen = at[:: max(1, len(at) // 8)]
-    ax.set_xticks(chosen, [f"{v:g}" for v in chosen])
-    ax.minorticks_off()

@@ -170,27 +170,26 @@ class _Drive:
     def ended(self, workers: DaskWorkers, key: str) -> None:
         """Handle the end of a job, whatever it was."""
         identity = self._flying.pop(key)
-        returned = workers.result(key)
-        state = JobState(**returned) if returned is not None else self._lost(identity)
+        state = workers.result(key) or self._lost(identity)
         if state.state == HELD:
             self._later.append((time.monotonic() + _ASK_AGAIN, identity))
         elif state.state == PENDING:  # its worker was lost before it began
             self.waiting.append(identity)
-        elif state.state == FAILED and state.reason in PASSING and self._again(identity):
+        elif state.reason in PASSING and self._tries[identity] < TRIES - 1:
+            self._tries[identity] += 1
             delay = 0.2 * 4 ** self._tries[identity] if state.reason == INPUT_OUTPUT else 0
             self._later.append((time.monotonic() + delay, identity))
         else:
             if state.reason == WORKER_LOST:
-                self._write(identity, state)
+                folder = self.folder.job(identity)
+                # If this cannot be written, it counts as running, and is run again the next time.
+                with contextlib.suppress(OSError, HeldError), Lock(folder / LOCK_FILE):
+                    write_state(folder, state)
             self._counts.subtract([self.states[identity].state])
             self._counts.update([state.state])
             self.states[identity] = state
             self._through += 1
             self._seconds += state.seconds
-
-    def _again(self, identity: str) -> bool:
-        self._tries[identity] += 1
-        return self._tries[identity] < TRIES
 
     def _lost(self, identity: str) -> JobState:
         """The state of a job whose worker was lost: the one on disk, or a failure."""
@@ -199,12 +198,6 @@ class _Drive:
             return state
         message = f"its worker died {TRIES} times while it ran it"
         return JobState(FAILED, state.attempts, WORKER_LOST, message, host=state.host)
-
-    def _write(self, identity: str, state: JobState) -> None:
-        folder = self.folder.job(identity)
-        # If this cannot be written, it still counts as running, and is run again the next time.
-        with contextlib.suppress(OSError, HeldError), Lock(folder / LOCK_FILE):
-            write_state(folder, state)
 
     def progress(self) -> RunProgress:
         """How many jobs have ended and are in which state, and the time left."""

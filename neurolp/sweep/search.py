@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,16 +18,6 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Search:
-    """The result to optimise, the ranges of the keys, the number of draws."""
-
-    section: SearchSection
-    draws: dict[str, DrawSection]
-    n_draws: int
-    seed: int
-
-
 class Rounds:
     """Draws of a tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna has it.
 
@@ -41,38 +30,51 @@ class Rounds:
         If Optuna is not installed.
     """
 
-    def __init__(self, search: Search, source: str) -> None:
+    def __init__(
+        self,
+        section: SearchSection,
+        draws: dict[str, DrawSection],
+        n_draws: int,
+        seed: int,
+        source: str,
+    ) -> None:
         try:
             import optuna
         except ImportError as error:
             needed = "pip install 'neurolp[search]'"
             raise ConfigurationError(f"{source}: 'sweep.search' needs Optuna: {needed}") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.search, self.drawn, self._source = search, list[Settings](), source
-        sampler = optuna.samplers.TPESampler(seed=search.seed % 2**32)
-        kind = optuna.study.StudyDirection
-        direction = kind.MINIMIZE if search.section.minimise else kind.MAXIMIZE
-        self._study = optuna.create_study(direction=direction, sampler=sampler)
+        self._section, self._draws, self._source = section, draws, source
+        self._n_draws, self.drawn = n_draws, list[Settings]()
+        self._study = optuna.create_study(
+            direction="minimize" if section.minimise else "maximize",
+            sampler=optuna.samplers.TPESampler(seed=seed % 2**32),
+        )
         self._failed = optuna.trial.TrialState.FAIL
         self._waiting: list[Trial] = []
-        self._space = {key: _distribution(draw) for key, draw in search.draws.items()}
+        self._space = {key: _distribution(draw) for key, draw in draws.items()}
+
+    @property
+    def left(self) -> int:
+        """Draws that are still to be made."""
+        return self._n_draws - len(self.drawn)
 
     def ask(self) -> list[Settings]:
         """All draws so far and those of the next round."""
-        n = min(self.search.section.round, self.search.n_draws - len(self.drawn))
+        n = min(self._section.round, self.left)
         self._waiting = [self._study.ask(self._space) for _ in range(n)]
         for trial in self._waiting:
-            draws, chosen = self.search.draws, trial.params
-            self.drawn.append({key: draws[key].named(chosen[key]) for key in draws})
+            chosen = trial.params
+            self.drawn.append({key: d.named(chosen[key]) for key, d in self._draws.items()})
         return self.drawn
 
-    def tell(self, found: Callable[[Settings], list[JobState]]) -> None:
-        """Give the results of the round: ``found(settings)`` are the states of its replicates.
+    def tell(self, found: Sequence[tuple[Settings, JobState]]) -> None:
+        """Give the settings and states of all jobs.
 
-        The mean over the replicates counts, if all are done.
+        The mean over the replicates of a draw counts, if all are done.
         """
         for trial, settings in zip(self._waiting, self.drawn[-len(self._waiting) :], strict=True):
-            states = found(settings)
+            states = [state for of, state in found if of == settings]
             values = [self._value(state.result) for state in states if state.state == DONE]
             if values and len(values) == len(states) and all(map(math.isfinite, values)):
                 self._study.tell(trial, float(np.mean(values)))
@@ -86,10 +88,10 @@ class Rounds:
             return ""
         best = self._study.best_trial
         named = [f"{key} = {value}" for key, value in self.drawn[best.number].items()]
-        return f"{self.search.section.result} {best.value:.6g} with {', '.join(named)}"
+        return f"{self._section.result} {best.value:.6g} with {', '.join(named)}"
 
     def _value(self, result: dict[str, float | None]) -> float:
-        name = self.search.section.result
+        name = self._section.result
         if name not in result:
             raise ConfigurationError(
                 f"{self._source}: 'sweep.search' asks for the result '{name}', "

@@ -20,8 +20,9 @@ from distributed.deploy.spec import SpecCluster
 from distributed.scheduler import KilledWorker
 
 from neurolp.errors import OutputError
-from neurolp.runs.resources import memory_limit
+from neurolp.runs.memory import memory_limit
 from neurolp.sweep.job import run_job
+from neurolp.sweep.state import JobState
 
 # One thread each: jobs are what runs in parallel, and results do not depend on it.
 THREADS = (
@@ -69,14 +70,14 @@ class DaskWorkers:
         self._futures[key] = future
         future.add_done_callback(lambda ended: self._done.put(ended.key))
 
-    def result(self, key: str) -> dict[str, Any] | None:
+    def result(self, key: str) -> JobState | None:
         """What it returned; None if its worker was lost, or Dask could not run it."""
         future = self._futures.pop(key)
         if future.cancelled():
             return None
         error = future.exception()
         if error is None:
-            returned: dict[str, Any] = future.result()
+            returned: JobState = future.result()
             return returned
         if isinstance(error, KilledWorker):
             return None

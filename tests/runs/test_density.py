@@ -1,5 +1,6 @@
 """Runs on a table from configuration to file, in Python."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ def test_ctrl_c_during_the_comparison_keeps_the_brain(configuration, tmp_path, m
 
     monkeypatch.setattr(experiment, "_compare", interrupted)
     result = experiment.run(configuration, tmp_path / "kept.h5")
-    assert result.interrupted
-    assert result.rows == []  # they come when it goes on
+    assert (result.signal, result.reached) == (signal.SIGINT, "4 slices")
+    with open_trajectory(tmp_path / "kept.h5") as file:
+        assert "model" not in file.result  # what it is compared with comes when it goes on
     assert BrainDensity.load(tmp_path / "kept.h5").n_slices_ == 4
 
 

@@ -332,11 +332,11 @@ def test_every_generator_can_be_asked_for(tmp_path, stand_in, name):
     text = f'seed = 1\n[stream]\nsource = "{name}"\nn_steps = 500\n'
     result = ran(tmp_path, text, observe=progress.append)
     stream = generator(name, 500)
-    assert result.n_steps == 500
     assert progress[-1].time == progress[-1].total == 500
     assert ("entropy rate" in progress[-1].message) == (stream.rate is not None)
     with open_trajectory(result.path) as file:
         assert file.status == "complete"
+        assert file.result["n_steps"] == 500
         assert file.experiment["name"] == "stream"
         assert file.configuration["stream"]["source"] == name
         assert file.result.get("rate") == stream.rate

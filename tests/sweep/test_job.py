@@ -55,8 +55,8 @@ def test_a_job_is_what_a_run_would_be_and_is_run_once(tmp_path, base, column):
     (job,) = Sweep(base).jobs
     configuration = json.dumps(job.configuration.model_dump(mode="json"))
     first = run_job(str(tmp_path / "p"), configuration)
-    assert first["state"] == DONE
-    assert np.isfinite(first["result"][column])
+    assert first.state == DONE
+    assert np.isfinite(first.result[column])
     with open_trajectory(tmp_path / "p" / "result.h5") as file:
         assert file.configuration["seed"] == 0
     assert run_job(str(tmp_path / "p"), configuration) == first
@@ -65,13 +65,13 @@ def test_a_job_is_what_a_run_would_be_and_is_run_once(tmp_path, base, column):
     write_state(tmp_path / "p", JobState(RUNNING, 1))
     (tmp_path / "p" / ".neurolp-x.partial").write_text("litter")
     again = run_job(str(tmp_path / "p"), configuration)
-    assert (again["state"], again["attempts"], again["result"]) == (DONE, 2, first["result"])
+    assert (again.state, again.attempts, again.result) == (DONE, 2, first.result)
     assert (tmp_path / "p" / "result.h5").stat().st_mtime_ns == before
     # .. unless it is damaged.
     image = (tmp_path / "p" / "result.h5").read_bytes()
     (tmp_path / "p" / "result.h5").write_bytes(image[: len(image) // 2])
     write_state(tmp_path / "p", JobState(RUNNING, 1))
-    assert run_job(str(tmp_path / "p"), configuration)["result"][column] == first["result"][column]
+    assert run_job(str(tmp_path / "p"), configuration).result[column] == first.result[column]
 
 
 def test_what_cannot_fit_is_refused_before_anything_starts(tmp_path):

@@ -7,7 +7,6 @@ from neurolp import Sweep
 from neurolp.errors import ConfigurationError
 from neurolp.sweep.api import run_search
 from neurolp.sweep.running import SweepOutcome
-from neurolp.sweep.search import Rounds
 from neurolp.sweep.state import DIVERGED, DONE, JobState
 from tests.sweep.quick import QUICK
 
@@ -19,7 +18,7 @@ def searched(value, n_draws=40, until=None, **search):
     """Draws of a search whose jobs find ``value(settings)``, without running anything."""
     search = search or {"minimise": "surprise", "round": 5}
     sweep = Sweep(QUICK, random=RATES | RULES, n_draws=n_draws, replicates=2, search=search)
-    rounds = Rounds(sweep.design.search, "here")
+    rounds = sweep.design.rounds()
 
     def run(design):
         found = {p.identity: value(p.settings) for p in design.jobs}

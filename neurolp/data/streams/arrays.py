@@ -9,15 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.data.tables import chosen_array
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
 from neurolp.stream.sensors import ContinuousSensor, Sensor
-
-Array = npt.NDArray[Any]
 
 _VALUES = 1 << 20  # read at once: 8 MB
 

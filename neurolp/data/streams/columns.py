@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy.typing as npt
-
+from neurolp.arrays import Array
 from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
 from neurolp.data.tables import column_positions
@@ -20,7 +19,6 @@ from neurolp.stream.sensors import (
     first_invalid,
 )
 
-Array = npt.NDArray[Any]
 Symbols = Mapping[str | int, int] | Sequence[str | int]
 
 _MAX_SYMBOLS = 100_000

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.streams.source import CHUNK, Chunk, Noise, Positive, Stream, from_the_start
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
 from neurolp.stream.sensors import ContinuousSensor
-
-Array = npt.NDArray[Any]
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _AR2_BURN_IN = 500

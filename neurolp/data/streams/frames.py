@@ -7,16 +7,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.streams.source import Chunk, Stream
 from neurolp.errors import DataError
 from neurolp.stream.sensors import ContinuousSensor
-
-Array = npt.NDArray[Any]
 
 _PIXELS = 1 << 17  # read at once, but one frame at least
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

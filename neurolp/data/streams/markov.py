@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, PositiveFloat
 from scipy.special import entr
 
+from neurolp.arrays import Array
 from neurolp.data.streams.source import CHUNK, Chunk, Count, Positive, Stream, from_the_start
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
 from neurolp.stream.sensors import CategoricalSensor
-
-Array = npt.NDArray[Any]
 
 _MAX_ENTRIES = 10_000_000  # probabilities of all contexts together: 80 MB
 

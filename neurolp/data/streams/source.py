@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import AfterValidator, Field
 
+from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
 from neurolp.stream.sensors import Sensor
 
-Array = npt.NDArray[Any]
 Chunk = tuple[Array, Array | None]  # rows (n, n_columns), and their true surprise (n,) if known
 Chunks = Callable[[int], Iterator[Chunk]]
 

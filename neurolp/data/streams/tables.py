@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.csv_file import CsvFile, Piece
 from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.errors import DataError
 from neurolp.stream.sensors import Sensor
-
-Array = npt.NDArray[Any]
 
 _MISSING = ("", "nan", "na")
 

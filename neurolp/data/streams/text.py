@@ -8,16 +8,13 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.streams.source import Chunk, Stream, from_the_start
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.stream.sensors import CategoricalSensor
-
-Array = npt.NDArray[Any]
 
 _BYTES = 1 << 16  # read at once
 

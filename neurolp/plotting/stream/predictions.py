@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from neurolp.plotting.parts import draw_intervals, share_y
+from neurolp.arrays import Array
+from neurolp.plotting.parts import draw_intervals, share_y, step_axis
 from neurolp.plotting.stream.surprise import detailed_steps
 from neurolp.plotting.style import BLACK, BLUE, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100
@@ -52,18 +49,12 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     """Predicted probability of each symbol, and dots where it was observed; of two symbols one."""
     steps, rows = _last_steps(file)
     probability, observed = file["predicted"][rows].values, file["observed"][rows].values
-    shown, dots, labels = [], [], []
-    for sensor in sensors:
-        first = 1 if sensor.n_symbols == 2 else 0
-        for k in range(first, sensor.n_symbols):
-            dots.append(observed[:, sensor.columns.start] == k)
-            shown.append(probability[:, sensor.outputs.start + k])
-            label = visible(sensor.labels[k])
-            labels.append(label if len(sensors) == 1 else f"{sensor.name} {label}".strip())
-        if sensor.n_symbols == 2 and len(sensors) > 1:
-            labels[-1] = sensor.name
+    symbols = _named_symbols(sensors)
+    shown = np.array([probability[:, s.outputs.start + k] for s, k, _ in symbols])
+    dots = np.array([observed[:, s.columns.start] == k for s, k, _ in symbols])
+    labels = [label for _, _, label in symbols]
     image = ax.imshow(
-        np.array(shown),
+        shown,
         aspect="auto",
         cmap="Blues",
         vmin=0,
@@ -71,7 +62,7 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
         interpolation="nearest",
         extent=(steps[0] - 0.5, steps[-1] + 0.5, len(shown) - 0.5, -0.5),
     )
-    y, x = np.nonzero(np.array(dots))
+    y, x = np.nonzero(dots)
     ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="observed")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small" if len(labels) > 12 else "small")
     ax.set(xlabel="step", title="Predicted probability of each symbol (dots: observed)")
@@ -120,12 +111,6 @@ def visible(label: str) -> str:
     return _SHOWN.get(label, label)
 
 
-def step_axis(ax: Axes) -> None:
-    """Label a step axis with whole numbers."""
-    ax.margins(x=0.01)
-    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
-
-
 def _last_steps(file: Trajectory) -> tuple[Array, slice]:
     steps, rows = detailed_steps(file)
     return steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
@@ -152,17 +137,22 @@ def _text(symbols: Array, sensor: StoredSensor) -> str:
     return "\n".join(lines).replace("$", r"\$")
 
 
-def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor]) -> None:
-    place, ticks = 0, []
+def _named_symbols(sensors: list[StoredSensor]) -> list[tuple[StoredSensor, int, str]]:
+    """Sensor, symbol and label of each symbol; of two symbols the second stands for both."""
+    out = []
     for sensor in sensors:
-        symbols = rows[:, sensor.columns.start]
         for k in range(1 if sensor.n_symbols == 2 else 0, sensor.n_symbols):
-            at = steps[symbols == k]
-            ax.vlines(at, place - 0.4, place + 0.4, color=BLUE, lw=1)
             symbol = visible(sensor.labels[k])
-            label = sensor.name if sensor.n_symbols == 2 else f"{sensor.name} {symbol}"
-            ticks.append(symbol if len(sensors) == 1 else label)
-            place += 1
-    ax.set_yticks(range(place), ticks, fontsize="small")
-    ax.set(xlabel="step", ylim=(place - 0.5, -0.5))
+            label = sensor.name if sensor.n_symbols == 2 else f"{sensor.name} {symbol}".strip()
+            out.append((sensor, k, symbol if len(sensors) == 1 else label))
+    return out
+
+
+def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor]) -> None:
+    symbols = _named_symbols(sensors)
+    for place, (sensor, k, _) in enumerate(symbols):
+        at = steps[rows[:, sensor.columns.start] == k]
+        ax.vlines(at, place - 0.4, place + 0.4, color=BLUE, lw=1)
+    ax.set_yticks(range(len(symbols)), [label for _, _, label in symbols], fontsize="small")
+    ax.set(xlabel="step", ylim=(len(symbols) - 0.5, -0.5))
     step_axis(ax)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows
-from neurolp.plotting.parts import draw_pit
+from neurolp.plotting.parts import draw_pit, last_run, step_axis
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
@@ -26,16 +22,18 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
     ax.plot(time, total, color=BLUE, lw=0.6, alpha=0.35)
     ax.plot(time, smoothed(total), color=BLUE, lw=2, label="brain")
     plain = _together(file, baseline_surprise(file))[last_windows(file)]
+    lines: list[float] = []
     if np.isfinite(plain).all():
-        ax.axhline(plain.mean(), color=GREY, ls=":", lw=1.6, label="i.i.d. baseline")
+        lines.append(float(plain.mean()))
+        ax.axhline(lines[0], color=GREY, ls=":", lw=1.6, label="i.i.d. baseline")
     low, name = file.result.get("rate"), "entropy rate"
     if low is None:
         low, name = file.result.get("bound"), "lower bound of the entropy rate"
     if low is not None:
+        lines.append(low)
         ax.axhline(low, color=BLACK, ls="--", lw=1.4, label=name)
     ax.set(xlabel="step", ylabel="mean surprise (nats)", title="Mean surprise")
     ax.set_xlim(0, time[-1])
-    lines = [x for x in (low, plain.mean() if np.isfinite(plain).all() else None) if x is not None]
     ax.set_ylim(*_limits(total, lines))
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -103,8 +101,7 @@ def plot_step_surprise(file: Trajectory, ax: Axes) -> Axes:
         surprise = file["surprise"][int(steps[0]) : int(steps[-1]) + 1].values
         ax.plot(steps, np.nansum(surprise, axis=1), color=VERMILION, lw=1.4)
     ax.set(xlabel="step", ylabel="surprise (nats)", title="Surprise of every step")
-    ax.margins(x=0.01)
-    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    step_axis(ax)
     return ax
 
 
@@ -129,8 +126,7 @@ def detailed_steps(file: Trajectory) -> tuple[Array, slice]:
     if "predicted" not in file:
         return np.empty(0, dtype=np.int64), slice(0, 0)
     steps = file["predicted"].coords["predicted_step"].values
-    breaks = np.flatnonzero(np.diff(steps) != 1)
-    start = int(breaks[-1]) + 1 if len(breaks) else 0
+    start = last_run(steps)
     return steps[start:], slice(start, len(steps))
 
 

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_signed, tiled
 from neurolp.plotting.stream.surprise import detailed_steps
 from neurolp.plotting.stream.weights import input_weights
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 
 def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:
     """Last frames as observed, their predicted means, and the frames dreamed after them."""
     _, rows = detailed_steps(file)
     start = max(rows.start, rows.stop - n)
-    observed, predicted = (
-        file["observed"][start : rows.stop],
-        file["predicted"][start : rows.stop].values,
-    )
+    observed, predicted = (file[name][start : rows.stop] for name in ("observed", "predicted"))
     steps = observed.coords["predicted_step"].values
     sheets = [
-        ("observed", observed.values, "Greys", f"steps {steps[0]} to {steps[-1]}"),
-        ("predicted", predicted, "Greys", "means before each frame"),
+        (f"observed: steps {steps[0]} to {steps[-1]}", observed.values),
+        ("predicted: means before each frame", predicted.values),
     ]
     if "dream" in file:
-        dream = file["dream"][: len(steps)].values
-        sheets.append(("dream", dream, "Greys", "samples that follow"))
+        sheets.append(("dream: samples that follow", file["dream"][: len(steps)].values))
     low, high = np.quantile(observed.values, [0.01, 0.99])
-    for ax, (name, frames, colours, what) in zip(axes, sheets, strict=False):
+    for ax, (title, frames) in zip(axes, sheets, strict=False):
         sheet = tiled(frames, _shape(file), len(frames))
-        ax.imshow(sheet, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-        ax.set(title=f"{name}: {what}", xticks=[], yticks=[])
+        ax.imshow(sheet, cmap="Greys", vmin=low, vmax=high, interpolation="nearest")
+        ax.set(title=title, xticks=[], yticks=[])
     for ax in list(axes)[len(sheets) :]:
         ax.set_axis_off()
     return axes

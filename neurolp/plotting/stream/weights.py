@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from neurolp.plotting.parts import draw_signed
+from neurolp.arrays import Array
+from neurolp.plotting.parts import draw_signed, last_run, matrix_of
 from neurolp.plotting.stream.predictions import visible
 from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
-
-Array = npt.NDArray[Any]
 
 _N_COLUMNS = 400  # of the image of a readout: more cannot be told apart
 _N_NODES = 100  # of a raster
@@ -72,14 +68,12 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     recurrent = file["recurrent"]
     times, last = recurrent.coords["weights_time"].values, recurrent[-1].values
     n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
-    if last.ndim == 2:
-        matrix = last[:shown, :shown]
-    else:
-        matrix = np.full((n, n), np.nan)
-        matrix[file["recurrent_target"].values, file["recurrent_source"].values] = last
-        matrix = matrix[:shown, :shown]
+    matrix = last
+    if last.ndim == 1:
+        target, source = file["recurrent_target"].values, file["recurrent_source"].values
+        matrix = matrix_of(last, target, source, n)
     top = float(np.quantile(np.abs(last), 0.99)) or 1.0
-    draw_signed(axes[0], matrix, top=top, label="weight")
+    draw_signed(axes[0], matrix[:shown, :shown], top=top, label="weight")
     axes[0].set_facecolor(PALE)
     which = "" if shown == n else f" of the first {shown} nodes"
     axes[0].set(xlabel="from hidden node", ylabel="to hidden node")
@@ -99,8 +93,7 @@ def plot_activity(file: Trajectory, ax: Axes) -> Axes:
     """Activity of up to a hundred hidden nodes, those that vary most, in the last steps."""
     activity = file["activity"]
     time, values = activity.coords["activity_time"].values, activity.values
-    breaks = np.flatnonzero(np.diff(time) != 1)
-    start = int(breaks[-1]) + 1 if len(breaks) else 0
+    start = last_run(time)
     time, values = time[start:], values[start:]
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:_N_NODES])
     extent = (time[0] - 0.5, time[-1] + 0.5, len(chosen) - 0.5, -0.5)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from neurolp.runs.resources import memory_limit
+from neurolp.runs.memory import memory_limit
 
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
