@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from neurolp.arrays import Array
 from neurolp.data.csv_file import CsvFile
 from neurolp.data.problems_1d import PROBLEMS
 from neurolp.data.problems_2d import PROBLEM_NAMES, sample_problem
 from neurolp.errors import DataError
-
-Array = npt.NDArray[Any]
 
 TABLE_NAMES = ("digits", "wine", "breast_cancer", "iris", "diabetes")
 LINE_NAMES = tuple(PROBLEMS)

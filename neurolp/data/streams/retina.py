@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from neurolp.arrays import Array
 from neurolp.data.streams.dynamics import normal_entropy
 from neurolp.data.streams.source import Chunk, Noise, Positive, Stream, from_the_start
 from neurolp.stream.sensors import ContinuousSensor
-
-Array = npt.NDArray[Any]
 
 _SIDE = 8  # of a digit, pixels
 Side = Annotated[int, Field(ge=_SIDE)]
