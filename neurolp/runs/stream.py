@@ -76,7 +76,7 @@ class _Simulation(SavedRun):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.brain = _build_brain(self.configuration, self.stream, self.seed)
+        self.brain = build_brain(self.configuration, self.stream, self.seed)
         self.process = StreamProcess(
             self.brain, self.stream, train_steps=self.configuration.train_steps
         )
@@ -205,7 +205,7 @@ def _open_source(configuration: StreamConfiguration) -> tuple[Stream, str | None
     return stream, digest.hexdigest()
 
 
-def _build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
+def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -> StreamBrain:
     """The brain that a configuration asks for."""
     check_brain(configuration)
     settings = configuration.brain.model_dump()
