@@ -109,6 +109,7 @@ class Checkpointer:
         self._began = self._last = time.monotonic()
         self._before = 0.0
         self._simulated: tuple[Timed, Sequence[Sampling]] | None = None
+        self._complete = False
         self.time: int | None = None  # of the last checkpoint
 
     @property
@@ -164,12 +165,16 @@ class Checkpointer:
 
     def ended(self, process: Timed, monitors: Sequence[Sampling]) -> None:
         """Commit if it is due: a short run costs more to keep than it could lose."""
+        self._complete = True
         if self.due():
             self.commit(process, monitors)
 
     def flush(self) -> None:
-        """Commit the end of a process that is complete, when what follows it was interrupted."""
-        if self._simulated is not None:
+        """Commit the end of a process that is complete, when what follows it was interrupted.
+
+        Of another nothing is added: its monitors have written their last rows, as if it had ended.
+        """
+        if self._simulated is not None and self._complete:
             self.commit(*self._simulated)
 
     def finish_diverged(self, error: DivergedError) -> bool:

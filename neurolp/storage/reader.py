@@ -67,8 +67,7 @@ class Trajectory(Mapping[str, "xarray.DataArray"]):
 
     def attributes(self, group: str) -> dict[str, Any]:
         """Attributes of any group, empty if there is none; "" is the root."""
-        with damage_named(str(self.path)):
-            return self._source.attributes(group)
+        return self._source.attributes(group)
 
     @property
     def groups(self) -> list[str]:

@@ -90,9 +90,10 @@ class FileSource:
 
     def attributes(self, group: str) -> dict[str, Any]:
         """Attributes of a group, "" for the root, as plain values."""
-        if group and group not in self.file:
-            return {}
-        attributes = read_attributes(self.file[group] if group else self.file)
+        with damage_named(str(self.path)):
+            if group and group not in self.file:
+                return {}
+            attributes = read_attributes(self.file[group] if group else self.file)
         if not group:
             del attributes["dimensions"]
         return attributes

@@ -14,6 +14,7 @@ from neurolp.runs import density as brain
 from neurolp.runs import resume
 from neurolp.runs.kinds import configuration_of
 from neurolp.runs.reproduce import reproduce
+from neurolp.simulation.epochs import EpochProcess
 from neurolp.storage.compare import differences
 from tests.processes import INTERRUPTIBLE, finished, start
 
@@ -152,6 +153,33 @@ def test_what_is_interrupted_after_the_last_slice_is_kept_too(folder):
     assert result.signal == signal.SIGTERM
     resume(folder / "parts.h5")
     assert differences(folder / "whole.h5", folder / "parts.h5") == []
+
+
+@pytest.mark.parametrize("kind", ["online", "replay", "linear"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_signal_in_the_middle_of_an_epoch_changes_nothing(folder, kind, epoch, monkeypatch):
+    settings, record, _ = KINDS[kind]
+    configuration = configured(folder, settings, {**record, "checkpoint_seconds": 100})
+    brain.run(configuration, folder / "whole.h5")
+    path, learn, count = folder / "parts.h5", EpochProcess._epoch, []
+
+    def interrupted(process, at, should_stop):
+        count.append(at)
+        if at == epoch:
+            signal.raise_signal(signal.SIGTERM)
+        return learn(process, at, should_stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochProcess, "_epoch", interrupted)
+        if epoch == 1:  # there is nothing to be kept
+            with pytest.raises(KeyboardInterrupt):
+                brain.run(configuration, path)
+            assert not (folder / "parts.h5.run").exists()
+            return
+        assert brain.run(configuration, path).signal == signal.SIGTERM
+    resume(path)
+    assert count == [1, 2, 3]
+    assert differences(folder / "whole.h5", path) == []
 
 
 def test_other_data_are_refused(folder):

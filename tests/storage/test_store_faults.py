@@ -194,6 +194,21 @@ def test_damage_is_noticed_wherever_it_is(tmp_path, finished):
     assert noticed > 90
 
 
+def test_damaged_attributes_of_a_checkpoint_are_named_by_its_file(tmp_path):
+    path, store = tmp_path / "a.h5", begun(tmp_path / "a.h5")
+    append(store, 0)
+    contents = state(1)
+    contents.attributes["brain"] = {"parameters": "find me"}
+    store.commit(contents)
+    store.close()
+    (part,) = (tmp_path / "a.h5.run").glob("state-*.h5")
+    image = part.read_bytes()
+    assert image.count(b"find me") == 1
+    part.write_bytes(image.replace(b"find me", b"lost me"))
+    with pytest.raises(FormatError, match=f"{part}: damaged"):
+        open_trajectory(path)
+
+
 def test_a_lost_segment_is_named(tmp_path):
     store = begun(tmp_path / "a.h5")
     for k in range(3):
