@@ -262,9 +262,9 @@ def plot(
 
 def main() -> None:
     """Entry point of the ``neurolp`` command."""
-    signal.signal(signal.SIGTERM, exit_codes.interrupt)
-    warnings.formatwarning = lambda message, *_, **__: f"neurolp: {message}\n"
     try:
+        signal.signal(signal.SIGTERM, exit_codes.interrupt)
+        warnings.formatwarning = lambda message, *_, **__: f"neurolp: {message}\n"
         app()
     except KeyboardInterrupt as interrupt:  # before a command began, or after it had ended
         exit_codes.say("neurolp: interrupted")
