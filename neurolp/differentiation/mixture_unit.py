@@ -17,7 +17,6 @@ from scipy.special import expit, log_expit, logit, logsumexp, ndtr, ndtri
 from neurolp.arrays import Array
 from neurolp.differentiation.solving import solve_increasing
 
-COMPONENTS = ("normal", "logistic")
 SMALLEST_WIDTH = 1e-3  # of a standardised target
 _HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
 

@@ -81,10 +81,19 @@ class MemoryStore(Mapping[str, Array]):
         units: str,
         long_name: str,
     ) -> None:
-        """Declare a variable along ``dims``, of which the first grows; once more has no effect."""
-        if name not in self._about:
-            self._about[name] = Variable(dims, np.empty((0, *shape), dtype), units, long_name)
-            self._rows[name], self._n_rows[name] = [], 0
+        """Declare a variable along ``dims``, of which the first grows; once more has no effect.
+
+        Raises
+        ------
+        ValueError
+            If it was declared with other dimensions or another shape.
+        """
+        declared = Variable(dims, np.empty((0, *shape), dtype), units, long_name)
+        known = self._about.setdefault(name, declared)
+        if known.values.shape != declared.values.shape or known.dims != dims:
+            raise ValueError(f"{name} was declared with {known.dims} and {known.values.shape[1:]}")
+        self._rows.setdefault(name, [])
+        self._n_rows.setdefault(name, 0)
 
     def append(self, name: str, values: npt.ArrayLike) -> None:
         """Add rows (n, ...) to a variable, or to the coordinate of a growing dimension."""

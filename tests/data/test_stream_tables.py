@@ -40,7 +40,6 @@ def test_csv_symbols_of_a_given_number(tmp_path):
     stream = open_stream(file, columns=["key", "mood"], symbols={"key": 8, "mood": 3})
     assert [s.n_symbols for s in stream.sensors] == [8, 3]
     assert stream.alphabets == {"mood": ("bad", "good")}  # numbers stand for themselves
-    assert stream.alphabet == ("bad", "good")
     np.testing.assert_array_equal(everything(stream), [[3, 1], [NAN, 0], [1, NAN], [0, 1]])
 
 
@@ -67,7 +66,7 @@ def test_csv_with_a_header_of_numbers(tmp_path):
 
 def test_equal_numbers_are_the_same_symbol(tmp_path):
     stream = open_stream(written(tmp_path / "a.csv", "s\n10\n2\n2.0\n010\n0.5\n"), symbols=["s"])
-    assert stream.alphabet == ("0.5", "2", "10")
+    assert stream.alphabets == {"s": ("0.5", "2", "10")}
     np.testing.assert_array_equal(everything(stream)[:, 0], [2, 1, 1, 2, 0])
 
 

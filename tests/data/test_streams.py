@@ -176,7 +176,7 @@ def test_text_is_the_book():
     stream = generator("text")
     rows = stream.read(stream.n_steps + 10)
     assert rows.shape == (142_400, 1)
-    words = "".join(stream.alphabet[int(k)] for k in rows[:, 0])
+    words = "".join(stream.alphabets["character"][int(k)] for k in rows[:, 0])
     assert words.startswith(
         "chapter i. down the rabbit-hole\nalice was beginning to get very tired"
     )

@@ -10,7 +10,6 @@ from scipy.stats import kstest
 from neurolp.differentiation.conditional_unit import learn_conditional, ridge_regression
 from neurolp.differentiation.ensemble import EnsembleConfig, assign_folds
 from neurolp.differentiation.mixture_unit import (
-    COMPONENTS,
     SMALLEST_WIDTH,
     Mixtures,
     gaussian_outputs,
@@ -18,6 +17,7 @@ from neurolp.differentiation.mixture_unit import (
 )
 from neurolp.differentiation.perceptron import Perceptron, TrainingConfig, fit_members
 
+COMPONENTS = ("normal", "logistic")
 QUICK = EnsembleConfig(
     hidden=(16,), decays=(1.0, 10.0), input_noise=(0.0,), n_members=3, max_epochs=40
 )

@@ -157,6 +157,17 @@ def test_the_same_monitors_write_the_same_to_memory_and_to_a_file(tmp_path):
         assert {"surprise", "mean_surprise", "predicted", "readout", "norm"} <= set(opened)
 
 
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_a_second_declaration_that_differs_is_refused(tmp_path, where):
+    store = MemoryStore() if where == "memory" else RunStore.create(tmp_path / "a", NamedArrays())
+    store.declare_dimension("time", "i8", "step", "steps done")
+    for _ in range(2):  # the same once more has no effect
+        store.declare("norm", ("time", "node"), (3,), "f8", "1", "norm")
+    for dims, shape in [(("time", "unit"), (3,)), (("time", "node"), (4,))]:
+        with pytest.raises(ValueError, match=r"norm was declared with \('time', 'node'\)"):
+            store.declare("norm", dims, shape, "f8", "1", "norm")
+
+
 def test_a_monitor_of_ones_own_goes_on_with_its_run(tmp_path):
     whole = MemoryStore()
     simulate(stream_process(), monitors=monitors(), store=whole, pace=Pace())

@@ -79,11 +79,6 @@ class Stream:
         """Columns of the rows."""
         return sum(sensor.n_columns for sensor in self.sensors)
 
-    @property
-    def alphabet(self) -> tuple[str, ...] | None:
-        """What the symbols of the first sensor that has an alphabet stand for."""
-        return next(iter(self.alphabets.values())) if self.alphabets else None
-
     def head(self, n_steps: int) -> Stream:
         """The first ``n_steps`` steps of it; fewer where it is shorter."""
         n = check_integer("n_steps", n_steps, 1)
