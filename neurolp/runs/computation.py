@@ -160,15 +160,10 @@ class SavedRun(ABC):
 
     @classmethod
     def resume(
-        cls,
-        path: str | os.PathLike[str],
-        settings: Sequence[str] = (),
-        *,
-        observe: Observer = lambda progress: None,
+        cls, path: str | os.PathLike[str], *, observe: Observer = lambda progress: None
     ) -> RunResult:
         """Continue a run that was broken off from where it was last saved.
 
-        ``settings`` are keys to override on which no result depends: ``"brain.n_threads=1"``.
         Raises as :meth:`run`, and
 
         Raises
@@ -180,7 +175,7 @@ class SavedRun(ABC):
         """
         with contextlib.closing(RunStore.reopen(path)) as store, cls.limits():
             with store.header() as begun:
-                configuration = configuration_of(dict(begun.configuration), str(path), settings)
+                configuration = configuration_of(begun.configuration, str(path))
                 simulation = cls(store, configuration, observe, begun)
             return simulation.go_on()
 

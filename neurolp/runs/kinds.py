@@ -126,7 +126,7 @@ class RunKind:
         :func:`neurolp.runs.computation.computed` makes one; a simulation that is saved as it goes
         on is a :class:`neurolp.runs.computation.SavedRun`, which has this and ``resume``.
     resume : callable, optional
-        ``resume(path, settings, observe=..)`` continues a run that was interrupted.
+        ``resume(path, observe=..)`` continues a run that was interrupted.
     summary : callable
         The :class:`SummaryTable` s of an open file.
     draw : callable, optional
