@@ -12,17 +12,22 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.special import log_ndtr, logsumexp
+from scipy.stats import yeojohnson
+
 from neurolp.data.column import Column
 from neurolp.data.column_inference import unseen_share
 from neurolp.data.columns import Columns
-from scipy.special import log_ndtr, logsumexp
-from scipy.stats import yeojohnson
 
 Array = np.ndarray[Any, Any]
 
 
 class Model(Protocol):
     """A fitted density of rows of codes."""
+
+    @property
+    def setting(self) -> str:
+        """What was chosen on validation rows."""
 
     def score(self, codes: Array) -> Array:
         """Log p of rows (n, n_columns) of codes, nats, (n,)."""

