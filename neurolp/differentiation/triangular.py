@@ -28,7 +28,9 @@ where P_rj stands for dy_rj/du_j if j is continuous. Every later node sees one p
 cell, its centre, whatever is in it; so what comes after a value is one function of that value, the
 sum of P_ri over cells side by side telescopes to y_ri(inf) - y_ri(-inf) = 1, and sums over ordinal
 and integrals over continuous nodes of prod_i P_i are 1, taken from the last node to the first. As
-cells get narrow, P_i tends to (b - a) dy_i/du_i.
+cells get narrow, P_i tends to (b - a) dy_i/du_i. Where values were seen in the cells from ``low``
+to ``high`` only, those beyond keep a share s of what y gives them, and the outermost get the rest:
+y becomes s y up to low, and 1 - s (1 - y) from high on (:class:`Support`).
 
 **Clamped nodes** (see ``neurolp.brain.network``) have no unit: they are only seen by later nodes.
 What the others give is their density given the clamped ones, each of which acts from its place in
@@ -38,21 +40,19 @@ the order on. With p_i = P(u_i | u_<i) of any origin for the clamped ones the wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, ndtri, ndtri_exp
+from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.head import WeightedHead
-from neurolp.brain.network import GroupUpdate, Network
-from neurolp.brain.rules.replay import spline_grid
+from neurolp.brain.network import Network
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
+from neurolp.differentiation.layers import Layers
 from neurolp.differentiation.solving import solve_increasing
-from neurolp.kernels.affine import shift_and_scale, transfer
-from neurolp.kernels.node_map import apply_node_maps
 
 Unit = tuple[Array, Array, Array]
 # Potentials (n,) -> centre, lower and upper end of the cells that they lie in, (n,) each.
@@ -62,19 +62,37 @@ _BLOCK_ELEMENTS = 1 << 22  # of the input of all nodes in all layers: 64 MB with
 _MOST_ROWS = 4096
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 _RESOLUTION = 1e-14  # of a potential
-_ONE, _NOTHING = np.zeros(1, dtype=np.intp), np.empty(0)
 _FIRST_BRACKET, _WIDEST_BRACKET = 8.0, 1e150
+_INSIDE = 1e-9  # as far from an end of its support is what lies inside, at least
 # Differences of logarithms of y below which a difference of y has lost more digits than taking
 # the slope in the middle of the cell for that all over it.
 _NARROW = 1e-8
 
 
 @dataclass(frozen=True)
+class Support:
+    """The ends ``low`` and ``high``, in potential, of the cells in which an ordinal node was seen.
+
+    Cells below ``low`` have the share exp(``log_share_below``) of the probability that y leaves
+    them, those above ``high`` likewise; the lowest and the highest cell inside get the rest.
+    """
+
+    low: float
+    high: float
+    log_share_below: float = -np.inf
+    log_share_above: float = -np.inf
+
+
+@dataclass(frozen=True)
 class TriangularMap:
-    """A triangular ``network`` and its ``heads``, which have positive weights of sum 1."""
+    """A triangular ``network`` and its ``heads``, which have positive weights of sum 1.
+
+    ``supports`` are those of some ordinal nodes, by node; others have all of the line.
+    """
 
     network: Network
     heads: tuple[WeightedHead, ...]
+    supports: Mapping[int, Support] = field(default_factory=dict)
 
     def evaluate(
         self, potential: Array, lower: Array | None = None, upper: Array | None = None
@@ -138,80 +156,6 @@ class Units(NamedTuple):
     upper: Array
 
 
-class Layers:
-    """The layers of ``network`` up to ``n_layers``, for n rows whose columns are given in order.
-
-    Edges must lead from earlier to later nodes only.
-    """
-
-    def __init__(self, network: Network, n_layers: int, n_rows: int) -> None:
-        self.network, self.n_layers = network, n_layers
-        shape = (n_layers, network.n_nodes, n_rows)
-        self.shift = np.zeros(shape)
-        self.log_scale = np.zeros(shape if network.log_scale else (n_layers, network.n_nodes, 0))
-        # Per layer: the groups in their order, and for each node its group and its row there.
-        self.groups: list[list[GroupUpdate]] = []
-        self.home: list[dict[int, tuple[int, int]]] = []
-        for slice_ in network.slices[:n_layers]:
-            groups = [one for group in slice_.groups for one in group.one_by_one()]
-            self.groups.append(groups)
-            self.home.append(
-                {
-                    int(i): (g, k)
-                    for g, group in enumerate(groups)
-                    for k, i in enumerate(group.targets)
-                }
-            )
-
-    def pass_through(self, i: int, u: Array, rows: Array) -> tuple[Array, Array]:
-        """Move node ``i`` from ``u`` (m,) at the start through all layers, for some of the rows.
-
-        Returns its potentials before every layer and at the end, and the sums so far of
-        log du'/du, both (n_layers + 1, m).
-        """
-        path = np.empty((self.n_layers + 1, len(u)))
-        log_slope = np.zeros((self.n_layers + 1, len(u)))
-        path[0] = u
-        scratch, grid = np.empty(len(u)), spline_grid(self.network)
-        for t in range(self.n_layers):
-            g, k = self.home[t][i]
-            group, one = self.groups[t][g], slice(k, k + 1)
-            now, change = path[t + 1 : t + 2], log_slope[t + 1]
-            now[0], change[:] = path[t], log_slope[t]
-            shift = self.shift[t, i, rows][None]
-            log_scale = (
-                self.log_scale[t, i, rows][None] if self.network.log_scale else self.log_scale[t]
-            )
-            shift_and_scale(
-                now, _ONE, 0, shift, group.bias[one], log_scale, group.log_scale_bias[one], change
-            )
-            table = group.table[one]
-            apply_node_maps(now, _ONE, 0, grid.low, grid.spacing, table, scratch, change, _NOTHING)
-        return path, log_slope
-
-    def advance(self, i: int, path: Array) -> None:
-        """Add the input from node ``i``, with its ``path`` (n_layers + 1, n), to its targets."""
-        synapse, n = self.network.synapse, path.shape[1]
-        features, thresholds = np.empty((synapse.n_transfer, n)), np.array(synapse.thresholds)
-        for t, groups in enumerate(self.groups):
-            for g, group in enumerate(groups):
-                position = int(np.searchsorted(group.sources, i))
-                if position == len(group.sources) or group.sources[position] != i:
-                    continue
-                # A group updated after the node's own sees where it has gone; a clamped node
-                # stays where it is.
-                moved = i in self.home[t] and g > self.home[t][i][0]
-                seen = path[t + 1 : t + 2] if moved else path[t : t + 1]
-                transfer(seen, _ONE, 0, n, synapse.slope, thresholds, features)
-                later = group.targets > i
-                columns = position + len(group.sources) * np.arange(synapse.n_transfer)
-                weights = group.weights[later][:, columns]
-                self.shift[t, group.targets[later]] += weights @ features
-                if self.network.log_scale:
-                    weights = group.log_scale_weights[later][:, columns[:-1]]
-                    self.log_scale[t, group.targets[later]] += weights @ features[1:]
-
-
 class Walk:
     """The average of the heads for n rows, node by node, given the earlier nodes.
 
@@ -228,11 +172,31 @@ class Walk:
         weights = np.array([weighted.weight for weighted in self.heads])
         self.log_gate = np.repeat(np.log(weights / weights.sum())[:, None], n_rows, axis=1)
         self.all_rows = np.arange(n_rows)
+        self.supports = map_.supports
         self.node = 0
 
     def quantile(self, y: Array) -> Array:
-        """Potentials (n,) of the next node at which its y is as given, (n,) in (0, 1)."""
-        return _solve(self._evaluate, ndtri(y))
+        """Potentials (n,) of the next node at which its y is as given, (n,) in (0, 1).
+
+        Where a node with a support has y between those at both sides of an end, it is inside.
+        """
+        support = self.supports.get(self.node)
+        if support is None:
+            return _solve(self._evaluate, ndtri(y))
+        probit = ndtri(y)
+        inside = np.ones(len(y), dtype=np.bool_)
+        for end, sign in ((support.low, 1.0), (support.high, -1.0)):
+            if np.isinf(end):
+                continue
+            _, *sides = self._evaluate(np.full(len(y), end), self.all_rows)
+            log_share = support.log_share_below if sign > 0 else support.log_share_above
+            log_left = log_ndtr(sign * probit) - log_share
+            beyond = log_left < sides[0 if sign > 0 else 1]
+            moved = sign * ndtri_exp(np.where(beyond, log_left, np.log(0.5)))
+            probit, inside = np.where(beyond, moved, probit), inside & ~beyond
+        u = _solve(self._evaluate, probit)
+        margin = _INSIDE * min(support.high - support.low, 1.0)
+        return np.where(inside, np.clip(u, support.low + margin, support.high - margin), u)
 
     def advance(self, u: Array, lower: Array | None = None, upper: Array | None = None) -> Units:
         """Units of the next node, (n,) each; then condition on ``u`` (n,) and move on by one node.
@@ -244,14 +208,14 @@ class Walk:
         if i in self.layers.network.clamped:
             self.layers.advance(i, np.broadcast_to(u, (self.layers.n_layers + 1, len(u))))
             return Units(np.zeros(len(u)), np.full(len(u), np.nan), np.full(len(u), np.nan))
-        path, log_slope = self.layers.pass_through(i, u, self.all_rows)
         if lower is None or upper is None or np.all(np.isnan(lower)):
+            path, log_slope = self.layers.pass_through(i, u, self.all_rows)
             readings = self._readings(path, log_slope, self.all_rows)
             log_prob, log_y, log_rest = self._average(readings, self.all_rows)
             each, below = readings[0], _y(log_y, log_rest)
             above = below
         else:
-            each, low, high = self._masses(i, u, lower, upper, path, log_slope)
+            path, each, low, high = self._masses(i, u, lower, upper)
             log_prob = logsumexp(each + self.log_gate, axis=0)
             below, above = (_y(*logsumexp(y + self.log_gate, axis=1)) for y in (low, high))
         # Where all masses vanish, the gates no longer matter.
@@ -268,22 +232,29 @@ class Walk:
         )
 
     def _masses(
-        self, i: int, u: Array, lower: Array, upper: Array, path: Array, log_slope: Array
-    ) -> tuple[Array, Array, Array]:
-        """Log-masses of every head, (n_heads, n), or log-densities where the ends are NaN.
+        self, i: int, u: Array, lower: Array, upper: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Paths of ``u``, and log-masses of every head, (n_heads, n), or densities without ends.
 
         Then log y_r and log(1 - y_r) at the lower and at the upper ends, (2, n_heads, n) each.
         """
+        # All three at once: the way through many layers is what costs.
+        parts = [self.all_rows, *(np.flatnonzero(np.isfinite(end)) for end in (lower, upper))]
+        starts = np.concatenate([u, lower[parts[1]], upper[parts[2]]])
+        paths, log_slopes = self.layers.pass_through(i, starts, np.concatenate(parts))
+        n, m = len(u), len(u) + len(parts[1])
+        path, log_slope = paths[:, :n], log_slopes[:, :n]
         shape = (2, len(self.heads), len(u))
         ends = np.empty(shape), np.empty(shape)
         continuous = np.isnan(lower)
-        for end, y, infinite in zip(
-            (lower, upper), ends, ((-np.inf, 0), (0, -np.inf)), strict=True
-        ):
-            y[:] = np.array(infinite)[:, None, None]
-            rows = np.flatnonzero(np.isfinite(end))
-            moved = self.layers.pass_through(i, end[rows], rows)
-            y[:, :, rows] = self._readings(*moved, rows)[1:]
+        for k, infinite in enumerate(((-np.inf, 0), (0, -np.inf))):
+            some = slice(n, m) if k == 0 else slice(m, None)
+            ends[k][:] = np.array(infinite)[:, None, None]
+            readings = self._readings(paths[:, some], log_slopes[:, some], parts[k + 1])
+            ends[k][:, :, parts[k + 1]] = readings[1:]
+        log_share = np.zeros(n)
+        if i in self.supports:
+            log_share = _confine(self.supports[i], lower, upper, ends)
         log_mass, narrow = _log_difference(*ends)
         narrow &= ~continuous
         rows = np.flatnonzero(continuous | narrow.any(axis=0))
@@ -291,11 +262,12 @@ class Walk:
             readings = self._readings(path[:, rows], log_slope[:, rows], rows)
             for y in ends:
                 y[:, :, continuous] = readings[1:, :, continuous[rows]]
-            with np.errstate(divide="ignore"):
-                width = np.where(continuous, 0.0, np.log(upper - lower))[rows]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                width = np.where(continuous, 0.0, np.log(upper - lower) + log_share)
+            width = np.where(np.isneginf(log_share), -np.inf, width)[rows]
             density = readings[0] + width
             log_mass[:, rows] = np.where((continuous | narrow)[:, rows], density, log_mass[:, rows])
-        return log_mass, *ends
+        return path, log_mass, *ends
 
     def _readings(self, path: Array, log_slope: Array, rows: Array) -> Array:
         """Log dy_r/du, log y_r and log(1 - y_r) of every head, (3, n_heads, m)."""
@@ -315,6 +287,28 @@ def _y(log_y: Array, log_rest: Array) -> Array:
     return np.where(log_y < log_rest, np.exp(log_y), -np.expm1(log_rest))
 
 
+def _confine(support: Support, lower: Array, upper: Array, ends: tuple[Array, Array]) -> Array:
+    """Bring y at the ends (see ``Walk._masses``) to the support, in place.
+
+    Returns the log-share of every row's cell, (n,): 0 inside.
+    """
+    for end, y in zip((lower, upper), ends, strict=True):
+        below, above = end <= support.low, end >= support.high
+        y[0, :, below] += support.log_share_below
+        y[1, :, below] = _log_complement(y[0, :, below])
+        y[1, :, above] += support.log_share_above
+        y[0, :, above] = _log_complement(y[1, :, above])
+    share = np.where(upper <= support.low, support.log_share_below, 0.0)
+    return np.where(lower >= support.high, support.log_share_above, share)
+
+
+def _log_complement(log_p: Array) -> Array:
+    """Log(1 - p), accurate for all p."""
+    with np.errstate(divide="ignore"):
+        near, far = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
+    return np.where(log_p > -np.log(2), near, far)
+
+
 def _log_difference(low: Array, high: Array) -> tuple[Array, Array]:
     """Log(y_high - y_low) from log y and log(1 - y), (2, ..) each, on the side where it is small.
 
@@ -322,10 +316,9 @@ def _log_difference(low: Array, high: Array) -> tuple[Array, Array]:
     """
     below = high[0] < low[1]
     more, less = np.where(below, high[0], low[1]), np.where(below, low[0], high[1])
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         ratio = np.minimum(less - more, 0.0)
-        near, far = np.log(-np.expm1(ratio)), np.log1p(-np.exp(ratio))
-    return more + np.where(ratio > -np.log(2), near, far), ~(ratio < -_NARROW)
+        return more + _log_complement(ratio), ~(ratio < -_NARROW)
 
 
 def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:

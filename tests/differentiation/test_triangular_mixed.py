@@ -14,7 +14,7 @@ from neurolp.brain.heads.tree import fit_tree
 from neurolp.brain.network import Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule
-from neurolp.differentiation.triangular import TriangularMap
+from neurolp.differentiation.triangular import Support, TriangularMap
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from tests.networks import random_network
@@ -231,3 +231,47 @@ def test_learning_with_clamped_nodes_anywhere_in_the_order():
     found = map_.evaluate(rows["validation"]).log_prob.sum(axis=0).mean()
     assert found == pytest.approx(-process.scores.surprise["validation"], abs=1e-9)
     assert -found < before
+
+
+def supported(map_, log_shares):
+    """Nodes 0 and 3 were seen in the cells -1 .. 2 only."""
+    low, high = -1.5 * SPACING, 2.5 * SPACING
+    return replace(map_, supports={i: Support(low, high, *log_shares) for i in (0, 3)})
+
+
+@pytest.mark.parametrize("log_shares", [(np.log(0.1), np.log(0.02)), (-np.inf, -np.inf), (0, 0)])
+def test_cells_beyond_a_support_have_a_share_and_all_sum_to_one(log_shares):
+    free = mixed_map(8)
+    map_ = supported(free, log_shares)
+    for start in np.random.default_rng(5).standard_normal((4, 4)):
+        for i in (0, 3):
+            u = np.repeat(start[:, None], len(LEVELS), axis=1)
+            u[i] = SPACING * LEVELS
+            low, high = ends(u, [i])
+            low[i, 0], high[i, -1] = -np.inf, np.inf
+            found, plain = map_.evaluate(u, low, high), free.evaluate(u, low, high)
+            mass, before = np.exp(found.log_prob[i]), np.exp(plain.log_prob[i])
+            assert mass.sum() == pytest.approx(1.0, abs=1e-12)
+            assert np.allclose(found.upper[i] - found.lower[i], mass, atol=1e-14)
+            below, above = LEVELS < -1, LEVELS > 2
+            assert np.allclose(mass[below], np.exp(log_shares[0]) * before[below], rtol=1e-9)
+            assert np.allclose(mass[above], np.exp(log_shares[1]) * before[above], rtol=1e-9)
+            between = (LEVELS > -1) & (LEVELS < 2)
+            assert np.allclose(mass[between], before[between], rtol=1e-9)
+
+
+def test_levels_lie_in_the_cells_that_inverse_finds_within_a_support():
+    map_ = supported(mixed_map(9), (np.log(0.1), np.log(0.02)))
+    level = np.random.default_rng(6).uniform(size=(4, 4000))
+    level[1] = 0.3
+
+    def cell(u):
+        centre = SPACING * np.round(u / SPACING)
+        return centre, centre - SPACING / 2, centre + SPACING / 2
+
+    u = map_.inverse(level, {0: cell, 3: cell})
+    assert np.any(u[0] < -1.5 * SPACING)
+    found = map_.evaluate(u, *ends(u, [0, 3]))
+    for i in (0, 3):
+        assert np.all(found.lower[i] < level[i] + 1e-12)
+        assert np.all(level[i] <= found.upper[i] + 1e-12)
