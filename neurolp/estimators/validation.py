@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.estimators.files import StoredEstimator
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -252,7 +253,7 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-class Density(KnownAttributes, DensityMixin, BaseEstimator):
+class Density(KnownAttributes, StoredEstimator, DensityMixin, BaseEstimator):
     """Estimators of densities."""
 
     @abstractmethod
