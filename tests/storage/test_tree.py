@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from neurolp.brain.heads.head import HEADS
 from neurolp.brain.marginal import MarginalMap
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.parts import PARTS
+from neurolp.data.columns import Columns
 from neurolp.differentiation.univariate import Identity, Log, MonotoneNetwork, Units
 from neurolp.errors import FormatError, OutputError
 from neurolp.kernels.stream_state import Memory
@@ -313,6 +315,24 @@ def test_numbers_that_a_class_refuses_are_refused():
     matrix = tree_to_arrays(sparse.csr_array(np.eye(3)))
     with pytest.raises(FormatError, match="cannot be read"):
         tree_from_arrays(matrix | {"indices": np.array([0, 1, 99], dtype=np.int32)})
+
+
+def test_columns_of_a_table_come_back():
+    frame = pd.DataFrame(
+        {
+            "count": [1, 2, 2, 5] * 20,
+            "sex": ["f", "m", None, "größe"] * 20,
+            "smokes": [True, False, True, True] * 20,
+            "rain": np.r_[np.zeros(40), np.linspace(0.1, 7, 40)],
+            "day": pd.date_range("2020-01-01", periods=80),
+            "grade": pd.Categorical(["low", "high"] * 40, ["low", "high", "top"], ordered=True),
+            "same": [3.5] * 80,
+        }
+    )
+    columns = Columns.infer(frame)
+    found = again(columns)
+    assert found == columns
+    assert same(found.encode(frame), columns.encode(frame))
 
 
 def test_the_arrays_are_the_models_own():
