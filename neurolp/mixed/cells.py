@@ -187,11 +187,12 @@ class OrdinalCells(ColumnCells):
             blend = float(np.average(mixed / (mixed + (1 - blend) * left_out), weights=counts))
         new = _share_of_new(len(seen), n)
         blend = max(blend, new)
-        few = new / 2 if step and not column.categories else 0.0
+        few = min(new / 2, 1 / (n + 2)) if step and not column.categories else 0.0
         shares = [few / (few + total[c] / n) if few else 0.0 for c in (0, -1)]
         reach = max(1.0, float(np.sqrt(np.average((seen - np.average(seen, weights=counts)) ** 2,
                                                   weights=counts))))  # fmt: skip
-        return cls(levels, step, first, seen, frequency, blend, *shares, reach)
+        low, high = shares
+        return cls(levels, step, first, seen, frequency, blend, low, high, reach)
 
     @property
     def n_cells(self) -> int:
@@ -340,9 +341,7 @@ def cells_of(columns: Sequence[Column], values: Array) -> tuple[ColumnCells, ...
         "nominal": NominalCells.of,
         "constant": lambda column, values: ConstantCells(),
     }
-    return tuple(
-        kinds[column.kind](column, v) for column, v in zip(columns, values.T, strict=True)
-    )
+    return tuple(kinds[column.kind](column, v) for column, v in zip(columns, values.T, strict=True))
 
 
 def _n_cells(n_rows: int) -> int:
@@ -382,7 +381,7 @@ def _numbers(values: Array, levels: Array, step: float) -> Array:
 
 def _share_of_new(n_distinct: int, n: int) -> float:
     """A rough share of values not seen: that of Ewens' formula, at least of one row in a while."""
-    return n_distinct / (n + n_distinct) / (1.0 + np.log1p(n / n_distinct))
+    return float(n_distinct / (n + n_distinct) / (1.0 + np.log1p(n / n_distinct)))
 
 
 def _log_tail(distance: Array, reach: float) -> Array:

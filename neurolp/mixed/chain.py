@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit
 
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
@@ -58,35 +57,40 @@ class Chain:
     tree: Array
     value: Array
 
-    @cached_property
-    def _paths(self) -> list[tuple[Array, Array, Array]]:
-        """Per column and cell: where its path starts, and questions and answers along the paths."""
-        out = []
-        for questions in self.questions:
-            paths = questions.paths()
-            start = np.concatenate([[0], np.cumsum([len(path) for path in paths])])
-            steps = np.array([s for path in paths for s in path], dtype=np.int64).reshape(-1, 2)
-            out.append((start.astype(np.int64), steps[:, 0].copy(), steps[:, 1].copy()))
-        return out
-
     def conditional(self, cells: Array) -> Array:
-        """Log P(c_j | earlier columns) of every cell, nats, (n_rows, n_columns); 0 where missing."""
+        """Log P(c_j | earlier columns) of cells (n_rows, n_columns), nats; 0 where missing."""
         out = np.zeros(cells.shape)
 
         def run(block: slice) -> None:
             part = np.ascontiguousarray(cells[block])
             codes = self.layout.codes(part)
-            for j, path in enumerate(self._paths):
-                if len(path[1]):
-                    boosting.walk(
-                        part[:, j], codes, *path, int(self.first_question[j]), self.base,
-                        self.first_tree, self.tree, self.value, self.root, self.layout.missing,
-                        out[block, j],
-                    )
+            for j, questions in enumerate(self.questions):
+                for q, answers in enumerate(questions.answers()):
+                    answer = np.where(part[:, j] < 0, -1, answers[part[:, j]])
+                    rows = np.flatnonzero(answer >= 0)
+                    if len(rows):
+                        score = self._scores(int(self.first_question[j]) + q, codes, rows)
+                        sign = np.where(answer[rows] == 1, 1.0, -1.0)
+                        out[block][rows, j] += log_expit(sign * score)
 
         with Workers() as workers:
             workers.map(run, _blocks(len(cells)))
         return out
+
+    def work(self, cells: Array) -> float:
+        """About how many steps it took to learn the chain from training ``cells``."""
+        steps = 0.0
+        entries = np.concatenate([[0.0], np.cumsum((cells != 0).mean(axis=0)[self.layout.order])])
+        place = np.argsort(self.layout.order)
+        for j, questions in enumerate(self.questions):
+            for q, answer in enumerate(questions.answers()):
+                asked = np.isin(cells[:, j], np.flatnonzero(answer >= 0)).sum()
+                k = int(self.first_question[j]) + q
+                n_trees = self.first_tree[k + 1] - self.first_tree[k]
+                nodes = self.root[self.first_tree[k + 1]] - self.root[self.first_tree[k]]
+                levels = np.log2(nodes / max(n_trees, 1) + 2)
+                steps += asked * n_trees * levels * (5.0 + entries[place[j]])
+        return float(steps)
 
     def log_prob(self, cells: Array) -> Array:
         """Log P of rows whose missing cells (-1) are left out, (n_rows,), nats."""
@@ -95,37 +99,34 @@ class Chain:
     def distribution(self, j: int, cells: Array) -> Array:
         """P(c_j | earlier columns) for all cells of column ``j``: (n_rows, n_cells)."""
         codes = self.layout.codes(cells)
-        questions, n = self.questions[j], len(cells)
-        out = np.ones((n, questions.n_cells))
+        questions, rows = self.questions[j], np.arange(len(cells))
+        out = np.ones((len(cells), questions.n_cells))
         answers = questions.answers()
         for q in range(len(answers)):
-            yes = expit(self._scores(int(self.first_question[j]) + q, codes))
+            yes = expit(self._scores(int(self.first_question[j]) + q, codes, rows))
             out[:, answers[q] == 1] *= yes[:, None]
             out[:, answers[q] == 0] *= 1.0 - yes[:, None]
         return out
 
-    def sample(self, cells: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Rows with their missing cells (-1) drawn one after another, and log weights (n_rows,).
-
-        A weight is prod P(c_j | earlier cells) over the cells that were given: its mean over draws
-        is the probability of these.
-        """
-        cells, log_weight = cells.copy(), np.zeros(len(cells))
+    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
+        """Rows whose missing cells (-1) are drawn, each given the earlier columns."""
+        cells = cells.copy()
         for j in self.layout.order:
-            gap = cells[:, j] < 0
-            if np.any(gap):
-                rows = np.flatnonzero(gap)
-                share = np.cumsum(self.distribution(int(j), cells[rows]), axis=1)
-                uniform = rng.random((len(rows), 1)) * share[:, -1:]
-                cells[rows, j] = np.sum(uniform >= share, axis=1)
-        return cells, log_weight
+            rows = np.flatnonzero(cells[:, j] < 0)
+            if len(rows):
+                up_to = np.cumsum(self.distribution(int(j), cells[rows]), axis=1)
+                uniform = rng.random((len(rows), 1)) * up_to[:, -1:]
+                cells[rows, j] = np.sum(uniform >= up_to, axis=1)
+        return cells
 
-    def _scores(self, question: int, codes: Array) -> Array:
-        out = np.full(len(codes), self.base[question])
+    def _scores(self, question: int, codes: Array, rows: Array) -> Array:
+        """Log-odds of yes for some rows of ``codes``."""
+        out = np.full(len(rows), self.base[question])
         first, last = self.first_tree[question : question + 2]
-        boosting.add_trees(
-            codes, self.tree, self.value, self.root, int(first), int(last), self.layout.missing, out
-        )
+        boosting.add_trees_at(
+            codes, rows, self.tree, self.value, self.root, int(first), int(last),
+            self.layout.missing, out,
+        )  # fmt: skip
         return out
 
 

@@ -9,6 +9,7 @@ maximisation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import logsumexp
@@ -60,7 +61,7 @@ class LatentClasses:
 def fit_latent_classes(
     train: Array, validation: Array, n_cells: Array, rng: np.random.Generator
 ) -> LatentClasses:
-    """The number of classes is doubled while the validation likelihood rises by a standard error."""
+    """Classes are doubled in number while the validation likelihood rises by a standard error."""
     offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
     best, score = None, np.empty(0)
     for k in _NUMBERS:
@@ -89,7 +90,7 @@ def _fit(train: Array, offset: Array, n_classes: int, rng: np.random.Generator) 
     for rows in blocks:
         total += one_hot(train[rows], offset).sum(axis=0)
     frequency = np.empty_like(total)
-    for a, b in zip(offset, offset[1:], strict=False):
+    for a, b in pairwise(offset):
         frequency[a:b] = (total[a:b] + 0.5) / (total[a:b].sum() + 0.5 * (b - a))
     old = -np.inf
     model = None
@@ -100,7 +101,7 @@ def _fit(train: Array, offset: Array, n_classes: int, rng: np.random.Generator) 
                 hot = kept[b] if kept else one_hot(train[rows], offset)
                 counts += hot.T @ share[rows].astype(np.float32)
         counts += _PRIOR_ROWS * frequency[:, None]
-        for a, b in zip(offset, offset[1:], strict=False):
+        for a, b in pairwise(offset):
             counts[a:b] /= counts[a:b].sum(axis=0)
         weights = (share.sum(axis=0) + 1.0) / (len(train) + n_classes)
         model = LatentClasses(offset, weights, np.log(counts))

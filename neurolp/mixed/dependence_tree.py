@@ -32,31 +32,37 @@ class DependenceTree:
     log_table: tuple[Array, ...]
 
     def log_prob(self, cells: Array) -> Array:
-        """Log P of cells (n, n_columns) of which those that are -1 are summed over, (n,), nats.
-
-        Messages run from the leaves to the root.
-        """
-        n = len(cells)
-        out = np.zeros(n)
-        message: dict[int, Array] = {}
-        complete = not np.any(cells < 0)
-        for j in self.order[::-1]:
-            p, table = int(self.parent[j]), self.log_table[j]
-            if complete:
-                out += table[cells[:, p] if p >= 0 else 0, cells[:, j]]
-                continue
-            # What is known at j, as a vector over its cells.
-            known = np.where(
-                (cells[:, j, None] < 0) | (cells[:, j, None] == np.arange(table.shape[1])),
-                message.pop(int(j), 0.0),
-                -np.inf,
-            )
-            up = np.stack([logsumexp(known + row, axis=1) for row in table], axis=1)
-            if p < 0:
-                out += up[:, 0]
-            else:
-                message[p] = message.get(p, 0.0) + up
+        """Log P of cells (n, n_columns) of which those that are -1 are summed over, (n,), nats."""
+        if np.any(cells < 0):
+            root = int(self.order[0])
+            return np.asarray(logsumexp(self.log_table[root][0] + self._messages(cells)[root], 1))
+        out = np.zeros(len(cells))
+        for j, table in enumerate(self.log_table):
+            p = int(self.parent[j])
+            out += table[cells[:, p] if p >= 0 else 0, cells[:, j]]
         return out
+
+    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
+        """Rows whose cells -1 are drawn given all others."""
+        messages, out = self._messages(cells), cells.copy()
+        for j in self.order:
+            p, table = int(self.parent[j]), self.log_table[j]
+            given = table[out[:, p] if p >= 0 else np.zeros(len(out), dtype=np.int64)]
+            joint = given + messages[j]
+            up_to = np.cumsum(np.exp(joint - joint.max(axis=1, keepdims=True)), axis=1)
+            out[:, j] = np.sum(rng.random((len(out), 1)) * up_to[:, -1:] >= up_to, axis=1)
+        return out
+
+    def _messages(self, cells: Array) -> list[Array]:
+        """Log P(what is known at j and below | c_j), (n, cells of j), for every column j."""
+        known = [
+            np.where((own[:, None] < 0) | (own[:, None] == np.arange(table.shape[1])), 0.0, -np.inf)
+            for own, table in zip(cells.T, self.log_table, strict=True)
+        ]
+        for j in self.order[:0:-1]:
+            below = [logsumexp(known[j] + row, axis=1) for row in self.log_table[j]]
+            known[self.parent[j]] += np.stack(below, axis=1)
+        return known
 
 
 def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> DependenceTree:
@@ -77,9 +83,7 @@ def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> Depe
         parent = np.where(parent < 0, -1, parent)
     best: tuple[float, DependenceTree | None] = (-np.inf, None)
     for prior in _PRIORS:
-        tables = tuple(
-            _log_table(counts, offset, j, int(parent[j]), prior) for j in range(d)
-        )
+        tables = tuple(_log_table(counts, offset, j, int(parent[j]), prior) for j in range(d))
         model = DependenceTree(parent, order, tables)
         score = float(model.log_prob(validation).mean())
         if score > best[0]:

@@ -84,7 +84,7 @@ class Questions:
 
 
 def _halve(up_to: Array, first: int, last: int, children: list[list[int]]) -> int:
-    """Number of the question that splits the cells first .. last - 1, or -1 - first for one cell."""
+    """Number of the question that splits cells first .. last - 1; -1 - first for a single one."""
     if last - first == 1:
         return -1 - first
     q = len(children)
