@@ -267,7 +267,7 @@ class OnlineBrain(EpochBrain):
         network = self._new_network(self.spline_intervals)
         rng = generator(self.seed_, "groups")
         partitions = [
-            ordered_partition(self.update_order, network.connectivity, rng)
+            ordered_partition(self.update_order, network.connectivity, rng, network.clamped)
             for _ in range(min(self.period, self.n_slices))
         ]
         network.slices = identity_slices(network, partitions, self.n_slices)

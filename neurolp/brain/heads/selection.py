@@ -56,6 +56,8 @@ def learn_heads(
 ) -> tuple[WeightedHead, ...]:
     """Learn heads of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
 
+    They are densities of the moving nodes alone; those that are clamped have none.
+
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
 
@@ -71,7 +73,8 @@ def learn_heads(
         return (plain,)
     times = [t for t in _TIMES if t < best_time] + [best_time]
     most = len([k for k in _COMPONENTS if k <= train.shape[1] / 3]) - 1
-    few = network.n_nodes <= _FEW_NODES
+    n_moving = len(network.moving)
+    few = n_moving <= _FEW_NODES
     first = _COMPONENTS.index(_FIRST_COMPONENTS_FEW_NODES if few else _FIRST_COMPONENTS)
     start = (min(first, most), _FIRST_PRIOR)
     states = _states(network, train, validation, times, n_threads)
@@ -88,7 +91,7 @@ def learn_heads(
         ranked = [times[i] for i in np.argsort(-score, kind="stable")]
         best = search.climb(ranked[0], *start, most)
         search.visit([(t, *best) for t in ranked[1:_FURTHER_TIMES]])
-        if 1 < network.n_nodes <= _MOST_NODES_OF_TREES:
+        if 1 < n_moving <= _MOST_NODES_OF_TREES:
             search.add([(t, search.tree(ordered)) for t in sorted({0, ranked[0]})])
         return search.stacked()
 
@@ -110,7 +113,7 @@ class _Search:
         def fitted(candidate: tuple[int, Fit]) -> tuple[WeightedHead, Array]:
             time, fit = candidate
             train, validation, log_det = self.states[time]
-            weighted = WeightedHead(time, 1.0, fit(train))
+            weighted = WeightedHead(time, 1.0, fit(self.network.moving_rows(train)))
             return weighted, weighted.log_prob(self.network, validation) + log_det
 
         new = self.workers.map(fitted, candidates)
@@ -144,7 +147,7 @@ class _Search:
         return lambda potential: fit_mixture(
             potential,
             n_components,
-            prior_rows * self.network.n_nodes,
+            prior_rows * len(self.network.moving),
             self.seed % 2**32,
             scale=self.network.base_density.std,
         )

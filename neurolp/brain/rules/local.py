@@ -273,7 +273,7 @@ def identity_slices(network: Network, partitions: list[list[Array]], n_slices: i
     """
     connectivity, m = network.connectivity, network.synapse.n_transfer
     n, n_distinct, is_sparse = network.n_nodes, len(partitions), connectivity.kind == "sparse"
-    group = np.zeros((n_distinct, n), dtype=np.intp)
+    group = np.full((n_distinct, n), -1, dtype=np.intp)
     for k, partition in enumerate(partitions):
         for g, targets in enumerate(partition):
             group[k, targets] = g
