@@ -21,8 +21,9 @@ from typing import Any
 import numba
 import numpy as np
 import pandas as pd
-from neurolp.data.columns import Columns
 from table_peers import Parts, finite_mean, log_mass
+
+from neurolp.data.columns import Columns
 
 Array = np.ndarray[Any, Any]
 N_TREES = 20

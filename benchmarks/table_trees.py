@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
-from neurolp.data.columns import Columns
 from scipy.special import log_ndtr, logsumexp
 from table_peers import Part, Parts, Products, finite_mean, fit_products
+
+from neurolp.data.columns import Columns
 
 Array = np.ndarray[Any, Any]
 
