@@ -249,6 +249,16 @@ def mixture_step(energy, rows, prior_rows, variance):
     return (count + 1) / (n + k), means, np.array(covariances)
 
 
+def mixture_log_prob(head, u):
+    """Log sum_k pi_k N(u; mu_k, Sigma_k) of one u (n_nodes,)."""
+    from scipy.stats import multivariate_normal
+
+    parts = zip(head.weights, head.means, head.factors, strict=True)
+    return np.logaddexp.reduce(
+        [np.log(p) + multivariate_normal(m, f @ f.T).logpdf(u) for p, m, f in parts]
+    )
+
+
 def mixture_conditional(energy, i, u):
     """P(u_i' <= u_i | u_1 .. u_i-1) and its density, conditioning every component by itself."""
     from scipy.stats import multivariate_normal, norm
