@@ -150,8 +150,8 @@ def grow_tree(
     Leaves have the value -step G / (H + ridge). ``rows`` is reordered: those of leaf k are
     ``rows[leaves[k, 0]:leaves[k, 1]]``, and ``leaves[k, 2]`` is its node. Nodes are rows of
     ``tree`` (feature, threshold, missing left, left child) with their ``value``. Scratch:
-    ``histograms`` (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes; of leaves there are
-    (nodes + 1) / 2.
+    ``histograms`` (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes;
+    there are (nodes + 1) / 2 leaves.
     """
     n = rows.shape[0]
     total = np.empty((n_leaves, 3))
