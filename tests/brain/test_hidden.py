@@ -37,7 +37,7 @@ def gentle_network(seed, n_nodes, base):
     )
     for group in (g for s in network.slices for g in s.groups):
         group.node_map[:, 1:] **= 0.3
-        group.node_map_changed()
+        group.changed()
     return network
 
 

@@ -243,7 +243,7 @@ class _GroupMemory:
         for group, maps in ((self.group, self._maps), (self.averaged, self._average_maps)):
             group.node_map[:, 0] = maps[:, 0]
             np.exp(maps[:, 1:], out=group.node_map[:, 1:])
-            group.node_map_changed()
+            group.changed()
 
 
 def _logarithms(node_map: Array) -> Array:
