@@ -15,7 +15,7 @@ from neurolp.errors import DataError
 DIGITS = 6  # finer decimal grids are none
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Column:
     """What a column of a table is; see :class:`neurolp.data.columns.Columns` for its codes.
 
@@ -63,6 +63,10 @@ class Column:
             return NotImplemented
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+    def __repr__(self) -> str:
+        what = self.describe()
+        return f"Column({self.name!r}, {self.kind}, {self.dtype}{', ' + what if what else ''})"
 
     def __hash__(self) -> int:
         return hash((self.name, self.kind, self.dtype, len(self.levels), len(self.categories)))

@@ -459,6 +459,7 @@ def test_columns_are_a_sequence_and_a_readable_table():
     assert [c.name for c in columns] == ["age", "city", "d"]
     assert columns[1] is columns["city"] is columns[-2]
     assert columns[:2] == (columns[0], columns[1])
+    assert repr(columns[0]) == "Column('age', ordinal, int64, 2 levels from 31 to 40, step 1)"
     assert columns == Columns.infer(frame) != Columns.infer(frame.assign(age=[31, 40, 41]))
     assert columns.select([2, 0]).names == ("d", "age")
     assert columns.position("d") == 2 == columns.position(-1)
