@@ -77,6 +77,7 @@ class GroupUpdate:
     node_map: Array
     grid: NodeMap = field(repr=False)
     sequential: bool = False
+    revision: int = field(default=0, repr=False)
 
     @cached_property
     def own(self) -> Array:
@@ -127,9 +128,10 @@ class GroupUpdate:
         """Cubic pieces of the node maps, in the precision of the biases."""
         return cast(SplineGrid, self.grid).table(self.node_map).astype(self.bias.dtype)
 
-    def node_map_changed(self) -> None:
-        """Forget what was computed from ``node_map``, after its numbers were changed in place."""
+    def changed(self) -> None:
+        """Forget what was computed from the numbers of this group, after a change in place."""
         self.__dict__.pop("table", None)
+        self.revision += 1
 
     @property
     def n_features(self) -> int:
@@ -175,6 +177,8 @@ class Network:
     dtype: npt.DTypeLike = np.float64
     slices: list[Slice] = field(default_factory=list)
     clamped: tuple[int, ...] = ()
+    # What ``brain.fused`` keeps here: slices, their groups' revisions, and both as it takes them.
+    fused: tuple[Any, Any, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         clamped = set(self.clamped)
@@ -185,6 +189,10 @@ class Network:
                 f"argument `clamped` must have some of the nodes 0 .. {self.n_nodes - 1}, each "
                 f"once, and not all of them, but is {self.clamped}"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or pickled: all but what can be computed from it."""
+        return vars(self) | {"fused": None}
 
     @property
     def n_nodes(self) -> int:

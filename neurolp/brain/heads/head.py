@@ -17,8 +17,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from neurolp.arrays import Array
-from neurolp.brain.evolution import evolve, rewind
+from neurolp.brain.evolution import Passage, rewind
 from neurolp.brain.network import Network
+from neurolp.brain.workers import Block, Workers, check_states
 from neurolp.errors import NetworkError
 from neurolp.registry import Registry
 
@@ -77,18 +78,24 @@ def joint_log_prob(
 ) -> Array:
     """Log w_r Phi_r(u(0)) of every head, shape (n_heads, n_trajectories), nats.
 
-    Time runs forward once, from head to head.
+    Time runs forward once, from head to head, for a block of trajectories at a time.
     """
+    potential = check_states(potential, network.n_nodes, network.dtype)
+    passage = Passage.of(network)
     out = np.empty((len(heads), potential.shape[1]))
-    now, log_det = 0, np.zeros(potential.shape[1])
-    for r in sorted(range(len(heads)), key=lambda r: heads[r].time):
-        time = heads[r].time
-        if time > now:
-            potential, change = evolve(
-                network, potential, first=now, n_slices=time - now, n_threads=n_threads
-            )
-            now, log_det = time, log_det + change
-        out[r] = np.log(heads[r].weight) + heads[r].log_prob(network, potential) + log_det
+    in_time = sorted(range(len(heads)), key=lambda r: heads[r].time)
+
+    def read(block: Block) -> None:
+        columns = slice(block[0], sum(block))
+        u, now, log_det = potential[:, columns], 0, np.zeros(block[1])
+        for r in in_time:
+            if heads[r].time > now:
+                u = passage.forward(u, log_det, now, heads[r].time)
+                now = heads[r].time
+            out[r, columns] = np.log(heads[r].weight) + heads[r].log_prob(network, u) + log_det
+
+    with Workers(n_threads) as workers:
+        workers.map(read, passage.blocks(potential.shape[1]))
     return out
 
 
