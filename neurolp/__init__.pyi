@@ -10,6 +10,8 @@ from .brain.rules.greedy import GreedyRule as GreedyRule
 from .brain.rules.rule import LearningRule as LearningRule
 from .brain.rules.rule import LocalStep as LocalStep
 from .brain.rules.rule import LocalView as LocalView
+from .data.column import Column as Column
+from .data.columns import Columns as Columns
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
 from .errors import FormatError as FormatError
@@ -23,7 +25,7 @@ from .estimators import ConditionalDensity as ConditionalDensity
 from .estimators import MonotoneDensity as MonotoneDensity
 from .estimators import OnlineBrain as OnlineBrain
 from .estimators import TriangularDensity as TriangularDensity
-from .estimators import load_brain as load_brain
+from .estimators import load as load
 from .estimators.stream import StreamBrain as StreamBrain
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit

@@ -20,6 +20,7 @@ ROOMS = [
     "differentiation",
     "storage",
     "data",
+    "mixed",
     "evaluation",
     "simulation",
     "estimators",

@@ -75,6 +75,7 @@ def description_of(network: Network) -> dict[str, Any]:
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
         "synapse_slope": network.synapse.slope,
+        "sequential": any(g.sequential for s in network.slices for g in s.groups),
     }
     if network.clamped:
         about["clamped"] = np.array(network.clamped)
@@ -103,7 +104,8 @@ def network_from_arrays(source: ArraySource) -> Network:
         clamped=tuple(int(i) for i in about.get("clamped", ())),
     )
     arrays = {name: source.read(name) for name in _SLICES if name in source}
-    network.slices = slices_from_arrays(network, arrays)
+    # The same map, whose sums are rounded otherwise.
+    network.slices = slices_from_arrays(network, arrays, apart=not about["sequential"])
     return network
 
 

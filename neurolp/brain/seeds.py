@@ -25,6 +25,8 @@ KEYS = {
             "principle: symbols",
             "principle: losses",
             "inputs of no class",
+            "table",  # models of the cells of a table
+            "spread over cells",  # of values with a mass, while a map is learned
         )
     )
 }

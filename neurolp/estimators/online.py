@@ -165,6 +165,13 @@ class OnlineBrain(EpochBrain):
             self.learner_.step(seed_hidden(self.network_, batch.potential, rng), workers)
         return self
 
+    def to_tree(self) -> dict[str, Any]:
+        """As of all estimators; without a learner that has learned nothing since ``fit``."""
+        tree = super().to_tree()
+        if "learner_" in tree and not self.learner_.n_steps:
+            del tree["learner_"]
+        return tree
+
     def bound_samples(self, X: Any, n_seeds: int = _N_SEEDS, random_state: Any = None) -> Array:
         """Lower bound on the log-density of each row in nats, shape (n_samples,).
 

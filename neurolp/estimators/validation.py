@@ -19,6 +19,7 @@ from neurolp.brain.seeds import generator
 from neurolp.data.columns import Columns
 from neurolp.data.containers import read_container
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.estimators.files import StoredEstimator
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -284,7 +285,7 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-class Density(KnownAttributes, DensityMixin, BaseEstimator):
+class Density(KnownAttributes, StoredEstimator, DensityMixin, BaseEstimator):
     """Estimators of densities."""
 
     @abstractmethod

@@ -221,5 +221,6 @@ def _weights(log_prob: Array) -> Array:
     """
     behind = log_prob[np.argmax(log_prob.mean(axis=1))] - log_prob
     error = np.maximum(behind.std(axis=1) / np.sqrt(behind.shape[1]), np.finfo(np.float64).tiny)
-    start = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
+    with np.errstate(over="ignore"):  # a single row has no error
+        start = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
     return stacking_weights(log_prob, start=start, n_steps=_STACKING_STEPS)
