@@ -23,7 +23,7 @@ from .estimators import ConditionalDensity as ConditionalDensity
 from .estimators import MonotoneDensity as MonotoneDensity
 from .estimators import OnlineBrain as OnlineBrain
 from .estimators import TriangularDensity as TriangularDensity
-from .estimators import load_brain as load_brain
+from .estimators import load as load
 from .estimators.stream import StreamBrain as StreamBrain
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit

@@ -20,6 +20,10 @@ class DataError(NeurolpError, ValueError):
     """Input data that cannot be used: missing, not finite, constant, too few rows."""
 
 
+class DataTypeError(DataError, TypeError):
+    """A cell or a column of a type that no table can hold: lists, dictionaries, functions."""
+
+
 class FormatError(NeurolpError, OSError):
     """A file that is not a trajectory, is damaged, or is of an unreadable version."""
 

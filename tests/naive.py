@@ -249,6 +249,16 @@ def mixture_step(energy, rows, prior_rows, variance):
     return (count + 1) / (n + k), means, np.array(covariances)
 
 
+def mixture_log_prob(head, u):
+    """Log sum_k pi_k N(u; mu_k, Sigma_k) of one u (n_nodes,)."""
+    from scipy.stats import multivariate_normal
+
+    parts = zip(head.weights, head.means, head.factors, strict=True)
+    return np.logaddexp.reduce(
+        [np.log(p) + multivariate_normal(m, f @ f.T).logpdf(u) for p, m, f in parts]
+    )
+
+
 def mixture_conditional(energy, i, u):
     """P(u_i' <= u_i | u_1 .. u_i-1) and its density, conditioning every component by itself."""
     from scipy.stats import multivariate_normal, norm
@@ -274,3 +284,35 @@ def unit_loss(u, counts, log_w, m, s):
         z = (x - m) / s
         total -= c * np.log(np.sum(w / s * np.exp(-z * z / 2)) / np.sqrt(2 * np.pi))
     return total
+
+
+def tree_sum(codes, tree, value, root, first, last, missing):
+    """Sum of the values of trees first .. last - 1 for one row of codes."""
+    total = 0.0
+    for k in range(first, last):
+        node = root[k]
+        while tree[node][0] >= 0:
+            f, threshold, missing_left, left = tree[node]
+            goes_left = missing_left if codes[f] == missing[f] else codes[f] <= threshold
+            node = root[k] + left + (0 if goes_left else 1)
+        total += value[node]
+    return total
+
+
+def best_gain(codes, missing, gradient, hessian, ridge, least_rows, least_hessian):
+    """Greatest gain of splitting the rows by one feature, trying every threshold and side."""
+    codes, g, h = np.asarray(codes), np.asarray(gradient), np.asarray(hessian)
+    best = 0.0
+    for f in range(codes.shape[1]):
+        for threshold in range(int(codes[:, f].max()) + 1):
+            for missing_left in (False, True):
+                gone = codes[:, f] == missing[f]
+                left = np.where(gone, missing_left, codes[:, f] <= threshold)
+                parts = [left, ~left]
+                if min(p.sum() for p in parts) < least_rows:
+                    continue
+                if min(h[p].sum() for p in parts) < least_hessian:
+                    continue
+                gains = [g[p].sum() ** 2 / (h[p].sum() + ridge) for p in parts]
+                best = max(best, sum(gains) - g.sum() ** 2 / (h.sum() + ridge))
+    return best

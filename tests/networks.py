@@ -24,6 +24,7 @@ def random_network(
     dtype=np.float64,
     thresholds=(-1.0, 0.5),
     rotation=False,
+    clamped=(),
 ):
     """Strong random weights, gains and node maps: nothing is small, nothing was learned."""
     rng = np.random.default_rng(seed)
@@ -34,11 +35,12 @@ def random_network(
         log_scale,
         SplineGrid(-3.0, 3.5, 7),
         dtype,
+        clamped=clamped,
     )
     m = network.synapse.n_transfer
     for _ in range(n_slices):
         updates = []
-        parts = ordered_partition(update_order, network.connectivity, rng)
+        parts = ordered_partition(update_order, network.connectivity, rng, clamped)
         sequential = update_order == "sequential" and kind != "sparse"
         for targets in [np.concatenate(parts)] if sequential else parts:
             sources = network.connectivity.sources_of(targets, sequential=sequential)
@@ -68,7 +70,7 @@ def random_network(
                     sequential=sequential,
                 )
             )
-        turn = random_rotation(n_nodes, rng) if rotation else None
+        turn = random_rotation(n_nodes, rng, clamped) if rotation else None
         network.slices.append(Slice(tuple(updates), turn))
     return network
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -66,6 +67,7 @@ class BaseDensity(ABC):
 
 
 @final
+@dataclass(frozen=True)
 class Normal(BaseDensity):
     """E(u) = u^2 / 2 + log(2 pi) / 2, psi(u) = u."""
 
@@ -91,6 +93,7 @@ class Normal(BaseDensity):
 
 
 @final
+@dataclass(frozen=True)
 class Logistic(BaseDensity):
     """E(u) = u + 2 log(1 + exp(-u)), psi(u) = 2 a - 1 = tanh(u / 2)."""
 

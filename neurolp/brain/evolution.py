@@ -8,10 +8,12 @@ any weights and any number of slices (sequential scheme).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.brain.fused import FusedSlices, fused_slices, tile_blocks
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.workers import Block, Workers, check_states, column_blocks
@@ -46,9 +48,15 @@ def evolve(
     """
     u = check_states(potential, network.n_nodes, network.dtype).copy()
     log_det = np.zeros(u.shape[1])
-    slices = network.slices[first : None if n_slices is None else first + n_slices]
+    passage = Passage.of(network)
+    last = len(network.slices[: None if n_slices is None else first + n_slices])
+
+    def run(block: Block) -> None:
+        columns = slice(block[0], sum(block))
+        u[:, columns] = passage.forward(u[:, columns], log_det[columns], first, last)
+
     with Workers(n_threads) as workers:
-        evolve_slices(network, slices, u, log_det, workers)
+        workers.map(run, passage.blocks(u.shape[1]))
     return u, log_det
 
 
@@ -62,18 +70,66 @@ def rewind(
     Parameters and errors as for :func:`evolve`.
     """
     u = check_states(potential, network.n_nodes, network.dtype).copy()
-    slices = network.slices[:n_slices]
+    passage = Passage.of(network)
+    last = len(network.slices[:n_slices])
 
     def run(block: Block) -> None:
-        for slice_ in reversed(slices):
-            for group in reversed(slice_.groups):
-                _rewind_group(network, group, u, block)
-            if slice_.rotation is not None:
-                rotate(slice_.rotation.T, u, block)
+        columns = slice(block[0], sum(block))
+        u[:, columns] = passage.backward(u[:, columns], 0, last)
 
     with Workers(n_threads) as workers:
-        workers.map(run, _blocks(slices, u))
+        workers.map(run, passage.blocks(u.shape[1]))
     return u
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The slices of a network as they move a block of trajectories, either way.
+
+    ``fused`` does so in one pass, where the network allows it; otherwise it is group by group.
+    """
+
+    network: Network
+    fused: FusedSlices | None
+
+    @classmethod
+    def of(cls, network: Network) -> Passage:
+        """The fastest passage of this network."""
+        return cls(network, fused_slices(network))
+
+    def blocks(self, n_columns: int) -> list[Block]:
+        """Blocks of trajectories for threads; they depend on the shape of the problem alone."""
+        if self.fused is not None:
+            return tile_blocks(n_columns)
+        return _blocks(self.network.slices, n_columns)
+
+    def forward(self, potential: Array, log_det: Array, first: int, last: int) -> Array:
+        """Potentials (n_nodes, width) after slices ``first .. last``; ``log_det`` is added to.
+
+        They are float64 where the slices are fused, else of the network's precision.
+        """
+        if self.fused is not None:
+            u = np.array(potential, dtype=np.float64, order="C")
+            self.fused.evolve(u, log_det, first, last)
+            return u
+        u = np.array(potential, dtype=self.network.dtype, order="C")
+        for slice_ in self.network.slices[first:last]:
+            evolve_block(self.network, slice_, u, log_det, (0, u.shape[1]))
+        return u
+
+    def backward(self, potential: Array, first: int, last: int) -> Array:
+        """The inverse of :meth:`forward`."""
+        if self.fused is not None:
+            u = np.array(potential, dtype=np.float64, order="C")
+            self.fused.rewind(u, first, last)
+            return u
+        u = np.array(potential, dtype=self.network.dtype, order="C")
+        for slice_ in reversed(self.network.slices[first:last]):
+            for group in reversed(slice_.groups):
+                _rewind_group(self.network, group, u, (0, u.shape[1]))
+            if slice_.rotation is not None:
+                rotate(slice_.rotation.T, u, (0, u.shape[1]))
+        return u
 
 
 def evolve_slices(
@@ -85,12 +141,12 @@ def evolve_slices(
         for slice_ in slices:
             evolve_block(network, slice_, potential, log_det, block)
 
-    workers.map(run, _blocks(slices, potential))
+    workers.map(run, _blocks(slices, potential.shape[1]))
 
 
-def _blocks(slices: Sequence[Slice], potential: Array) -> list[Block]:
+def _blocks(slices: Sequence[Slice], n_columns: int) -> list[Block]:
     widest = max((group.n_features for slice_ in slices for group in slice_.groups), default=1)
-    return column_blocks(potential.shape[1], widest)
+    return column_blocks(n_columns, widest)
 
 
 def rotate(rotation: Array, potential: Array, block: Block) -> None:

@@ -15,6 +15,7 @@ from neurolp.brain.evolution import evolve, evolve_slices, rewind
 from neurolp.brain.heads.head import WeightedHead, dream, log_prob
 from neurolp.brain.network import GroupUpdate, Network, Synapse
 from neurolp.brain.workers import Workers, check_states
+from neurolp.errors import NetworkError
 
 
 class Form(ABC):
@@ -114,10 +115,18 @@ class ExactForm(Form):
 
     def energy(self, potential: Array) -> Array:
         """Return the base energies sum_i E(u_i), nats, shape (n_trajectories,)."""
-        return -self.network.base_density.log_prob(potential)
+        return -self.network.base_density.log_prob(self.network.moving_rows(potential))
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw n end states from the base density, shape (n_nodes, n)."""
+        """Draw n end states from the base density, shape (n_nodes, n).
+
+        Raises
+        ------
+        NetworkError
+            If nodes are clamped: nothing here says what their potentials are.
+        """
+        if self.network.clamped:
+            raise NetworkError("a network with clamped nodes is drawn from by `dream` alone")
         return self.network.base_density.sample((self.n_nodes, n), rng)
 
     def log_prob(self, potential: Array) -> Array:

@@ -48,7 +48,7 @@ def log_bound(
     """Return log (1/K) sum_k Phi(x, h_k) / r(h_k) with K = ``n_seeds``, nats, shape (m,).
 
     ``visible`` holds the potentials at time 0, (n_visible, m), in whose units Phi is. Without
-    hidden nodes it is log Phi(x), for any K.
+    hidden nodes it is log Phi(x), for any K. Clamped nodes are among the visible ones.
     """
     n_visible = len(visible)
     if n_visible == network.n_nodes:
@@ -58,6 +58,6 @@ def log_bound(
     for _ in range(n_seeds):
         start = seed_hidden(network, visible, rng)
         end, log_det = evolve(network, start, n_threads=n_threads)
-        log_joint = log_det + base.log_prob(end)
+        log_joint = log_det + base.log_prob(network.moving_rows(end))
         total = np.logaddexp(total, log_joint - base.log_prob(start[n_visible:]))
     return np.asarray(total - np.log(n_seeds))

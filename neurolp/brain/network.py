@@ -77,6 +77,7 @@ class GroupUpdate:
     node_map: Array
     grid: NodeMap = field(repr=False)
     sequential: bool = False
+    revision: int = field(default=0, repr=False)
 
     @cached_property
     def own(self) -> Array:
@@ -127,9 +128,10 @@ class GroupUpdate:
         """Cubic pieces of the node maps, in the precision of the biases."""
         return cast(SplineGrid, self.grid).table(self.node_map).astype(self.bias.dtype)
 
-    def node_map_changed(self) -> None:
-        """Forget what was computed from ``node_map``, after its numbers were changed in place."""
+    def changed(self) -> None:
+        """Forget what was computed from the numbers of this group, after a change in place."""
         self.__dict__.pop("table", None)
+        self.revision += 1
 
     @property
     def n_features(self) -> int:
@@ -143,7 +145,7 @@ class Slice:
 
     ``rotation`` is an orthogonal matrix Q with determinant 1, (n_nodes, n_nodes): u becomes Q u,
     the flow of an antisymmetric linear drift, which leaves the log-determinant alone. It shows the
-    nodes directions that are not visible along the axes.
+    nodes directions that are not visible along the axes. It leaves clamped nodes as they are.
     """
 
     groups: tuple[GroupUpdate, ...]
@@ -152,7 +154,20 @@ class Slice:
 
 @dataclass
 class Network:
-    """A brain: n nodes, their connectivity, and one set of parameters per slice of time."""
+    """A brain: n nodes, their connectivity, and one set of parameters per slice of time.
+
+    ``clamped`` nodes never move: other nodes read them in every update, and their potentials stay
+    as given. What the network claims is the density of the moving nodes given those,
+
+        Phi(u_moving(0) | u_clamped) = exp(-E(u_moving(T))) |det du_moving(T)/du_moving(0)|,
+
+    and the determinant of the whole map, whose clamped part is the identity, is just that one.
+
+    Raises
+    ------
+    NetworkError
+        If ``clamped`` has a node that is not there, or one twice, or leaves none that moves.
+    """
 
     connectivity: Connectivity
     base: str | BaseDensity
@@ -161,11 +176,37 @@ class Network:
     grid: NodeMap
     dtype: npt.DTypeLike = np.float64
     slices: list[Slice] = field(default_factory=list)
+    clamped: tuple[int, ...] = ()
+    # What ``brain.fused`` keeps here: slices, their groups' revisions, and both as it takes them.
+    fused: tuple[Any, Any, Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        clamped = set(self.clamped)
+        if self.clamped and (
+            len(clamped) < len(self.clamped) or not clamped < set(range(self.n_nodes))
+        ):
+            raise NetworkError(
+                f"argument `clamped` must have some of the nodes 0 .. {self.n_nodes - 1}, each "
+                f"once, and not all of them, but is {self.clamped}"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or pickled: all but what can be computed from it."""
+        return vars(self) | {"fused": None}
 
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
         return self.connectivity.n_nodes
+
+    @cached_property
+    def moving(self) -> Array:
+        """Numbers of the nodes that move, ascending: all but the clamped ones."""
+        return np.setdiff1d(np.arange(self.n_nodes), np.array(self.clamped, dtype=np.intp))
+
+    def moving_rows(self, potential: Array) -> Array:
+        """Rows of the moving nodes; ``potential`` (n_nodes, n) itself where no node is clamped."""
+        return potential[self.moving] if self.clamped else potential
 
     @cached_property
     def base_density(self) -> BaseDensity:
@@ -190,11 +231,15 @@ class Network:
         ------
         NetworkError
             If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
-            weight sits on an absent edge, a shape is wrong, or a node map is not provably monotone.
+            weight sits on an absent edge, a target is clamped, a shape is wrong, or a node map is
+            not provably monotone.
         """
         t, s, m = len(targets), len(sources), self.synapse.n_transfer
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
+        if self.clamped and np.isin(targets, self.clamped).any():
+            node = targets[np.isin(targets, self.clamped)][0]
+            raise NetworkError(f"a clamped node never moves, but node {node} is a target")
         learned = {
             "weights": (weights, (t, m * s)),
             "bias": (bias, (t,)),

@@ -38,7 +38,7 @@ _LEARNED = {
     ),
 }
 _SLICES = _LEARNED | {
-    "group": ("slice node", "1", "position of a node's group in the slice"),
+    "group": ("slice node", "1", "position of a node's group in the slice; -1: clamped"),
     "rotation": (
         "slice rotated_node node",
         "1",
@@ -75,7 +75,10 @@ def description_of(network: Network) -> dict[str, Any]:
         "connectivity": network.connectivity.kind,
         "synapse_thresholds": np.array(network.synapse.thresholds),
         "synapse_slope": network.synapse.slope,
+        "sequential": any(g.sequential for s in network.slices for g in s.groups),
     }
+    if network.clamped:
+        about["clamped"] = np.array(network.clamped)
     grid = network.grid
     if not isinstance(grid, SplineGrid):
         return about | {"node_map": json.dumps(NODE_MAPS.describe(grid))}
@@ -98,9 +101,11 @@ def network_from_arrays(source: ArraySource) -> Network:
         bool(about["log_scale"]),
         node_map,
         np.dtype(about["dtype"]),
+        clamped=tuple(int(i) for i in about.get("clamped", ())),
     )
     arrays = {name: source.read(name) for name in _SLICES if name in source}
-    network.slices = slices_from_arrays(network, arrays)
+    # The same map, whose sums are rounded otherwise.
+    network.slices = slices_from_arrays(network, arrays, apart=not about["sequential"])
     return network
 
 
@@ -128,7 +133,7 @@ def slices_to_arrays(network: Network) -> dict[str, Array]:
     slices, which = distinct_slices(network)
     shape, m = (len(slices), network.n_nodes), network.synapse.n_transfer
     out = {
-        "group": np.zeros(shape, dtype=np.int32),
+        "group": np.full(shape, -1, dtype=np.int32),
         "bias": np.zeros(shape, network.dtype),
         "node_map": np.zeros((*shape, network.grid.n_coefficients), network.dtype),
         "weights": _all_weights(network, m, "weights"),
@@ -233,8 +238,9 @@ def connectivity_from_arrays(source: ArraySource) -> Connectivity:
 
 def _unpack_slice(network: Network, at: dict[str, Array], keys: Array, apart: bool) -> Slice:
     updates, connectivity, n = [], network.connectivity, network.n_nodes
-    order = np.argsort(at["group"], kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(at["group"]))[:-1])
+    group = at["group"][network.moving]
+    order = network.moving[np.argsort(group, kind="stable")]
+    parts = np.split(order, np.cumsum(np.bincount(group))[:-1])
     sequential = not apart and one_after_another(connectivity, parts)
     for targets in [order] if sequential else parts:
         sources = connectivity.sources_of(targets, sequential=sequential)

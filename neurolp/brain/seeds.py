@@ -25,6 +25,7 @@ KEYS = {
             "principle: symbols",
             "principle: losses",
             "inputs of no class",
+            "table",  # models of the cells of a table
         )
     )
 }

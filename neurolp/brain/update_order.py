@@ -16,11 +16,15 @@ UPDATE_ORDERS = ("random_halves", "sequential", "coloring")
 
 
 def ordered_partition(
-    order: UpdateOrder, connectivity: Connectivity, rng: np.random.Generator
+    order: UpdateOrder,
+    connectivity: Connectivity,
+    rng: np.random.Generator,
+    clamped: Sequence[int] = (),
 ) -> list[Array]:
     """Draw the groups of one slice, in the order of their updates.
 
-    All nodes of a group are updated at once, from the nodes outside it.
+    All nodes of a group are updated at once, from the nodes outside it. Nodes that are ``clamped``
+    are in no group.
 
     * ``"random_halves"``: two random halves, so a slice is two matrix products; edges inside a
       half are not used in that slice.
@@ -40,15 +44,18 @@ def ordered_partition(
     Raises
     ------
     NetworkError
-        If ``order`` is neither one of the names nor an ordered partition of the nodes.
+        If ``order`` is neither one of the names nor an ordered partition of the moving nodes.
     """
-    n = connectivity.n_nodes
+    moving = np.setdiff1d(np.arange(connectivity.n_nodes), np.array(clamped, dtype=np.intp))
+    n = len(moving)
     if not isinstance(order, str):
-        return _given(order, n)
+        return _given(order, connectivity.n_nodes, clamped)
     if order == "coloring":
-        parts = _members(connectivity.coloring)
+        color = np.full(connectivity.n_nodes, -1)
+        color[moving] = connectivity.coloring[moving]
+        parts = _members(color)
         return [parts[k] for k in rng.permutation(len(parts))]
-    nodes = rng.permutation(n)
+    nodes = moving[rng.permutation(n)]
     if order == "random_halves":
         parts = [np.sort(nodes[: n // 2]), np.sort(nodes[n // 2 :])]
     elif order == "sequential":
@@ -73,12 +80,14 @@ def one_after_another(connectivity: Connectivity, parts: list[Array]) -> bool:
 
 
 def _members(label: Array) -> list[Array]:
-    """Nodes with label 0, 1, .. in turn."""
-    order = np.argsort(label, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(label))[:-1])
+    """Nodes with label 0, 1, .. in turn, where there are any; -1 is no label."""
+    nodes = np.flatnonzero(label >= 0)
+    order = nodes[np.argsort(label[nodes], kind="stable")]
+    parts = np.split(order, np.cumsum(np.bincount(label[order]))[:-1])
+    return [part for part in parts if len(part)]
 
 
-def _given(groups: Sequence[Sequence[int]], n_nodes: int) -> list[Array]:
+def _given(groups: Sequence[Sequence[int]], n_nodes: int, clamped: Sequence[int]) -> list[Array]:
     """The user's own partition, checked."""
     try:
         parts = [np.asarray(group) for group in groups]
@@ -97,23 +106,31 @@ def _given(groups: Sequence[Sequence[int]], n_nodes: int) -> list[Array]:
             f"argument `update_order` must have nodes in [0, {n_nodes - 1}], but has {wrong[0]}"
         )
     often = np.bincount(all_nodes, minlength=n_nodes)
-    if np.any(often != 1):
-        node = int(np.flatnonzero(often != 1)[0])
+    wanted = np.ones(n_nodes, dtype=np.intp)
+    wanted[list(clamped)] = 0
+    if np.any(often != wanted):
+        node = int(np.flatnonzero(often != wanted)[0])
+        every = "every node once" if not len(clamped) else "every node that moves once, no other"
         raise NetworkError(
-            f"argument `update_order` must have every node once, "
-            f"but has node {node} {often[node]} times"
+            f"argument `update_order` must have {every}, but has node {node} {often[node]} times"
         )
     return [np.sort(part).astype(np.intp) for part in parts]
 
 
-def random_rotation(n_nodes: int, rng: np.random.Generator) -> Array:
+def random_rotation(n_nodes: int, rng: np.random.Generator, clamped: Sequence[int] = ()) -> Array:
     """Draw a rotation uniformly: an orthogonal (n, n) matrix with determinant 1.
 
     The QR factors of a Gaussian matrix, with the signs fixed so that Q is Haar-distributed
-    (Mezzadri, arXiv:math-ph/0609050).
+    (Mezzadri, arXiv:math-ph/0609050). Nodes that are ``clamped`` are not turned: there Q is exactly
+    the identity.
     """
-    q, r = np.linalg.qr(rng.standard_normal((n_nodes, n_nodes)))
+    moving = np.setdiff1d(np.arange(n_nodes), np.array(clamped, dtype=np.intp))
+    q, r = np.linalg.qr(rng.standard_normal((len(moving), len(moving))))
     q *= np.sign(np.diagonal(r))
     if np.linalg.det(q) < 0:
         q[:, 0] *= -1
-    return np.asarray(q)
+    if not len(clamped):
+        return np.asarray(q)
+    out = np.eye(n_nodes)
+    out[np.ix_(moving, moving)] = q
+    return out

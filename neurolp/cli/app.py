@@ -202,7 +202,8 @@ def info(file: FileArgument) -> None:
                 print(f"  `neurolp resume {file}` continues it")
             if trajectory.experiment:
                 print(f"  experiment: {trajectory.experiment['name']}")
-            for name, value in (trajectory.provenance | trajectory.brain).items():
+            about = trajectory.provenance | trajectory.attributes("estimator") | trajectory.brain
+            for name, value in about.items():
                 if name not in ("parameters", "sensors"):
                     print(f"  {name}: {value}")
             for name, value in trajectory.result.items():

@@ -119,7 +119,7 @@ class CsvFile:
             if not is_number(cell):
                 wrong = f"wanted a number, but found {cell!r}{hint}"
                 fault = wrong if cell.strip() else "value is missing"
-                raise self._fault(column, lines[i], fault)
+                raise self.fault(column, lines[i], fault)
             out[i] = float(cell)
         return out
 
@@ -136,11 +136,12 @@ class CsvFile:
         for lines, rows in self.pieces():
             for line, row in zip(lines, rows, strict=True):
                 if not row[column].strip():
-                    raise self._fault(column, line, "value is missing")
+                    raise self.fault(column, line, "value is missing")
                 out.append(row[column].strip())
         return out
 
-    def _fault(self, column: int, line: int, what: str) -> DataError:
+    def fault(self, column: int, line: int, what: str) -> DataError:
+        """What is wrong in a line, as an error that names column and line."""
         return DataError(f"{self.path}: column '{self.names[column]}', line {line}: {what}")
 
 

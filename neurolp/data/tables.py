@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from neurolp.arrays import Array
 from neurolp.data.csv_file import CsvFile
+from neurolp.data.csv_frame import frame_of
 from neurolp.data.problems_1d import PROBLEMS
 from neurolp.data.problems_2d import PROBLEM_NAMES, sample_problem
 from neurolp.errors import DataError
@@ -23,6 +26,7 @@ LINE_NAMES = tuple(PROBLEMS)
 DATA_NAMES: tuple[str, ...] = TABLE_NAMES + PROBLEM_NAMES + LINE_NAMES
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _DEQUANTISATION_SEED = 12345
 _MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
@@ -180,15 +184,63 @@ def read_table(
     DataError
         One line that says what is wrong, where.
     """
-    if not path.is_file():
-        what = "is a folder, not a table" if path.is_dir() else "no such file"
-        raise DataError(f"{path}: {what}")
-    readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
-    suffix = path.suffix.lower()
-    if suffix in TEXT_SUFFIXES:
+    if _is_text(path):
         file = CsvFile.open(path)
         use = column_positions(file.names, _all(file.names, columns), str(path))
         return file.table(use), tuple(file.names[j] for j in use)
+    table, names = _read_array(path, dataset)
+    if table.dtype.kind not in "fiub":
+        raise DataError(f"{path}: wanted numbers, but the array has dtype {table.dtype}")
+    return _select(table.astype(np.float64), names, columns, str(path))
+
+
+def read_frame(
+    path: Path,
+    dataset: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    missing_values: Collection[str | float] = (),
+    kinds: Mapping[str | int, str] | None = None,
+) -> pd.DataFrame:
+    """The chosen ``columns`` of any table, as a frame with the dtypes of what they hold.
+
+    CSV files are read by :func:`neurolp.data.csv_frame.frame_of`, which says what is a number, a
+    date, missing; columns that are nominal in ``kinds`` (by name, or position among the chosen
+    ones) may mix numbers and text. Parquet files need PyArrow. Columns of NPY, NPZ and HDF5 files
+    are named "column 0", "column 1", ....
+
+    Raises
+    ------
+    DataError
+        One line that says what is wrong, where.
+    """
+    if _is_text(path):
+        file = CsvFile.open(path)
+        use = column_positions(file.names, _all(file.names, columns), str(path))
+        names = tuple(file.names[j] for j in use)
+        nominal = [column for column, kind in (kinds or {}).items() if kind == "nominal"]
+        text = [use[column_positions(names, [column], str(path))[0]] for column in nominal]
+        return frame_of(file, use, missing_values, text)
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        frame = _read_parquet(path)
+        names = tuple(map(str, frame.columns))
+        return frame.iloc[:, column_positions(names, _all(names, columns), str(path))]
+    table, names = _read_array(path, dataset)
+    table, names = _select(table, names, columns, str(path))
+    return pd.DataFrame(table, columns=list(names))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is a CSV file, by its suffix; it has to be there."""
+    if not path.is_file():
+        what = "is a folder, not a table" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {what}")
+    return path.suffix.lower() in TEXT_SUFFIXES
+
+
+def _read_array(path: Path, dataset: str | None) -> tuple[Array, tuple[str, ...]]:
+    """The table of an NPY, NPZ or HDF5 file, and names of its columns."""
+    readers = {".npy": _read_numpy, ".npz": _read_numpy, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
+    suffix = path.suffix.lower()
     if suffix not in readers:
         raise DataError(f"{path}: unknown kind of file; wanted .csv, .npy, .npz, .h5 or .hdf5")
     try:
@@ -197,16 +249,22 @@ def read_table(
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read, damaged or not a {suffix} file") from error
-    if table.dtype.kind not in "fiub":
-        raise DataError(f"{path}: wanted numbers, but the array has dtype {table.dtype}")
-    if table.ndim == 1:
+    if table.ndim == 1 and table.dtype.names is None:
         table = table[:, None]
     if table.ndim != 2:
         raise DataError(
             f"{path}: wanted a table of shape (rows, columns), but it has {table.shape}"
         )
-    names = tuple(f"column {j}" for j in range(table.shape[1]))
-    return _select(table.astype(np.float64), names, columns, str(path))
+    return table, tuple(f"column {j}" for j in range(table.shape[1]))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise DataError(f"{path}: reading Parquet files needs pyarrow, which is not installed")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read, damaged or not a Parquet file") from error
 
 
 def _read_numpy(path: Path, dataset: str | None) -> Array:

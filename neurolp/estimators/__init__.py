@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 
 from neurolp.estimators.base import Brain
 from neurolp.estimators.classifier import ConditionalClassifier
 from neurolp.estimators.conditional_density import ConditionalDensity
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.files import load
 from neurolp.estimators.monotone import MonotoneDensity
 from neurolp.estimators.online import OnlineBrain
 from neurolp.estimators.triangular import TriangularDensity
-from neurolp.storage.reader import open_trajectory
 
 # Import paths, by model; those of the paper are in a room above this one.
 BRAINS = {
@@ -31,7 +30,7 @@ __all__ = [
     "OnlineBrain",
     "TriangularDensity",
     "brain_class",
-    "load_brain",
+    "load",
 ]
 
 
@@ -40,16 +39,3 @@ def brain_class(model: str) -> type[Brain]:
     module, _, name = BRAINS[model].partition(":")
     found: type[Brain] = getattr(importlib.import_module(module), name)
     return found
-
-
-def load_brain(path: str | os.PathLike[str]) -> Brain:
-    """Return the fitted brain in a trajectory file, of whatever kind it is.
-
-    Raises
-    ------
-    FormatError
-        If the file holds no brain that this release can read.
-    """
-    with open_trajectory(path) as file:
-        model = str(file.brain.get("model", "density"))
-    return brain_class(model if model in BRAINS else "density").load(path)

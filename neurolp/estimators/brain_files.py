@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+from inspect import signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,24 +19,17 @@ from neurolp.brain.marginal import MarginalTransform
 from neurolp.brain.network import Network, distinct_slices
 from neurolp.brain.network_arrays import description_of, network_from_arrays, parameters_to_arrays
 from neurolp.brain.parts import PARTS
-from neurolp.errors import FormatError
+from neurolp.estimators.files import add_tree, header, read_tree
 from neurolp.estimators.validation import Density
 from neurolp.simulation.memory_store import MemoryStore, Store, is_recorded
 from neurolp.simulation.monitors import Recorder
-from neurolp.storage.provenance import provenance
-from neurolp.storage.reader import Trajectory, open_trajectory
-from neurolp.storage.writer import write_trajectory
+from neurolp.storage.reader import Trajectory
 
-
-def header(
-    seed: int, title: str, configuration: dict[str, Any], digests: dict[str, str] | None = None
-) -> NamedArrays:
-    """What is known of a file before there is a brain."""
-    out = NamedArrays()
-    out.attributes[""] = {"title": title}
-    out.attributes["configuration"] = {"json": json.dumps(configuration, default=_plain)}
-    out.attributes["provenance"] = provenance(seed, digests)
-    return out
+# What the variables of a trajectory hold, under names of their own.
+_IN_VARIABLES = {
+    "connectivity", "feature_names_in_", "form_", "heads_", "interrupted_", "marginal_transform_",
+    "mean_", "n_epochs_", "n_slices_", "network_", "record_", "scale_",
+}  # fmt: skip
 
 
 class StoredBrain(Density):
@@ -65,43 +57,19 @@ class StoredBrain(Density):
     recorder_: Recorder
     record_: Store
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the fitted brain to a trajectory file (HDF5); see :meth:`load`.
+    def to_tree(self) -> dict[str, Any]:
+        """Parameters and fitted attributes by name; a record in a file of its own is left there."""
+        tree = super().to_tree()
+        if not isinstance(tree.get("record_"), MemoryStore):
+            tree["record_"] = MemoryStore()
+        return tree
 
-        Raises
-        ------
-        OutputError
-            If the file exists and ``overwrite`` is false, or cannot be written.
-        """
+    def _contents(self) -> NamedArrays:
         check_is_fitted(self)
         out = header(self.seed_, "", {"brain": self._described_parameters()})
         out.attributes[""]["status"] = "interrupted" if self.interrupted_ else "complete"
         out.update(self.to_arrays(parameters=self.recorder_.parameters))
-        write_trajectory(path, out, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the fitted brain in a file written by :meth:`save` or by ``neurolp run``.
-
-        Raises
-        ------
-        FormatError
-            If the file holds no brain that this release can read.
-        """
-        with open_trajectory(path) as file:
-            if file.experiment:
-                name = file.experiment["name"]
-                raise FormatError(f"{path}: holds no brain, but the experiment {name!r}")
-            if not file.brain or ("node_map" not in file and "coupling" not in file):
-                raise FormatError(
-                    f"{path}: holds no brain; it was recorded with `parameters = false`"
-                )
-            if (found := file.brain["model"]) != cls.model:
-                raise FormatError(f"{path}: holds a {found!r} brain, wanted {cls.model!r}")
-            try:
-                return cls._from_file(file)
-            except (KeyError, OSError, TypeError, ValueError) as error:
-                raise FormatError(f"{path}: the brain in it cannot be read: {error}") from error
+        return out
 
     def to_arrays(
         self,
@@ -133,7 +101,6 @@ class StoredBrain(Density):
             "n_hidden": n_hidden,
             "time_unit": self.time_unit,
             "named_columns": names is not None,
-            "parameters": json.dumps(self._described_parameters(), default=_plain),
         }
         if columns is None:
             columns = tuple(f"x{j}" for j in range(n - n_hidden)) if names is None else names
@@ -153,12 +120,15 @@ class StoredBrain(Density):
             heads_to_arrays(out, self.heads_, self.marginal_transform_)
         elif parameters:
             out.update(form)
+        if parameters:
+            tree = {k: v for k, v in self.to_tree().items() if k not in _IN_VARIABLES}
+            add_tree(out, type(self), tree)
         if isinstance(self.record_, MemoryStore):
             self.record_.to_arrays(out)
         return out
 
     def _described_parameters(self) -> dict[str, Any]:
-        """Parameters for a file; connectivity is among the arrays."""
+        """Parameters for those who look into a file; connectivity is among the arrays."""
         parameters: dict[str, Any] = self.get_params() | {"random_state": self.seed_}
         parameters.pop("connectivity", None)
         for name in PARTS.keys() & parameters.keys():
@@ -167,9 +137,10 @@ class StoredBrain(Density):
 
     @classmethod
     def _from_file(cls, file: Trajectory) -> Self:
-        parameters = json.loads(file.brain["parameters"])
-        restored = {n: p.restore(parameters[n]) for n, p in PARTS.items() if n in parameters}
-        brain, time = cls(**parameters | restored), int(file.brain["n_slices"])
+        tree = read_tree(file)
+        if "connectivity" in signature(cls).parameters:
+            tree["connectivity"] = None
+        brain, time = cls.from_tree(tree), int(file.brain["n_slices"])
         if cls.form is None:
             brain.network_, brain.n_slices_ = network_from_arrays(file), time
             edges = brain.network_.connectivity
@@ -179,15 +150,13 @@ class StoredBrain(Density):
         else:
             brain.form_, brain.n_epochs_ = cls.form.from_arrays(file), time
         n = len(file.read("mean")) - int(file.brain["n_hidden"])
-        brain.n_features_in_ = n
         brain.mean_, brain.scale_ = file.read("mean")[:n], file.read("scale")[:n]
         if file.brain["named_columns"]:
             brain.feature_names_in_ = np.array(
                 [*map(str, file.read("node_name")[:n])], dtype=object
             )
-        brain.seed_ = int(file.provenance["seed"])
         brain.interrupted_ = file.status in ("interrupted", "unfinished", "running")
-        brain.recorder_, brain.record_ = Recorder(), _record_of(file)
+        brain.record_ = _record_of(file)
         return brain
 
 
@@ -199,10 +168,3 @@ def _record_of(file: Trajectory) -> MemoryStore:
     return MemoryStore.from_arrays(
         {k: Variable(v.dims, file.read(k), v.units, v.long_name) for k, v in found.items()}
     )
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays for JSON."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"cannot store a parameter of type {type(value).__name__}")

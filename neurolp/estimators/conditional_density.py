@@ -17,6 +17,7 @@ from neurolp.differentiation.conditional_unit import learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
+from neurolp.estimators.files import StoredEstimator
 from neurolp.estimators.validation import (
     KnownAttributes,
     finite_rows,
@@ -33,7 +34,7 @@ _BLOCK_ROWS = 256  # bounds memory there
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class EnsembleEstimator(KnownAttributes, BaseEstimator):
+class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
     """Estimators that are averages of small networks; subclasses are final."""
 
     hidden: Sequence[ranges.Positive]

@@ -165,6 +165,13 @@ class OnlineBrain(EpochBrain):
             self.learner_.step(seed_hidden(self.network_, batch.potential, rng), workers)
         return self
 
+    def to_tree(self) -> dict[str, Any]:
+        """As of all estimators; without a learner that has learned nothing since ``fit``."""
+        tree = super().to_tree()
+        if "learner_" in tree and not self.learner_.n_steps:
+            del tree["learner_"]
+        return tree
+
     def bound_samples(self, X: Any, n_seeds: int = _N_SEEDS, random_state: Any = None) -> Array:
         """Lower bound on the log-density of each row in nats, shape (n_samples,).
 
@@ -267,7 +274,7 @@ class OnlineBrain(EpochBrain):
         network = self._new_network(self.spline_intervals)
         rng = generator(self.seed_, "groups")
         partitions = [
-            ordered_partition(self.update_order, network.connectivity, rng)
+            ordered_partition(self.update_order, network.connectivity, rng, network.clamped)
             for _ in range(min(self.period, self.n_slices))
         ]
         network.slices = identity_slices(network, partitions, self.n_slices)

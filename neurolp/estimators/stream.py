@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +15,13 @@ from pydantic import Field
 
 from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
-from neurolp.errors import DataError, DivergedError, FormatError
+from neurolp.errors import DataError, DivergedError
 from neurolp.estimators import ranges
-from neurolp.estimators.brain_files import header
+from neurolp.estimators.files import Stored, add_tree, header
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
-from neurolp.storage.reader import open_trajectory
-from neurolp.storage.writer import write_trajectory
+from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
@@ -42,7 +40,7 @@ from neurolp.stream.warmup import WarmUp
 
 
 @final
-class StreamBrain:
+class StreamBrain(Stored):
     """A recurrent network that predicts the next row of a stream and learns from every row.
 
         p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
@@ -299,6 +297,7 @@ class StreamBrain:
         out = NamedArrays(attributes={"brain": about})
         what = "state of the brain, see neurolp.kernels.stream_state"
         out.add_group("state", self._arrays(), what)
+        add_tree(out, type(self))
         return out
 
     def state(self) -> dict[str, Array]:
@@ -317,31 +316,20 @@ class StreamBrain:
         n_steps = {"n_steps": np.array([self.n_steps_])}
         return self._state.to_arrays() | self._warmup.to_arrays() | n_steps
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the brain to a trajectory file, atomically."""
+    def _contents(self) -> NamedArrays:
         out = header(self.seed_, "", {"brain": self._design.parameters})
         out.attributes[""]["status"] = "complete"
         out.update(self.to_arrays())
-        write_trajectory(path, out, overwrite=overwrite)
+        return out
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> StreamBrain:
-        """Brain read from a file; it continues bit for bit as the saved one would have.
-
-        The module of a user's own sensor has to be imported before.
-        """
-        with open_trajectory(path) as file:
-            try:
-                return cls.from_arrays(file)
-            except (KeyError, TypeError, ValueError) as error:
-                raise FormatError(f"{path}: holds no brain for streams: {error}") from error
+    def _from_file(cls, file: Trajectory) -> Self:
+        return cls.from_arrays(file)
 
     @classmethod
-    def from_arrays(cls, source: ArraySource) -> StreamBrain:
+    def from_arrays(cls, source: ArraySource) -> Self:
         """The brain that :meth:`to_arrays` was called of."""
         about = source.attributes("brain")
-        if about.get("model") != "stream":
-            raise ValueError("that of a stream is wanted")
         parameters = json.loads(about["parameters"])
         # Hidden nodes and their edges are among the arrays, none need be drawn.
         sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}

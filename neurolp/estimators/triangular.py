@@ -18,7 +18,8 @@ from neurolp.brain.marginal import learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule
-from neurolp.differentiation.triangular import TriangularMap, candidate_orders
+from neurolp.differentiation.column_orders import candidate_orders
+from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.validation import (
@@ -66,7 +67,7 @@ class TriangularDensity(Density):
     ----------
     order : {"chosen", "given"} or permutation of the columns
         Which column comes first, second, ..; "chosen" tries a few orders with a few layers each
-        (see ``neurolp.differentiation.triangular``) and keeps the best on validation data. All
+        (see ``neurolp.differentiation.column_orders``) and keeps the best on validation data. All
         orders describe the same densities in the limit, but the conditional CDFs are about
         different questions: give the order where they matter to you.
     max_layers, patience : int
@@ -189,7 +190,7 @@ class TriangularDensity(Density):
         check_is_fitted(self)
         start = self._present(finite_rows(self, X, "X"))
         out = np.empty((len(start.log_det), self.n_features_in_))
-        out[:, self.order_] = self.map_.evaluate(start.potential[self.order_])[1].T
+        out[:, self.order_] = self.map_.evaluate(start.potential[self.order_]).upper.T
         return out
 
     def pit(self, X: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import secrets
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -16,7 +16,10 @@ from sklearn.utils.validation import validate_data
 
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
+from neurolp.data.columns import Columns
+from neurolp.data.containers import read_container
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.estimators.files import StoredEstimator
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -64,6 +67,36 @@ def finite_rows(
     )
     check_finite(rows, name, partial(column_name, estimator), missing=missing, hint=hint)
     return np.asarray(rows)
+
+
+def read_columns(
+    estimator: Any,
+    X: Any,
+    name: str = "X",
+    *,
+    kinds: Mapping[str | int, str] | None = None,
+    reset: bool = False,
+) -> Array:
+    """Codes (n_samples, n_features) of a table of any columns; see :class:`Columns`.
+
+    ``reset`` infers the columns and sets ``columns_``, ``n_features_in_`` and, of frames,
+    ``feature_names_in_``; otherwise the columns of ``fit`` are wanted.
+
+    Raises
+    ------
+    DataError
+        One line that names the column: what is in it is no column, or not the one of ``fit``.
+    ConfigurationError
+        If ``kinds`` has an unknown column or kind, or one that a column cannot have.
+    ValueError
+        If columns have other names than in ``fit``, in scikit-learn's words.
+    """
+    table = read_container(X, name)
+    validate_data(estimator, table.stand_in(), reset=reset, skip_check_array=True)
+    if not reset:
+        return cast(Columns, estimator.columns_).encode(table, name)
+    estimator.columns_, codes = Columns.read(table, kinds=kinds, name=name)
+    return codes
 
 
 def check_finite(
@@ -252,7 +285,7 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-class Density(KnownAttributes, DensityMixin, BaseEstimator):
+class Density(KnownAttributes, StoredEstimator, DensityMixin, BaseEstimator):
     """Estimators of densities."""
 
     @abstractmethod

@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 # ``fastmath=False`` is said because a kernel would else inherit the flags of its first caller.
 _PLAIN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_FUSED = _PLAIN | {"fastmath": {"contract"}}
 _VECTOR = _PLAIN | {"fastmath": {"reassoc", "contract", "nsz"}, "_nrt": False}
 
 
@@ -30,6 +31,15 @@ def kernel(function: F) -> F:
     remove the NaN checks. ``error_model="numpy"`` drops the division-by-zero branches.
     """
     return cast(F, _compiled(function, _PLAIN))
+
+
+def fused_kernel(function: F) -> F:
+    """Compile like :func:`kernel`, and let a product and its sum be rounded once.
+
+    Sums keep their order: results do not depend on vector lengths, but on whether the processor has
+    the instruction (fused multiply-add).
+    """
+    return cast(F, _compiled(function, _FUSED))
 
 
 def vector_kernel(function: F) -> F:

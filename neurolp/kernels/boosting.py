@@ -148,18 +148,16 @@ def grow_tree(
     """Grow one tree of at most ``n_leaves``, always splitting the leaf of largest gain.
 
     Leaves have the value -step G / (H + ridge). ``rows`` is reordered: those of leaf k are
-    ``rows[leaves[k, 0]:leaves[k, 1]]``, and ``leaves[k, 2]`` is its node. Nodes are rows of ``tree``
-    (feature, threshold, missing left, left child) with their ``value``. Scratch: ``histograms``
-    (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes; of leaves there are
-    (nodes + 1) / 2.
+    ``rows[leaves[k, 0]:leaves[k, 1]]``, and ``leaves[k, 2]`` is its node. Nodes are rows of
+    ``tree`` (feature, threshold, missing left, left child) with their ``value``. Scratch:
+    ``histograms`` (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes;
+    there are (nodes + 1) / 2 leaves.
     """
     n = rows.shape[0]
     total = np.empty((n_leaves, 3))
     split = np.empty((n_leaves, 6))
     gain = np.zeros(n_leaves)
-    histogram(
-        rows, 0, n, gradient, hessian, start, bins, offset, usual, n_features, histograms[0]
-    )
+    histogram(rows, 0, n, gradient, hessian, start, bins, offset, usual, n_features, histograms[0])
     g, h = 0.0, 0.0
     for r in range(n):
         g += gradient[rows[r]]
@@ -169,7 +167,14 @@ def grow_tree(
     tree[0, 0] = -1
     value[0] = -step * g / (h + ridge)
     gain[0] = best_split(
-        histograms[0], offset, missing, n_features, total[0], ridge, least_rows, least_hessian,
+        histograms[0],
+        offset,
+        missing,
+        n_features,
+        total[0],
+        ridge,
+        least_rows,
+        least_hessian,
         split[0],
     )
     n_nodes, count = 1, 1
@@ -217,8 +222,7 @@ def grow_tree(
             histograms[new, :end] = histograms[k, :end]
         a, b = leaves[small, 0], leaves[small, 1]
         histogram(
-            rows, a, b, gradient, hessian, start, bins, offset, usual, n_features,
-            histograms[small],
+            rows, a, b, gradient, hessian, start, bins, offset, usual, n_features, histograms[small]
         )
         for c in range(end):
             histograms[large, c, 0] -= histograms[small, c, 0]
@@ -228,8 +232,15 @@ def grow_tree(
             gain[c] = 0.0
             if total[c, 2] >= 2.0 * least_rows and total[c, 1] >= 2.0 * least_hessian:
                 gain[c] = best_split(
-                    histograms[c], offset, missing, n_features, total[c], ridge, least_rows,
-                    least_hessian, split[c],
+                    histograms[c],
+                    offset,
+                    missing,
+                    n_features,
+                    total[c],
+                    ridge,
+                    least_rows,
+                    least_hessian,
+                    split[c],
                 )
     return n_nodes
 
@@ -301,9 +312,26 @@ def boost_logistic(
             hessian[i] = p * (1.0 - p)
         first = root[k]
         n_nodes = grow_tree(
-            rows, gradient, hessian, codes, start, bins, offset, usual, missing, n_features,
-            n_leaves, step, ridge, least_rows, least_hessian, histograms, moved, leaves,
-            tree[first:], value[first:],
+            rows,
+            gradient,
+            hessian,
+            codes,
+            start,
+            bins,
+            offset,
+            usual,
+            missing,
+            n_features,
+            n_leaves,
+            step,
+            ridge,
+            least_rows,
+            least_hessian,
+            histograms,
+            moved,
+            leaves,
+            tree[first:],
+            value[first:],
         )
         if n_nodes == 1:
             break
@@ -329,7 +357,13 @@ def boost_logistic(
 
 @kernel
 def add_trees(
-    codes: Array, tree: Array, value: Array, root: Array, first: int, last: int, missing: Array,
+    codes: Array,
+    tree: Array,
+    value: Array,
+    root: Array,
+    first: int,
+    last: int,
+    missing: Array,
     out: Array,
 ) -> None:
     """Add the values of the trees ``first`` .. ``last - 1`` to ``out`` (n_rows,)."""
@@ -341,33 +375,23 @@ def add_trees(
 
 
 @kernel
-def walk(
-    cells: Array,
+def add_trees_at(
     codes: Array,
-    path_start: Array,
-    path_question: Array,
-    path_answer: Array,
-    first_question: int,
-    base: Array,
-    first_tree: Array,
+    rows: Array,
     tree: Array,
     value: Array,
     root: Array,
+    first: int,
+    last: int,
     missing: Array,
     out: Array,
 ) -> None:
-    """Log-probability, nats, of the answers that lead to each row's cell, into ``out`` (n_rows,).
+    """Add the values of the trees ``first`` .. ``last - 1`` at some ``rows`` to ``out`` (rows,).
 
-    The path of cell c is ``path_question[s]``, ``path_answer[s]`` for s from ``path_start[c]`` up
-    to ``path_start[c + 1]``; 0 is written where a cell is -1.
+    A tree serves some rows before the next one comes, so that it stays in the fastest cache.
     """
-    for i in range(cells.shape[0]):
-        total, c = 0.0, cells[i]
-        if c >= 0:
-            for s in range(path_start[c], path_start[c + 1]):
-                q = first_question + path_question[s]
-                score = base[q]
-                for k in range(first_tree[q], first_tree[q + 1]):
-                    score += value[leaf_of(codes, i, tree, root[k], missing)]
-                total -= log_loss(score, path_answer[s])
-        out[i] = total
+    n = rows.shape[0]
+    for start in range(0, n, 256):
+        for k in range(first, last):
+            for r in range(start, min(start + 256, n)):
+                out[r] += value[leaf_of(codes, rows[r], tree, root[k], missing)]

@@ -14,7 +14,7 @@ from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
-from neurolp.estimators import Brain, load_brain
+from neurolp.estimators import Brain, load
 from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
 from neurolp.storage.reader import Trajectory
@@ -257,7 +257,7 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     rows = recorded_rows(trajectory)
     if rows is None:
         return
-    brain = load_brain(trajectory.path)
+    brain: Brain = load(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
     image_shape = trajectory.result.get("image_shape")
     if image_shape is not None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from neurolp.arrays import NamedArrays
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import DataError, NeurolpError, RecordingError
-from neurolp.estimators.brain_files import header
+from neurolp.estimators.files import header
 from neurolp.runs.kinds import (
     Observer,
     RunKind,

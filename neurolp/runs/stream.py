@@ -152,7 +152,7 @@ class _Simulation(SavedRun):
             return self.interrupted()
         out = self._closing(outcome, "diverged")
         out.attributes["result"]["message"] = found.message
-        out.attributes["brain"] = self.brain.to_arrays().attributes["brain"]
+        out.attributes |= self.brain.to_arrays().attributes
         for group, state in (("state", found.before), ("state_diverged", found.after)):
             out.add_group(group, state, "state of the process, see neurolp.simulation.stream")
         out.add("diverged_row", ("column",), found.row, "data", "the row of the step that diverged")
@@ -166,10 +166,7 @@ class _Simulation(SavedRun):
     def _unfinished(self, process: StreamProcess) -> NamedArrays:
         """What readers find in an unfinished run, beside the state of the process."""
         return NamedArrays(
-            attributes={
-                "brain": self.brain.to_arrays().attributes["brain"],
-                "result": {"n_steps": process.time},
-            }
+            attributes=self.brain.to_arrays().attributes | {"result": {"n_steps": process.time}}
         )
 
     def _closing(self, outcome: Outcome, status: str) -> NamedArrays:

@@ -27,8 +27,12 @@ class Batch:
     log_det: Array
 
     def surprise(self, network: Network) -> float:
-        """Mean of -log Phi(x) = E(u) - log |det|, in nats and the units of the data."""
-        energy = network.base_density.energy(self.potential).sum(axis=0, dtype=np.float64)
+        """Mean of -log Phi(x) = E(u) - log |det|, in nats and the units of the data.
+
+        With clamped nodes, that of the moving ones given those.
+        """
+        moving = network.moving_rows(self.potential)
+        energy = network.base_density.energy(moving).sum(axis=0, dtype=np.float64)
         return float(np.mean(energy - self.log_det))
 
     def copy(self) -> Batch:

@@ -121,8 +121,9 @@ class GreedyProcess:
         """Draw this slice's groups and rotation, and learn it."""
         network, config = self.network, self._config
         rng = generator(self._seed, "slice", t)
-        groups = ordered_partition(config.update_order, network.connectivity, rng)
-        rotation = random_rotation(network.n_nodes, rng) if config.rotation else None
+        clamped, n = network.clamped, network.n_nodes
+        groups = ordered_partition(config.update_order, network.connectivity, rng, clamped)
+        rotation = random_rotation(n, rng, clamped) if config.rotation else None
         return learn_slice(
             network, self._rule, groups, rotation, train.potential, train.log_det, workers, rng
         )

@@ -142,6 +142,17 @@ class MemoryStore(Mapping[str, Array]):
             target = out.coordinates if about.dims == (name,) else out.variables
             target[name] = Variable(about.dims, self[name], about.units, about.long_name)
 
+    def to_tree(self) -> dict[str, Variable]:
+        """All variables and coordinates by name, in the order of the names."""
+        out = NamedArrays()
+        self.to_arrays(out)
+        return dict(sorted((out.coordinates | out.variables).items()))
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Variable]) -> Self:
+        """The record that :meth:`to_tree` was called of."""
+        return cls.from_arrays(tree)
+
     @classmethod
     def from_arrays(cls, variables: Mapping[str, Variable]) -> Self:
         """The record among the variables and coordinates of a file."""

@@ -3,5 +3,5 @@
 FORMAT_NAME = "neurolp-trajectory"
 # A new version is needed where an older reader would misunderstand a file, not where something is
 # added. Each needs golden files, see tests/golden/make_golden.py.
-FORMAT_VERSION = 2  # as written
-OLDEST_VERSION = 2  # that is read
+FORMAT_VERSION = 3  # as written
+OLDEST_VERSION = 3  # that is read

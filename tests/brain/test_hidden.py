@@ -37,7 +37,7 @@ def gentle_network(seed, n_nodes, base):
     )
     for group in (g for s in network.slices for g in s.groups):
         group.node_map[:, 1:] **= 0.3
-        group.node_map_changed()
+        group.changed()
     return network
 
 
@@ -251,4 +251,4 @@ def test_the_simulation_runs_learns_and_calls_its_result_a_bound(tmp_path):
     with neurolp.open_trajectory(result.path) as file:
         start = -file["surprise"].sel(split="test").values[0]
     assert 0 < truth - bound < 0.3 * (truth - start)
-    assert neurolp.load_brain(result.path).score(result.data.test) == bound
+    assert neurolp.load(result.path).score(result.data.test) == bound

@@ -133,7 +133,7 @@ def test_names_come_from_entry_points_too(table, tmp_path, monkeypatch):
     configuration = {"seed": 0, "data": {"name": "iris"}, "brain": names | {"max_slices": 3}}
     path = tmp_path / "named.h5"
     neurolp.run(configuration, path).close()
-    loaded = neurolp.load_brain(path)
+    loaded = neurolp.load(path)
     assert (loaded.rule, loaded.head) == ("slow", "gaussian")
     assert np.all(np.isfinite(loaded.sample(10, random_state=0)))
     assert neurolp.reproduce(path).identical

@@ -86,7 +86,7 @@ def test_the_file_holds_what_the_brain_does_by_hand_and_the_brain_itself(tmp_pat
     # The brain is optional: its covariance may be large.
     small = ran(tmp_path, AR2, "record.brain=false", name="small")
     assert small.stat().st_size < path.stat().st_size
-    with pytest.raises(FormatError, match="holds no brain"):
+    with pytest.raises(FormatError, match="holds no fitted model"):
         StreamBrain.load(small)
 
 

@@ -2,28 +2,8 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
 import neurolp
-
-ESTIMATORS = [
-    neurolp.BrainDensity,
-    neurolp.OnlineBrain,
-    neurolp.TriangularDensity,
-    neurolp.MonotoneDensity,
-    neurolp.ConditionalDensity,
-    neurolp.ConditionalClassifier,
-]
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_an_unknown_attribute_is_refused(estimator):
-    model = estimator()
-    with pytest.raises(AttributeError, match=r"^\w+ has no parameter 'recurrent_rate'; it has "):
-        model.recurrent_rate = 0.5
-    assert not hasattr(model, "recurrent_rate")
-    model.random_state = 3
-    assert clone(model).random_state == 3
 
 
 def test_what_no_fit_reads_is_refused_too():

@@ -22,12 +22,7 @@ QUICK = {"hidden": (8,), "decays": (1.0,), "n_members": 2, "rate": 0.02, "max_ep
 PLAIN = GaussianMixture(reg_covar=1e-3, random_state=0)
 
 
-@parametrize_with_checks(
-    [
-        ConditionalClassifier(**QUICK, random_state=0),
-        ConditionalClassifier(route="bayes", density=PLAIN, random_state=0),
-    ]
-)
+@parametrize_with_checks([ConditionalClassifier(route="bayes", density=PLAIN, random_state=0)])
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
 

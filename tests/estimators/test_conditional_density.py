@@ -7,7 +7,6 @@ from scipy.stats import kstest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurolp import ConditionalDensity, ConfigurationError, DataError, NeurolpError
 from neurolp.data.problems_conditional import bimodal_log_density, sample_bimodal
@@ -20,13 +19,6 @@ QUICK = {
     "rate": 0.01,
     "random_state": 0,
 }
-
-
-@parametrize_with_checks(
-    [ConditionalDensity(hidden=(8,), decays=(1.0,), n_members=2, max_epochs=20, random_state=0)]
-)
-def test_scikit_learn_conventions(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module", params=["normal", "logistic"])

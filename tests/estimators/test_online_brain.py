@@ -212,7 +212,7 @@ def test_wrong_data_are_named(iris):
 
 def test_the_files_of_the_other_brain_are_refused(tmp_path, iris):
     BrainDensity(max_slices=1, random_state=0).fit(iris).save(tmp_path / "a.h5")
-    with pytest.raises(neurolp.FormatError, match="holds a 'density' brain, wanted 'online'"):
+    with pytest.raises(neurolp.FormatError, match="holds a BrainDensity, wanted OnlineBrain"):
         OnlineBrain.load(tmp_path / "a.h5")
 
 
@@ -227,7 +227,7 @@ def test_the_simulations_run_and_learn(tmp_path, name):
         assert surprise[-1] < surprise[0] - 10  # nats: the two tables have 30 and 64 columns
         assert file["surprise"].coords["time"].values[-1] == 6
         assert file["weights_history"].shape[0] == 1  # epoch 0 and every tenth
-    loaded = neurolp.load_brain(result.path)
+    loaded = neurolp.load(result.path)
     assert loaded.score(result.data.test) == result.rows[0].log_prob
 
 

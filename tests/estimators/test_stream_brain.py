@@ -102,7 +102,7 @@ def test_a_file_without_a_brain_for_streams_is_refused(tmp_path):
         np.random.default_rng(0).normal(size=(60, 2))
     )
     density.save(tmp_path / "density.h5")
-    with pytest.raises(FormatError, match="holds no brain for streams"):
+    with pytest.raises(FormatError, match="holds a BrainDensity, wanted StreamBrain"):
         StreamBrain.load(tmp_path / "density.h5")
 
 

@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, multivariate_normal
 from sklearn.datasets import load_iris
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurolp import ConfigurationError, DataError, TriangularDensity
 from neurolp.brain.evolution import rewind
 from neurolp.brain.heads.tree import TreeHead
 from neurolp.data.problems_2d import sample_problem
-
-
-@parametrize_with_checks([TriangularDensity(random_state=0, max_layers=20)])
-def test_scikit_learn_conventions(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,11 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp import (
@@ -21,7 +23,7 @@ from neurolp import (
     TriangularDensity,
 )
 from neurolp.estimators.ranges import check_parameters, check_value, declared_parameters, wanted
-from neurolp.estimators.validation import resolve_seed
+from neurolp.estimators.validation import read_columns, resolve_seed
 
 ESTIMATORS = (
     BrainDensity,
@@ -134,3 +136,45 @@ def test_an_interrupted_fit_leaves_an_estimator_that_is_not_fitted(case, monkeyp
         check_is_fitted(estimator)
     with pytest.raises(NotFittedError):
         estimator.predict(X) if y is not None else estimator.score_samples(X)
+
+
+class Reader(TransformerMixin, BaseEstimator):
+    """An estimator that reads tables of any columns, as scikit-learn's checks meet it."""
+
+    def __init__(self, kinds=None):
+        self.kinds = kinds
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+    def fit(self, X, y=None):
+        read_columns(self, X, "X", kinds=self.kinds, reset=True)
+        return self
+
+    def transform(self, X):
+        check_is_fitted(self)
+        return np.where(self.columns_.supported(codes := read_columns(self, X)), codes, np.inf)
+
+
+@parametrize_with_checks([Reader()])
+def test_columns_are_read_as_scikit_learn_has_it(estimator, check):
+    check(estimator)
+
+
+def test_columns_are_read():
+    frame = pd.DataFrame({"n": [3, 1, 1], "s": ["b", None, "a"]})
+    reader = Reader({"s": "nominal"}).fit(frame)
+    assert reader.columns_.kinds == ("ordinal", "nominal")
+    assert reader.feature_names_in_.tolist() == ["n", "s"]
+    assert reader.n_features_in_ == 2
+    np.testing.assert_array_equal(reader.transform(frame), [[3, 0], [1, np.nan], [1, 1]])
+    with pytest.warns(UserWarning, match="fitted with feature names"):
+        np.testing.assert_array_equal(reader.transform([[3, "a"]]), [[3, 1]])
+    with pytest.raises(ValueError, match="names should match those that were passed during fit"):
+        reader.transform(frame[["s", "n"]])
+    with pytest.raises(ConfigurationError, match="unknown column 'x'"):
+        Reader({"x": "nominal"}).fit(frame)
+    assert not hasattr(Reader().fit(frame.to_numpy()), "feature_names_in_")

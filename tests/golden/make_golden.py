@@ -75,7 +75,7 @@ def numbers(brain_path: Path, stream_path: Path) -> dict[str, float]:
     """What the brains in the files say of new data."""
     row = np.zeros(neurolp.StreamBrain.load(stream_path).n_columns)
     return {
-        "score": neurolp.load_brain(brain_path).score(load_data("iris").test),
+        "score": neurolp.load(brain_path).score(load_data("iris").test),
         "next_surprise": float(neurolp.StreamBrain.load(stream_path).run(row[None]).surprise.sum()),
     }
 

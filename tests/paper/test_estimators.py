@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import neurolp
 from neurolp import BoundedBrain, BrainDensity, FormatError, LinearBrain, Recorder
@@ -19,13 +18,6 @@ from neurolp.runs.kinds import read_configuration
 
 SIMULATIONS = Path(__file__).parent.parent.parent / "simulations"
 BOTH = [LinearBrain, BoundedBrain]
-
-
-@parametrize_with_checks(
-    [LinearBrain(random_state=0, max_epochs=3), BoundedBrain(random_state=0, max_epochs=3)]
-)
-def test_scikit_learn_conventions(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ def test_shipped_simulations_learn_towards_the_known_entropy(simulated):
 
 def test_shipped_simulations_can_be_read_back_and_drawn(simulated):
     name, result = simulated
-    again = neurolp.load_brain(result.path)
+    again = neurolp.load(result.path)
     assert type(again) is type(result.brain)
     rows = result.data.test[:50]
     assert np.array_equal(again.score_samples(rows), result.brain.score_samples(rows))
@@ -152,18 +144,18 @@ def test_files_keep_the_brain(brain, data, tmp_path):
     assert again.n_epochs_ == brain.n_epochs_
     for name, values in brain.record_.items():
         np.testing.assert_array_equal(again.record_[name], values)
-    with pytest.raises(FormatError, match=f"holds a '{brain.model}' brain, wanted 'density'"):
+    with pytest.raises(FormatError, match=f"holds a {type(brain).__name__}, wanted BrainDensity"):
         BrainDensity.load(path)
     again.save(tmp_path / "twice.h5")
-    twice = neurolp.load_brain(tmp_path / "twice.h5")
+    twice = neurolp.load(tmp_path / "twice.h5")
     assert np.array_equal(twice.score_samples(data), brain.score_samples(data))
 
 
 def test_a_file_without_parameters_holds_no_brain(data, tmp_path):
     brain = LinearBrain(random_state=0, max_epochs=1).fit(data, recorder=Recorder(parameters=False))
     brain.save(tmp_path / "record.h5")
-    with pytest.raises(FormatError, match="holds no brain"):
-        neurolp.load_brain(tmp_path / "record.h5")
+    with pytest.raises(FormatError, match="holds no fitted model"):
+        neurolp.load(tmp_path / "record.h5")
 
 
 @pytest.mark.parametrize("kind", BOTH)

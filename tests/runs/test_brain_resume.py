@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurolp import BrainDensity, FormatError, load_brain, open_trajectory
+from neurolp import BrainDensity, FormatError, load, open_trajectory
 from neurolp.brain import workers
 from neurolp.errors import DataError, DivergedError, OutputError
 from neurolp.runs import density as brain
@@ -92,7 +92,7 @@ def test_what_was_broken_off_goes_on_to_the_same_file(folder, kind):
     assert differences(folder / "whole.h5", path) == []
     assert not (folder / "parts.h5.run").exists()
     if record.get("parameters", True):
-        assert np.isfinite(load_brain(folder / "whole.h5").score(table()))
+        assert np.isfinite(load(folder / "whole.h5").score(table()))
 
 
 @pytest.mark.parametrize("kind", ["density", "online"])

@@ -107,7 +107,7 @@ def test_general_purpose_names_the_table_at_fault_before_it_begins(own_tables):
 
 def test_the_file_of_an_experiment_holds_no_brain(tmp_path):
     done(tmp_path, PRINCIPLE, "n_steps=10", "n_samples=50")[0].close()
-    with pytest.raises(FormatError, match="holds no brain, but the experiment 'principle'"):
+    with pytest.raises(FormatError, match="holds no fitted model, but the experiment 'principle'"):
         BrainDensity.load(tmp_path / "small.h5")
 
 

@@ -138,7 +138,7 @@ def test_before_anything_was_saved_it_starts_anew_or_leaves_nothing(tmp_path):
         assert len(file["surprise"]) == 0
         assert summary(file) == []
         figures(file)
-    with pytest.raises(FormatError, match="holds no brain"):
+    with pytest.raises(FormatError, match="holds no fitted model"):
         StreamBrain.load(tmp_path / "cut.h5")
     resume(tmp_path / "cut.h5")
     assert_same(tmp_path / "whole.h5", tmp_path / "cut.h5")

@@ -164,7 +164,7 @@ def test_recording_can_be_switched_off(tmp_path):
     brain.save(tmp_path / "thin.h5")
     with open_trajectory(tmp_path / "thin.h5") as trajectory:
         assert set(trajectory) == {"surprise", "local_loss", "mean", "scale", "node_name"}
-    with pytest.raises(FormatError, match="holds no brain"):
+    with pytest.raises(FormatError, match="holds no fitted model"):
         BrainDensity.load(tmp_path / "thin.h5")
 
 

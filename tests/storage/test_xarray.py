@@ -18,7 +18,7 @@ DATA = Path(__file__).parent.parent / "golden"
 @pytest.mark.parametrize("kind", ["brain", "stream", "experiment"])
 @pytest.mark.parametrize("engine", ["h5netcdf", None])
 def test_everything_is_there(kind, engine):
-    path = DATA / f"{kind}-v2.h5"
+    path = DATA / f"{kind}-v3.h5"
     with xarray.open_dataset(path, engine=engine) as data, open_trajectory(path) as file:
         assert data.attrs["title"] == f"golden {kind}"
         assert data.attrs["status"] == "complete"
@@ -35,7 +35,7 @@ def test_everything_is_there(kind, engine):
 
 
 def test_groups_are_opened_too():
-    path = DATA / "stream-v2.h5"
+    path = DATA / "stream-v3.h5"
     about = xarray.open_dataset(path, group="provenance").attrs
     assert about["seed"] == 3
     assert isinstance(about["version_numpy"], str)
@@ -120,8 +120,8 @@ def test_a_file_is_opened_before_its_values_are_read(path):
 def test_xarray_is_imported_only_where_it_is_used():
     code = (
         "import sys, neurolp\n"
-        f"file = neurolp.open_trajectory({str(DATA / 'brain-v2.h5')!r})\n"
-        "repr(file), file.read('surprise'), neurolp.load_brain(file.path)\n"
+        f"file = neurolp.open_trajectory({str(DATA / 'brain-v3.h5')!r})\n"
+        "repr(file), file.read('surprise'), neurolp.load(file.path)\n"
         "print('xarray' in sys.modules)\n"
         "file['surprise']\n"
         "print('xarray' in sys.modules)\n"

@@ -51,6 +51,7 @@ _DIMENSIONS = {
     "tree_bin": (0, "1", "bin of the node"),
     "own_head_byte": (0, "1", "byte of a text"),
     "component": (0, "1", "Gaussian, head by head"),
+    "moving_node": (0, "1", "node that is not clamped"),
     "other_node": (0, "1", "node, second index of a matrix"),
     "marginal_bin": (0, "1", "bin, node by node"),
 }
@@ -81,7 +82,13 @@ def heads_to_arrays(
             arrays["component_weight"] = np.concatenate([m.weights for m in mixtures])
             arrays["component_mean"] = np.concatenate([m.means for m in mixtures])
             arrays["component_factor"] = np.concatenate([m.factors for m in mixtures])
-    out.add_all(arrays, _VARIABLES, _DIMENSIONS)
+    variables = _VARIABLES
+    if "clamped" in out.attributes.get("brain", {}):  # which no head knows of
+        variables = {
+            name: (dims.replace("component node", "component moving_node"), units, what)
+            for name, (dims, units, what) in variables.items()
+        }
+    out.add_all(arrays, variables, _DIMENSIONS)
 
 
 def heads_from_arrays(source: ArraySource) -> tuple[WeightedHead, ...] | None:
@@ -127,7 +134,7 @@ def _trees(source: ArraySource) -> list[TreeHead]:
             members, parents, gates, gate_bins, stops, strict=True
         )
     ]
-    n = len(source.read("mean"))
+    n = len(source.read("mean")) - len(source.attributes("brain").get("clamped", ()))
     return [TreeHead(tuple(nodes[k : k + n])) for k in range(0, len(nodes), n)]
 
 

@@ -4,6 +4,8 @@ One brain gives a density at every time t of its evolution, rho_t(u(t)) |det du(
 average of normalised densities is normalised, so that
 
     Phi(x) = sum_r w_r exp(-E_r(u(t_r))) |det du(t_r)/du(0)|,   sum_r w_r = 1.
+
+Where nodes are clamped, u are the potentials of the moving nodes alone, in their order.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import numpy as np
 from scipy.special import logsumexp
 
 from neurolp.arrays import Array
-from neurolp.brain.evolution import evolve, rewind
+from neurolp.brain.evolution import Passage, rewind
 from neurolp.brain.network import Network
+from neurolp.brain.workers import Block, Workers, check_states
+from neurolp.errors import NetworkError
 from neurolp.registry import Registry
 
 
 class DensityHead(Protocol):
-    """A density of the potentials (n_nodes, n_trajectories) at one time."""
+    """A density of the potentials (n_nodes, n_trajectories) of all moving nodes at one time."""
 
     def log_prob(self, potential: Array) -> Array:
         """Log-density of every trajectory, nats, (n_trajectories,); exp of it integrates to 1."""
@@ -56,10 +60,14 @@ class WeightedHead:
     head: DensityHead | None = None
 
     def log_prob(self, network: Network, potential: Array) -> Array:
-        """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats."""
+        """-E(u) of potentials (n_nodes, n_trajectories) at the time, (n_trajectories,), nats.
+
+        Clamped nodes are among ``potential``, and have no energy.
+        """
+        moving = network.moving_rows(potential)
         if self.head is not None:
-            return self.head.log_prob(potential)
-        return network.base_density.log_prob(potential)
+            return self.head.log_prob(moving)
+        return network.base_density.log_prob(moving)
 
 
 def joint_log_prob(
@@ -70,18 +78,24 @@ def joint_log_prob(
 ) -> Array:
     """Log w_r Phi_r(u(0)) of every head, shape (n_heads, n_trajectories), nats.
 
-    Time runs forward once, from head to head.
+    Time runs forward once, from head to head, for a block of trajectories at a time.
     """
+    potential = check_states(potential, network.n_nodes, network.dtype)
+    passage = Passage.of(network)
     out = np.empty((len(heads), potential.shape[1]))
-    now, log_det = 0, np.zeros(potential.shape[1])
-    for r in sorted(range(len(heads)), key=lambda r: heads[r].time):
-        time = heads[r].time
-        if time > now:
-            potential, change = evolve(
-                network, potential, first=now, n_slices=time - now, n_threads=n_threads
-            )
-            now, log_det = time, log_det + change
-        out[r] = np.log(heads[r].weight) + heads[r].log_prob(network, potential) + log_det
+    in_time = sorted(range(len(heads)), key=lambda r: heads[r].time)
+
+    def read(block: Block) -> None:
+        columns = slice(block[0], sum(block))
+        u, now, log_det = potential[:, columns], 0, np.zeros(block[1])
+        for r in in_time:
+            if heads[r].time > now:
+                u = passage.forward(u, log_det, now, heads[r].time)
+                now = heads[r].time
+            out[r, columns] = np.log(heads[r].weight) + heads[r].log_prob(network, u) + log_det
+
+    with Workers(n_threads) as workers:
+        workers.map(read, passage.blocks(potential.shape[1]))
     return out
 
 
@@ -91,7 +105,10 @@ def log_prob(
     potential: Array,
     n_threads: int | None = None,
 ) -> Array:
-    """Log Phi of potentials (n_nodes, n_trajectories) at time 0, (n_trajectories,), nats."""
+    """Log Phi of potentials (n_nodes, n_trajectories) at time 0, (n_trajectories,), nats.
+
+    With clamped nodes, that of the moving ones given those.
+    """
     return np.asarray(logsumexp(joint_log_prob(network, heads, potential, n_threads), axis=0))
 
 
@@ -101,8 +118,23 @@ def dream(
     n_samples: int,
     rng: np.random.Generator,
     n_threads: int | None = None,
+    *,
+    clamped: Array | None = None,
 ) -> Array:
-    """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a head, run time back."""
+    """Draw potentials at time 0, (n_nodes, n_samples): draw u(t) at a head, run time back.
+
+    ``clamped`` (n_clamped, n_samples) are the potentials of the clamped nodes, if there are any, in
+    the order of ``network.clamped``.
+
+    Raises
+    ------
+    NetworkError
+        If ``clamped`` has another shape.
+    """
+    wanted = (len(network.clamped), n_samples)
+    given = np.empty((0, n_samples)) if clamped is None else np.asarray(clamped)
+    if given.shape != wanted:
+        raise NetworkError(f"argument `clamped` must have shape {wanted}, but has {given.shape}")
     weights = np.array([r.weight for r in heads])
     chosen = rng.choice(len(heads), n_samples, p=weights / weights.sum())
     out = np.empty((network.n_nodes, n_samples))
@@ -113,7 +145,11 @@ def dream(
         if weighted.head is not None:
             u = weighted.head.sample(len(mine), rng)
         else:
-            u = network.base_density.sample((len(mine), network.n_nodes), rng).T
+            u = network.base_density.sample((len(mine), len(network.moving)), rng).T
+        if network.clamped:
+            all_nodes = np.empty((network.n_nodes, len(mine)))
+            all_nodes[network.moving], all_nodes[list(network.clamped)] = u, given[:, mine]
+            u = all_nodes
         out[:, mine] = rewind(network, u, n_slices=weighted.time, n_threads=n_threads)
     return out
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from scipy.special import logsumexp
 
 from neurolp.arrays import Array
 from neurolp.brain.evolution import evolve
@@ -36,6 +37,9 @@ _MAX_ROWS = 10_000  # of training and validation
 _FURTHER_TIMES = 4
 _MOST_NODES_OF_TREES = 8
 _MIN_WEIGHT = 0.02
+# Nats per validation row and slice. Ten columns of 80,000 rows: reading at 160 instead of 400
+# slices loses .001 nats of test rows and is 2.4 times as fast, at 80 it would lose .009.
+_LEAST_GAIN = 2e-5
 _STACKING_STEPS = 200
 
 
@@ -52,6 +56,8 @@ def learn_heads(
 ) -> tuple[WeightedHead, ...]:
     """Learn heads of a brain on potentials at time 0, (n_nodes, n_trajectories) each.
 
+    They are densities of the moving nodes alone; those that are clamped have none.
+
     With ``ordered`` parents come before their children in trees, as a triangular map needs it, and
     single Gaussians at time 0 take part.
 
@@ -67,7 +73,8 @@ def learn_heads(
         return (plain,)
     times = [t for t in _TIMES if t < best_time] + [best_time]
     most = len([k for k in _COMPONENTS if k <= train.shape[1] / 3]) - 1
-    few = network.n_nodes <= _FEW_NODES
+    n_moving = len(network.moving)
+    few = n_moving <= _FEW_NODES
     first = _COMPONENTS.index(_FIRST_COMPONENTS_FEW_NODES if few else _FIRST_COMPONENTS)
     start = (min(first, most), _FIRST_PRIOR)
     states = _states(network, train, validation, times, n_threads)
@@ -84,7 +91,7 @@ def learn_heads(
         ranked = [times[i] for i in np.argsort(-score, kind="stable")]
         best = search.climb(ranked[0], *start, most)
         search.visit([(t, *best) for t in ranked[1:_FURTHER_TIMES]])
-        if 1 < network.n_nodes <= _MOST_NODES_OF_TREES:
+        if 1 < n_moving <= _MOST_NODES_OF_TREES:
             search.add([(t, search.tree(ordered)) for t in sorted({0, ranked[0]})])
         return search.stacked()
 
@@ -106,7 +113,7 @@ class _Search:
         def fitted(candidate: tuple[int, Fit]) -> tuple[WeightedHead, Array]:
             time, fit = candidate
             train, validation, log_det = self.states[time]
-            weighted = WeightedHead(time, 1.0, fit(train))
+            weighted = WeightedHead(time, 1.0, fit(self.network.moving_rows(train)))
             return weighted, weighted.log_prob(self.network, validation) + log_det
 
         new = self.workers.map(fitted, candidates)
@@ -140,7 +147,7 @@ class _Search:
         return lambda potential: fit_mixture(
             potential,
             n_components,
-            prior_rows * self.network.n_nodes,
+            prior_rows * len(self.network.moving),
             self.seed % 2**32,
             scale=self.network.base_density.std,
         )
@@ -151,14 +158,21 @@ class _Search:
         return lambda potential: fit_tree(base, potential.astype(np.float64), ordered=ordered)
 
     def stacked(self) -> tuple[WeightedHead, ...]:
-        """The candidates with their maximum-likelihood weights, light ones left out."""
+        """The candidates with their maximum-likelihood weights, light ones left out.
+
+        So are those of the latest time, as long as they gain less than ``_LEAST_GAIN`` for every
+        slice that nothing else needs: what a density costs is all slices up to the last time.
+        """
         log_prob = np.array(self.log_prob)
-        chosen = np.arange(len(log_prob))
-        weights = _weights(log_prob)
-        while weights.min() < _MIN_WEIGHT and len(chosen) > 1:
-            keep = weights >= min(_MIN_WEIGHT, weights.max())
-            chosen = chosen[keep]
-            weights = _weights(log_prob[chosen])
+        time = np.array([weighted.time for weighted in self.heads])
+        chosen, weights, score = _without_light(log_prob, np.arange(len(log_prob)))
+        while (time < time[chosen].max()).any():
+            earlier = np.flatnonzero(time < time[chosen].max())
+            fewer, new_weights, new_score = _without_light(log_prob, earlier)
+            n_slices = time[chosen].max() - time[fewer].max()
+            if score - new_score >= _LEAST_GAIN * n_slices:
+                break
+            chosen, weights = fewer, new_weights
         return tuple(
             WeightedHead(self.heads[i].time, float(w), self.heads[i].head)
             for i, w in zip(chosen, weights, strict=True)
@@ -190,6 +204,16 @@ def _states(
     return states
 
 
+def _without_light(log_prob: Array, chosen: Array) -> tuple[Array, Array, float]:
+    """Those of the ``chosen`` whose weight counts, their weights, mean log of their average."""
+    weights = _weights(log_prob[chosen])
+    while weights.min() < _MIN_WEIGHT and len(chosen) > 1:
+        chosen = chosen[weights >= min(_MIN_WEIGHT, weights.max())]
+        weights = _weights(log_prob[chosen])
+    joint = np.log(weights)[:, None] + log_prob[chosen]
+    return chosen, weights, float(logsumexp(joint, axis=0).mean())
+
+
 def _weights(log_prob: Array) -> Array:
     """Stacking weights that start at exp(-z), z standard errors behind the best candidate.
 
@@ -197,5 +221,6 @@ def _weights(log_prob: Array) -> Array:
     """
     behind = log_prob[np.argmax(log_prob.mean(axis=1))] - log_prob
     error = np.maximum(behind.std(axis=1) / np.sqrt(behind.shape[1]), np.finfo(np.float64).tiny)
-    start = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
+    with np.errstate(over="ignore"):  # a single row has no error
+        start = np.exp(-np.minimum(behind.mean(axis=1) / error, 100.0))
     return stacking_weights(log_prob, start=start, n_steps=_STACKING_STEPS)

@@ -57,27 +57,28 @@ def learn_slice(
 ) -> tuple[Slice, Array]:
     """Learn one slice on the training trajectories while they move through it.
 
-    ``groups`` is an ordered partition of the nodes; groups of one node each, unless the
+    ``groups`` is an ordered partition of the moving nodes; groups of one node each, unless the
     connectivity is sparse, become one sequential group, whose nodes all learn from the potentials
     before it moves. ``potential`` (n_nodes, n_trajectories) and ``log_det`` are moved in place.
     ``rng`` is for rules that draw; the built-in one does not.
 
     The second result is the mean local loss of each node in nats, (n_nodes,): its sum is the change
-    of the mean surprise. The change of a node's energy by the rotation is counted as its own.
+    of the mean surprise. The change of a node's energy by the rotation is counted as its own; that
+    of a clamped node is 0.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     if network.connectivity.weights is not None and not network.slices:
         # The first slice has the weights that were given, and uses every one of them.
         rule = GivenWeights(rule.node_rate)
-        groups = ordered_partition("sequential", network.connectivity, rng)
+        groups = ordered_partition("sequential", network.connectivity, rng, network.clamped)
     updates = []
     local_loss = np.zeros(network.n_nodes)
     if rotation is not None:
-        all_nodes = np.arange(network.n_nodes)
+        moving = network.moving
         blocks = column_blocks(potential.shape[1], 2 * network.n_nodes)
-        local_loss -= _energy(network, all_nodes, potential, blocks, workers)
+        local_loss[moving] -= _energy(network, moving, potential, blocks, workers)
         workers.map(lambda block: rotate(rotation, potential, block), blocks)
-        local_loss += _energy(network, all_nodes, potential, blocks, workers)
+        local_loss[moving] += _energy(network, moving, potential, blocks, workers)
     sequential = one_after_another(network.connectivity, groups)
     for targets in [np.concatenate(groups)] if sequential else groups:
         sources = network.connectivity.sources_of(targets, sequential=sequential)

@@ -21,7 +21,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -87,17 +87,29 @@ class Learner:
             for g, group in enumerate(slice_.groups)
         }
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What is copied or pickled: memories hold views, which a copy would cut off."""
+    def to_tree(self) -> dict[str, Any]:
+        """What is stored, copied or pickled: memories hold views, which a copy would cut off."""
         kept = ("rule", "network", "averaged")
         return {name: getattr(self, name) for name in kept} | {"state": self.state()}
 
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> Self:
+        """The learner that :meth:`to_tree` was called of, with its views tied again."""
+        learner = cls.__new__(cls)
+        learner.__setstate__(tree)
+        return learner
+
+    __getstate__ = to_tree
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Tie the views again, to the networks of the copy."""
-        arrays = state.pop("state")
-        vars(self).update(state)
+        self.rule, self.network, self.averaged = (
+            state[name] for name in ("rule", "network", "averaged")
+        )
+        for network in (self.network, self.averaged):  # their memory may be only for reading
+            network.slices = copy_network(network).slices
         self._remember()
-        self.restore(arrays)
+        self.restore(state["state"])
 
     def step(self, potential: Array, workers: Workers, *, pace: float = 1.0) -> None:
         """Learn from trajectories that start at ``potential`` (n_nodes, n_trajectories).
@@ -231,7 +243,7 @@ class _GroupMemory:
         for group, maps in ((self.group, self._maps), (self.averaged, self._average_maps)):
             group.node_map[:, 0] = maps[:, 0]
             np.exp(maps[:, 1:], out=group.node_map[:, 1:])
-            group.node_map_changed()
+            group.changed()
 
 
 def _logarithms(node_map: Array) -> Array:
@@ -273,7 +285,7 @@ def identity_slices(network: Network, partitions: list[list[Array]], n_slices: i
     """
     connectivity, m = network.connectivity, network.synapse.n_transfer
     n, n_distinct, is_sparse = network.n_nodes, len(partitions), connectivity.kind == "sparse"
-    group = np.zeros((n_distinct, n), dtype=np.intp)
+    group = np.full((n_distinct, n), -1, dtype=np.intp)
     for k, partition in enumerate(partitions):
         for g, targets in enumerate(partition):
             group[k, targets] = g

@@ -169,12 +169,13 @@ def _replay_block(
     for slice_ in network.slices:
         evolve_block(network, slice_, u, log_det, block)
     base = network.base_density
-    loss = float(np.sum(base.energy(u).sum(axis=0, dtype=np.float64) - log_det))
+    energy = base.energy(network.moving_rows(u)).sum(axis=0, dtype=np.float64)
+    loss = float(np.sum(energy - log_det))
 
     totals: dict[tuple[int, int], GroupGradient] = {}
     adjoint = np.zeros((n, plan.n_open, width), dtype=u.dtype)
     if not plan.end:
-        adjoint[:, 0] = base.psi(u)
+        adjoint[:, 0] = _psi(network, u)
     ends = set(plan.end)
     update = len(plan.end)
     for k, slice_ in zip(reversed(plan.which), reversed(network.slices), strict=True):
@@ -183,7 +184,7 @@ def _replay_block(
             if plan.local:
                 adjoint[group.targets, 0] = base.psi(u[group.targets])
             elif update in ends:
-                adjoint[:, update % plan.n_open] = base.psi(u)
+                adjoint[:, update % plan.n_open] = _psi(network, u)
             own = plan.end[update] % plan.n_open
             found = _group_backward(network, group, u, adjoint, own, carry=not plan.local)
             totals[k, g] = add_gradients(totals[k, g], found) if (k, g) in totals else found
@@ -193,6 +194,15 @@ def _replay_block(
                 flat = adjoint.reshape(n, -1)
                 rotate(slice_.rotation.T, flat, (0, flat.shape[1]))
     return loss, totals, adjoint[:, 0]
+
+
+def _psi(network: Network, u: Array) -> Array:
+    """dE/du at the end of a window; a clamped node has no energy."""
+    psi = network.base_density.psi(u)
+    if network.clamped:
+        psi = psi.copy()
+        psi[list(network.clamped)] = 0.0
+    return psi
 
 
 def _group_backward(

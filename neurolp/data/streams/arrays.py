@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
+from neurolp.data.column import Column
+from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out, symbols_of
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.data.tables import chosen_array
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
@@ -64,7 +65,7 @@ def open_array(
     def chunks(start: int) -> Iterator[Chunk]:
         for first, values in _slices(path, dataset, layout.positions, start):
             for c, coding in codings.items():
-                values[:, c] = _symbols(path, values[:, c], coding)
+                values[:, c] = symbols_of(str(path), coding, values[:, c])
             check_values(str(path), layout, values, "row", range(first, first + len(values)))
             yield values, None
 
@@ -113,7 +114,7 @@ def _slices(
             yield first, np.array(chosen, dtype=np.float64)
 
 
-def _codings(path: Path, dataset: str | None, layout: Layout) -> dict[int, Coding]:
+def _codings(path: Path, dataset: str | None, layout: Layout) -> dict[int, Column]:
     """The symbols that columns of unknown symbols hold."""
     cells = {c: Cells(str(path), layout.names[c], 0) for c, n in enumerate(layout.counts) if n == 0}
     if cells:
@@ -122,13 +123,3 @@ def _codings(path: Path, dataset: str | None, layout: Layout) -> dict[int, Codin
                 different = np.unique(values[:, k])
                 gathered.add(set(different[~np.isnan(different)].tolist()))
     return {c: coding for c, gathered in cells.items() if (coding := gathered.coding())}
-
-
-def _symbols(path: Path, column: Array, coding: Coding) -> Array:
-    known = np.array(list(coding.number), dtype=np.float64)
-    order = np.argsort(known)
-    places = np.minimum(np.searchsorted(known[order], column), len(known) - 1)
-    missing = np.isnan(column)
-    if not np.array_equal(known[order][places][~missing], column[~missing]):
-        raise DataError(f"{path}: has changed since it was opened")
-    return np.where(missing, np.nan, places)

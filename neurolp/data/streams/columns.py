@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from neurolp.arrays import Array
+from neurolp.data.column import Column, encoded
 from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
 from neurolp.data.tables import column_positions
+from neurolp.data.values import Values
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.stream.sensors import (
     CategoricalSensor,
@@ -38,33 +43,25 @@ class Layout:
     counts: tuple[int | None, ...]
     sensors: tuple[Sensor, ...]
 
-    def coded(self, codings: Mapping[int, Coding | None]) -> Layout:
+    def coded(self, codings: Mapping[int, Column | None]) -> Layout:
         """The same with as many symbols as were found, by column of the rows."""
         sensors, start = list(self.sensors), 0
         for k, sensor in enumerate(self.sensors):
             coding = codings.get(start)
             if self.counts[start] == 0 and coding:
-                sensors[k] = CategoricalSensor(len(coding.alphabet), sensor.name)
+                sensors[k] = CategoricalSensor(len(coding.categories), sensor.name)
             start += sensor.n_columns
         return replace(self, sensors=tuple(sensors))
 
-    def alphabets(self, codings: Mapping[int, Coding | None]) -> dict[str, tuple[str, ...]] | None:
+    def alphabets(self, codings: Mapping[int, Column | None]) -> dict[str, tuple[str, ...]] | None:
         """Sensor name -> what its symbols stand for, where they stand for something else."""
         out, start = {}, 0
         for sensor in self.sensors:
             coding = codings.get(start)
             if coding is not None:
-                out[sensor.name] = coding.alphabet
+                out[sensor.name] = tuple(map(_text, coding.categories))
             start += sensor.n_columns
         return out or None
-
-
-@dataclass(frozen=True)
-class Coding:
-    """``number[cell]`` is the symbol of a cell, ``alphabet[symbol]`` what it stands for."""
-
-    number: dict[Any, int]
-    alphabet: tuple[str, ...]
 
 
 def lay_out(
@@ -166,34 +163,41 @@ class Cells:
                 f"symbols; is it a column of numbers?"
             )
 
-    def coding(self) -> Coding | None:
-        """How cells become symbols; None where numbers are the symbols already.
+    def coding(self) -> Column | None:
+        """The column whose categories are the symbols; None where numbers are them already.
 
         Numbers are in their order and equal ones (1 and 1.0) are the same symbol; else the order is
         that of the text. Numbers in a column of a given number of symbols stand for themselves.
         """
-        if all(is_number(str(cell)) for cell in self.seen):
-            if self.n_symbols:
-                return None
-            values = sorted({float(cell) for cell in self.seen})
-            rank = {value: k for k, value in enumerate(values)}
-            coding = Coding(
-                {cell: rank[float(cell)] for cell in self.seen},
-                tuple(str(int(v)) if v.is_integer() else str(v) for v in values),
-            )
-        else:
-            alphabet = tuple(sorted(self.seen))
-            coding = Coding({cell: k for k, cell in enumerate(alphabet)}, alphabet)
-        n = len(coding.alphabet)
+        numbers = all(is_number(str(cell)) for cell in self.seen)
+        if numbers and self.n_symbols:
+            return None
+        categories = tuple(sorted({float(cell) for cell in self.seen} if numbers else self.seen))
+        n = len(categories)
         if self.n_symbols and n > self.n_symbols:
             raise DataError(
                 f"{self.title}: column '{self.name}' has {n} different symbols, "
                 f"but {self.n_symbols} were declared"
             )
         if n < 2:
-            what = f"only one symbol, {coding.alphabet[0]!r}" if n else "no symbols"
+            what = f"only one symbol, {_text(categories[0])!r}" if n else "no symbols"
             raise DataError(f"{self.title}: column '{self.name}' has {what}")
-        return coding
+        dtype = "float64" if numbers else "object"
+        return Column(self.name, "nominal", dtype, categories=categories)
+
+
+def symbols_of(title: str, coding: Column, cells: Array) -> Array:
+    """Symbols (n,) of cells that are numbers or texts; NaN where these are NaN or None."""
+    values = Values(coding.family, coding.dtype, cells, None, np.asarray(pd.isna(cells)))
+    out = encoded(coding, values, coding.name, title)
+    if np.any(out == len(coding.categories)):
+        raise DataError(f"{title}: has changed since it was opened")
+    return out
+
+
+def _text(symbol: str | float) -> str:
+    whole = isinstance(symbol, float) and symbol.is_integer()
+    return str(int(symbol) if whole else symbol)
 
 
 def check_values(

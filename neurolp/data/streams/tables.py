@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.data.column import Column
 from neurolp.data.csv_file import CsvFile, Piece
-from neurolp.data.streams.columns import Cells, Coding, Layout, Symbols, check_values, lay_out
+from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out, symbols_of
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.errors import DataError
 from neurolp.stream.sensors import Sensor
@@ -78,23 +79,20 @@ class _Table:
     file: CsvFile
     layout: Layout
 
-    def values(self, piece: Piece, codings: dict[int, Coding | None] | None) -> Array:
+    def values(self, piece: Piece, codings: dict[int, Column | None] | None) -> Array:
         """Rows of the stream, checked; without ``codings`` all symbols are still missing."""
         lines, rows = piece
         out = np.full((len(rows), len(self.layout.positions)), np.nan)
         for c, position in enumerate(self.layout.positions):
             coding = codings[c] if codings is not None and c in codings else None
-            if coding is not None:
-                out[:, c] = [self._symbol(row[position].strip(), coding) for row in rows]
+            if coding is not None and coding.family == "label":
+                cells: Array = np.array([row[position].strip() for row in rows], dtype=object)
+                cells[[cell.lower() in _MISSING for cell in cells]] = None
+                out[:, c] = symbols_of(str(self.file.path), coding, cells)
             elif self.layout.counts[c] is None or codings is not None:
                 hint = " (columns of text are to be declared as `symbols`)"
                 out[:, c] = self.file.numbers(piece, position, missing=_MISSING, hint=hint)
+                if coding is not None:
+                    out[:, c] = symbols_of(str(self.file.path), coding, out[:, c])
         check_values(str(self.file.path), self.layout, out, "line", lines)
         return out
-
-    def _symbol(self, cell: str, coding: Coding) -> float:
-        if cell.lower() in _MISSING:
-            return np.nan
-        if cell not in coding.number:
-            raise DataError(f"{self.file.path}: has changed since it was opened")
-        return coding.number[cell]

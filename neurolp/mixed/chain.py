@@ -1,0 +1,212 @@
+"""Chains of boosted yes/no questions: P(cells) = prod_j P(c_j | c_i, i before j in an order).
+
+The cell of a column is the outcome of a few yes/no questions (``questions``). Each has the odds
+
+    P(yes) = 1 / (1 + exp(-F)),    F = b + sum_k f_k(cells of the earlier columns),
+
+with boosted trees f_k (``neurolp.kernels.boosting``). The product is normalised for any trees: each
+question splits the probability of the cells that are left in two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from neurolp.arrays import Array
+from neurolp.brain.workers import Workers
+from neurolp.kernels import boosting
+from neurolp.mixed.features import FeatureLayout
+from neurolp.mixed.questions import Questions
+
+_BLOCK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class BoostingConfig:
+    """How the trees of a question are grown; see ``neurolp.kernels.boosting.boost_logistic``."""
+
+    n_rounds: int = 400
+    patience: int = 15
+    n_leaves: int = 12
+    step: float = 0.1
+    ridge: float = 1.0
+    least_rows: float = 3.0
+    least_hessian: float = 0.1
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A fitted chain over columns with cells.
+
+    ``questions`` (n_columns), their first log-odds ``base`` (n_questions,) and trees, all in the
+    order of the columns as given: question q of column j is number ``first_question[j] + q`` and
+    has the trees ``first_tree[..]`` up to the next one's; tree k has the nodes
+    ``tree[root[k]:root[k + 1]]``.
+    """
+
+    layout: FeatureLayout
+    questions: tuple[Questions, ...]
+    first_question: Array
+    base: Array
+    first_tree: Array
+    root: Array
+    tree: Array
+    value: Array
+
+    def conditional(self, cells: Array) -> Array:
+        """Log P(c_j | earlier columns) of cells (n_rows, n_columns), nats; 0 where missing."""
+        out = np.zeros(cells.shape)
+
+        def run(block: slice) -> None:
+            part = np.ascontiguousarray(cells[block])
+            codes = self.layout.codes(part)
+            for j, questions in enumerate(self.questions):
+                for q, answers in enumerate(questions.answers()):
+                    answer = np.where(part[:, j] < 0, -1, answers[part[:, j]])
+                    rows = np.flatnonzero(answer >= 0)
+                    if len(rows):
+                        score = self._scores(int(self.first_question[j]) + q, codes, rows)
+                        sign = np.where(answer[rows] == 1, 1.0, -1.0)
+                        out[block][rows, j] += log_expit(sign * score)
+
+        with Workers() as workers:
+            workers.map(run, _blocks(len(cells)))
+        return out
+
+    def work(self, cells: Array) -> float:
+        """About how many steps it took to learn the chain from training ``cells``."""
+        steps = 0.0
+        entries = np.concatenate([[0.0], np.cumsum((cells != 0).mean(axis=0)[self.layout.order])])
+        place = np.argsort(self.layout.order)
+        for j, questions in enumerate(self.questions):
+            for q, answer in enumerate(questions.answers()):
+                asked = np.isin(cells[:, j], np.flatnonzero(answer >= 0)).sum()
+                k = int(self.first_question[j]) + q
+                n_trees = self.first_tree[k + 1] - self.first_tree[k]
+                nodes = self.root[self.first_tree[k + 1]] - self.root[self.first_tree[k]]
+                levels = np.log2(nodes / max(n_trees, 1) + 2)
+                steps += asked * n_trees * levels * (5.0 + entries[place[j]])
+        return float(steps)
+
+    def log_prob(self, cells: Array) -> Array:
+        """Log P of rows whose missing cells (-1) are left out, (n_rows,), nats."""
+        return np.asarray(self.conditional(cells).sum(axis=1))
+
+    def distribution(self, j: int, cells: Array) -> Array:
+        """P(c_j | earlier columns) for all cells of column ``j``: (n_rows, n_cells)."""
+        codes = self.layout.codes(cells)
+        questions, rows = self.questions[j], np.arange(len(cells))
+        out = np.ones((len(cells), questions.n_cells))
+        answers = questions.answers()
+        for q in range(len(answers)):
+            yes = expit(self._scores(int(self.first_question[j]) + q, codes, rows))
+            out[:, answers[q] == 1] *= yes[:, None]
+            out[:, answers[q] == 0] *= 1.0 - yes[:, None]
+        return out
+
+    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
+        """Rows whose missing cells (-1) are drawn, each given the earlier columns."""
+        cells = cells.copy()
+        for j in self.layout.order:
+            rows = np.flatnonzero(cells[:, j] < 0)
+            if len(rows):
+                up_to = np.cumsum(self.distribution(int(j), cells[rows]), axis=1)
+                uniform = rng.random((len(rows), 1)) * up_to[:, -1:]
+                cells[rows, j] = np.sum(uniform >= up_to, axis=1)
+        return cells
+
+    def _scores(self, question: int, codes: Array, rows: Array) -> Array:
+        """Log-odds of yes for some rows of ``codes``."""
+        out = np.full(len(rows), self.base[question])
+        first, last = self.first_tree[question : question + 2]
+        boosting.add_trees_at(
+            codes, rows, self.tree, self.value, self.root, int(first), int(last),
+            self.layout.missing, out,
+        )  # fmt: skip
+        return out
+
+
+def fit_chain(
+    train: Array,
+    validation: Array,
+    n_cells: Array,
+    ordered: Array,
+    order: Array,
+    config: BoostingConfig,
+    *,
+    columns: Sequence[int] | None = None,
+    n_threads: int | None = None,
+) -> Chain:
+    """Learn a chain from cells (n_rows, n_columns), -1 where missing.
+
+    Rows where a column is missing teach nothing about it. Rounds are those of least loss on
+    validation rows. ``columns``: those to learn, the others keep their frequencies.
+    """
+    layout = FeatureLayout.of(order, n_cells, ordered)
+    cells = np.vstack([train, validation])
+    codes = layout.codes(cells)
+    usual, start, bins = layout.sparse(codes)
+    n_train = len(train)
+    counts = [np.bincount(c[c >= 0], minlength=k) for c, k in zip(train.T, n_cells, strict=True)]
+    questions = tuple(
+        Questions.ordered(c) if o else Questions.nominal(c)
+        for c, o in zip(counts, ordered, strict=True)
+    )
+    base = [q.prior_log_odds(c) for q, c in zip(questions, counts, strict=True)]
+    place = {int(j): p for p, j in enumerate(order)}
+
+    def learn(task: tuple[int, int]) -> tuple[Array, Array, Array]:
+        j, q = task
+        answer = questions[j].answers()[q][cells[:, j]]
+        answer[cells[:, j] < 0] = -1
+        asked = np.flatnonzero(answer >= 0).astype(np.int32)
+        mine, other = asked[asked < n_train], asked[asked >= n_train]
+        n_features = int(layout.first[place[j]])
+        share = answer[mine].mean() if len(mine) else 0.0
+        if (
+            not n_features
+            or len(other) == 0
+            or min(share, 1.0 - share) * len(mine) < config.least_rows
+            or (columns is not None and j not in columns)
+        ):
+            return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64)
+        most = config.n_rounds * (2 * config.n_leaves - 1) + 1
+        tree, value = np.empty((most, 4), np.int32), np.empty(most)
+        root = np.zeros(config.n_rounds + 1, np.int64)
+        n = boosting.boost_logistic(
+            mine, other, answer, np.full(len(cells), base[j][q]), codes, start, bins,
+            layout.offset, usual, layout.missing, n_features, config.n_rounds, config.patience,
+            config.n_leaves, config.step, config.ridge, config.least_rows, config.least_hessian,
+            tree, value, root,
+        )  # fmt: skip
+        end = root[n]
+        return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy()
+
+    tasks = [(j, q) for j, some in enumerate(questions) for q in range(len(some.children))]
+    with Workers(n_threads) as workers:
+        # The longest first, so that no thread waits at the end.
+        rank = np.argsort([-layout.first[place[j]] for j, _ in tasks], kind="stable")
+        found = dict(zip(rank, workers.map(learn, [tasks[r] for r in rank]), strict=True))
+    grown = [found[r] for r in range(len(tasks))]
+    n_trees = [len(root) - 1 for _, _, root in grown]
+    first_node = np.concatenate([[0], np.cumsum([len(value) for _, value, _ in grown])])
+    roots = [root[:-1] + a for (_, _, root), a in zip(grown, first_node, strict=False)]
+    none = [(np.empty((0, 4), np.int32), np.empty(0))]
+    return Chain(
+        layout,
+        questions,
+        np.concatenate([[0], np.cumsum([len(q.children) for q in questions])]).astype(np.int64),
+        np.concatenate([*base, np.empty(0)]),
+        np.concatenate([[0], np.cumsum(n_trees)]).astype(np.int64),
+        np.concatenate([*roots, first_node[-1:]]).astype(np.int64),
+        np.concatenate([tree for tree, *_ in grown] or [none[0][0]]),
+        np.concatenate([value for _, value, _ in grown] or [none[0][1]]),
+    )
+
+
+def _blocks(n_rows: int) -> list[slice]:
+    return [slice(a, a + _BLOCK_ROWS) for a in range(0, n_rows, _BLOCK_ROWS)]

@@ -1,0 +1,144 @@
+"""Chow-Liu trees over cells: P(c) = prod_j P(c_j | c_parent(j)), the parents of a tree.
+
+Source: C. K. Chow and C. N. Liu, "Approximating discrete probability distributions with dependence
+trees", IEEE Transactions on Information Theory 14 (1968).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.special import logsumexp
+
+from neurolp.arrays import Array
+from neurolp.brain.workers import single_threaded_blas
+from neurolp.mixed.classes import one_hot
+
+_BLOCK_ROWS = 8192
+_PRIORS = (0.5, 2.0, 8.0, 32.0)  # rows of the frequencies of a column in each cell of its parent
+
+
+@dataclass(frozen=True)
+class DependenceTree:
+    """``parent`` (n_columns,) of each column, -1 of the first; columns in an ``order`` from it.
+
+    ``log_table[j]`` (cells of the parent or 1, cells of j) are log P(c_j | c_parent), nats.
+    """
+
+    parent: Array
+    order: Array
+    log_table: tuple[Array, ...]
+
+    def log_prob(self, cells: Array) -> Array:
+        """Log P of cells (n, n_columns) of which those that are -1 are summed over, (n,), nats."""
+        if np.any(cells < 0):
+            root = int(self.order[0])
+            return np.asarray(logsumexp(self.log_table[root][0] + self._messages(cells)[root], 1))
+        out = np.zeros(len(cells))
+        for j, table in enumerate(self.log_table):
+            p = int(self.parent[j])
+            out += table[cells[:, p] if p >= 0 else 0, cells[:, j]]
+        return out
+
+    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
+        """Rows whose cells -1 are drawn given all others."""
+        messages, out = self._messages(cells), cells.copy()
+        for j in self.order:
+            p, table = int(self.parent[j]), self.log_table[j]
+            given = table[out[:, p] if p >= 0 else np.zeros(len(out), dtype=np.int64)]
+            joint = given + messages[j]
+            up_to = np.cumsum(np.exp(joint - joint.max(axis=1, keepdims=True)), axis=1)
+            out[:, j] = np.sum(rng.random((len(out), 1)) * up_to[:, -1:] >= up_to, axis=1)
+        return out
+
+    def _messages(self, cells: Array) -> list[Array]:
+        """Log P(what is known at j and below | c_j), (n, cells of j), for every column j."""
+        known = [
+            np.where((own[:, None] < 0) | (own[:, None] == np.arange(table.shape[1])), 0.0, -np.inf)
+            for own, table in zip(cells.T, self.log_table, strict=True)
+        ]
+        for j in self.order[:0:-1]:
+            below = [logsumexp(known[j] + row, axis=1) for row in self.log_table[j]]
+            known[self.parent[j]] += np.stack(below, axis=1)
+        return known
+
+
+def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> DependenceTree:
+    """The tree of greatest mutual information; its smoothing is chosen on validation rows."""
+    offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
+    counts = _pair_counts(train, offset)
+    information = _mutual_information(counts, offset)
+    d = len(n_cells)
+    if d == 1:
+        parent, order = np.array([-1]), np.array([0])
+    else:
+        # The spanning tree needs positive weights: from the largest information downwards.
+        distance = information.max() + 1.0 - information
+        np.fill_diagonal(distance, 0.0)
+        tree = minimum_spanning_tree(distance)
+        root = int(np.argmax(information.sum(axis=1)))
+        order, parent = breadth_first_order(tree, root, directed=False)
+        parent = np.where(parent < 0, -1, parent)
+    best: tuple[float, DependenceTree | None] = (-np.inf, None)
+    for prior in _PRIORS:
+        tables = tuple(_log_table(counts, offset, j, int(parent[j]), prior) for j in range(d))
+        model = DependenceTree(parent, order, tables)
+        score = float(model.log_prob(validation).mean())
+        if score > best[0]:
+            best = score, model
+    assert best[1] is not None
+    return best[1]
+
+
+def mutual_information(cells: Array, n_cells: Array) -> Array:
+    """Mutual information of every two columns, nats, (n_columns, n_columns), 0 on the diagonal.
+
+    From rows where both are known; less its mean where they are independent, at least 0.
+    """
+    offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
+    return _mutual_information(_pair_counts(cells, offset), offset)
+
+
+def _pair_counts(cells: Array, offset: Array) -> Array:
+    """Rows in which a cell of one column goes with a cell of another, (n_bins, n_bins)."""
+    out = np.zeros((int(offset[-1]),) * 2)
+    with single_threaded_blas():
+        for start in range(0, len(cells), _BLOCK_ROWS):
+            hot = one_hot(cells[start : start + _BLOCK_ROWS], offset)
+            out += hot.T @ hot
+    return out
+
+
+def _mutual_information(counts: Array, offset: Array) -> Array:
+    d = len(offset) - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        term = np.where(counts > 0, counts * np.log(counts), 0.0)
+    starts = offset[:-1]
+
+    def blocks(values: Array) -> Array:
+        rows = np.add.reduceat(values, starts, axis=0)
+        return np.asarray(np.add.reduceat(rows, starts, axis=1))
+
+    n = np.maximum(blocks(counts), 1.0)
+    first = np.add.reduceat(counts, starts, axis=1)  # of a cell, where the other column is known
+    with np.errstate(divide="ignore", invalid="ignore"):
+        marginal = np.where(first > 0, first * np.log(first), 0.0)
+    one = np.add.reduceat(marginal, starts, axis=0)
+    out = (blocks(term) - one - one.T) / n + np.log(n)
+    width = np.diff(offset)
+    bias = np.outer(width - 1, width - 1) / (2.0 * n)
+    out = np.maximum(out - bias, 0.0)
+    out[np.arange(d), np.arange(d)] = 0.0
+    return np.asarray(out)
+
+
+def _log_table(counts: Array, offset: Array, j: int, parent: int, prior: float) -> Array:
+    a, b = offset[j], offset[j + 1]
+    own = np.diagonal(counts)[a:b] + 0.5
+    own = own / own.sum()
+    if parent < 0:
+        return np.asarray(np.log(own)[None])
+    pairs = counts[offset[parent] : offset[parent + 1], a:b] + prior * own
+    return np.asarray(np.log(pairs / pairs.sum(axis=1, keepdims=True)))

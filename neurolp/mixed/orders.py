@@ -1,0 +1,41 @@
+"""Orders of the columns for chains."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurolp.arrays import Array
+
+
+def column_orders(
+    information: Array, last: Array, n_orders: int, rng: np.random.Generator
+) -> list[Array]:
+    """Up to ``n_orders`` orders of the columns: as given, reversed, greedy, then random ones.
+
+    The greedy order begins with the column of most mutual ``information`` (n, n) with the others
+    and goes on with the one of most with those so far. In all but the given one the columns with
+    ``last`` (n,) come after the others, so that a model of the former given the latter can follow.
+    """
+    d = len(information)
+    given = np.arange(d)
+    orders = [given, given[::-1], _greedy(information)]
+    orders += [rng.permutation(d) for _ in range(n_orders)]
+    out: list[Array] = []
+    for k, order in enumerate(orders):
+        moved = order if k == 0 else np.concatenate([order[~last[order]], order[last[order]]])
+        if not any(np.array_equal(moved, other) for other in out):
+            out.append(moved)
+    return out[:n_orders]
+
+
+def _greedy(information: Array) -> Array:
+    order = [int(np.argmax(information.sum(axis=1)))]
+    left = np.ones(len(information), dtype=np.bool_)
+    left[order] = False
+    total = information[order[0]].copy()
+    while left.any():
+        j = int(np.argmax(np.where(left, total, -1.0)))
+        order.append(j)
+        left[j] = False
+        total += information[j]
+    return np.array(order)
