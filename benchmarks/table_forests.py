@@ -200,7 +200,7 @@ class Forest:
 def fit_forest(columns: Columns, train: Array, valid: Array, seed: int) -> Forest:
     """A forest with the defaults of arfpy, and smoothing chosen on validation."""
     forest = Forest(columns, train, seed)
-    grid = [(alpha, least) for alpha in (0.02, 0.1, 0.5, 2.0) for least in (0.01, 0.05, 0.2)]
+    grid = [(alpha, least) for alpha in (0.02, 0.1, 0.5, 2.0) for least in (0.002, 0.01, 0.05, 0.2)]
     some = valid[:: max(len(valid) // 2000, 1)]
     scores = [finite_mean(forest.smooth(*setting).score(some)) for setting in grid]
     return forest.smooth(*grid[int(np.argmax(scores))])

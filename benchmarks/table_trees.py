@@ -23,10 +23,16 @@ class Marginal:
         one = [Part(0, 0, part.step, part.origin)]
         best: tuple[float, Any] = (-np.inf, None)
         for powers in (False, True):
+            highest, waiting = -np.inf, 0
             for n_classes in (1, 2, 4, 8, 16, 32):
                 model = fit_products(known, held_out, one, n_classes, powers, seed)
-                if (score := float(model.log_prob(held_out).mean())) > best[0]:
+                score = float(model.log_prob(held_out).mean())
+                if score > best[0]:
                     best = (score, model)
+                waiting = 0 if score > highest + 1e-3 else waiting + 1
+                highest = max(score, highest)
+                if waiting == 2:
+                    break
         self.normals: Products = best[1]
         self.values, counts = np.unique(known, return_counts=True)
         self.frequency, self.blend = counts / counts.sum(), 1.0

@@ -23,7 +23,7 @@ are left out, with a line. --quick: penguins, heart and mammographic, one split.
 
 --binary FOLDER: the binary tables of the density-estimation suite instead,
 NAME.{train,valid,test}.npz with key `x` bit-packed along axis 1 and `d` columns, their own splits,
-beside the figures to reach.
+beside the figures to reach. --check: sums and integrals of the peers on a small table.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import HistGradientBoostingClassifier
+from table_check import sums
 from table_forests import fit_forest
 from table_peers import Model, fit_mixture
 from table_trees import Marginals, fit_tree
@@ -127,17 +128,13 @@ def split(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, p
     return train, valid, test
 
 
-class Ours:
-    """BrainDensity with its defaults."""
-
-    name, setting = "BrainDensity", ""
-
-    def __init__(self, train: Any, valid: Any, seed: int) -> None:
-        self.model = BrainDensity(random_state=seed).fit(train, X_validation=valid)
-
-    def score(self, rows: Any) -> Array:
-        """Log p of the rows of a table."""
-        return self.model.score_samples(rows)
+@cache
+def ours(name: str, seed: int) -> tuple[BrainDensity, float]:
+    """BrainDensity with its defaults, fitted to a table, and seconds of the fit."""
+    train, valid, _ = split(mixed_table(name), seed)
+    began = time.perf_counter()
+    model = BrainDensity(random_state=seed).fit(train, X_validation=valid)
+    return model, time.perf_counter() - began
 
 
 Fits = Iterator[tuple[str, Model, float]]  # name, fitted model, seconds
@@ -169,35 +166,39 @@ def forest(columns: Columns, train: Array, valid: Array, seed: int) -> Fits:
     yield "arfpy", fitted, time.perf_counter() - began
 
 
-def likelihoods(frame: pd.DataFrame, seed: int, with_ours: bool, peers: list[Peer],
-                say: Callable[[str], None]) -> dict[str, tuple[float, float]]:  # fmt: skip
+PEERS: dict[str, Peer] = {"marginals": marginals_and_tree, "mixture": mixture, "arfpy": forest}
+
+
+def likelihoods(
+    name: str, seed: int, models: list[str], say: Callable[[str], None]
+) -> dict[str, tuple[float, float]]:
     """Model -> mean test log-likelihood (nats a row) and seconds of the fit, on one split."""
-    train, valid, test = split(frame, seed)
+    train, valid, test = split(mixed_table(name), seed)
     columns, codes = Columns.read(train)
     codes_valid, codes_test = columns.encode(valid), columns.encode(test)
     possible = columns.supported(codes_test).all(axis=1)
     if not possible.all():
         say(f"  split {seed}: {np.sum(~possible)} test rows with values that no model can have")
     out = {}
-    if with_ours:
-        began = time.perf_counter()
-        ours = Ours(train, valid, seed)
-        seconds = time.perf_counter() - began
-        out["ours"] = float(np.mean(ours.score(test[possible]))), seconds
-    for peer in peers:
-        for name, model, seconds in peer(columns, codes, codes_valid, seed):
+    if "ours" in models:
+        brain, seconds = ours(name, seed)
+        out["ours"] = float(np.mean(brain.score_samples(test[possible]))), seconds
+        say(f"  split {seed}: ours {out['ours'][0]:.4f} in {seconds:.1f} s")
+    for peer in (PEERS[m] for m in models if m in PEERS):
+        for key, model, seconds in peer(columns, codes, codes_valid, seed):
             scores = model.score(codes_test[possible])
-            out[name] = float(np.mean(scores)), seconds
+            out[key] = float(np.mean(scores)), seconds
             bad = np.sum(~np.isfinite(scores))
             note = f", {bad} rows without a finite score" if bad else ""
-            found = f"{name} {out[name][0]:.4f} in {seconds:.1f} s"
+            found = f"{key} {out[key][0]:.4f} in {seconds:.1f} s"
             say(f"  split {seed}: {found} {model.setting}{note}")
     return out
 
 
-def log_losses(frame: pd.DataFrame, target: str, seed: int, with_ours: bool) -> dict[str, float]:
+def log_losses(name: str, target: str, seed: int, with_ours: bool) -> dict[str, float]:
     """Model -> mean log-loss of the class on test rows (nats), on one split."""
-    train, valid, test = split(frame[frame[target].notna()], seed)
+    frame = mixed_table(name)
+    train, valid, test = (rows[rows[target].notna()] for rows in split(frame, seed))
     truth = test[target].astype(str).to_numpy()
 
     def loss(proba: Array, classes: Any) -> float:
@@ -209,7 +210,7 @@ def log_losses(frame: pd.DataFrame, target: str, seed: int, with_ours: bool) -> 
     out = {"frequencies": loss(np.tile(share.to_numpy(), (len(test), 1)), share.index)}
     inputs = [c for c in frame if c != target]
     if with_ours:
-        model = BrainDensity(random_state=seed).fit(train, X_validation=valid)
+        model, _ = ours(name, seed)
         proba = model.predict_proba(test[inputs], target)
         out["joint"] = loss(proba, model.categories_[target])
     X, X_valid, X_test = (rows[inputs].copy() for rows in (train, valid, test))
@@ -248,31 +249,34 @@ def cell(values: list[float], digits: int = 3) -> str:
     )
 
 
-def measure(names: list[str], splits: int | None, models: list[str], supervised: bool,
-            console: Console) -> None:  # fmt: skip
-    """Print both tables."""
-    by_name: dict[str, Peer] = {
-        "marginals": marginals_and_tree,
-        "mixture": mixture,
-        "arfpy": forest,
-    }
-    peers = [peer for name, peer in by_name.items() if name in models]
+def seeds_of(name: str, splits: int | None) -> range:
+    """Seeds of the splits of a table."""
+    return range(splits or (SMALL_SPLITS if len(mixed_table(name)) < SMALL_ROWS else 1))
+
+
+def with_columns(title: str, left: tuple[str, ...], columns: list[str]) -> Table:
+    """An empty table; the columns of ``left`` are text."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    return table
+
+
+def likelihood_table(
+    names: list[str], splits: int | None, models: list[str], console: Console
+) -> Table:
+    """The first table; figures are printed as they come."""
     shown = [m for m in ("ours", "marginals", "Chow-Liu", "mixture", "arfpy")
              if m in models or (m == "Chow-Liu" and "marginals" in models)]  # fmt: skip
-    table = Table(
-        title="Mean test log-likelihood (nats a row; in brackets: how much less than ours)"
+    table = with_columns(
+        "Mean test log-likelihood (nats a row; in brackets: how much less than ours)",
+        ("table", "first"),
+        ["table", "rows", *(c for m in shown for c in (m, "s")), "first"],
     )
-    for column in ("table", "rows", *(c for m in shown for c in (m, "s")), "first"):
-        table.add_column(column, justify="left" if column in ("table", "first") else "right")
-    losses = Table(title="Log-loss of the class (nats; lower is better)")
-    learners = (*(["joint"] if "ours" in models else []), "classifier", "boosting", "frequencies")
-    for column in ("table", "class", *learners):
-        losses.add_column(column, justify="left" if column in ("table", "class") else "right")
     for name in names:
-        frame = mixed_table(name)
-        seeds = range(splits or (SMALL_SPLITS if len(frame) < SMALL_ROWS else 1))
+        frame, seeds = mixed_table(name), seeds_of(name, splits)
         console.print(f"{name}: {frame.shape[0]:,} x {frame.shape[1]}, {len(seeds)} splits")
-        runs = [likelihoods(frame, s, "ours" in models, peers, console.print) for s in seeds]
+        runs = [likelihoods(name, s, models, console.print) for s in seeds]
         means = {m: float(np.mean([r[m][0] for r in runs])) for m in shown}
         cells = [name, f"{len(frame):,}"]
         for m in shown:
@@ -280,13 +284,24 @@ def measure(names: list[str], splits: int | None, models: list[str], supervised:
             figure = cell([r[m][0] for r in runs]) + less
             cells += [figure, f"{np.mean([r[m][1] for r in runs]):.1f}"]
         table.add_row(*cells, max(means, key=lambda m: means[m]))
-        target = CLASSES.get(name)
-        if supervised and target:
-            found = [log_losses(frame, target, s, "ours" in models) for s in seeds]
-            losses.add_row(name, target, *(cell([f[m] for f in found], 4) for m in learners))
-    console.print(table)
-    if supervised:
-        console.print(losses)
+    return table
+
+
+def class_table(names: list[str], splits: int | None, models: list[str], console: Console) -> Table:
+    """The second table; figures are printed as they come."""
+    learners = (*(["joint"] if "ours" in models else []), "classifier", "boosting", "frequencies")
+    table = with_columns(
+        "Log-loss of the class (nats; lower is better)",
+        ("table", "class"),
+        ["table", "class", *learners],
+    )
+    for name in (name for name in names if name in CLASSES):
+        target = CLASSES[name]
+        found = [log_losses(name, target, s, "ours" in models) for s in seeds_of(name, splits)]
+        cells = [cell([f[m] for f in found], 4) for m in learners]
+        console.print(f"{name}: " + ", ".join(map(" ".join, zip(learners, cells, strict=True))))
+        table.add_row(name, target, *cells)
+    return table
 
 
 def read_binary(path: Path) -> Array:
@@ -298,26 +313,26 @@ def read_binary(path: Path) -> Array:
 def measure_binary(folder: Path, names: list[str], models: list[str], console: Console) -> None:
     """Print the table of binary tables."""
     found = sorted(path.name[: -len(".train.npz")] for path in folder.glob("*.train.npz"))
-    table = Table(title="Binary tables: mean test log-likelihood (nats a row; higher is better)")
-    peers = {"marginals": marginals_and_tree, "mixture": mixture}
     shown = [m for m in ("ours", "Chow-Liu", "mixture")
              if m in models or (m == "Chow-Liu" and "marginals" in models)]  # fmt: skip
-    for column in ("table", "rows", "columns", *(c for m in shown for c in (m, "s")), "to reach"):
-        table.add_column(column, justify="left" if column == "table" else "right")
+    table = with_columns(
+        "Binary tables: mean test log-likelihood (nats a row; higher is better)",
+        ("table",),
+        ["table", "rows", "columns", *(c for m in shown for c in (m, "s")), "to reach"],
+    )
     for name in names or found:
         files = (folder / f"{name}.{part}.npz" for part in ("train", "valid", "test"))
         train, valid, test = map(read_binary, files)
         results: dict[str, tuple[float, float]] = {}
         if "ours" in models:
             began = time.perf_counter()
-            ours = Ours(train, valid, 0)
+            brain = BrainDensity(random_state=0).fit(train, X_validation=valid)
             seconds = time.perf_counter() - began
-            results["ours"] = float(np.mean(ours.score(test))), seconds
+            results["ours"] = float(np.mean(brain.score_samples(test))), seconds
         columns, codes = Columns.read(train)
-        for key, peer in peers.items():
-            if key in models:
-                for m, model, seconds in peer(columns, codes, columns.encode(valid), 0):
-                    results[m] = float(np.mean(model.score(columns.encode(test)))), seconds
+        for peer in (PEERS[m] for m in models if m in PEERS and m != "arfpy"):
+            for m, fitted, seconds in peer(columns, codes, columns.encode(valid), 0):
+                results[m] = float(np.mean(fitted.score(columns.encode(test)))), seconds
         cells = [name, f"{len(train):,}", str(train.shape[1])]
         for m in shown:
             cells += [f"{results[m][0]:.3f}", f"{results[m][1]:.1f}"]
@@ -337,10 +352,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["ours", "marginals", "mixture", "arfpy"],
                         choices=["ours", "marginals", "mixture", "arfpy"],
                         help="of these only; marginals: the Chow-Liu tree too")  # fmt: skip
-    parser.add_argument("--unsupervised", action="store_true", help="no log-loss of the classes")
+    parser.add_argument("--only", choices=["likelihood", "classes"], help="one of the two tables")
+    parser.add_argument("--check", action="store_true", help="sums of the peers' probabilities")
     parser.add_argument("--binary", type=Path, metavar="FOLDER", help="binary tables instead")
     arguments = parser.parse_args()
     console = Console(width=170)
+    if arguments.check:
+        for name, columns, total in sums(find_spec("arfpy") is not None):
+            console.print(f"{name}: sum over {', '.join(columns)} = {total:.7f}")
+        return
     if arguments.binary:
         measure_binary(arguments.binary, arguments.tables, arguments.models, console)
         return
@@ -356,7 +376,13 @@ def main() -> None:
         console.print("left out: adversarial random forests (pip install arfpy)")
         models.remove("arfpy")
     splits = arguments.splits or (1 if arguments.quick else None)
-    measure(names, splits, models, not arguments.unsupervised, console)
+    tables = []
+    if arguments.only != "classes":
+        tables.append(likelihood_table(names, splits, models, console))
+    if arguments.only != "likelihood":
+        tables.append(class_table(names, splits, models, console))
+    for table in tables:
+        console.print(table)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ KEYS = {
             "principle: losses",
             "inputs of no class",
             "table",  # models of the cells of a table
+            "spread over cells",  # of values with a mass, while a map is learned
         )
     )
 }

@@ -188,7 +188,7 @@ class Walk:
         for end, sign in ((support.low, 1.0), (support.high, -1.0)):
             if np.isinf(end):
                 continue
-            _, *sides = self._evaluate(np.full(len(y), end), self.all_rows)
+            sides = self.log_cdf(np.full(len(y), end))
             log_share = support.log_share_below if sign > 0 else support.log_share_above
             log_left = log_ndtr(sign * probit) - log_share
             beyond = log_left < sides[0 if sign > 0 else 1]
@@ -224,6 +224,11 @@ class Walk:
             unit.advance(path[time])
         self.layers.advance(i, path)
         return Units(log_prob, below, above)
+
+    def log_cdf(self, u: Array) -> tuple[Array, Array]:
+        """Log y and log(1 - y) of the next node at ``u`` (n,), whatever its support is."""
+        _, log_y, log_rest = self._evaluate(u, self.all_rows)
+        return log_y, log_rest
 
     def _evaluate(self, u: Array, rows: Array) -> Unit:
         """Log dy/du, log y and log(1 - y) of the next node at ``u`` (m,) for some of the rows."""

@@ -11,17 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
-from neurolp.brain.connectivity import Connectivity
-from neurolp.brain.heads.head import WeightedHead, dream, log_prob
-from neurolp.brain.heads.selection import learn_heads
+from neurolp.brain.heads.head import dream, log_prob
 from neurolp.brain.marginal import learn_marginal_transform
-from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
-from neurolp.brain.node_map import SplineGrid
-from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.column_orders import candidate_orders
-from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
+from neurolp.estimators.triangular_learning import learn_triangular_map, trial_surprise
 from neurolp.estimators.validation import (
     Density,
     column_name,
@@ -31,14 +26,7 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
-from neurolp.simulation.batch import Batch, EarlyStopping
-from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
-from neurolp.simulation.loop import simulate
-
-_MANY_ROWS, _INTERVALS, _MORE_INTERVALS = 5000, 14, 28
-_RANGE, _SYNAPSE_SLOPE = 3.5, 2.0
-_TRIAL_LAYERS, _TRIAL_ROWS = 20, 2000
-_MOST_COLUMNS = 256  # a covariance of more has too many parameters
+from neurolp.simulation.batch import Batch
 
 
 @final
@@ -151,28 +139,19 @@ class TriangularDensity(Density):
             parts = {name: self.marginal_transform_.forward(u)[0] for name, u in parts.items()}
 
         candidates = candidate_orders(parts["train"]) if order is None else [order]
+        ordered = [
+            {name: np.ascontiguousarray(u[candidate]) for name, u in parts.items()}
+            for candidate in candidates
+        ]
+        best = 0
         if len(candidates) > 1:
-            surprise = [self._trial(parts, candidate) for candidate in candidates]
-            candidates = [candidates[int(np.argmin(surprise))]]
-        self.order_ = candidates[0]
-        parts = {name: np.ascontiguousarray(u[self.order_]) for name, u in parts.items()}
-
-        network, stopping = self._evolve(parts, self.max_layers, self.patience)
-        best = stopping.best_time
-        heads: tuple[WeightedHead, ...] = (WeightedHead(best, 1.0),)
-        if X.shape[1] <= _MOST_COLUMNS:
-            heads = learn_heads(
-                network,
-                best,
-                parts["train"],
-                parts["validation"],
-                self.seed_,
-                self.n_threads,
-                ordered=True,
-            )
-        self.n_layers_ = max(weighted.time for weighted in heads)
-        network.slices = network.slices[: self.n_layers_]
-        self.map_ = TriangularMap(network, heads)
+            surprise = [trial_surprise(some, self.seed_, self.n_threads) for some in ordered]
+            best = int(np.argmin(surprise))
+        self.order_ = candidates[best]
+        self.map_ = learn_triangular_map(
+            ordered[best], self.max_layers, self.patience, self.seed_, self.n_threads
+        )
+        self.n_layers_ = max(weighted.time for weighted in self.map_.heads)
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -248,38 +227,6 @@ class TriangularDensity(Density):
         if self.marginal_transform_ is not None:
             given = self.marginal_transform_.inverse(given)
         return np.asarray(given.T * self.scale_ + self.mean_)
-
-    def _trial(self, parts: dict[str, Array], order: Array) -> float:
-        """Least validation surprise of a few layers in this order, fitted to some of the rows."""
-        some = {name: np.ascontiguousarray(u[order, :_TRIAL_ROWS]) for name, u in parts.items()}
-        return self._evolve(some, _TRIAL_LAYERS, _TRIAL_LAYERS)[1].best
-
-    def _evolve(
-        self, parts: dict[str, Array], max_layers: int, patience: int
-    ) -> tuple[Network, EarlyStopping]:
-        """Learn the layers of potentials in their order; and when the best was reached."""
-        d, n = parts["train"].shape
-        edges = np.tril(np.ones((d, d), dtype=np.bool_), -1)
-        network = Network(
-            Connectivity.from_array(edges),
-            "normal",
-            Synapse(DEFAULT_THRESHOLDS, _SYNAPSE_SLOPE),
-            True,
-            SplineGrid(-_RANGE, _RANGE, _INTERVALS if n < _MANY_ROWS else _MORE_INTERVALS),
-        )
-        batches = {name: Batch(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()}
-        process = GreedyProcess(
-            network,
-            GreedyRule(),
-            GreedyConfig(patience),
-            batches,
-            seed=self.seed_,
-            n_threads=self.n_threads,
-        )
-        outcome = simulate(process, max_layers)
-        if outcome.interrupted:
-            raise KeyboardInterrupt("the density is not fitted")
-        return network, process.stopping
 
 
 def _checked_order(order: Any, n_features: int) -> Array | None:
