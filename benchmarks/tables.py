@@ -23,7 +23,7 @@ are left out, with a line. --quick: penguins, heart and mammographic, one split.
 
 --binary FOLDER: the binary tables of the density-estimation suite instead,
 NAME.{train,valid,test}.npz with key `x` bit-packed along axis 1 and `d` columns, their own splits,
-beside the figures to reach.
+beside the figures to reach. --check: sums and integrals of the peers on a small table.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import HistGradientBoostingClassifier
+from table_check import sums
 from table_forests import fit_forest
 from table_peers import Model, fit_mixture
 from table_trees import Marginals, fit_tree
@@ -352,9 +353,14 @@ def main() -> None:
                         choices=["ours", "marginals", "mixture", "arfpy"],
                         help="of these only; marginals: the Chow-Liu tree too")  # fmt: skip
     parser.add_argument("--only", choices=["likelihood", "classes"], help="one of the two tables")
+    parser.add_argument("--check", action="store_true", help="sums of the peers' probabilities")
     parser.add_argument("--binary", type=Path, metavar="FOLDER", help="binary tables instead")
     arguments = parser.parse_args()
     console = Console(width=170)
+    if arguments.check:
+        for name, columns, total in sums(find_spec("arfpy") is not None):
+            console.print(f"{name}: sum over {', '.join(columns)} = {total:.7f}")
+        return
     if arguments.binary:
         measure_binary(arguments.binary, arguments.tables, arguments.models, console)
         return

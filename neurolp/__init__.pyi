@@ -10,6 +10,8 @@ from .brain.rules.greedy import GreedyRule as GreedyRule
 from .brain.rules.rule import LearningRule as LearningRule
 from .brain.rules.rule import LocalStep as LocalStep
 from .brain.rules.rule import LocalView as LocalView
+from .data.column import Column as Column
+from .data.columns import Columns as Columns
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
 from .errors import FormatError as FormatError

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neurolp.arrays import Array
-from neurolp.data.values import EXACT, Values, cells_of_numbers, family_of
+from neurolp.data.values import BIG, EXACT, Values, cells_of_numbers, family_of
 from neurolp.errors import DataError
 
 DIGITS = 6  # finer decimal grids are none
@@ -74,8 +74,7 @@ class Column:
     @property
     def family(self) -> str:
         """What its values are: "number", "boolean", "label", "date", "duration" or "any"."""
-        numbers = self.categories and not isinstance(self.categories[0], str)
-        return "number" if self.dtype == "object" and numbers else family_of(self.dtype)
+        return family_of(self.dtype)
 
     def describe(self) -> str:
         """Levels, categories or atoms in a few words."""
@@ -173,24 +172,27 @@ def supported(column: Column, codes: Array) -> Array:
 
 def decoded(column: Column, codes: Array) -> Any:
     """The values (n,) of a column that have these codes, as an array of its dtype."""
-    if column.kind == "constant" and not column.categories:
-        return _cells_of_labels(column, np.full(len(codes), -1), codes != 0)
     if column.kind in ("constant", "nominal") or column.categories:
-        missing = np.isnan(codes)
-        places = np.where(missing, -1, codes).astype(np.int64)
+        missing = np.isnan(codes) | (column.kind == "constant" and not column.categories)
         closed = column.kind != "nominal" or column.declared or column.family == "boolean"
-        return _cells_of_labels(column, places, bool(closed) & (places >= len(column.categories)))
+        most = len(column.categories) - bool(closed)
+        wrong = ~np.isnan(codes) & (
+            (codes < 0) | (codes > max(most, 0)) | (codes != np.rint(codes))
+        )
+        if wrong.any():
+            raise DataError(
+                f"argument `codes` has {codes[wrong][0]:g} at row {np.flatnonzero(wrong)[0]}, "
+                f"which stands for no value of column {column.name!r}"
+            )
+        return _cells_of_labels(column, np.where(missing, -1, codes).astype(np.int64))
+    if column.kind == "ordinal" and column.step:
+        codes = snapped(codes, column.step, 1e-12, column.levels)
     integers = column.kind == "continuous" and column.dtype.lower().startswith(("int", "uint"))
     return cells_of_numbers(codes, "float64" if integers else column.dtype)
 
 
-def _cells_of_labels(column: Column, places: Array, wrong: Array) -> Any:
+def _cells_of_labels(column: Column, places: Array) -> Any:
     """Cells of categories at ``places`` (-1: missing, K: another value)."""
-    if np.any(wrong):
-        raise DataError(
-            f"argument `codes` has a code at row {np.flatnonzero(wrong)[0]} that stands for no "
-            f"value of column {column.name!r}"
-        )
     categories = list(column.categories)
     if column.dtype == "category":
         order = np.argsort(column.declared) if column.declared else np.arange(len(categories))
@@ -199,28 +201,36 @@ def _cells_of_labels(column: Column, places: Array, wrong: Array) -> Any:
         return pd.Categorical.from_codes(
             back[places], categories=[categories[k] for k in order], ordered=ordered
         )
-    if column.family in ("number", "boolean", "date", "duration") and column.dtype != "object":
-        large = [abs(c) > 2**53 for c in categories]
-        if not any(large):
-            table = np.array([*map(float, categories), _another(categories), np.nan])
-            return cells_of_numbers(table[places], column.dtype)
+    another = _another(categories, column.dtype)
+    exact = all(isinstance(c, str) or abs(c) <= EXACT for c in categories)
+    if column.family in _PLURALS and column.family != "label" and exact and column.dtype != BIG:
+        table = np.array([*map(float, categories), another, np.nan])
+        return cells_of_numbers(table[places], column.dtype)
     cells = np.empty(len(categories) + 2, dtype=object)
-    cells[:-2] = categories
-    cells[-2] = _another(categories)
-    if column.dtype == "bytes":
+    cells[:-1] = [*categories, another]
+    if column.dtype == BIG:
+        cells[:-1] = [int(c, 16) if isinstance(c, str) else c for c in cells[:-1]]
+    elif column.dtype == "bytes":
         cells[:-1] = [text.encode("latin-1") for text in cells[:-1]]
     out = cells[places]
-    return out if column.dtype in ("object", "bytes") else pd.array(out, dtype=column.dtype)
+    if column.family == "label" or column.dtype == BIG:
+        return pd.array(out, dtype=column.dtype) if column.dtype[:3] == "str" else out
+    nullable = column.dtype.replace("int", "Int").replace("uI", "UI")
+    return pd.array(out, dtype=nullable if np.any(places == -1) else column.dtype)
 
 
-def _another(categories: list[Any]) -> Any:
+def _another(categories: list[Any], dtype: str) -> Any:
     """A value that is none of the categories: "unseen", or one more than the largest number."""
-    if all(not isinstance(c, str) for c in categories):
-        return max(categories, default=-1) + 1
-    text, known = "unseen", set(categories)
-    while text in known:
-        text = "_" + text
-    return text
+    known = set(categories)
+    if dtype == BIG:
+        return hex(max(int(c, 16) if isinstance(c, str) else int(c) for c in categories) + 1)
+    if not any(isinstance(c, str) for c in categories):
+        above = max(categories, default=-1) + 1
+        return above if above < 2**63 else next(k for k in range(len(known) + 1) if k not in known)
+    word = "unseen"
+    while word in known:
+        word = "_" + word
+    return word
 
 
 def snapped(values: Array, step: float, rounding: float, scale: Array) -> Array:

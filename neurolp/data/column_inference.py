@@ -123,7 +123,7 @@ def _nominal(values: Values, common: dict[str, Any], kind: str | None) -> Column
         declared = tuple(place[label] for label in labels)
     if len(labels) == 1 and not common["missing"] and kind is None:
         return Column(kind="constant", categories=(labels[0],), **common)
-    closed = values.declared is not None or (kind is None and _is_binary(labels))
+    closed = values.declared is not None or _is_binary(labels)
     if values.family == "boolean":
         closed = True
         labels += [value for value in (False, True) if value not in labels]

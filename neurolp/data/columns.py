@@ -82,7 +82,8 @@ class Columns(Sequence[Column]):
             interface or the dataframe interchange protocol; an array; rows.
         kinds : mapping, optional
             The kind of some columns, by name or position: "continuous", "ordinal" or "nominal". The
-            others are inferred, see :func:`neurolp.data.column_inference.infer_column`.
+            others are inferred, see :func:`neurolp.data.column_inference.infer_column`. Whole
+            numbers are names where the names of a frame are such.
         name : str
             What the argument is called in messages.
 
@@ -95,7 +96,7 @@ class Columns(Sequence[Column]):
         """
         table = read_container(X, name)
         names = table.names or tuple(f"x{j}" for j in range(len(table.columns)))
-        asked = _asked(kinds, names)
+        asked = _asked(kinds, names, table.integer_names)
         columns = []
         codes = np.empty((table.n_rows, len(names)))
         for j, cells in enumerate(table.columns):
@@ -199,12 +200,14 @@ class Columns(Sequence[Column]):
     def position(self, column: str | int) -> int:
         """Position of a column, given by its name or its position (negative: from the end).
 
+        Whole numbers are names where the names of the frame were such.
+
         Raises
         ------
         ConfigurationError
             If there is none.
         """
-        return _position(column, self.names)
+        return _position(column, self.names, self.integer_names)
 
     @overload
     def __getitem__(self, key: int | str) -> Column: ...
@@ -249,7 +252,9 @@ class Columns(Sequence[Column]):
         return str(self.to_frame().to_html(index=False, justify="left", border=0))
 
 
-def _asked(kinds: Mapping[str | int, str] | None, names: tuple[str, ...]) -> dict[int, str]:
+def _asked(
+    kinds: Mapping[str | int, str] | None, names: tuple[str, ...], labels: bool
+) -> dict[int, str]:
     """Position -> kind asked for."""
     out: dict[int, str] = {}
     if kinds is not None and not isinstance(kinds, Mapping):
@@ -257,7 +262,7 @@ def _asked(kinds: Mapping[str | int, str] | None, names: tuple[str, ...]) -> dic
             f"argument `kinds` must map columns to their kinds, but is {kinds!r}"
         )
     for column, kind in (kinds or {}).items():
-        j = _position(column, names, "`kinds`")
+        j = _position(column, names, labels, "`kinds`")
         if kind not in KINDS:
             raise ConfigurationError(
                 f"argument `kinds` must have kinds {', '.join(KINDS)}, but has {kind!r} "
@@ -284,15 +289,19 @@ def _common_dtype(dtypes: Sequence[str]) -> str:
     return "object"
 
 
-def _position(column: Any, names: tuple[str, ...], argument: str = "`column`") -> int:
+def _position(column: Any, names: tuple[str, ...], labels: bool, argument: str = "`column`") -> int:
+    """Position of a column, of which whole numbers are the names if they are ``labels``."""
+    if labels and str(column) in names:
+        return names.index(str(column))
     if isinstance(column, str) and column in names:
         return names.index(column)
     if isinstance(column, (int, np.integer)) and not isinstance(column, bool):
-        if -len(names) <= column < len(names):
+        if -len(names) <= column < len(names) and not labels:
             return int(column) % len(names)
-        raise ConfigurationError(
-            f"argument {argument} names column {column}, but there are {len(names)} columns"
-        )
+        if not labels:
+            raise ConfigurationError(
+                f"argument {argument} names column {column}, but there are {len(names)} columns"
+            )
     known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     raise ConfigurationError(
         f"argument {argument} names an unknown column {column!r}; known are {known}"

@@ -38,7 +38,9 @@ class Container:
 
     def label(self, j: int) -> str:
         """What column ``j`` is called in messages."""
-        return str(j) if self.names is None or self.integer_names else repr(self.names[j])
+        if self.names is None:
+            return str(j)
+        return self.names[j] if self.integer_names else repr(self.names[j])
 
     def stand_in(self) -> Any:
         """A table without rows that has the same columns, for checks of names and numbers."""

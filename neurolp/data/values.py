@@ -16,6 +16,7 @@ from neurolp.arrays import Array
 from neurolp.errors import DataError, DataTypeError
 
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
+BIG = "big integers"  # in place of a dtype: integers of Python, of any size
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}
 _DAY = 86_400_000_000
 _MOST_DAYS = 1e8  # as microseconds they still fit into 64 bits
@@ -63,11 +64,12 @@ class Values:
 
 
 def plain(value: Any) -> Any:
-    """A label as a boolean, a number or a text: what a file can hold."""
+    """A label as a boolean, a number or a text: what a file can hold (and integers of 64 bits)."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, numbers.Integral):
-        return int(value)
+        whole = int(value)
+        return whole if -(2**63) <= whole < 2**64 else hex(whole)
     if isinstance(value, (numbers.Real, decimal.Decimal)):
         return float(value)
     if isinstance(value, bytes):
@@ -90,7 +92,7 @@ def family_of(dtype: str) -> str:
         return "duration"
     if dtype.startswith("bool"):
         return "boolean"
-    if dtype.lower().startswith(("int", "uint", "float")):
+    if dtype.lower().startswith(("int", "uint", "float")) or dtype == BIG:
         return "number"
     return "any" if dtype == "category" else "label"
 
@@ -229,10 +231,10 @@ def _object_numbers(cells: Array, missing: Array, label: str, name: str) -> Valu
         if not whole:
             raise _unreadable(cells, missing, label, name) from None
         raw = without(cells, missing)
-        return Values("number", "object", raw, None, missing, whole=True, exact=False)
+        return Values("number", BIG, raw, None, missing, whole=True, exact=False)
     dtype = "float64" if not whole else "Int64" if missing.any() else "int64"
     if whole and np.any(np.abs(values) > EXACT):
-        dtype = "object"
+        dtype = BIG
     raw = without(cells, missing) if whole else values
     return _numbers(raw, values, dtype, label, name, whole=whole)
 
@@ -300,8 +302,8 @@ def cells_of_numbers(values: Array, dtype: str) -> Any:
         return pd.array(without(values == 1, missing), dtype=dtype)
     if dtype.lower().startswith(("int", "uint")):
         return _cells_of_integers(values, missing, dtype)
-    if dtype == "object":
-        return without(values, missing)
+    if dtype == BIG:
+        return values
     return pd.array(values, dtype=dtype) if dtype[0] == "F" else values.astype(dtype)
 
 

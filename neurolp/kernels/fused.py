@@ -65,7 +65,8 @@ def evolve_fused(
     n_nodes, width = potential.shape
     u, turned = np.empty((n_nodes, TILE)), np.empty((n_nodes, TILE))
     received = np.empty(((n_nodes + 1) // 2, 4 * TILE))
-    z, features = np.empty(TILE), np.empty(CHUNK * TILE)
+    z, features = np.empty(TILE), np.empty((n_nodes, thresholds.shape[0] * TILE))
+    is_known = np.zeros(n_nodes, np.int32)
     log_sum, product = np.empty(TILE), np.empty(TILE)
     place, offset = np.empty(TILE, np.int32), np.empty(TILE)
     beyond, pieces = np.empty(TILE), np.empty(4 * TILE)
@@ -74,14 +75,16 @@ def evolve_fused(
         for c in range(TILE):
             log_sum[c] = 0.0
             product[c] = 1.0
+        is_known[:] = 0
         pending = 0
         for step in range(first, last):
             n_targets, at = steps[step, 0], steps[step, 2]
             if steps[step, 6] >= 0:
                 _rotate(rotations[steps[step, 6] :], u, turned)
+                is_known[:] = 0
             receive(
                 steps[step], nodes, weights, biases, thresholds, slope, log_scale, u, z, features,
-                received,
+                is_known, received,
             )  # fmt: skip
             for i in range(n_targets):
                 row, mine = u[nodes[at + i]], received_by(i, log_scale, received)
@@ -92,6 +95,7 @@ def evolve_fused(
                 _locate(row, low, spacing, n_intervals, place, offset, beyond)
                 look_up(tables[steps[step, 5] + 4 * n_intervals * i :], place, pieces)
                 _apply_pieces(pieces, offset, beyond, row, product)
+                is_known[nodes[at + i]] = 0
                 pending += 1
                 if pending == _SLOPES_PER_LOG:
                     _take_logarithms(product, log_sum)
@@ -151,9 +155,14 @@ def receive(
     u: Array,
     z: Array,
     features: Array,
+    is_known: Array,
     received: Array,
 ) -> None:
-    """Shift and log-scale of all targets: a row of ``received`` is I, G, I', G' or I, I' of two."""
+    """Shift and log-scale of all targets: a row of ``received`` is I, G, I', G' or I, I' of two.
+
+    ``features`` (n_nodes, n_thresholds TILE) of nodes that have not moved since (``is_known``) are
+    used again; z is scratch.
+    """
     n_targets, n_sources, at, w, b = step[0], step[1], step[2], step[3], step[4]
     n_pairs, kinds = (n_targets + 1) // 2, 4 if log_scale else 2
     for pair in range(n_pairs):
@@ -163,21 +172,27 @@ def receive(
             for c in range(TILE):
                 mine[c] = bias
     for j in range(n_sources):
-        row = u[nodes[at + n_targets + j]]
-        for c in range(TILE):
-            exponent = min(max(2.0 * slope * row[c], -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
-            z[c] = exponential(exponent)
+        node = nodes[at + n_targets + j]
+        row = u[node]
+        if is_known[node] == 0:
+            for c in range(TILE):
+                exponent = min(max(2.0 * slope * row[c], -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
+                z[c] = exponential(exponent)
+            for chunk in range(thresholds.shape[0] // CHUNK):
+                begin = chunk * CHUNK
+                _write_features(z, thresholds[begin:], features[node, begin * TILE :])
+            is_known[node] = 1
         for chunk in range(thresholds.shape[0] // CHUNK):
-            _write_features(z, thresholds[chunk * CHUNK :], features)
+            f = features[node, chunk * CHUNK * TILE :]
             for pair in range(n_pairs):
                 if log_scale:
                     if 2 * pair + 1 < n_targets:
-                        _add_to_pair(row, features, weights[w:], received[pair])
+                        _add_to_pair(row, f, weights[w:], received[pair])
                     else:
-                        _add_to_one(row, features, weights[w:], received[pair])
+                        _add_to_one(row, f, weights[w:], received[pair])
                     w += 4 * CHUNK + 2
                 else:
-                    _add_to_shifts(row, features, weights[w:], received[pair])
+                    _add_to_shifts(row, f, weights[w:], received[pair])
                     w += 2 * CHUNK + 2
 
 

@@ -10,7 +10,6 @@ from neurolp.arrays import Array
 from neurolp.kernels._jit import fused_kernel
 from neurolp.kernels.exponential import exponential
 from neurolp.kernels.fused import (
-    CHUNK,
     LARGEST_LOG_SCALE,
     TILE,
     look_up,
@@ -48,11 +47,13 @@ def rewind_fused(
     n_nodes, width = potential.shape
     u, turned = np.empty((n_nodes, TILE)), np.empty((n_nodes, TILE))
     received = np.empty(((n_nodes + 1) // 2, 4 * TILE))
-    z, features = np.empty(TILE), np.empty(CHUNK * TILE)
+    z, features = np.empty(TILE), np.empty((n_nodes, thresholds.shape[0] * TILE))
+    is_known = np.zeros(n_nodes, np.int32)
     place, is_open = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     pieces, solving = np.empty(4 * TILE), np.empty(4 * TILE)
     for start in range(0, width, TILE):
         read(potential, start, u)
+        is_known[:] = 0
         for step in range(last - 1, first - 1, -1):
             n_targets, at = steps[step, 0], steps[step, 2]
             for i in range(n_targets):
@@ -64,16 +65,18 @@ def rewind_fused(
                 )
             receive(
                 steps[step], nodes, weights, biases, thresholds, slope, log_scale, u, z, features,
-                received,
+                is_known, received,
             )  # fmt: skip
             for i in range(n_targets):
                 row, mine = u[nodes[at + i]], received_by(i, log_scale, received)
+                is_known[nodes[at + i]] = 0
                 if log_scale:
                     _undo_shift_and_scale(row, mine)
                 else:
                     _undo_shift(row, mine)
             if steps[step, 6] >= 0:
                 _rotate_back(rotations[steps[step, 6] :], u, turned)
+                is_known[:] = 0
         write(u, start, potential)
 
 

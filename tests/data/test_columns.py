@@ -282,6 +282,11 @@ def test_other_forms_of_the_same_table():
     pd.testing.assert_frame_equal(
         Columns.infer(numbered).decode(Columns.read(numbered)[1]), numbered
     )
+    asked = Columns.infer(numbered, kinds={5: "nominal"})
+    assert asked.kinds == ("nominal", "continuous")
+    assert asked.position(7) == 1
+    with pytest.raises(ConfigurationError, match="unknown column 1; known are 5, 7"):
+        Columns.infer(numbered, kinds={1: "nominal"})
     named = frame.set_index(pd.Index([3, 3, 3]))
     np.testing.assert_array_equal(Columns.infer(frame).encode(named), codes)
 
@@ -439,11 +444,43 @@ def test_other_values_than_in_fit(changed, message):
 
 def test_codes_that_stand_for_nothing():
     columns = Columns.infer(pd.DataFrame({"k": [1, 1], "c": pd.Categorical(["a", "b"])}))
-    for codes, what in (([[1, 0]], "'k'"), ([[0, 2]], "'c'")):
+    for codes, what in (
+        ([[1, 0]], "'k'"),
+        ([[0, 2]], "'c'"),
+        ([[0, 0.5]], "has 0.5 at row 0"),
+        ([[0, -1]], "'c'"),
+    ):
         with pytest.raises(DataError, match=what):
             columns.decode(codes)
     with pytest.raises(DataError, match="must have shape"):
         columns.decode([0, 0])
+
+
+def test_whole_numbers_of_any_size():
+    frame = pd.DataFrame(
+        {
+            "i": [10**400, 7, -(10**30), 7],
+            "j": [2**63 - 1, 2, 5, 5],
+            "u": np.array([2**64 - 1, 1, 0, 0], dtype="u8"),
+        }
+    )
+    columns, codes = Columns.read(frame)
+    assert columns.kinds == ("nominal",) * 3
+    pd.testing.assert_frame_equal(columns.decode(codes), frame)
+    unseen = columns.decode(np.full((1, 3), 3.0))
+    np.testing.assert_array_equal(columns.encode(unseen), [[3, 3, 3]])
+    assert unseen["i"][0] == 10**400 + 1
+    holes = columns.decode(np.vstack([codes, np.full((1, 3), np.nan)]))
+    assert holes.isna().sum().tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(columns.encode(holes)[:-1], codes)
+
+
+def test_decoded_numbers_are_those_of_the_grid():
+    frame = pd.DataFrame({"g": np.round(np.random.default_rng(1).normal(size=300), 1)})
+    columns = Columns.infer(frame)
+    low = columns["g"].levels[0]
+    values = columns.decode(low + 0.1 * np.arange(30)[:, None])["g"]
+    assert set(values) <= {round(k / 10, 1) for k in range(-60, 60)}
 
 
 def test_columns_are_a_sequence_and_a_readable_table():
