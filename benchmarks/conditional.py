@@ -1,5 +1,8 @@
 """Conditional probability beside its peers: python benchmarks/conditional.py [problem ...] [--mdn].
 
+With --tables FOLDER [--splits N], instead: regression on the tables FOLDER/*.npz (or those named),
+each with X, y and the rows of every split that test (bits, packed along axis 1).
+
 Mean test figures in nats and seconds to fit, mean and standard error over seeds. bimodal: KL from
 the truth to the estimate, over 50,000 fresh pairs, of 1,000 and 10,000 pairs that train and
 validate. diabetes: mean log p(y | x), y standardised by the training rows. classes: log-loss and
@@ -15,7 +18,10 @@ Everything has its defaults but for what the names say. A mixture density networ
 import argparse
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -36,6 +43,7 @@ from sklearn.preprocessing import StandardScaler
 
 from neurolp import ConditionalClassifier, ConditionalDensity
 from neurolp.data.problems_conditional import bimodal_log_density, sample_bimodal
+from neurolp.differentiation.ensemble import stack
 
 Array = np.ndarray[Any, Any]
 # Training rows, their targets, test rows, their targets, seed -> log p of the test targets.
@@ -298,12 +306,55 @@ def classifiers() -> Table:
     return table
 
 
+def regressions(tables: dict[str, Path], n_splits: int, console: Console) -> None:
+    """Print minus the mean log p(y | x) of test rows, in the units of y, table by table."""
+    for title, path in tables.items():
+        data = np.load(path)
+        X, y = data["X"], data["y"].ravel()
+        tests = np.unpackbits(data["test"], axis=1)[:, : len(y)].astype(bool)[:n_splits]
+        scores: dict[str, list[float]] = defaultdict(list)
+        seconds: dict[str, list[float]] = defaultdict(list)
+        for seed, test in enumerate(tests):
+            rows = X[~test], y[~test], X[test], y[test], seed
+            began = time.perf_counter()
+            model = ConditionalDensity(random_state=seed).fit(*rows[:2])
+            log_prob = {"ConditionalDensity": model.log_prob(X[test], y[test])}
+            seconds["ConditionalDensity"].append(time.perf_counter() - began)
+            unit = model.units_[0]  # without its trees it is what trees=False learns
+            smooth = unit.ensemble.weighted(stack(unit.ensemble.held_out)[0])
+            alone = replace(unit, ensemble=smooth, boosted=None)
+            log_prob["its perceptrons alone"] = alone.log_prob(X[test], y[test])
+            boosting = HistGradientBoostingRegressor(random_state=seed)
+            for name, peer in (("gradient boosting", boosting), ("ridge", ridge())):
+                began = time.perf_counter()
+                log_prob[f"{name} + Gaussian noise"] = homoscedastic(peer)(*rows)
+                seconds[f"{name} + Gaussian noise"].append(time.perf_counter() - began)
+            for name, each in log_prob.items():
+                scores[name].append(-float(np.mean(each)))
+        table = Table(title=f"{title}: {len(y):,} rows, {len(tests)} splits")
+        for name in ("model", "-log p(y | x), nats", "minus that of the first", "s"):
+            table.add_column(name, justify="left" if name == "model" else "right")
+        first = np.array(scores["ConditionalDensity"])
+        for name, values in scores.items():
+            beyond = cell(list(np.array(values) - first), 3)
+            spent = f"{np.mean(seconds[name]):.1f}" if seconds[name] else ""
+            table.add_row(name, cell(values, 3), beyond, spent)
+        console.print(table)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("problems", nargs="*", help=f"of {', '.join(PROBLEMS)}; all by default")
+    parser.add_argument("--tables", type=Path, help="a folder of regression tables")
+    parser.add_argument("--splits", type=int, default=20, help="so many splits of each table")
     parser.add_argument("--mdn", action="store_true", help="a mixture density network too")
     arguments = parser.parse_args()
+    if arguments.tables:
+        known = {path.stem: path for path in sorted(arguments.tables.glob("*.npz"))}
+        tables = {name: known[name] for name in arguments.problems or known}
+        regressions(tables, arguments.splits, Console(width=130))
+        return
     names = arguments.problems or list(PROBLEMS)
     if unknown := set(names) - set(PROBLEMS):
         parser.error(f"unknown problem: {', '.join(sorted(unknown))}")

@@ -116,7 +116,9 @@ KNOWN_CIRCLES: list[list[str]] = []
 
 
 # Kernels that other kernels call; what is cached is good as long as none of all kernels changes.
-SHARED_KERNELS = tuple(f"neurolp.kernels.{name}" for name in ("exponential", "fused", "stream_"))
+SHARED_KERNELS = tuple(
+    f"neurolp.kernels.{name}" for name in ("boosting", "exponential", "fused", "stream_")
+)
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("neurolp.kernels.")])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -230,11 +230,14 @@ class Network:
         Raises
         ------
         NetworkError
-            If targets and sources overlap (in a sequential group: a weight sits on a self-edge), a
-            weight sits on an absent edge, a target is clamped, a shape is wrong, or a node map is
-            not provably monotone.
+            If a node is not there, targets and sources overlap (in a sequential group: a weight
+            sits on a self-edge), a weight sits on an absent edge, a target is clamped, a shape is
+            wrong, or a node map is not provably monotone.
         """
         t, s, m = len(targets), len(sources), self.synapse.n_transfer
+        nodes = np.concatenate([targets, sources])
+        if np.any((nodes < 0) | (nodes >= self.n_nodes)):
+            raise NetworkError(f"the nodes of a group must be in 0 .. {self.n_nodes - 1}")
         if not sequential and np.intersect1d(targets, sources).size:
             raise NetworkError("the sources of a group must lie outside it, but some are targets")
         if self.clamped and np.isin(targets, self.clamped).any():
@@ -272,6 +275,22 @@ class Network:
             grid=self.grid,
             sequential=sequential,
         )
+
+    def to_tree(self) -> dict[str, Any]:
+        """The arguments that make an equal network, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> Self:
+        """The network of these arguments, whose groups are validated as by :meth:`update`."""
+        network = cls(**tree)
+        for slice_ in distinct_slices(network)[0]:
+            for g in slice_.groups:
+                network.update(
+                    g.targets, g.sources, g.weights, g.bias, g.log_scale_weights,
+                    g.log_scale_bias, g.node_map, sequential=g.sequential,
+                )  # fmt: skip
+        return network
 
     def _cast(self, array: Any) -> Any:
         if sparse.issparse(array):

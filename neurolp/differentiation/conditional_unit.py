@@ -1,9 +1,9 @@
-"""p(t | x) of one target by an ensemble of perceptrons whose outputs are mixture parameters.
+"""p(t | x) of one target: an average of perceptrons whose outputs are mixtures, and boosted trees.
 
     y(t | x) = sum_r w_r y_r(t | x),    p(t | x) = dy/dt = sum_r w_r p_r(t | x)
 
-The members start as the ridge regression of t on x with Gaussian noise, and stay there where the
-held-out likelihood does not improve.
+The perceptrons start as the ridge regression of t on x with Gaussian noise, and stay there where
+the held-out likelihood does not improve.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from functools import partial
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.differentiation.ensemble import Ensemble, EnsembleConfig, fit_ensemble
+from neurolp.differentiation.averages import Average, Distributions, Warp, WarpedMixtures
+from neurolp.differentiation.boosted_unit import BoostedUnit, learn_boosted
+from neurolp.differentiation.ensemble import (
+    Ensemble,
+    EnsembleConfig,
+    Folds,
+    assign_folds,
+    fit_ensemble,
+    stack,
+)
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
 
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
@@ -26,45 +35,61 @@ _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but
 class ConditionalUnit:
     """The conditional density of a target given inputs, in the units of the data.
 
-    The ``ensemble`` is of standardised targets, (t - ``mean``) / ``scale``.
+    The ``ensemble`` is of standardised targets, ``warp``(t); the trees, if any, have the weight
+    ``share``. ``held_out_score`` is the mean log p(t | x), nats, of rows held out.
     """
 
     ensemble: Ensemble
     component: str
-    mean: float
-    scale: float
+    warp: Warp
+    boosted: BoostedUnit | None
+    share: float
+    held_out_score: float
 
     def log_prob(self, inputs: Array, target: Array) -> Array:
         """Log p(t | x) in nats: ``inputs`` (n, n_inputs), ``target`` (n,) -> (n,)."""
-        z = (target - self.mean) / self.scale
-        parts = [m.log_prob(z[rows]) for rows, m in self.mixtures(inputs)]
-        return np.asarray(np.concatenate(parts) - np.log(self.scale))
+        parts = [d.log_prob(target[rows]) for rows, d in self.distributions(inputs)]
+        return np.concatenate(parts)
 
     def cdf(self, inputs: Array, target: Array) -> Array:
         """y(t | x), (n,)."""
-        z = (target - self.mean) / self.scale
-        return np.concatenate([m.cdf(z[rows]) for rows, m in self.mixtures(inputs)])
+        return np.concatenate([d.cdf(target[rows]) for rows, d in self.distributions(inputs)])
 
     def quantile(self, inputs: Array, level: Array) -> Array:
         """The t with y(t | x) = ``level`` (n,) in [0, 1], (n,)."""
-        parts = [m.quantile(level[rows]) for rows, m in self.mixtures(inputs)]
-        return np.concatenate(parts) * self.scale + self.mean
+        return np.concatenate([d.quantile(level[rows]) for rows, d in self.distributions(inputs)])
+
+    def merged_quantile(self, inputs: Array, size: int, levels: Array) -> Array:
+        """Quantiles of the average over each ``size`` successive rows: (n / size, n_levels)."""
+        parts = []
+        for _, each in self.distributions(inputs, size):
+            average = each.merge(size)
+            n = len(average.mean())
+            columns = [average.quantile(np.full(n, level)) for level in levels]
+            parts.append(np.column_stack(columns))
+        return np.concatenate(parts)
 
     def expectation(self, inputs: Array) -> Array:
         """E[t | x], (n,)."""
-        parts = [m.mean() for _, m in self.mixtures(inputs)]
-        return np.concatenate(parts) * self.scale + self.mean
+        return np.concatenate([d.mean() for _, d in self.distributions(inputs)])
 
     def draw(self, inputs: Array, uniform: Array) -> Array:
         """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1)."""
-        parts = [m.draw(uniform[rows]) for rows, m in self.mixtures(inputs)]
-        return np.concatenate(parts) * self.scale + self.mean
+        return np.concatenate([d.draw(uniform[rows]) for rows, d in self.distributions(inputs)])
 
-    def mixtures(self, inputs: Array) -> Iterator[tuple[slice, Mixtures]]:
-        """Blocks of rows of ``inputs`` and their mixtures, in standardised units of the target."""
+    def distributions(
+        self, inputs: Array, multiple: int = 1
+    ) -> Iterator[tuple[slice, Distributions]]:
+        """Blocks of a ``multiple`` of rows of ``inputs``, and their distributions of t."""
         weights = self.ensemble.weights
-        for rows, outputs in self.ensemble.blocks(inputs):
-            yield rows, Mixtures.from_outputs(outputs, weights, self.component)
+        for rows, outputs in self.ensemble.blocks(inputs, multiple):
+            mixtures = Mixtures.from_outputs(outputs, weights, self.component)
+            smooth = WarpedMixtures(mixtures, self.warp)
+            if self.boosted is None:
+                yield rows, smooth
+            else:
+                steps = self.boosted.distributions(inputs[rows])
+                yield rows, Average((smooth, steps), (1.0 - self.share, self.share))
 
 
 def learn_conditional(
@@ -75,15 +100,40 @@ def learn_conditional(
     *,
     n_components: int = 6,
     component: str = "normal",
+    trees: bool = True,
     n_validation: int = 0,
 ) -> ConditionalUnit:
     """Learn p(t | x) from ``inputs`` (n, n_inputs) and ``target`` (n,), which must vary.
 
-    Without inputs it is a density of t; ``n_validation`` as of :func:`fit_ensemble`.
+    Without inputs it is a density of t. The last ``n_validation`` rows are for early stopping and
+    the weights; without them the rows are split into folds, see ``assign_folds``. ``trees`` says
+    whether boosted trees are in the average.
     """
-    n_train = len(target) - n_validation
-    mean, scale = float(target[:n_train].mean()), float(target[:n_train].std())
-    t = (target - mean) / scale
+    n_train, rng = len(target) - n_validation, np.random.default_rng(seed)
+    warp = Warp().standardised(target[:n_train])
+    folds = assign_folds(n_train, n_validation, config, rng)
+    ensemble = _learn_smooth(inputs, warp(target), config, n_components, component, folds, rng)
+    rows = np.unique(np.concatenate(folds.validation))
+    smooth = ensemble.held_out + warp.log_slope(target[rows])
+    learned = learn_boosted(inputs, target, folds.of_one_strength(), rng) if trees else None
+    if learned is None:
+        return ConditionalUnit(ensemble, component, warp, None, 0.0, stack(smooth)[1])
+    boosted, steps = learned
+    weights, score = stack(np.vstack([smooth, steps]))
+    ensemble = ensemble.weighted(weights[:-1] / weights[:-1].sum())
+    return ConditionalUnit(ensemble, component, warp, boosted, float(weights[-1]), score)
+
+
+def _learn_smooth(
+    inputs: Array,
+    t: Array,
+    config: EnsembleConfig,
+    n_components: int,
+    component: str,
+    folds: Folds,
+    rng: np.random.Generator,
+) -> Ensemble:
+    """The perceptrons, for a standardised target ``t`` (n,)."""
     known: dict[int, tuple[Array, float, float]] = {}  # members may have the same rows
 
     def begin(views: list[Array], r: int, rows: Array, x: Array) -> None:
@@ -95,8 +145,7 @@ def learn_conditional(
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
 
     loss = partial(mixture_loss, component)
-    ensemble = fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, seed, n_validation)
-    return ConditionalUnit(ensemble, component, mean, scale)
+    return fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, folds, rng)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

@@ -8,11 +8,12 @@ others. The strengths are weighted so that the held-out likelihood of their aver
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
 
 import numpy as np
+from scipy.special import logsumexp
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
@@ -50,32 +51,57 @@ class Folds:
     decay: Array
     noise: Array
 
+    def of_one_strength(self) -> list[tuple[Array, Array]]:
+        """Training and validation rows of the members of a strength: they are those of all."""
+        mine = self.strength == 0
+        pairs = zip(self.train, self.validation, mine, strict=True)
+        return [(train, validation) for train, validation, first in pairs if first]
+
 
 @dataclass(frozen=True)
 class Scaling:
-    """Inputs in standard units: (x - ``mean``) / ``scale`` for x (n, n_inputs)."""
+    """Inputs in standard units: (x - ``mean``) / ``scale`` for x (n, n_inputs), 0 where missing.
+
+    The inputs numbered ``gaps``, which had missing values (NaN) in training, are followed by
+    columns that say where: 0 and 1 in standard units, of means ``gap_share``.
+    """
 
     mean: Array
     scale: Array
+    gaps: Array
+    gap_share: Array
 
     @classmethod
     def of(cls, inputs: Array) -> Self:
         """Mean and standard deviation of training rows; inf where constant, which becomes 0."""
-        mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
+        share = np.isnan(inputs).mean(axis=0)
+        gaps = np.flatnonzero(share > 0)
+        if not len(gaps):
+            mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
+        else:
+            empty = share == 1
+            known = np.where(empty, 0.0, inputs)
+            mean, scale = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
         varies = scale > 4 * np.finfo(np.float64).eps * abs(mean)
-        return cls(mean, np.where(varies, scale, np.inf))
+        return cls(mean, np.where(varies, scale, np.inf), gaps, share[gaps])
 
     def __call__(self, inputs: Array) -> Array:
-        """Inputs in standard units."""
-        return np.asarray((inputs - self.mean) / self.scale)
+        """Inputs in standard units, (n, n_inputs + n_gaps)."""
+        out = np.asarray((inputs - self.mean) / self.scale)
+        missing = np.isnan(inputs)
+        if not len(self.gaps) and not np.any(missing):
+            return out
+        spread = np.sqrt(np.maximum(self.gap_share * (1.0 - self.gap_share), 1e-12))
+        where = (missing[:, self.gaps] - self.gap_share) / spread
+        return np.hstack([np.where(missing, 0.0, out), where])
 
 
 @dataclass(frozen=True)
 class Ensemble:
     """Fitted members: ``parameters`` (n_members, size) of one ``network``, and their ``weights``.
 
-    ``held_out`` (n,) is the loss, in nats, of every validation row under the average of the members
-    that were not trained on it.
+    ``held_out`` (n_strengths, n) is the log-probability, in nats, of every validation row under the
+    average of the members of each strength that were not trained on it.
     """
 
     network: Perceptron
@@ -84,14 +110,19 @@ class Ensemble:
     weights: Array
     held_out: Array
 
-    def blocks(self, inputs: Array) -> Iterator[tuple[slice, Array]]:
+    def weighted(self, strengths: Array) -> Ensemble:
+        """The same members with weights for the ``strengths``, (n_strengths,)."""
+        n_each = len(self.weights) // len(strengths)
+        return replace(self, weights=np.repeat(strengths / n_each, n_each))
+
+    def blocks(self, inputs: Array, multiple: int = 1) -> Iterator[tuple[slice, Array]]:
         """Blocks of rows of ``inputs`` (n, n_inputs), and the outputs of all members there.
 
-        Outputs have the shape (n_members, n_rows, n_outputs).
+        Outputs have the shape (n_members, n_rows, n_outputs); n_rows is a ``multiple``.
         """
         inputs = self.scaling(inputs)
         widest = max(self.network.n_outputs, *self.network.hidden, 1)
-        step = max(_BLOCK_ELEMENTS // (len(self.weights) * widest), 1)
+        step = max(_BLOCK_ELEMENTS // (len(self.weights) * widest * multiple), 1) * multiple
         for start in range(0, max(len(inputs), 1), step):
             rows = slice(start, start + step)
             with single_threaded_blas():
@@ -134,21 +165,16 @@ def fit_ensemble(
     loss: Loss,
     begin: Callable[[list[Array], int, Array, Array], None],
     config: EnsembleConfig,
-    seed: int,
-    n_validation: int,
-    strata: Array | None = None,
+    folds: Folds,
+    rng: np.random.Generator,
 ) -> Ensemble:
     """Train the members on ``inputs`` (n, n_inputs) and ``target`` (n,), and find their weights.
 
-    The last ``n_validation`` rows are for early stopping and the weights; without them the rows are
-    split into folds, see :func:`assign_folds`. ``begin(views, r, rows, inputs)`` sets what is not
-    random at the start of member ``r``, from the numbers of its training rows and scaled inputs.
+    ``begin(views, r, rows, inputs)`` sets what is not random at the start of member ``r``, from the
+    numbers of its training rows and scaled inputs.
     """
-    n_train = len(target) - n_validation
-    scaling = Scaling.of(inputs[:n_train])
+    scaling = Scaling.of(inputs[np.unique(np.concatenate(folds.train))])
     inputs = scaling(inputs)
-    rng = np.random.default_rng(seed)
-    folds = assign_folds(n_train, n_validation, config, rng, strata)
     network = Perceptron(inputs.shape[1], config.hidden, n_outputs)
     start = network.start(len(folds.train), rng)
     for r, rows in enumerate(folds.train):
@@ -168,16 +194,23 @@ def fit_ensemble(
             rng,
         )
         held_out = _held_out(network, parameters, loss, inputs, target, folds)
-    n_each = len(start) // len(held_out)
-    weights = stacking_weights(-held_out, prior=1.0)  # no weight vanishes
-    log_mean = np.logaddexp.reduce(np.log(weights)[:, None] - held_out, axis=0)
-    return Ensemble(network, scaling, parameters, np.repeat(weights / n_each, n_each), -log_mean)
+    ensemble = Ensemble(network, scaling, parameters, np.empty(len(start)), held_out)
+    return ensemble.weighted(stack(held_out)[0])
+
+
+def stack(held_out: Array) -> tuple[Array, float]:
+    """Weights (n_models,) of the greatest held-out likelihood, none 0, and its mean in nats.
+
+    ``held_out`` (n_models, n) are log-probabilities.
+    """
+    weights = stacking_weights(held_out, prior=1.0)
+    return weights, float(logsumexp(held_out, axis=0, b=weights[:, None]).mean())
 
 
 def _held_out(
     network: Perceptron, parameters: Array, loss: Loss, inputs: Array, target: Array, folds: Folds
 ) -> Array:
-    """Loss of each validation row for each strength, (n_strengths, n_validation).
+    """Log-probability of each validation row for each strength, (n_strengths, n_validation).
 
     Where members share their validation rows, that of the average of their probabilities.
     """
@@ -193,4 +226,4 @@ def _held_out(
         here = position[mine]
         out[c, here] = np.logaddexp(out[c, here], -loss(outputs, target[None, mine])[0][0])
         count[c, here] += 1
-    return np.asarray(np.log(count) - out)
+    return np.asarray(out - np.log(count))

@@ -117,13 +117,13 @@ class Mixtures:
         """
         out = np.where(level <= 0.0, -np.inf, np.inf)
         inside = np.flatnonzero((level > 0.0) & (level < 1.0))
-        part, q = self._rows(inside), level[inside]
+        part, q = self.select(inside), level[inside]
         z = ndtri(q) if self.component == "normal" else logit(q)
         each = np.where(part.log_weights > -np.inf, part.centres + part.widths * z[:, None], np.nan)
         low, high = np.nanmin(each, axis=1), np.nanmax(each, axis=1)
 
         def miss(t: Array, rows: Array) -> tuple[Array, Array]:
-            some = part._rows(rows)
+            some = part.select(rows)
             return some.cdf(t) - q[rows], np.exp(some.log_prob(t))
 
         resolution = 1e-15 * np.maximum(abs(low), abs(high))
@@ -145,6 +145,13 @@ class Mixtures:
         i = np.arange(len(k))
         return np.asarray(self.centres[i, k] + self.widths[i, k] * z)
 
-    def _rows(self, rows: Array) -> Mixtures:
+    def select(self, rows: Array) -> Mixtures:
+        """Those of some ``rows``."""
         a, m, s = (v[rows] for v in (self.log_weights, self.centres, self.widths))
         return Mixtures(a, m, s, self.component)
+
+    def merge(self, size: int) -> Mixtures:
+        """The average of each ``size`` successive rows: n / size mixtures."""
+        n = len(self.centres) // size
+        a, m, s = (v.reshape(n, -1) for v in (self.log_weights, self.centres, self.widths))
+        return Mixtures(a - np.log(size), m, s, self.component)

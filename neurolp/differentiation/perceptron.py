@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Perceptron:
     @property
     def size(self) -> int:
         """Number of parameters of one member."""
-        return sum(int(np.prod(shape)) for shape in self._shapes())
+        return sum(prod(shape) for shape in self._shapes())
 
     def views(self, parameters: Array) -> list[Array]:
         """W_1, b_1, ..., W, b, S as views of ``parameters`` (n_members, size).
@@ -54,7 +55,7 @@ class Perceptron:
         """
         out, start = [], 0
         for shape in self._shapes():
-            stop = start + int(np.prod(shape))
+            stop = start + prod(shape)
             out.append(parameters[:, start:stop].reshape(len(parameters), *shape))
             start = stop
         return out

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
-from neurolp.differentiation.softmax_unit import learn_labels, log_proba
+from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.conditional_density import EnsembleEstimator
@@ -47,8 +47,8 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     """Classification that learns p(label | x), normalised per condition, in one of two ways.
 
     ``route="softmax"``: an average of perceptrons with softmax outputs, learned by exact gradients
-    of -log p(label | x). Early stopping and the weights of the average use held-out rows; every row
-    is held out from some of the perceptrons.
+    of -log p(label | x), and of boosted trees. Early stopping and the weights of the average use
+    held-out rows; every row is held out from some of the members.
 
     ``route="bayes"``: a density p(x | c) is learned for each class, and
 
@@ -74,7 +74,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     hidden : sequence of int
         Units of the hidden layers; an empty one is logistic regression. This and what follows is
         for ``route="softmax"`` only, and as of ``ConditionalDensity``.
-    decays, input_noise, n_members, rate, batch_size, max_epochs, patience
+    trees, decays, input_noise, n_members, rate, batch_size, max_epochs, patience
         As of ``ConditionalDensity``.
     random_state : None, int, RandomState or Generator
         Seed; the one used is kept in ``seed_``.
@@ -83,8 +83,8 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     ----------
     classes_ : array of shape (n_classes,)
         The labels, sorted.
-    ensemble_ : Ensemble
-        The perceptrons (softmax).
+    unit_ : LabelUnit
+        The perceptrons and trees (softmax).
     held_out_score_ : float
         Mean log p(label | x) of the rows under the members that did not learn from them, in nats
         (softmax).
@@ -153,10 +153,16 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         if self.route == "bayes":
             self._learn_densities(rows[:n_train], label[:n_train], rows[n_train:], label[n_train:])
             return self
-        self.ensemble_ = learn_labels(
-            rows, label, len(self.classes_), self._ensemble(), self.seed_, n_validation=n_validation
+        self.unit_ = learn_labels(
+            rows,
+            label,
+            len(self.classes_),
+            self._ensemble(),
+            self.seed_,
+            trees=self.trees,
+            n_validation=n_validation,
         )
-        self.held_out_score_ = -float(self.ensemble_.held_out.mean())
+        self.held_out_score_ = self.unit_.held_out_score
         return self
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -164,7 +170,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         check_is_fitted(self)
         rows = finite_rows(self, X, "X")
         if self.route == "softmax":
-            return log_proba(self.ensemble_, rows)
+            return self.unit_.log_proba(rows)
         joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
         nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
         joint[nowhere] = np.log(self.class_prior_)

@@ -13,9 +13,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
-from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
+from neurolp.differentiation.conditional_unit import learn_conditional
 from neurolp.differentiation.ensemble import EnsembleConfig
-from neurolp.differentiation.mixture_unit import Mixtures
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.files import StoredEstimator
@@ -41,6 +40,7 @@ class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
     hidden: Sequence[ranges.Positive]
     decays: ranges.Strengths
     input_noise: ranges.Strengths
+    trees: bool = True
     n_members: Annotated[int, Field(ge=2, le=1000, strict=True)] = 5
     rate: ranges.Share = 3e-3
     batch_size: ranges.Positive | None = None
@@ -66,10 +66,12 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
 
         F_i = F(y_i | x, y_1 ... y_{i-1}),      log p(y | x) = sum_i log dF_i/dy_i
 
-    exactly normalised for each x and for any parameters. The units are averages of mixtures whose
-    parameters are perceptrons of x (and of earlier targets), started as a ridge regression with
-    Gaussian noise and learned by exact gradients of -log p. Early stopping and the
-    weights of the average use held-out rows; every row is held out from some of the members.
+    exactly normalised for each x and for any parameters. The units are averages of members of two
+    kinds, functions of x (and of earlier targets). Perceptrons whose outputs are the parameters of
+    a mixture start as a ridge regression with Gaussian noise and are learned by exact gradients of
+    -log p. Boosted trees predict the target, or its logarithm where that is more likely, and the
+    width of their own errors. Early stopping, all choices and the weights of the average use
+    held-out rows; every row is held out from some of the members.
 
     Targets are taken to be continuous: repeated values of a discrete target are spikes of the
     density, which the members will learn; spread them first by noise of the width of their grid.
@@ -83,6 +85,8 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         Components of the mixture of each member.
     component : {"normal", "logistic"}
         Their form; logistic tails are heavier.
+    trees : bool
+        Whether boosted trees are in the average; with few rows they never are.
     hidden : sequence of int
         Units of the hidden layers; an empty one is a linear model.
     decays : sequence of float
@@ -127,7 +131,7 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     component: Literal["normal", "logistic"] = "normal"
     hidden: Sequence[ranges.Positive] = (64, 64)
     decays: ranges.Strengths = (1.0,)
-    input_noise: ranges.Strengths = (0.0, 0.4)
+    input_noise: ranges.Strengths = (0.0, 0.1, 0.4)
 
     @fitted_or_not
     def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
@@ -170,13 +174,12 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
                 int(np.random.SeedSequence([self.seed_, i]).generate_state(1)[0]),
                 n_components=self.n_components,
                 component=self.component,
+                trees=self.trees,
                 n_validation=n_validation,
             )
             for i in range(self.n_targets_)
         )
-        self.held_out_score_ = -sum(
-            float(u.ensemble.held_out.mean() + np.log(u.scale)) for u in self.units_
-        )
+        self.held_out_score_ = sum(unit.held_out_score for unit in self.units_)
         return self
 
     def log_prob(self, X: Any, y: Any) -> Array:
@@ -261,10 +264,8 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         if self.n_targets_ > 1:
             for block, inputs, n_draws in self._drawn(rows):
                 for i, unit in enumerate(self.units_[1:], start=1):
-                    average = _averaged(unit, inputs[:, : rows.shape[1] + i], n_draws)
-                    for k, level in enumerate(levels):
-                        z = average.quantile(np.full(len(average.centres), level))
-                        out[block, i, k] = z * unit.scale + unit.mean
+                    known = inputs[:, : rows.shape[1] + i]
+                    out[block, i] = unit.merged_quantile(known, n_draws, levels)
         out = out if np.ndim(q) else out[:, :, 0]
         return out[:, 0] if self._flat else out
 
@@ -318,16 +319,6 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
             for i, unit in enumerate(self.units_[:-1]):
                 inputs = np.column_stack([inputs, unit.draw(inputs, uniform[:, 2 * i : 2 * i + 2])])
             yield block, inputs, n_draws
-
-
-def _averaged(unit: ConditionalUnit, inputs: Array, n_draws: int) -> Mixtures:
-    """The mixtures of so many successive rows made one."""
-    parts = [mixtures for _, mixtures in unit.mixtures(inputs)]
-    a, m, s = (
-        np.concatenate([getattr(p, name) for p in parts]).reshape(len(inputs) // n_draws, -1)
-        for name in ("log_weights", "centres", "widths")
-    )
-    return Mixtures(a - np.log(n_draws), m, s, unit.component)
 
 
 def _check_levels(name: str, levels: Array) -> None:

@@ -120,7 +120,7 @@ class StoredEstimator(Stored):
 
     def _contents(self) -> NamedArrays:
         check_is_fitted(self)
-        out = header(self.seed_, "", {})
+        out = header(self.seed_, type(self).__name__, {})
         out.attributes[""]["status"] = "complete"
         add_tree(out, type(self), self)
         return out

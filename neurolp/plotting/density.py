@@ -14,6 +14,7 @@ from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
+from neurolp.errors import FormatError
 from neurolp.estimators import Brain, load
 from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
@@ -238,7 +239,15 @@ def recorded_rows(trajectory: Trajectory) -> Array | None:
 
 
 def draw(trajectory: Trajectory, figure: NewFigure) -> None:
-    """All figures that the contents of a trajectory file allow."""
+    """All figures that the contents of a trajectory file allow.
+
+    Raises
+    ------
+    FormatError
+        If there is no record of learning, as in files of most fitted estimators.
+    """
+    if "surprise" not in trajectory:
+        raise FormatError(f"{trajectory.path}: holds no record of learning that could be drawn")
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
     if "potential" in trajectory and trajectory["potential"].shape[2]:
         plot_potentials(trajectory, figure("potentials", 12, 3.2).subplots(1, 5, sharey=True))

@@ -94,7 +94,9 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> Ru
     """
     raw = file.configuration
     if "experiment" not in raw:
-        raise FormatError(f"{file.path}: holds no configuration that could be run, only a brain")
+        raise FormatError(
+            f"{file.path}: holds no configuration that could be run, only a fitted model"
+        )
     if file.status not in ("complete", "diverged"):
         raise FormatError(
             f"{file.path}: is {file.status}: only what ended by itself can be reproduced; "

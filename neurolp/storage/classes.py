@@ -56,6 +56,13 @@ def _is_named_tuple(kind: type) -> bool:
     return issubclass(kind, tuple) and hasattr(kind, "_fields")
 
 
+def _arguments(kind: Any) -> list[str]:
+    """Fields that an initialiser takes; the others are made of them."""
+    if _is_named_tuple(kind):
+        return list(kind._fields)
+    return [f.name for f in dataclasses.fields(kind) if f.init]
+
+
 def can_be_stored(kind: type) -> bool:
     """Whether objects of a class can be in a file, if it belongs to this package."""
     return hasattr(kind, "from_tree") or dataclasses.is_dataclass(kind) or _is_named_tuple(kind)
@@ -67,7 +74,7 @@ def state_of(value: Any) -> dict[str, Any]:
         state: dict[str, Any] = value.to_tree()
         return state
     if dataclasses.is_dataclass(value):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {name: getattr(value, name) for name in _arguments(type(value))}
     return dict(value._asdict())
 
 
@@ -81,14 +88,8 @@ def made(kind: Any, state: dict[str, Any]) -> Any:
     """
     if hasattr(kind, "from_tree"):
         return kind.from_tree(state)
-    is_tuple = _is_named_tuple(kind)
-    names = kind._fields if is_tuple else [f.name for f in dataclasses.fields(kind)]
-    if different := {*names} ^ {*state}:
+    if different := {*_arguments(kind)} ^ {*state}:
         raise FormatError(
             f"{kind.__name__} has other fields in this release: {', '.join(sorted(different))}"
         )
-    late = () if is_tuple else [f.name for f in dataclasses.fields(kind) if not f.init]
-    out = kind(**{name: value for name, value in state.items() if name not in late})
-    for name in late:
-        object.__setattr__(out, name, state[name])
-    return out
+    return kind(**state)

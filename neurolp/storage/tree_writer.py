@@ -35,6 +35,7 @@ _TO_JSON: dict[str, Callable[[Any], str]] = {
 }
 _ALONE = {"none", *NUMBERS, *_TO_JSON}  # not worth being stored once
 _FEW = 16  # numbers that stand in the description itself
+_MUCH = 2**16  # bytes of an array that is worth being narrowed
 _DEEPEST = 60  # levels of a tree: more are objects that refer to themselves
 _NAME = re.compile(r"[^0-9A-Za-z_.]+")
 
@@ -206,11 +207,21 @@ class TreeWriter:
 
     def _add(self, path: str, values: Array) -> str:
         plain = _NAME.sub("_", path)[:200].strip(".") or "value"
+        values = _narrow(values) if values.nbytes > _MUCH else values
         name, k = plain, 1
         while name in self.arrays or name == STRUCTURE:
             name, k = f"{plain}_{k}", k + 1
         self.arrays[name] = values
         return name
+
+
+def _narrow(values: Array) -> Array:
+    """Numbers of double precision in single precision, where that is exact, as of many weights."""
+    if values.dtype != np.float64:
+        return values
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    return single if np.array_equal(single, values) else values
 
 
 def _joined(path: str, name: str) -> str:

@@ -8,7 +8,7 @@ from scipy.optimize import check_grad
 from scipy.stats import kstest
 
 from neurolp.differentiation.conditional_unit import learn_conditional, ridge_regression
-from neurolp.differentiation.ensemble import EnsembleConfig, assign_folds
+from neurolp.differentiation.ensemble import EnsembleConfig, Scaling, assign_folds
 from neurolp.differentiation.mixture_unit import (
     SMALLEST_WIDTH,
     Mixtures,
@@ -250,3 +250,20 @@ def test_no_inputs_is_a_density_and_constant_inputs_say_nothing():
         y = np.linspace(-40, 40, 20_001)
         density = np.exp(unit.log_prob(np.repeat(x, len(y), axis=0), y))
         assert np.trapezoid(density, y) == pytest.approx(1, abs=1e-8)
+
+
+def test_missing_inputs_are_a_mean_and_a_mark():
+    rng = np.random.default_rng(12)
+    x = rng.standard_normal((400, 3))
+    t = 3.0 * np.isnan(np.where(x > 0.8, np.nan, x)[:, 0]) + 0.1 * rng.standard_normal(400)
+    holes = x.copy()
+    holes[x[:, 0] > 0.8, 0] = np.nan
+    scaled = Scaling.of(holes)(holes)
+    assert scaled.shape == (400, 4)
+    np.testing.assert_allclose([scaled.mean(axis=0), scaled[:, 3].std()][0], 0, atol=1e-12)
+    assert np.all(scaled[np.isnan(holes[:, 0]), 0] == 0)
+    np.testing.assert_array_equal(Scaling.of(x)(x).shape, x.shape)
+    for trees in (True, False):
+        unit = learn_conditional(holes[:300], t[:300], QUICK, seed=0, trees=trees)
+        assert unit.log_prob(holes[300:], t[300:]).mean() > 0.3
+    assert np.all(np.isfinite(unit.expectation(np.full((1, 3), np.nan))))

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from neurolp import BrainDensity, ConditionalClassifier, ConfigurationError, DataError
 from neurolp.differentiation.ensemble import EnsembleConfig
 from neurolp.differentiation.perceptron import Perceptron
-from neurolp.differentiation.softmax_unit import learn_labels, log_proba, softmax_loss
+from neurolp.differentiation.softmax_unit import learn_labels, softmax_loss
 
 QUICK = {"hidden": (8,), "decays": (1.0,), "n_members": 2, "rate": 0.02, "max_epochs": 30}
 PLAIN = GaussianMixture(reg_covar=1e-3, random_state=0)
@@ -128,17 +128,20 @@ def test_gradient_of_the_softmax_loss_through_the_network():
 def test_the_average_of_the_members_is_the_average_of_their_probabilities(blobs):
     X, y, _ = blobs
     label = np.unique(y, return_inverse=True)[1]
-    ensemble = learn_labels(
+    unit = learn_labels(
         X[:90],
         label[:90],
         3,
         EnsembleConfig(hidden=(4,), decays=(1.0,), input_noise=(0.0, 0.5), n_members=2),
         seed=0,
     )
-    ((_, outputs),) = ensemble.blocks(X)
-    expected = np.einsum("r,rnc->nc", ensemble.weights, softmax(outputs, axis=2))
-    np.testing.assert_allclose(np.exp(log_proba(ensemble, X)), expected, rtol=1e-10)
-    assert ensemble.weights.sum() == pytest.approx(1)
+    ((_, outputs),) = unit.ensemble.blocks(X)
+    smooth = np.einsum("r,rnc->nc", unit.ensemble.weights, softmax(outputs, axis=2))
+    steps = softmax(np.column_stack([trees.predict(X) for trees in unit.boosted.scores]), axis=1)
+    expected = (1 - unit.share) * smooth + unit.share * steps
+    np.testing.assert_allclose(np.exp(unit.log_proba(X)), expected, rtol=1e-10)
+    assert unit.ensemble.weights.sum() == pytest.approx(1)
+    assert 0 < unit.share < 1
 
 
 def test_validation_rows_and_seed(blobs):

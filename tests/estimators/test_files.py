@@ -111,6 +111,12 @@ def test_files_are_described_and_verified(case, capsys):
             app([verb, str(path)])
         assert not done.value.code
     assert f":{type(estimator).__name__}\n" in capsys.readouterr().out
+    if not hasattr(estimator, "record_"):
+        with pytest.raises(SystemExit) as done:
+            app(["plot", str(path)])
+        assert done.value.code
+        line = capsys.readouterr().err
+        assert line == f"neurolp: {path}: holds no record of learning that could be drawn\n"
 
 
 def test_files_are_not_overwritten_unasked_and_need_a_fit(case, tmp_path):

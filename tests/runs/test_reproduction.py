@@ -99,7 +99,9 @@ def test_versions_that_changed_are_named(folder):
 def test_what_cannot_be_reproduced_says_so(folder):
     X = np.random.default_rng(0).standard_normal((50, 2))
     BrainDensity(max_slices=1, random_state=0).fit(X).save(folder / "by_hand.h5")
-    with pytest.raises(FormatError, match="holds no configuration that could be run, only a brain"):
+    with pytest.raises(
+        FormatError, match="holds no configuration that could be run, only a fitted model"
+    ):
         reproduce(folder / "by_hand.h5")
     path = ran(folder, EXPERIMENT)
     with pytest.raises(ConfigurationError, match="unknown key 'n_stops'"):

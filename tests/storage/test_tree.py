@@ -25,6 +25,7 @@ from neurolp.differentiation.univariate import Identity, Log, MonotoneNetwork, U
 from neurolp.errors import FormatError, OutputError
 from neurolp.kernels.stream_state import Memory
 from neurolp.storage.tree import tree_from_arrays, tree_to_arrays
+from tests.networks import random_network
 
 
 def again(tree, registries=()):
@@ -315,6 +316,23 @@ def test_numbers_that_a_class_refuses_are_refused():
     matrix = tree_to_arrays(sparse.csr_array(np.eye(3)))
     with pytest.raises(FormatError, match="cannot be read"):
         tree_from_arrays(matrix | {"indices": np.array([0, 1, 99], dtype=np.int32)})
+
+
+def test_large_arrays_are_as_narrow_as_they_can_be_without_loss():
+    x = np.random.default_rng(0).standard_normal(20_000)
+    single = x.astype(np.float32).astype(np.float64)
+    with_nan, huge = np.where(x > 0, single, np.nan), np.append(single, 1e300)
+    tree = {"x": x, "single": single, "nan": with_nan, "huge": huge}
+    assert same(again(tree), tree)
+    assert tree_to_arrays(tree)["single"].nbytes == single.nbytes // 2
+
+
+def test_the_groups_of_a_network_are_validated_again():
+    network = random_network(0, 4, n_slices=2)
+    assert same(again(network).slices, network.slices)
+    network.slices[1].groups[0].targets[0] = 99  # kernels would write there
+    with pytest.raises(FormatError, match=r"the nodes of a group must be in 0 \.\. 3"):
+        again(network)
 
 
 def test_columns_of_a_table_come_back():
