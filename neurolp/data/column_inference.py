@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -64,8 +64,8 @@ def infer_column(
             levels=levels,
             **common,
         )
-    assert values.numbers is not None
-    distinct, counts = np.unique(values.numbers[~values.missing], return_counts=True)
+    numbers = cast(Array, values.numbers)  # all but labels have them
+    distinct, counts = np.unique(numbers[~values.missing], return_counts=True)
     if len(distinct) == 1 and kind != "ordinal" and not share:
         if kind == "continuous":
             raise _refusal(label, argument, f"it is constant ({distinct[0]:g})")

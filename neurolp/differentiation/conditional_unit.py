@@ -28,6 +28,7 @@ from neurolp.differentiation.ensemble import (
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
 
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
+_GIVE_UP = 0.3  # nats a row: the weight of a strength so much worse is about 0
 _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but not begin with it
 
 
@@ -145,7 +146,7 @@ def _learn_smooth(
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
 
     loss = partial(mixture_loss, component)
-    return fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, folds, rng)
+    return fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, folds, rng, _GIVE_UP)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

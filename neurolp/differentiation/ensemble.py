@@ -167,11 +167,13 @@ def fit_ensemble(
     config: EnsembleConfig,
     folds: Folds,
     rng: np.random.Generator,
+    give_up: float = np.inf,
 ) -> Ensemble:
     """Train the members on ``inputs`` (n, n_inputs) and ``target`` (n,), and find their weights.
 
     ``begin(views, r, rows, inputs)`` sets what is not random at the start of member ``r``, from the
-    numbers of its training rows and scaled inputs.
+    numbers of its training rows and scaled inputs. Strengths that are more than ``give_up`` nats a
+    row worse than the best are not trained to the end (see ``fit_members``).
     """
     scaling = Scaling.of(inputs[np.unique(np.concatenate(folds.train))])
     inputs = scaling(inputs)
@@ -192,6 +194,8 @@ def fit_ensemble(
             folds.validation,
             config,
             rng,
+            folds.strength,
+            give_up,
         )
         held_out = _held_out(network, parameters, loss, inputs, target, folds)
     ensemble = Ensemble(network, scaling, parameters, np.empty(len(start)), held_out)

@@ -144,6 +144,8 @@ def fit_members(
     validation: Sequence[Array],
     training: TrainingConfig,
     rng: np.random.Generator,
+    groups: Array | None = None,
+    give_up: float = np.inf,
 ) -> tuple[Array, Array]:
     """Parameters (n_members, size) of least validation loss, and that loss (n_members,).
 
@@ -160,7 +162,9 @@ def fit_members(
     "Training with noise is equivalent to Tikhonov regularization", Neural Computation 7, 1995).
 
     ``inputs`` (n, n_inputs), ``target`` (n,); ``train``, ``validation`` row numbers of each member;
-    ``decay`` (n_members,). The work is done in the precision of ``start``.
+    ``decay`` (n_members,). The work is done in the precision of ``start``. With ``groups``
+    (n_members,), numbers 0, 1, ..., a group stops whose mean loss is more than ``give_up`` nats
+    above the least of all, once ``patience`` epochs have passed.
     """
     inputs = np.ascontiguousarray(inputs, dtype=start.dtype)
     if target.dtype.kind == "f":
@@ -208,6 +212,9 @@ def fit_members(
         found = active[better]
         best[found], losses[found], epochs[found] = average[better], new[better], epoch
         going = epoch - epochs[active] < training.patience
+        if groups is not None and epoch >= training.patience:
+            mean = np.bincount(groups, losses) / np.bincount(groups)
+            going &= (mean <= mean.min() + give_up)[groups[active]]
         if not going.any():
             break
         if not going.all():

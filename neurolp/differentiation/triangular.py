@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp
@@ -51,7 +51,7 @@ from neurolp.brain.heads.head import WeightedHead
 from neurolp.brain.network import Network
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.conditionals import conditionals
-from neurolp.differentiation.layers import Layers
+from neurolp.differentiation.layers import KnownLayers, Layers
 from neurolp.differentiation.solving import solve_increasing
 
 Unit = tuple[Array, Array, Array]
@@ -106,13 +106,16 @@ class TriangularMap:
         """
         out = np.empty((3, *potential.shape))
         with single_threaded_blas():
-            for columns in self.blocks(potential.shape[1]):
-                walk = Walk(self, columns.stop - columns.start)
-                for i, u in enumerate(potential[:, columns]):
-                    if lower is None or upper is None:
-                        out[:, i, columns] = walk.advance(u)
-                    else:
-                        out[:, i, columns] = walk.advance(u, lower[i, columns], upper[i, columns])
+            for columns in _blocks(potential.shape[1], len(potential) * 3 * (len(self.heads) + 2)):
+                u = potential[:, columns]
+                some: tuple[Array | None, Array | None] = (None, None)
+                if lower is not None and upper is not None:
+                    some = lower[:, columns], upper[:, columns]
+                times = [weighted.time for weighted in self.heads]
+                walk = Walk(self, u.shape[1], KnownLayers(self.network, times, u, *some))
+                for i in range(len(u)):
+                    cell = (None if end is None else end[i] for end in some)
+                    out[:, i, columns] = walk.advance(u[i], *cell)
         return Units(*out)
 
     def inverse(self, y: Array, cells: Mapping[int, CellOf] | None = None) -> Array:
@@ -137,9 +140,7 @@ class TriangularMap:
     def blocks(self, n_rows: int) -> list[slice]:
         """Rows that are walked through together, so that memory stays bounded."""
         n_layers = max(weighted.time for weighted in self.heads)
-        elements = max(n_layers * self.network.n_nodes, 1)
-        width = min(max(_BLOCK_ELEMENTS // elements, 1), _MOST_ROWS)
-        return [slice(a, min(a + width, n_rows)) for a in range(0, n_rows, width)]
+        return _blocks(n_rows, n_layers * self.network.n_nodes)
 
 
 class Units(NamedTuple):
@@ -160,13 +161,15 @@ class Walk:
     """The average of the heads for n rows, node by node, given the earlier nodes.
 
     :meth:`advance` says what the next node contributes and moves on by one node. To draw it
-    first, use :meth:`quantile`. Work under ``single_threaded_blas``.
+    first, use :meth:`quantile`; with layers of ``known`` potentials nothing can be drawn. Work
+    under ``single_threaded_blas``.
     """
 
-    def __init__(self, map_: TriangularMap, n_rows: int) -> None:
-        self.heads = map_.heads
-        self.times = [weighted.time for weighted in self.heads]
-        self.layers = Layers(map_.network, max(self.times), n_rows)
+    def __init__(self, map_: TriangularMap, n_rows: int, known: KnownLayers | None = None) -> None:
+        self.heads, self.clamped = map_.heads, frozenset(map_.network.clamped)
+        times = [weighted.time for weighted in self.heads]
+        self.layers = known or Layers(map_.network, max(times), n_rows)
+        self.places = self.layers.places(times)
         base = map_.network.base_density
         self.conditionals = [conditionals(base, r.head, n_rows) for r in self.heads]
         weights = np.array([weighted.weight for weighted in self.heads])
@@ -205,11 +208,11 @@ class Walk:
         """
         i = self.node
         self.node += 1
-        if i in self.layers.network.clamped:
-            self.layers.advance(i, np.broadcast_to(u, (self.layers.n_layers + 1, len(u))))
+        if i in self.clamped:
+            self.layers.clamp(i, u)
             return Units(np.zeros(len(u)), np.full(len(u), np.nan), np.full(len(u), np.nan))
         if lower is None or upper is None or np.all(np.isnan(lower)):
-            path, log_slope = self.layers.pass_through(i, u, self.all_rows)
+            path, log_slope, _ = self.layers.pass_cells(i, u, None, None)
             readings = self._readings(path, log_slope, self.all_rows)
             log_prob, log_y, log_rest = self._average(readings, self.all_rows)
             each, below = readings[0], _y(log_y, log_rest)
@@ -220,8 +223,8 @@ class Walk:
             below, above = (_y(*logsumexp(y + self.log_gate, axis=1)) for y in (low, high))
         # Where all masses vanish, the gates no longer matter.
         self.log_gate += each - np.where(np.isneginf(log_prob), 0.0, log_prob)
-        for time, unit in zip(self.times, self.conditionals, strict=True):
-            unit.advance(path[time])
+        for place, unit in zip(self.places, self.conditionals, strict=True):
+            unit.advance(path[place])
         self.layers.advance(i, path)
         return Units(log_prob, below, above)
 
@@ -232,9 +235,8 @@ class Walk:
 
     def _evaluate(self, u: Array, rows: Array) -> Unit:
         """Log dy/du, log y and log(1 - y) of the next node at ``u`` (m,) for some of the rows."""
-        return self._average(
-            self._readings(*self.layers.pass_through(self.node, u, rows), rows), rows
-        )
+        moved = cast(Layers, self.layers).pass_through(self.node, u, rows)
+        return self._average(self._readings(*moved, rows), rows)
 
     def _masses(
         self, i: int, u: Array, lower: Array, upper: Array
@@ -243,10 +245,7 @@ class Walk:
 
         Then log y_r and log(1 - y_r) at the lower and at the upper ends, (2, n_heads, n) each.
         """
-        # All three at once: the way through many layers is what costs.
-        parts = [self.all_rows, *(np.flatnonzero(np.isfinite(end)) for end in (lower, upper))]
-        starts = np.concatenate([u, lower[parts[1]], upper[parts[2]]])
-        paths, log_slopes = self.layers.pass_through(i, starts, np.concatenate(parts))
+        paths, log_slopes, parts = self.layers.pass_cells(i, u, lower, upper)
         n, m = len(u), len(u) + len(parts[1])
         path, log_slope = paths[:, :n], log_slopes[:, :n]
         shape = (2, len(self.heads), len(u))
@@ -276,15 +275,20 @@ class Walk:
 
     def _readings(self, path: Array, log_slope: Array, rows: Array) -> Array:
         """Log dy_r/du, log y_r and log(1 - y_r) of every head, (3, n_heads, m)."""
-        out = np.empty((3, len(self.times), len(rows)))
-        for r, (time, unit) in enumerate(zip(self.times, self.conditionals, strict=True)):
-            out[:, r] = unit.evaluate(path[time], rows)
-            out[0, r] += log_slope[time]
+        out = np.empty((3, len(self.places), len(rows)))
+        for r, (place, unit) in enumerate(zip(self.places, self.conditionals, strict=True)):
+            out[:, r] = unit.evaluate(path[place], rows)
+            out[0, r] += log_slope[place]
         return out
 
     def _average(self, readings: Array, rows: Array) -> Unit:
         log_slope, log_y, log_rest = logsumexp(readings + self.log_gate[:, rows], axis=1)
         return log_slope, log_y, log_rest
+
+
+def _blocks(n_rows: int, elements_of_row: int) -> list[slice]:
+    width = min(max(_BLOCK_ELEMENTS // max(elements_of_row, 1), 1), _MOST_ROWS)
+    return [slice(a, min(a + width, n_rows)) for a in range(0, n_rows, width)]
 
 
 def _y(log_y: Array, log_rest: Array) -> Array:

@@ -31,6 +31,7 @@ def learn_triangular_map(
     seed: int,
     n_threads: int | None = None,
     clamped: tuple[int, ...] = (),
+    rule: GreedyRule | None = None,
 ) -> TriangularMap:
     """Learn layers until validation surprise no longer falls, then heads; unused layers go.
 
@@ -39,7 +40,7 @@ def learn_triangular_map(
     KeyboardInterrupt
         After Ctrl-C.
     """
-    network, stopping = _evolve(parts, max_layers, patience, seed, n_threads, clamped)
+    network, stopping = _evolve(parts, max_layers, patience, seed, n_threads, clamped, rule)
     best = stopping.best_time
     heads: tuple[WeightedHead, ...] = (WeightedHead(best, 1.0),)
     if len(network.moving) <= _MOST_COLUMNS:
@@ -64,6 +65,7 @@ def _evolve(
     seed: int,
     n_threads: int | None,
     clamped: tuple[int, ...],
+    rule: GreedyRule | None = None,
 ) -> tuple[Network, EarlyStopping]:
     """Learn the layers; and when the best was reached."""
     d, n = parts["train"].shape
@@ -79,7 +81,7 @@ def _evolve(
     )
     process = GreedyProcess(
         network,
-        GreedyRule(),
+        rule or GreedyRule(),
         GreedyConfig(patience),
         {name: Batch(u.copy(), np.zeros(u.shape[1])) for name, u in parts.items()},
         seed=seed,

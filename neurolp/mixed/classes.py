@@ -18,7 +18,7 @@ from neurolp.arrays import Array
 from neurolp.brain.workers import single_threaded_blas
 
 _BLOCK_ELEMENTS = 1 << 23
-_NUMBERS = (1, 2, 4, 8, 16, 32, 64, 128)  # of classes
+_NUMBERS = (2, 4, 8, 16, 32, 64, 128)  # of classes, after 1
 _PRIOR_ROWS = 1.0  # rows of the frequencies of all rows that each class has of its own
 _MOST_STEPS, _TOLERANCE = 100, 1e-4  # nats a row
 
@@ -63,16 +63,16 @@ def fit_latent_classes(
 ) -> LatentClasses:
     """Classes are doubled in number while the validation likelihood rises by a standard error."""
     offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
-    best, score = None, np.empty(0)
+    best = _fit(train, offset, 1, rng)
+    score = best.log_prob(validation)
     for k in _NUMBERS:
         if k > len(train):
             break
         model = _fit(train, offset, k, rng)
         new = model.log_prob(validation)
-        if best is not None and not surely_better(new, score):
+        if not surely_better(new, score):
             break
         best, score = model, new
-    assert best is not None
     return best
 
 
@@ -92,9 +92,8 @@ def _fit(train: Array, offset: Array, n_classes: int, rng: np.random.Generator) 
     frequency = np.empty_like(total)
     for a, b in pairwise(offset):
         frequency[a:b] = (total[a:b] + 0.5) / (total[a:b].sum() + 0.5 * (b - a))
-    old = -np.inf
-    model = None
-    for _ in range(_MOST_STEPS):
+    old, steps = -np.inf, 0
+    while True:
         counts = np.zeros((len(total), n_classes))
         with single_threaded_blas():
             for b, rows in enumerate(blocks):
@@ -116,11 +115,10 @@ def _fit(train: Array, offset: Array, n_classes: int, rng: np.random.Generator) 
                 norm = part.sum(axis=1, keepdims=True)
                 share[rows] = part / norm
                 now += float((np.log(norm) + top).sum())
-        if n_classes == 1 or now - old < _TOLERANCE * len(train):
-            break
+        steps += 1
+        if n_classes == 1 or steps == _MOST_STEPS or now - old < _TOLERANCE * len(train):
+            return model
         old = now
-    assert model is not None
-    return model
 
 
 def one_hot(cells: Array, offset: Array) -> Array:

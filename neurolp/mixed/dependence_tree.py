@@ -81,15 +81,12 @@ def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> Depe
         root = int(np.argmax(information.sum(axis=1)))
         order, parent = breadth_first_order(tree, root, directed=False)
         parent = np.where(parent < 0, -1, parent)
-    best: tuple[float, DependenceTree | None] = (-np.inf, None)
+    found = []
     for prior in _PRIORS:
         tables = tuple(_log_table(counts, offset, j, int(parent[j]), prior) for j in range(d))
         model = DependenceTree(parent, order, tables)
-        score = float(model.log_prob(validation).mean())
-        if score > best[0]:
-            best = score, model
-    assert best[1] is not None
-    return best[1]
+        found.append((float(model.log_prob(validation).mean()), model))
+    return max(found, key=lambda pair: pair[0])[1]
 
 
 def mutual_information(cells: Array, n_cells: Array) -> Array:

@@ -75,7 +75,7 @@ def reproduce(
             with open_trajectory(again) as rerun:
                 ignored = {*CLOCK, "provenance"}
                 if settings:  # the title may name the data
-                    ignored |= {"configuration", "title", "brain.parameters"}
+                    ignored |= {"configuration", "title", "estimator/structure"}
                 found = list(compare(file, rerun, ignored))
         versions = _changed_versions(file)
     differences = tuple(difference for difference in found if difference.what)

@@ -267,3 +267,28 @@ def test_missing_inputs_are_a_mean_and_a_mark():
         unit = learn_conditional(holes[:300], t[:300], QUICK, seed=0, trees=trees)
         assert unit.log_prob(holes[300:], t[300:]).mean() > 0.3
     assert np.all(np.isfinite(unit.expectation(np.full((1, 3), np.nan))))
+
+
+def test_groups_far_from_the_best_are_not_trained_to_the_end():
+    rng = np.random.default_rng(13)
+    x = rng.uniform(-2, 2, (200, 1))
+    t = np.sin(2 * x[:, 0]) + 0.05 * rng.standard_normal(200)
+    shape = Perceptron(1, (16,), 6)
+    start = np.repeat(shape.start(1, rng), 2, axis=0)
+    shape.views(start)[-2][:] = gaussian_outputs(0.0, 0.7, 2)
+    rows, noise = ([np.arange(150)] * 2, [np.arange(150, 200)] * 2), np.array([0.0, 3.0])
+    loss, training = partial(mixture_loss, "normal"), TrainingConfig(max_epochs=60, patience=20)
+
+    def losses(**give_up):
+        now = np.random.default_rng(0)
+        return fit_members(
+            shape, start, np.full(2, 0.1), noise, loss, x, t, *rows, training, now, **give_up
+        )
+
+    whole = losses()
+    for more in ({"groups": np.arange(2)}, {"groups": np.arange(2), "give_up": 50.0}):
+        np.testing.assert_array_equal(losses(**more)[0], whole[0])
+    early = losses(groups=np.arange(2), give_up=0.1)
+    assert early[1][0] < early[1][1] - 0.3
+    assert early[1][0] == pytest.approx(whole[1][0], abs=0.3)
+    assert early[1][1] >= whole[1][1]

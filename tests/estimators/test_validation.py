@@ -111,7 +111,7 @@ def test_random_state_may_be_a_generator(generator):
 
 CASES = {
     "monotone": (MonotoneDensity(random_state=0), "monotone.learn_network", "x"),
-    "triangular": (TriangularDensity(random_state=0, max_layers=2), "triangular.learn_heads", ""),
+    "triangular": (TriangularDensity(random_state=0, max_layers=2), "triangular_learning.learn_heads", ""),
     "conditional": (ConditionalDensity(random_state=0), "conditional_density.learn_conditional", "y"),
     "classifier": (ConditionalClassifier(random_state=0), "classifier.learn_labels", "label"),
 }  # fmt: skip

@@ -169,8 +169,10 @@ def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureHea
     means = sums[:, 1 : d + 1] / np.maximum(count, np.finfo(np.float64).tiny)[:, None]
     scatter = np.empty((k, d, d))
     scatter[:, upper[0], upper[1]] = scatter[:, upper[1], upper[0]] = sums[:, d + 1 :]
+    # Sums of squares are rounded: without their errors a singular covariance may become indefinite.
+    rounding = 64 * np.finfo(np.float64).eps * np.diagonal(scatter, axis1=1, axis2=2)
     scatter -= count[:, None, None] * means[:, :, None] * means[:, None, :]
-    scatter[:, np.arange(d), np.arange(d)] += round_
+    scatter[:, np.arange(d), np.arange(d)] += round_ + rounding
     factors = np.linalg.cholesky(scatter / (count + prior_rows)[:, None, None])
     return MixtureHead((count + 1) / (n + k), means, factors)
 
