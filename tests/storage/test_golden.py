@@ -56,6 +56,14 @@ def test_golden_configurations_still_have_the_same_results(kind, tmp_path):
             np.testing.assert_allclose(now, then, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+def _value(file, name):
+    """A variable, or a number or array among the attributes of a group."""
+    if name in file:
+        return file.read(name)
+    group, _, key = name.rpartition(".")
+    return file.attributes(group)[key]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("version", "message"),
