@@ -108,10 +108,15 @@ class Chain:
             out[:, answers[q] == 0] *= 1.0 - yes[:, None]
         return out
 
-    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
-        """Rows whose missing cells (-1) are drawn, each given the earlier columns."""
+    def sample(self, cells: Array, rng: np.random.Generator, kept: Array | None = None) -> Array:
+        """Rows whose missing cells (-1) are drawn, each given the earlier columns.
+
+        Those of columns outside ``kept`` (n_columns,), which come last in the order, stay missing.
+        """
         cells = cells.copy()
         for j in self.layout.order:
+            if kept is not None and not kept[j]:
+                continue
             rows = np.flatnonzero(cells[:, j] < 0)
             if len(rows):
                 up_to = np.cumsum(self.distribution(int(j), cells[rows]), axis=1)
