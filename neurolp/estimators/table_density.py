@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import logsumexp
 from sklearn.base import OutlierMixin
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
@@ -24,8 +25,15 @@ from neurolp.estimators.quantiles import conditional_quantiles
 from neurolp.estimators.table_model import TableModel
 from neurolp.estimators.validation import Density, check_finite, read_columns, resolve_seed
 
+_DISCRETE = ("nominal", "ordinal")
 _OFFSET_ROWS = 5000  # rows whose scores tell what an outlier is
 _IMPUTATIONS = 25  # draws of which an imputed value is the median or the most frequent one
+
+
+def _has_discrete_columns(density: Any) -> bool:
+    if not {*_DISCRETE} & {*density.columns_.kinds}:
+        raise AttributeError("predict_proba needs a discrete column, but all are continuous")
+    return True
 
 
 class TableDensity(OutlierMixin, Density):
@@ -150,14 +158,15 @@ class TableDensity(OutlierMixin, Density):
         return {
             self._key(j): np.asarray(decoded(self.columns_[j], self._outcomes(j)))
             for j, column in enumerate(self.columns_)
-            if column.kind in ("nominal", "ordinal")
+            if column.kind in _DISCRETE
         }
 
-    def predict_proba(self, X: Any, target: str | int) -> Array:
+    @available_if(_has_discrete_columns)
+    def predict_proba(self, X: Any, target: str | int | None = None) -> Array:
         """P(target = c | the other columns) for c in ``categories_[target]``, (n_samples, C).
 
-        Column ``target`` is not looked at, and may be left out of ``X``. Other missing values are
-        integrated out.
+        Column ``target`` is not looked at, and may be left out of ``X``; by default it is the last
+        discrete one. Other missing values are integrated out.
 
         Raises
         ------
@@ -167,7 +176,7 @@ class TableDensity(OutlierMixin, Density):
             As :meth:`score_samples`.
         """
         j, codes = self._without(X, target)
-        if self.columns_.kinds[j] not in ("nominal", "ordinal"):
+        if self.columns_.kinds[j] not in _DISCRETE:
             raise ConfigurationError(
                 f"argument `target` must be a discrete column, but {target!r} is "
                 f"{self.columns_.kinds[j]}; predict_quantile answers for continuous ones"
@@ -252,11 +261,15 @@ class TableDensity(OutlierMixin, Density):
             )
         return codes
 
-    def _without(self, X: Any, target: str | int) -> tuple[int, Array]:
-        """Position of the target, and codes with NaN in its place."""
+    def _without(self, X: Any, target: str | int | None) -> tuple[int, Array]:
+        """Position of the target, and codes with NaN in its place; None: the last discrete one."""
         check_is_fitted(self)
-        j = self.columns_.position(target)
-        codes = read_columns(self, X, "X", absent=j)
+        if target is None:
+            j = max(j for j, kind in enumerate(self.columns_.kinds) if kind in _DISCRETE)
+            codes = self._codes(X)
+        else:
+            j = self.columns_.position(target)
+            codes = read_columns(self, X, "X", absent=j)
         codes[:, j] = np.nan
         check_finite(codes, "X", self._label, missing=True)
         return j, codes
