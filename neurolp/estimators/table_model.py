@@ -222,7 +222,7 @@ def weighed(
         some = rows[holes][:_WEIGHING_ROWS]
         every = np.repeat(some, _WEIGHING_DRAWS, axis=0)
         drawn = model.proposal.draw(every, rng)
-        ratio = model.joint(drawn) - model.proposal.log_prob(drawn)
+        ratio = model.joint(drawn) - model.proposal.log_conditional(drawn, np.isnan(every))
         shape = (len(constructions), len(some), _WEIGHING_DRAWS)
         parts.append(logsumexp(ratio.reshape(shape), axis=2))
     weights = stacking_weights(np.hstack(parts), prior=_PRIOR_ROWS, n_steps=1000)

@@ -30,6 +30,7 @@ _TRIAL_QUESTIONS = 12
 _WORK, _MORE_WORK = 8e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
+_APART = 0.2  # of the draws of what is missing
 _LEAST_WEIGHT = 0.03  # of a model that is kept, as a share of the largest
 
 
@@ -57,6 +58,8 @@ class CellLaw:
 class CellAverage:
     """Cells of all ``columns``, ``models`` of them, and ``laws`` by name.
 
+    ``frequency`` (n_columns) are the shares of the cells of each column.
+
     The law "all" is that of all columns. The law "exact" has only models whose marginals are exact,
     and so are its conditional draws.
     """
@@ -64,6 +67,7 @@ class CellAverage:
     columns: tuple[ColumnCells, ...]
     models: tuple[CellModel, ...]
     laws: Mapping[str, CellLaw]
+    frequency: tuple[Array, ...]
 
     def cells(self, values: Array) -> Array:
         """Cells (n, n_columns) of codes, -1 where a value is missing or has none."""
@@ -117,17 +121,37 @@ class CellAverage:
 
 @dataclass(frozen=True)
 class ExactCells:
-    """The law "exact" of ``cells`` as a proposal for what is missing (``mixed.holes``)."""
+    """The law "exact" of ``cells`` as a proposal for what is missing (``mixed.holes``).
+
+    It is mixed with a share of independent draws of every missing column, which go where that law
+    would hardly ever, so that no row weighs too much.
+    """
 
     cells: CellAverage
 
-    def log_prob(self, values: Array) -> Array:
-        """Log P of what is known, nats, (n,)."""
-        return self.cells.log_prob(values, "exact")
-
     def draw(self, values: Array, rng: np.random.Generator) -> Array:
-        """The rows with their NaN drawn given all others."""
-        return self.cells.draw(values, rng)
+        """The rows with their NaN drawn."""
+        out = self.cells.draw(values, rng)
+        apart = np.flatnonzero(rng.random(len(values)) < _APART)
+        for j, column in enumerate(self.cells.columns):
+            gap = apart[np.isnan(values[apart, j])]
+            if len(gap):
+                cells = rng.choice(column.n_cells, len(gap), p=self.cells.frequency[j])
+                out[gap, j] = column.draw(cells, rng)
+        return out
+
+    def log_conditional(self, rows: Array, missing: Array) -> Array:
+        """Log q(x_m | x_o) of rows without NaN, nats, (n,)."""
+        known = np.where(missing, np.nan, rows)
+        together = self.cells.log_prob(rows, "exact") - self.cells.log_prob(known, "exact")
+        apart = np.zeros(len(rows))
+        for j, column in enumerate(self.cells.columns):
+            mine = np.flatnonzero(missing[:, j])
+            if len(mine):
+                values = rows[mine, j]
+                share = self.cells.frequency[j][np.maximum(column.cell(values), 0)]
+                apart[mine] += np.log(share) + column.log_inner(values)
+        return np.logaddexp(np.log1p(-_APART) + together, np.log(_APART) + apart)
 
 
 class CellScores:
@@ -175,8 +199,12 @@ def fit_cell_average(
     cells = cells_of(columns, train)
     n_cells = np.array([c.n_cells for c in cells])
     ordered = np.array([c.ordered for c in cells])
-    average = CellAverage(cells, (), {})
+    average = CellAverage(cells, (), {}, ())
     mine, other = average.cells(train), average.cells(validation)
+    counts = [
+        np.bincount(c[c >= 0], minlength=k) + 0.5 for c, k in zip(mine.T, n_cells, strict=True)
+    ]
+    average = replace(average, frequency=tuple(count / count.sum() for count in counts))
     information = mutual_information(mine, n_cells)
     rank = np.zeros(len(cells), dtype=np.intp) if rank is None else rank
     orders = column_orders(information, rank, _MOST_ORDERS, rng)
@@ -227,8 +255,8 @@ def _weighted(average: CellAverage, sets: Mapping[str, Array], validation: Array
         weights[used] = found / found.sum()
         laws[name] = CellLaw(kept, weights)
     used = np.flatnonzero(np.any([law.weights > 0 for law in laws.values()], axis=0))
-    return CellAverage(
-        average.columns,
-        tuple(average.models[m] for m in used),
-        {name: replace(law, weights=law.weights[used]) for name, law in laws.items()},
+    return replace(
+        average,
+        models=tuple(average.models[m] for m in used),
+        laws={name: replace(law, weights=law.weights[used]) for name, law in laws.items()},
     )

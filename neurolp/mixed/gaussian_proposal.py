@@ -33,6 +33,10 @@ class GaussianProposal:
             out[rows] = known - np.where(missing, 0.0, log_scale).sum(axis=1)
         return out
 
+    def log_conditional(self, rows: Array, missing: Array) -> Array:
+        """Log q(x_m | x_o) of rows without NaN, nats, (n,)."""
+        return self.log_prob(rows) - self.log_prob(np.where(missing, np.nan, rows))
+
     def draw(self, values: Array, rng: np.random.Generator) -> Array:
         """The rows with their NaN drawn given all others; constants are 0."""
         out = np.where(np.isnan(values), 0.0, values)

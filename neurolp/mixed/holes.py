@@ -1,12 +1,13 @@
 """Rows with holes: marginals by importance sampling, draws of what is missing by Markov chains.
 
-A proposal q whose marginals and conditionals are exact draws what is missing given what is known:
+A proposal q draws what is missing given what is known, with a density that is known exactly:
 
-    Phi(x_o) = q(x_o) E[Phi(x) / q(x)],    x = (x_o, x_m),  x_m ~ q(x_m | x_o),
+    Phi(x_o) = E[Phi(x) / q(x_m | x_o)],    x = (x_o, x_m),  x_m ~ q(x_m | x_o),
 
 without bias for any normalised Phi. Draws from Phi(x_m | x_o) begin with one of some draws of q,
 chosen with probability ~ Phi / q (resampling), and go on with moves that draw a random part B of
-what is missing anew from q(x_B | the rest), accepted with min(1, [Phi' / q'] / [Phi / q]).
+what is missing anew from q(x_B | the rest), accepted with
+min(1, [Phi(x') / q(x_B' | the rest)] / [Phi(x) / q(x_B | the rest)]).
 
 Sources: Hastings, Biometrika 57, 1970; Rubin, Bayesian Statistics 3, 1988 (resampling).
 """
@@ -30,14 +31,14 @@ LogProb = Callable[[Array], Array]
 
 
 class Proposal(Protocol):
-    """A density of rows of codes (n, n_columns) whose marginals and conditionals are exact."""
-
-    def log_prob(self, values: Array) -> Array:
-        """Log q of what is known in each row, nats, (n,); NaN is integrated out."""
-        ...
+    """What draws missing codes of rows (n, n_columns) given the others."""
 
     def draw(self, values: Array, rng: np.random.Generator) -> Array:
-        """The rows with their NaN drawn given all others."""
+        """The rows with their NaN drawn."""
+        ...
+
+    def log_conditional(self, rows: Array, missing: Array) -> Array:
+        """Log q(x_m | x_o) of rows without NaN, nats, (n,); ``missing`` says which are x_m."""
         ...
 
 
@@ -62,10 +63,12 @@ def log_marginal(
     step = max(_ROWS_AT_ONCE // n_draws, 1)
     for start in range(0, len(rows), step):
         mine = rows[start : start + step]
-        drawn = proposal.draw(np.repeat(values[mine], n_draws, axis=0), rng)
-        log_ratio = (log_prob(drawn) - proposal.log_prob(drawn)).reshape(len(mine), n_draws)
+        every = np.repeat(values[mine], n_draws, axis=0)
+        drawn = proposal.draw(every, rng)
+        log_ratio = log_prob(drawn) - proposal.log_conditional(drawn, np.isnan(every))
+        log_ratio = log_ratio.reshape(len(mine), n_draws)
         log_mean = logsumexp(log_ratio, axis=1) - np.log(n_draws)
-        out[mine] = proposal.log_prob(values[mine]) + log_mean
+        out[mine] = log_mean
         usable = np.isfinite(log_mean)
         ratio = np.exp(log_ratio[usable] - log_mean[usable, None])
         error[mine[usable]] = ratio.std(axis=1, ddof=1) / np.sqrt(n_draws)
@@ -93,22 +96,21 @@ def _run(log_prob: LogProb, proposal: Proposal, values: Array, rng: np.random.Ge
     count = missing.sum(axis=1)
     n = len(values)
 
-    def log_ratio(x: Array) -> Array:
-        with np.errstate(invalid="ignore"):  # -inf - -inf: such a state is never gone to
-            return np.asarray(np.nan_to_num(log_prob(x) - proposal.log_prob(x), nan=-np.inf))
-
     drawn = proposal.draw(np.repeat(values, _CANDIDATES, axis=0), rng)
-    weight = log_ratio(drawn).reshape(n, _CANDIDATES)
+    log_phi = log_prob(drawn)
+    log_q = proposal.log_conditional(drawn, np.repeat(missing, _CANDIDATES, axis=0))
+    weight = (log_phi - log_q).reshape(n, _CANDIDATES)
     first = np.argmax(weight + rng.gumbel(size=weight.shape), axis=1)
     every = np.arange(n)
-    x, now = drawn.reshape(n, _CANDIDATES, -1)[every, first], weight[every, first]
+    x, now = drawn.reshape(n, _CANDIDATES, -1)[every, first], log_phi.reshape(n, -1)[every, first]
     for _ in range(_MOVES + _MOVES_PER_HOLE * int(count.max())):
         size = np.ceil(count * rng.random(n) ** 2)  # small parts more often
         keys = np.where(missing, rng.random(missing.shape), 2.0)
         part = np.argsort(np.argsort(keys, axis=1), axis=1) < size[:, None]
         new = proposal.draw(np.where(part, np.nan, x), rng)
-        then = log_ratio(new)
-        with np.errstate(invalid="ignore"):
-            accepted = np.log(rng.random(n)) < then - now
+        then = log_prob(new)
+        change = proposal.log_conditional(x, part) - proposal.log_conditional(new, part)
+        with np.errstate(invalid="ignore"):  # -inf - -inf: a comparison with NaN rejects
+            accepted = np.log(rng.random(n)) < then - now + change
         x[accepted], now[accepted] = new[accepted], then[accepted]
     return np.asarray(x)
