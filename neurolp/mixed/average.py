@@ -151,7 +151,7 @@ class ExactCells:
                 values = rows[mine, j]
                 share = self.cells.frequency[j][np.maximum(column.cell(values), 0)]
                 apart[mine] += np.log(share) + column.log_inner(values)
-        return np.logaddexp(np.log1p(-_APART) + together, np.log(_APART) + apart)
+        return np.asarray(np.logaddexp(np.log1p(-_APART) + together, np.log(_APART) + apart))
 
 
 class CellScores:
@@ -201,10 +201,9 @@ def fit_cell_average(
     ordered = np.array([c.ordered for c in cells])
     average = CellAverage(cells, (), {}, ())
     mine, other = average.cells(train), average.cells(validation)
-    counts = [
-        np.bincount(c[c >= 0], minlength=k) + 0.5 for c, k in zip(mine.T, n_cells, strict=True)
-    ]
-    average = replace(average, frequency=tuple(count / count.sum() for count in counts))
+    counts = (np.bincount(c[c >= 0], minlength=k) for c, k in zip(mine.T, n_cells, strict=True))
+    frequency = tuple((count + 0.5) / (count + 0.5).sum() for count in counts)
+    average = replace(average, frequency=frequency)
     information = mutual_information(mine, n_cells)
     rank = np.zeros(len(cells), dtype=np.intp) if rank is None else rank
     orders = column_orders(information, rank, _MOST_ORDERS, rng)
