@@ -34,7 +34,7 @@ def largest(values: Array) -> float:
     out = values[0]
     for k in range(1, values.shape[0]):
         out = max(out, values[k])
-    return out
+    return float(out)
 
 
 @kernel

@@ -52,7 +52,7 @@ class DependenceTree:
             workers.map(run, row_blocks(len(cells)))
         return out
 
-    def _layout(self) -> tuple[Array, ...]:
+    def _layout(self) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Order, parents, cells, first bins, and tables one behind the other, for the kernels."""
         n_cells = np.array([table.shape[1] for table in self.log_table])
         return (
