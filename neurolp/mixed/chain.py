@@ -30,9 +30,9 @@ class BoostingConfig:
     """How the trees of a question are grown; see ``neurolp.kernels.boosting.boost_logistic``."""
 
     n_rounds: int = 400
-    patience: int = 15
+    patience: int = 10
     n_leaves: int = 12
-    step: float = 0.1
+    step: float = 0.2
     ridge: float = 1.0
     least_rows: float = 3.0
     least_hessian: float = 0.1
