@@ -15,6 +15,7 @@ from neurolp.kernels.boosting_rounds import boost_softmax, boost_squares
 FEWEST_ROWS = 30  # to learn from; with fewer there is nothing to choose by
 _MOST_BINS = 254  # codes are bytes, and one of them is for missing values
 _FEWEST_BINS, _ROWS_PER_BIN = 32, 8  # few rows need few cuts: searching them is most of the time
+_DENSE = 0.4  # share of entries that are not the usual ones, above which all are listed
 _BLOCK_ROWS = 8192  # bounds memory
 _TREES_AT_ONCE = 32  # so many stay in the processor's cache
 
@@ -70,11 +71,25 @@ class Binning:
         return out
 
 
+def listed_bins(codes: Array, offset: Array) -> tuple[Array, Array, Array]:
+    """Bins of ``codes`` (n_rows, n_features) as ``neurolp.kernels.tree_growing`` wants them.
+
+    Returns the ``usual`` code of every feature, -1 where rows list all their bins, ``start``
+    (n_rows + 1,) and ``bins`` row by row.
+    """
+    usual = np.array([np.argmax(np.bincount(c)) for c in codes.T], dtype=np.int64).reshape(-1)
+    listed = codes != usual
+    if codes.size and listed.mean() > _DENSE:
+        usual[:], listed[:] = -1, True
+    start = np.concatenate([[0], np.cumsum(listed.sum(axis=1))]).astype(np.int64)
+    return usual, start, (codes + offset[:-1])[listed].astype(np.int32)
+
+
 @dataclass(frozen=True)
 class BinnedRows:
     """Training rows as the kernels want them: ``codes`` (n, n_inputs), and the bins row by row.
 
-    ``bins[start[i]:start[i + 1]]`` are those of row i that are not the most ``usual`` of an input.
+    ``usual``, ``start`` and ``bins``: see :func:`listed_bins`.
     """
 
     binning: Binning
@@ -87,11 +102,7 @@ class BinnedRows:
     def of(cls, binning: Binning, inputs: Array) -> Self:
         """Rows of ``inputs`` (n, n_inputs)."""
         codes = binning.codes(inputs)
-        usual = np.array([np.argmax(np.bincount(column)) for column in codes.T], dtype=np.int64)
-        other = codes != usual
-        start = np.concatenate([[0], np.cumsum(other.sum(axis=1))]).astype(np.int64)
-        bins = (codes + binning.offset[:-1])[other].astype(np.int32)
-        return cls(binning, codes, usual, start, bins)
+        return cls(binning, codes, *listed_bins(codes, binning.offset))
 
 
 @dataclass(frozen=True)

@@ -1,266 +1,46 @@
-"""Boosted trees on binned features: histograms, trees grown leaf by leaf, logistic boosting, sums.
+"""Boosted trees of yes/no answers on binned features, and sums of trees.
 
-Features are small integers, ``codes`` (n_rows, n_features). Feature f has the bins ``offset[f]`` ..
-``offset[f + 1] - 1`` of a common numbering; ``missing[f]`` is its bin of missing values, the last
-one, or -1. Most entries of a sparse table are one value, the bin ``usual[f]``: rows list only their
-other bins, ``bins[start[i]:start[i + 1]]`` in increasing order, and the histogram of the usual one
-is what is left over. A tree goes left where the code is at most ``threshold``, or is missing and
-``missing_left``; the right child follows the left one. Leaves have feature -1.
-
-Source: J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of
-Statistics 29 (2001); second-order gains as in T. Chen and C. Guestrin, arXiv:1603.02754.
+Features, bins and trees as in ``neurolp.kernels.tree_growing``.
 """
 
 from __future__ import annotations
 
-from math import exp, log1p
+from math import log
 
 import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
+from neurolp.kernels.exponential import exponential
+from neurolp.kernels.tree_growing import grow_tree, leaf_of
+
+_LARGEST_EXPONENT = 60.0  # eleven factors stay below the largest number
 
 
 @kernel
-def histogram(
-    rows: Array,
-    first: int,
-    last: int,
-    gradient: Array,
-    hessian: Array,
-    start: Array,
-    bins: Array,
-    offset: Array,
-    usual: Array,
-    n_features: int,
-    out: Array,
-) -> None:
-    """Sums of gradient, hessian and 1 per bin over ``rows[first:last]``, into ``out`` (bins, 3)."""
-    end = offset[n_features]
-    out[:end] = 0.0
-    total_g, total_h, total_n = 0.0, 0.0, float(last - first)
-    for r in range(first, last):
-        i = rows[r]
-        g, h = gradient[i], hessian[i]
-        total_g += g
-        total_h += h
-        for p in range(start[i], start[i + 1]):
-            b = bins[p]
-            if b >= end:
-                break
-            out[b, 0] += g
-            out[b, 1] += h
-            out[b, 2] += 1.0
-    for f in range(n_features):
-        g, h, n = total_g, total_h, total_n
-        for b in range(offset[f], offset[f + 1]):
-            g -= out[b, 0]
-            h -= out[b, 1]
-            n -= out[b, 2]
-        b = offset[f] + usual[f]
-        out[b, 0], out[b, 1], out[b, 2] = g, h, n
-
-
-@kernel
-def best_split(
-    bins: Array,
-    offset: Array,
-    missing: Array,
-    n_features: int,
-    total: Array,
-    ridge: float,
-    least_rows: float,
-    least_hessian: float,
-    out: Array,
-) -> float:
-    """Gain of the best split of a node; ``out`` (6,): feature, threshold, missing left, left sums.
-
-    The gain is G_l^2 / (H_l + ridge) + G_r^2 / (H_r + ridge) - G^2 / (H + ridge); 0 where no split
-    leaves ``least_rows`` and ``least_hessian`` on both sides. ``bins`` (n_bins, 3) is the histogram
-    and ``total`` (3,) its sum.
-    """
-    g, h, n = total[0], total[1], total[2]
-    whole = g * g / (h + ridge)
-    best = 1e-9 * (1.0 + whole)
-    found = 0.0
-    for f in range(n_features):
-        first, last = offset[f], offset[f + 1]
-        gm, hm, nm = 0.0, 0.0, 0.0
-        if missing[f] >= 0:
-            last -= 1
-            gm, hm, nm = bins[last, 0], bins[last, 1], bins[last, 2]
-        gl, hl, nl = 0.0, 0.0, 0.0
-        for b in range(first, last):
-            if b == last - 1 and nm < 0.5:
-                break
-            gl += bins[b, 0]
-            hl += bins[b, 1]
-            nl += bins[b, 2]
-            for side in range(2):
-                if side == 1 and nm < 0.5:
-                    break
-                # Missing values go right at first; where there are none, with the larger side.
-                a, c, m = (gl + gm, hl + hm, nl + nm) if side == 1 else (gl, hl, nl)
-                if m < least_rows or n - m < least_rows:
-                    continue
-                if c < least_hessian or h - c < least_hessian:
-                    continue
-                gain = a * a / (c + ridge) + (g - a) * (g - a) / (h - c + ridge) - whole
-                if gain > best:
-                    best, found = gain, gain
-                    out[0], out[1] = f, b - first
-                    out[2] = 1.0 if side == 1 or (nm < 0.5 and 2.0 * nl > n) else 0.0
-                    out[3], out[4], out[5] = a, c, m
-    return found
-
-
-@kernel
-def goes_left(code: int, threshold: int, missing: int, missing_left: int) -> bool:
-    """Whether a row goes to the left child."""
-    if code == missing:
-        return missing_left != 0
-    return code <= threshold
-
-
-@kernel
-def grow_tree(
-    rows: Array,
-    gradient: Array,
-    hessian: Array,
-    codes: Array,
-    start: Array,
-    bins: Array,
-    offset: Array,
-    usual: Array,
-    missing: Array,
-    n_features: int,
-    n_leaves: int,
-    step: float,
-    ridge: float,
-    least_rows: float,
-    least_hessian: float,
-    histograms: Array,
-    moved: Array,
-    leaves: Array,
-    tree: Array,
-    value: Array,
-) -> int:
-    """Grow one tree of at most ``n_leaves``, always splitting the leaf of largest gain.
-
-    Leaves have the value -step G / (H + ridge). ``rows`` is reordered: those of leaf k are
-    ``rows[leaves[k, 0]:leaves[k, 1]]``, and ``leaves[k, 2]`` is its node. Nodes are rows of
-    ``tree`` (feature, threshold, missing left, left child) with their ``value``. Scratch:
-    ``histograms`` (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes;
-    there are (nodes + 1) / 2 leaves.
-    """
-    n = rows.shape[0]
-    total = np.empty((n_leaves, 3))
-    split = np.empty((n_leaves, 6))
-    gain = np.zeros(n_leaves)
-    histogram(rows, 0, n, gradient, hessian, start, bins, offset, usual, n_features, histograms[0])
-    g, h = 0.0, 0.0
+def log_loss(score: Array, answer: Array) -> float:
+    """Sum of -log p(answer), nats, for p(1) = 1 / (1 + exp(-score)); both (n,)."""
+    n, total = score.shape[0], 0.0
+    factor = np.empty(n)
     for r in range(n):
-        g += gradient[rows[r]]
-        h += hessian[rows[r]]
-    total[0, 0], total[0, 1], total[0, 2] = g, h, float(n)
-    leaves[0, 0], leaves[0, 1], leaves[0, 2] = 0, n, 0
-    tree[0, 0] = -1
-    value[0] = -step * g / (h + ridge)
-    gain[0] = best_split(
-        histograms[0],
-        offset,
-        missing,
-        n_features,
-        total[0],
-        ridge,
-        least_rows,
-        least_hessian,
-        split[0],
-    )
-    n_nodes, count = 1, 1
-    while count < n_leaves:
-        k = 0
-        for c in range(1, count):
-            if gain[c] > gain[k]:
-                k = c
-        if gain[k] <= 0.0:
-            break
-        f, t, m = int(split[k, 0]), int(split[k, 1]), int(split[k, 2])
-        first, last = leaves[k, 0], leaves[k, 1]
-        # A stable partition keeps the rows of each leaf in increasing order.
-        left, right = first, 0
-        for r in range(first, last):
-            i = rows[r]
-            if goes_left(codes[i, f], t, missing[f], m):
-                rows[left] = i
-                left += 1
-            else:
-                moved[right] = i
-                right += 1
-        for r in range(right):
-            rows[left + r] = moved[r]
-        new = count
-        leaves[new, 0], leaves[new, 1] = left, last
-        leaves[k, 1] = left
-        node = leaves[k, 2]
-        tree[node, 0], tree[node, 1], tree[node, 2], tree[node, 3] = f, t, m, n_nodes
-        tree[n_nodes, 0] = tree[n_nodes + 1, 0] = -1
-        leaves[k, 2], leaves[new, 2] = n_nodes, n_nodes + 1
-        n_nodes += 2
-        for c in range(3):
-            total[new, c] = total[k, c] - split[k, 3 + c]
-            total[k, c] = split[k, 3 + c]
-        value[leaves[k, 2]] = -step * total[k, 0] / (total[k, 1] + ridge)
-        value[leaves[new, 2]] = -step * total[new, 0] / (total[new, 1] + ridge)
-        count += 1
-        if count == n_leaves:
-            break
-        # Count the smaller child; the larger one is the rest of its parent.
-        small, large = (k, new) if 2 * (left - first) < last - first else (new, k)
-        end = offset[n_features]
-        if large == new:
-            histograms[new, :end] = histograms[k, :end]
-        a, b = leaves[small, 0], leaves[small, 1]
-        histogram(
-            rows, a, b, gradient, hessian, start, bins, offset, usual, n_features, histograms[small]
-        )
-        for c in range(end):
-            histograms[large, c, 0] -= histograms[small, c, 0]
-            histograms[large, c, 1] -= histograms[small, c, 1]
-            histograms[large, c, 2] -= histograms[small, c, 2]
-        for c in (k, new):
-            gain[c] = 0.0
-            if total[c, 2] >= 2.0 * least_rows and total[c, 1] >= 2.0 * least_hessian:
-                gain[c] = best_split(
-                    histograms[c],
-                    offset,
-                    missing,
-                    n_features,
-                    total[c],
-                    ridge,
-                    least_rows,
-                    least_hessian,
-                    split[c],
-                )
-    return n_nodes
+        z = -score[r] if answer[r] else score[r]
+        factor[r] = 1.0 + exponential(min(max(z, -_LARGEST_EXPONENT), _LARGEST_EXPONENT))
+    for first in range(0, n, 8):
+        product = 1.0
+        for r in range(first, min(first + 8, n)):
+            product *= factor[r]
+        total += log(product)
+    return total
 
 
 @kernel
-def leaf_of(codes: Array, i: int, tree: Array, root: int, missing: Array) -> int:
-    """The leaf of row ``i`` in the tree whose first node is ``root``."""
-    node = root
-    while tree[node, 0] >= 0:
-        f = tree[node, 0]
-        step = 0 if goes_left(codes[i, f], tree[node, 1], missing[f], tree[node, 2]) else 1
-        node = root + tree[node, 3] + step
-    return node
-
-
-@kernel
-def log_loss(score: float, answer: int) -> float:
-    """-log p(answer) in nats for p(1) = 1 / (1 + exp(-score))."""
-    z = -score if answer else score
-    return z + log1p(exp(-z)) if z > 0.0 else log1p(exp(z))
+def derivatives(score: Array, answer: Array, gradient: Array, hessian: Array) -> None:
+    """First and second derivatives of ``log_loss``, sigma(F) - y and sigma(F) (1 - sigma(F))."""
+    for r in range(score.shape[0]):
+        z = min(max(-score[r], -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
+        p = 1.0 / (1.0 + exponential(z))
+        gradient[r] = p - answer[r]
+        hessian[r] = p * (1.0 - p)
 
 
 @kernel
@@ -268,7 +48,7 @@ def boost_logistic(
     rows: Array,
     validation: Array,
     answer: Array,
-    score: Array,
+    base: float,
     codes: Array,
     start: Array,
     bins: Array,
@@ -287,37 +67,46 @@ def boost_logistic(
     value: Array,
     root: Array,
 ) -> int:
-    """Boost the log-odds F of ``answer`` (0 or 1) from ``score`` (n_rows,), which is changed.
+    """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``base``.
 
-    Each round fits a tree to g = sigma(F) - y and h = sigma(F) (1 - sigma(F)) on ``rows``. Stops
-    after ``n_rounds``, after ``patience`` rounds without a lower loss on the rows ``validation``,
-    or where no split gains. Returns the number of trees of least validation loss, whose nodes are
+    Each round fits a tree to the derivatives of the loss on ``rows``. Stops after ``n_rounds``,
+    after ``patience`` rounds without a lower loss on the rows ``validation``, or where no split
+    gains. Returns the number of trees of least validation loss, whose nodes are
     ``tree[root[k]:root[k + 1]]``; without validation rows all ``n_rounds``.
     """
-    n_all, n_bins = score.shape[0], offset[n_features]
-    gradient, hessian = np.empty(n_all), np.empty(n_all)
+    n, n_bins = rows.shape[0], offset[n_features]
+    # What belongs to the rows, and to these features, one behind the other.
+    inputs, target = codes[rows, :n_features], answer[rows]
+    others, truth = codes[validation, :n_features], answer[validation]
+    first_bin = np.zeros(n + 1, dtype=np.int64)
+    for r in range(n):
+        last = start[rows[r]]
+        while last < start[rows[r] + 1] and bins[last] < n_bins:
+            last += 1
+        first_bin[r + 1] = first_bin[r] + last - start[rows[r]]
+    own_bins = np.empty(first_bin[n], dtype=np.int32)
+    for r in range(n):
+        a = start[rows[r]]
+        for p in range(first_bin[r], first_bin[r + 1]):
+            own_bins[p] = bins[a + p - first_bin[r]]
+    score, held_out = np.full(n, base), np.full(validation.shape[0], base)
+    gradient, hessian = np.empty(n), np.empty(n)
+    order = np.arange(n).astype(np.int32)
     histograms = np.empty((n_leaves, n_bins, 3))
-    moved = np.empty(rows.shape[0], dtype=rows.dtype)
+    moved = np.empty(n, dtype=np.int32)
     leaves = np.empty((n_leaves, 3), dtype=np.int64)
-    best, best_loss = 0, 0.0
-    for r in range(validation.shape[0]):
-        i = validation[r]
-        best_loss += log_loss(score[i], answer[i])
+    best, best_loss = 0, log_loss(held_out, truth)
     root[0] = 0
     for k in range(n_rounds):
-        for r in range(rows.shape[0]):
-            i = rows[r]
-            p = 1.0 / (1.0 + exp(-score[i]))
-            gradient[i] = p - answer[i]
-            hessian[i] = p * (1.0 - p)
+        derivatives(score, target, gradient, hessian)
         first = root[k]
         n_nodes = grow_tree(
-            rows,
+            order,
             gradient,
             hessian,
-            codes,
-            start,
-            bins,
+            inputs,
+            first_bin,
+            own_bins,
             offset,
             usual,
             missing,
@@ -339,15 +128,13 @@ def boost_logistic(
         for c in range((n_nodes + 1) // 2):
             change = value[first + leaves[c, 2]]
             for r in range(leaves[c, 0], leaves[c, 1]):
-                score[rows[r]] += change
+                score[order[r]] += change
         if validation.shape[0] == 0:
             best = k + 1
             continue
-        loss = 0.0
         for r in range(validation.shape[0]):
-            i = validation[r]
-            score[i] += value[leaf_of(codes, i, tree, first, missing)]
-            loss += log_loss(score[i], answer[i])
+            held_out[r] += value[leaf_of(others, r, tree, first, missing)]
+        loss = log_loss(held_out, truth)
         if loss < best_loss - 1e-9:
             best, best_loss = k + 1, loss
         elif k + 1 - best >= patience:

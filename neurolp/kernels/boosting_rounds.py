@@ -8,7 +8,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-from neurolp.kernels.boosting import grow_tree, leaf_of
+from neurolp.kernels.tree_growing import grow_tree, leaf_of
 
 
 @kernel

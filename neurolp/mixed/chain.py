@@ -30,9 +30,9 @@ class BoostingConfig:
     """How the trees of a question are grown; see ``neurolp.kernels.boosting.boost_logistic``."""
 
     n_rounds: int = 400
-    patience: int = 15
+    patience: int = 10
     n_leaves: int = 12
-    step: float = 0.1
+    step: float = 0.2
     ridge: float = 1.0
     least_rows: float = 3.0
     least_hessian: float = 0.1
@@ -154,7 +154,7 @@ def fit_chain(
     layout = FeatureLayout.of(order, n_cells, ordered)
     cells = np.vstack([train, validation])
     codes = layout.codes(cells)
-    usual, start, bins = layout.sparse(codes)
+    usual, start, bins = layout.bins(codes)
     n_train = len(train)
     counts = [np.bincount(c[c >= 0], minlength=k) for c, k in zip(train.T, n_cells, strict=True)]
     questions = tuple(
@@ -183,7 +183,7 @@ def fit_chain(
         tree, value = np.empty((most, 4), np.int32), np.empty(most)
         root = np.zeros(config.n_rounds + 1, np.int64)
         n = boosting.boost_logistic(
-            mine, other, answer, np.full(len(cells), base[j][q]), codes, start, bins,
+            mine, other, answer, float(base[j][q]), codes, start, bins,
             layout.offset, usual, layout.missing, n_features, config.n_rounds, config.patience,
             config.n_leaves, config.step, config.ridge, config.least_rows, config.least_hessian,
             tree, value, root,

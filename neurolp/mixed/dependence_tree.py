@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
-from scipy.special import logsumexp
 
 from neurolp.arrays import Array
-from neurolp.brain.workers import single_threaded_blas
-from neurolp.mixed.classes import one_hot
+from neurolp.brain.workers import Workers, single_threaded_blas
+from neurolp.kernels.dependence_tree import tree_draw, tree_log_prob
+from neurolp.mixed.classes import row_blocks
 
-_BLOCK_ROWS = 8192
 _PRIORS = (0.5, 2.0, 8.0, 32.0)  # rows of the frequencies of a column in each cell of its parent
 
 
@@ -33,36 +32,37 @@ class DependenceTree:
 
     def log_prob(self, cells: Array) -> Array:
         """Log P of cells (n, n_columns) of which those that are -1 are summed over, (n,), nats."""
-        if np.any(cells < 0):
-            root = int(self.order[0])
-            return np.asarray(logsumexp(self.log_table[root][0] + self._messages(cells)[root], 1))
-        out = np.zeros(len(cells))
-        for j, table in enumerate(self.log_table):
-            p = int(self.parent[j])
-            out += table[cells[:, p] if p >= 0 else 0, cells[:, j]]
+        out, layout = np.empty(len(cells)), self._layout()
+
+        def run(rows: slice) -> None:
+            tree_log_prob(np.ascontiguousarray(cells[rows]), *layout, out[rows])
+
+        with Workers() as workers:
+            workers.map(run, row_blocks(len(cells)))
         return out
 
     def sample(self, cells: Array, rng: np.random.Generator) -> Array:
         """Rows whose cells -1 are drawn given all others."""
-        messages, out = self._messages(cells), cells.copy()
-        for j in self.order:
-            p, table = int(self.parent[j]), self.log_table[j]
-            given = table[out[:, p] if p >= 0 else np.zeros(len(out), dtype=np.int64)]
-            joint = given + messages[j]
-            up_to = np.cumsum(np.exp(joint - joint.max(axis=1, keepdims=True)), axis=1)
-            out[:, j] = np.sum(rng.random((len(out), 1)) * up_to[:, -1:] >= up_to, axis=1)
+        uniform, out, layout = rng.random(cells.shape), np.empty_like(cells), self._layout()
+
+        def run(rows: slice) -> None:
+            tree_draw(np.ascontiguousarray(cells[rows]), *layout, uniform[rows], out[rows])
+
+        with Workers() as workers:
+            workers.map(run, row_blocks(len(cells)))
         return out
 
-    def _messages(self, cells: Array) -> list[Array]:
-        """Log P(what is known at j and below | c_j), (n, cells of j), for every column j."""
-        known = [
-            np.where((own[:, None] < 0) | (own[:, None] == np.arange(table.shape[1])), 0.0, -np.inf)
-            for own, table in zip(cells.T, self.log_table, strict=True)
-        ]
-        for j in self.order[:0:-1]:
-            below = [logsumexp(known[j] + row, axis=1) for row in self.log_table[j]]
-            known[self.parent[j]] += np.stack(below, axis=1)
-        return known
+    def _layout(self) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Order, parents, cells, first bins, and tables one behind the other, for the kernels."""
+        n_cells = np.array([table.shape[1] for table in self.log_table])
+        return (
+            np.asarray(self.order, dtype=np.int64),
+            np.asarray(self.parent, dtype=np.int64),
+            n_cells,
+            np.concatenate([[0], np.cumsum(n_cells)]),
+            np.concatenate([[0], np.cumsum([table.size for table in self.log_table])]),
+            np.exp(np.concatenate([table.ravel() for table in self.log_table])),
+        )
 
 
 def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> DependenceTree:
@@ -102,9 +102,17 @@ def _pair_counts(cells: Array, offset: Array) -> Array:
     """Rows in which a cell of one column goes with a cell of another, (n_bins, n_bins)."""
     out = np.zeros((int(offset[-1]),) * 2)
     with single_threaded_blas():
-        for start in range(0, len(cells), _BLOCK_ROWS):
-            hot = one_hot(cells[start : start + _BLOCK_ROWS], offset)
+        for rows in row_blocks(len(cells)):
+            hot = _one_hot(cells[rows], offset)
             out += hot.T @ hot
+    return out
+
+
+def _one_hot(cells: Array, offset: Array) -> Array:
+    """1 in the bin of every cell, (n, n_bins), float32; nothing where a cell is -1."""
+    out = np.zeros((len(cells), int(offset[-1])), dtype=np.float32)
+    row, column = np.nonzero(cells >= 0)
+    out[row, offset[column] + cells[row, column]] = 1.0
     return out
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.differentiation.boosted_trees import listed_bins
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,6 @@ class FeatureLayout:
                 out[:, a:b] = cells[:, j, None] == np.arange(k)
         return out
 
-    def sparse(self, codes: Array) -> tuple[Array, Array, Array]:
-        """Most frequent code of every feature, and the bins of all other entries row by row.
-
-        Returns ``usual`` (n_features,), ``start`` (n_rows + 1,) and ``bins``.
-        """
-        usual = np.array(
-            [np.argmax(np.bincount(column)) for column in codes.T], dtype=np.int64
-        ).reshape(-1)
-        other = codes != usual
-        start = np.concatenate([[0], np.cumsum(other.sum(axis=1))]).astype(np.int64)
-        bins = (codes + self.offset[:-1])[other].astype(np.int32)
-        return usual, start, bins
+    def bins(self, codes: Array) -> tuple[Array, Array, Array]:
+        """Bins of ``codes``; see ``neurolp.differentiation.boosted_trees.listed_bins``."""
+        return listed_bins(codes, self.offset)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurolp.kernels import boosting
+from neurolp.kernels import boosting, tree_growing
 from neurolp.mixed.features import FeatureLayout
 from tests import naive
 
@@ -20,7 +20,7 @@ def table():
     cells[rng.random(cells.shape) < 0.1] = -1
     layout = FeatureLayout.of(np.array([4, 0, 2, 3, 1, 5]), n_cells, ordered)
     codes = layout.codes(cells)
-    return cells, layout, codes, *layout.sparse(codes)
+    return cells, layout, codes, *layout.bins(codes)
 
 
 def grow(table, gradient, hessian, n_leaves, n_features=None, rows=None):
@@ -30,7 +30,7 @@ def grow(table, gradient, hessian, n_leaves, n_features=None, rows=None):
     tree, value = np.full((2 * n_leaves, 4), -7, dtype=np.int32), np.zeros(2 * n_leaves)
     leaves = np.zeros((n_leaves, 3), dtype=np.int64)
     scratch = np.empty((n_leaves, layout.offset[-1], 3)), np.empty(len(rows), dtype=np.int32)
-    n_nodes = boosting.grow_tree(
+    n_nodes = tree_growing.grow_tree(
         rows, gradient, hessian, codes, start, bins, layout.offset, usual, layout.missing, n,
         n_leaves, 1.0, RIDGE, LEAST_ROWS, LEAST_HESSIAN, *scratch, leaves, tree, value,
     )  # fmt: skip
@@ -81,11 +81,10 @@ def test_boosting_keeps_the_rounds_of_least_validation_loss(table):
     rng = np.random.default_rng(3)
     answer = (rng.random(200) < np.where(cells[:, 4] > 4, 0.8, 0.2)).astype(np.int8)
     rows = np.arange(150, dtype=np.int32)
-    score = np.zeros(200)
     tree, value = np.empty((1000, 4), np.int32), np.empty(1000)
     root = np.zeros(101, np.int64)
     n = boosting.boost_logistic(
-        rows, np.arange(150, 200, dtype=np.int32), answer, score, codes, start, bins,
+        rows, np.arange(150, 200, dtype=np.int32), answer, 0.0, codes, start, bins,
         layout.offset, usual, layout.missing, layout.n_features, 100, 10, 4, 0.1, RIDGE,
         LEAST_ROWS, LEAST_HESSIAN, tree, value, root,
     )  # fmt: skip
@@ -100,3 +99,25 @@ def test_boosting_keeps_the_rounds_of_least_validation_loss(table):
     assert np.argmin(validation) == n
     assert np.all(np.diff(training) < 0)
     assert validation[n] < validation[0] - 0.05
+
+
+def test_histograms_of_listed_bins_are_those_of_all_bins(table):
+    _, layout, codes, *_ = table
+    rng = np.random.default_rng(4)
+    g, h = rng.standard_normal(200), rng.uniform(0.05, 0.25, 200)
+    rows, n = np.sort(rng.permutation(200)[:90]).astype(np.int32), layout.n_features - 2
+    found = []
+    for usual in (np.full(layout.n_features, -1), codes[7].astype(np.int64)):
+        listed = codes != usual
+        start = np.concatenate([[0], np.cumsum(listed.sum(axis=1))])
+        bins = (codes + layout.offset[:-1])[listed].astype(np.int32)
+        out = np.empty((layout.offset[-1], 3))
+        tree_growing.histogram(rows, 0, 90, g, h, start, bins, layout.offset, usual, n, out)
+        found.append(out[: layout.offset[n]])
+    np.testing.assert_allclose(*found, atol=1e-13)
+    b = layout.offset[1] + codes[rows, 1]
+    np.testing.assert_allclose(
+        found[0][:, 0][layout.offset[1] : layout.offset[2]],
+        np.bincount(b, weights=g[rows], minlength=layout.offset[2])[layout.offset[1] :],
+        atol=1e-13,
+    )
