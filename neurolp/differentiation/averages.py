@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from neurolp.arrays import Array
-from neurolp.differentiation.mixture_unit import Mixtures
+from neurolp.differentiation.mixture_unit import Mixtures, log_cell
 from neurolp.differentiation.solving import solve_increasing
 
 _LARGEST = float(np.finfo(np.float64).max)
@@ -44,6 +44,16 @@ class Distributions(Protocol):
 
     def merge(self, size: int) -> Self:
         """The average of each ``size`` successive rows: n / size distributions."""
+
+
+class Places(Distributions, Protocol):
+    """Distributions with a density on the line, whose parts between two ends are known."""
+
+    def log_cell(self, lower: Array, upper: Array) -> Array:
+        """Log(y(``upper``) - y(``lower``)) in nats, (n,) each; infinite ends are allowed."""
+
+    def partial_mean(self, lower: Array, upper: Array) -> Array:
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,10 @@ class WarpedMixtures:
         """Log p(t) in nats at ``target`` (n,), shape (n,)."""
         return self.mixtures.log_prob(self.warp(target)) + self.warp.log_slope(target)
 
+    def log_cell(self, lower: Array, upper: Array) -> Array:
+        """Log(y(``upper``) - y(``lower``)) in nats, (n,) each; infinite ends are allowed."""
+        return self.mixtures.log_cell(self.warp(lower), self.warp(upper))
+
     def cdf(self, target: Array) -> Array:
         """y(t) at ``target`` (n,), shape (n,)."""
         return self.mixtures.cdf(self.warp(target))
@@ -119,6 +133,23 @@ class WarpedMixtures:
         """Expectation of t, shape (n,)."""
         each = self.warp.expectation(self.mixtures.centres, self.mixtures.widths)
         return np.asarray(np.sum(np.exp(self.mixtures.log_weights) * each, axis=1))
+
+    def partial_mean(self, lower: Array, upper: Array) -> Array:
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        mixtures, warp = self.mixtures, self.warp
+        low, high = warp(lower), warp(upper)
+        inside = np.exp(mixtures.log_cell(low, high))
+        if not np.isfinite(warp.bend):
+            straight = warp.deviation * mixtures.partial_mean(low, high)
+            return np.asarray((warp.centre + warp.mean) * inside + straight)
+        # exp(s x) times a normal density is one around s, times exp(s^2 / 2).
+        m = (warp.mean + warp.deviation * mixtures.centres) / warp.bend
+        s = warp.deviation * mixtures.widths / warp.bend
+        low, high = ((z[:, None] - mixtures.centres) / mixtures.widths for z in (low, high))
+        up = np.exp(m + 0.5 * s * s + log_cell("normal", low - s, high - s))
+        down = np.exp(-m + 0.5 * s * s + log_cell("normal", low + s, high + s))
+        bent = np.einsum("nk,nk->n", np.exp(mixtures.log_weights), up - down)
+        return np.asarray(warp.centre * inside + 0.5 * warp.bend * bent)
 
     def draw(self, uniform: Array) -> Array:
         """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1)."""
@@ -137,12 +168,17 @@ class WarpedMixtures:
 class Average:
     """The average of ``parts`` for each row, with ``weights`` of sum 1 that all rows share."""
 
-    parts: tuple[Distributions, ...]
+    parts: tuple[Places, ...]
     weights: tuple[float, ...]
 
     def log_prob(self, target: Array) -> Array:
         """Log p(t) in nats at ``target`` (n,), shape (n,)."""
         each = np.stack([part.log_prob(target) for part in self.parts])
+        return np.asarray(logsumexp(each, axis=0, b=np.array(self.weights)[:, None]))
+
+    def log_cell(self, lower: Array, upper: Array) -> Array:
+        """Log(y(``upper``) - y(``lower``)) in nats, (n,) each; infinite ends are allowed."""
+        each = np.stack([part.log_cell(lower, upper) for part in self.parts])
         return np.asarray(logsumexp(each, axis=0, b=np.array(self.weights)[:, None]))
 
     def cdf(self, target: Array) -> Array:
@@ -173,6 +209,11 @@ class Average:
     def mean(self) -> Array:
         """Expectation of t, shape (n,)."""
         each = np.stack([part.mean() for part in self.parts])
+        return np.asarray(np.array(self.weights) @ each)
+
+    def partial_mean(self, lower: Array, upper: Array) -> Array:
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        each = np.stack([part.partial_mean(lower, upper) for part in self.parts])
         return np.asarray(np.array(self.weights) @ each)
 
     def draw(self, uniform: Array) -> Array:

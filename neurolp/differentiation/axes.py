@@ -14,6 +14,8 @@ import numpy as np
 
 from neurolp.arrays import Array
 
+_ROUNDING = 1e-6  # of a step
+
 
 class Axis(Protocol):
     """Places of the values (n,) of one column."""
@@ -110,22 +112,22 @@ class GridAxis:
 
     def cells(self, values: Array) -> tuple[Array, Array, Array]:
         """The values, and the ends of their cells."""
-        k = self._number(values)
+        k = self.number(values)
         lower, upper = self._ends(k)
         if self.closed:
             lower = np.where(k <= 0, -np.inf, lower)
             upper = np.where(k >= self._top, np.inf, upper)
-        return self._level(k), lower, upper
+        return self.level(k), lower, upper
 
     def spread(self, values: Array, rng: np.random.Generator) -> Array:
         """Uniform in the cells; those at the ends are as wide as they are inwards."""
-        return np.asarray(rng.uniform(*self._ends(self._number(values))))
+        return np.asarray(rng.uniform(*self._ends(self.number(values))))
 
     def values(self, place: Array) -> Array:
         """The nearest."""
         if self.step:
             k = np.rint((place - self.levels[0]) / self.step)
-            return self._level(np.clip(k, 0, self._top) if self.closed else k)
+            return self.level(np.clip(k, 0, self._top) if self.closed else k)
         between = 0.5 * (self.levels[1:] + self.levels[:-1])
         return np.asarray(self.levels[np.searchsorted(between, place, side="left")])
 
@@ -137,19 +139,33 @@ class GridAxis:
         (low, _), (_, high) = (self._ends(np.array([k])) for k in (0, self._top))
         return float(low[0]), float(high[0])
 
+    def number(self, values: Array) -> Array:
+        """Numbers 0, 1, ... of values, counted from the least level."""
+        if self.step:
+            return np.asarray(np.rint((values - self.levels[0]) / self.step))
+        return np.minimum(np.searchsorted(self.levels, values), self._top)
+
+    def level(self, k: Array) -> Array:
+        """Values of numbers."""
+        if self.step:
+            return np.asarray(self.levels[0] + k * self.step)
+        return np.asarray(self.levels[np.asarray(k, dtype=np.intp)])
+
+    def floor(self, values: Array) -> Array:
+        """The greatest possible value up to each; -inf where all are greater."""
+        if not self.step:
+            k = np.searchsorted(self.levels, values, side="right") - 1
+            return np.where(k < 0, -np.inf, self.levels[np.maximum(k, 0)])
+        k = np.floor((values - self.levels[0]) / self.step + _ROUNDING)
+        if self.closed:
+            k = np.where(k < 0, -np.inf, np.minimum(k, self._top))
+        return self.level(k)
+
     @property
     def _top(self) -> int:
         if self.step:
             return int(np.rint((self.levels[-1] - self.levels[0]) / self.step))
         return len(self.levels) - 1
-
-    def _number(self, values: Array) -> Array:
-        if self.step:
-            return np.asarray(np.rint((values - self.levels[0]) / self.step))
-        return np.minimum(np.searchsorted(self.levels, values), self._top)
-
-    def _level(self, k: Array) -> Array:
-        return self.levels[0] + k * self.step if self.step else self.levels[k]
 
     def _ends(self, k: Array) -> tuple[Array, Array]:
         if self.step:

@@ -3,7 +3,8 @@
     z(t) = m(x) + s(x) e,      p(t | x) = p_e((z(t) - m(x)) / s(x)) / s(x) dz/dt
 
 m is an average of boosted trees, log s a polynomial of m and boosted trees, e has a normal scale
-mixture. Warp, size of the trees and form of s are those of greatest likelihood on held-out rows.
+mixture. Warp, size of the trees and form of s are those of greatest likelihood on held-out rows. Of
+a target on a grid this is the probability of its cell.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.differentiation.averages import Warp, WarpedMixtures
+from neurolp.differentiation.axes import GridAxis
 from neurolp.differentiation.boosted_trees import (
     FEWEST_ROWS,
     BinnedRows,
@@ -25,6 +27,8 @@ from neurolp.differentiation.boosted_trees import (
     folds_of,
     grow_trees,
 )
+from neurolp.differentiation.gridded import Gridded
+from neurolp.differentiation.mixture_unit import Mixtures
 from neurolp.differentiation.scale_law import ScaleLaw, fit_scale_law
 
 _FEWEST_HELD_OUT = 10
@@ -58,13 +62,33 @@ class BoostedUnit:
         return WarpedMixtures(self.law.mixtures(location, offset), self.warp)
 
 
+@dataclass(frozen=True)
+class _Residuals:
+    """Residuals (n,) z - location of held-out rows; ``ends`` are those of their cells, if any."""
+
+    location: Array
+    residual: Array
+    ends: tuple[Array, Array] | None
+
+    def log_prob(self, rows: Array, mixtures: Mixtures) -> Array:
+        """Log of the density of z, or of the mass of its cell, nats, of some ``rows``."""
+        if self.ends is None:
+            return mixtures.log_prob(self.location[rows] + self.residual[rows])
+        return mixtures.log_cell(self.ends[0][rows], self.ends[1][rows])
+
+
 def learn_boosted(
-    inputs: Array, target: Array, folds: Sequence[Fold], rng: np.random.Generator
+    inputs: Array,
+    target: Array,
+    folds: Sequence[Fold],
+    rng: np.random.Generator,
+    axis: GridAxis | None = None,
 ) -> tuple[BoostedUnit, Array] | None:
     """A unit and the log p(t | x), nats, of its held-out rows; None where there are too few rows.
 
     There is a member of each average of trees for each of ``folds``. Held-out rows, in increasing
-    order, are all those that are held out in one of these.
+    order, are all those that are held out in one of these. With an ``axis`` targets are values on
+    its grid.
     """
     held = np.unique(np.concatenate([held_out for _, held_out in folds]))
     known = np.unique(np.concatenate([learned for learned, _ in folds]))
@@ -74,25 +98,30 @@ def learn_boosted(
     binning = Binning.of(inputs[known])
     rows = BinnedRows.of(binning, inputs)
     some = rng.permutation(known)[:_MOST_RACERS]
-    warp = _best_warp(binning, inputs[some], target[some], _warps(target[known]), rng)
+    warp = _best_warp(binning, inputs[some], target[some], _warps(target[known]), axis, rng)
     z = warp(target)
     growth = replace(Growth(), n_leaves=_best_size(rows, z, known, rng))
     location, predicted = grow_trees(rows, z, folds, growth, rng)
     m, r = predicted[held], (z - predicted)[held]
     parts = np.array_split(rng.permutation(len(held)), _N_PARTS)
-    scores = [_held_out(m, r, degree, parts) for degree in _DEGREES]
+    ends = None
+    if axis is not None:
+        _, lower, upper = axis.cells(target[held])
+        ends = warp(lower), warp(upper)
+    found = _Residuals(m, r, ends)
+    scores = [_held_out(found, degree, parts) for degree in _DEGREES]
     best = int(np.argmax([score.mean() for score in scores]))
     degree, score = _DEGREES[best], scores[best]
     law, spread, strength = fit_scale_law(m, r, degree), None, 0.0
     if len(held) >= 4 * _SPREAD.least_rows:
         spread, offset = _spread(rows, held, r, law.log_scale(m), parts, rng)
         for trial in _STRENGTHS:
-            other = _held_out(m, r, degree, parts, trial * offset)
+            other = _held_out(found, degree, parts, trial * offset)
             if other.mean() > score.mean():
                 score, strength = other, trial
         law = fit_scale_law(m, r, degree, strength * offset)
     unit = BoostedUnit(warp, location, law, spread if strength else None, strength)
-    return unit, score + warp.log_slope(target[held])
+    return unit, score if axis is not None else score + warp.log_slope(target[held])
 
 
 def _spread(
@@ -115,20 +144,16 @@ def _spread(
 
 
 def _held_out(
-    location: Array,
-    residual: Array,
-    degree: int,
-    parts: Sequence[Array],
-    offset: Array | float = 0.0,
+    found: _Residuals, degree: int, parts: Sequence[Array], offset: Array | float = 0.0
 ) -> Array:
-    """Log-density, nats, of each residual under the law of the other ``parts``, (n,)."""
+    """Log-probability, nats, of each row under the law of the other ``parts``, (n,)."""
+    location, residual = found.location, found.residual
     out = np.empty(len(residual))
     offset = np.broadcast_to(offset, out.shape)
     for k, part in enumerate(parts):
         others = np.concatenate([*parts[:k], *parts[k + 1 :]])[:_MOST_LAW_ROWS]
         law = fit_scale_law(location[others], residual[others], degree, offset[others])
-        mixtures = law.mixtures(location[part], offset[part])
-        out[part] = mixtures.log_prob(location[part] + residual[part])
+        out[part] = found.log_prob(part, law.mixtures(location[part], offset[part]))
     return out
 
 
@@ -146,7 +171,12 @@ def _warps(target: Array) -> list[Warp]:
 
 
 def _best_warp(
-    binning: Binning, inputs: Array, target: Array, warps: Sequence[Warp], rng: np.random.Generator
+    binning: Binning,
+    inputs: Array,
+    target: Array,
+    warps: Sequence[Warp],
+    axis: GridAxis | None,
+    rng: np.random.Generator,
 ) -> Warp:
     """The one under which small trees and a scale that follows them are most likely.
 
@@ -161,7 +191,8 @@ def _best_warp(
         known = WarpedMixtures(fit_scale_law(m, z - m, 1).mixtures(m), warp)
         # Tails so long that the mean says less than that of all rows are not admitted.
         useful = np.mean((known.mean() - target) ** 2) < target.var() or warp is warps[0]
-        scores.append(float(known.log_prob(target).mean()) if useful else -np.inf)
+        log_prob = known.log_prob(target) if axis is None else Gridded(known, axis).log_prob(target)
+        scores.append(float(log_prob.mean()) if useful else -np.inf)
     return warps[int(np.argmax(scores))]
 
 

@@ -3,7 +3,8 @@
     y(t | x) = sum_r w_r y_r(t | x),    p(t | x) = dy/dt = sum_r w_r p_r(t | x)
 
 The perceptrons start as the ridge regression of t on x with Gaussian noise, and stay there where
-the held-out likelihood does not improve.
+the held-out likelihood does not improve. A target on a grid has the differences of y between the
+ends of its cells as probabilities, and all parts are learned and judged by these.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from functools import partial
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.differentiation.averages import Average, Distributions, Warp, WarpedMixtures
+from neurolp.differentiation.averages import Average, Distributions, Places, Warp, WarpedMixtures
+from neurolp.differentiation.axes import GridAxis
 from neurolp.differentiation.boosted_unit import BoostedUnit, learn_boosted
+from neurolp.differentiation.cells import cell_loss
 from neurolp.differentiation.ensemble import (
     Ensemble,
     EnsembleConfig,
@@ -25,7 +28,9 @@ from neurolp.differentiation.ensemble import (
     fit_ensemble,
     stack,
 )
+from neurolp.differentiation.gridded import Gridded
 from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mixture_loss
+from neurolp.differentiation.perceptron import Loss
 
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
 _GIVE_UP = 0.3  # nats a row: the weight of a strength so much worse is about 0
@@ -37,7 +42,8 @@ class ConditionalUnit:
     """The conditional density of a target given inputs, in the units of the data.
 
     The ``ensemble`` is of standardised targets, ``warp``(t); the trees, if any, have the weight
-    ``share``. ``held_out_score`` is the mean log p(t | x), nats, of rows held out.
+    ``share``. ``held_out_score`` is the mean log p(t | x), nats, of rows held out. With an ``axis``
+    the target has values on its grid, and a mass in place of a density.
     """
 
     ensemble: Ensemble
@@ -46,6 +52,7 @@ class ConditionalUnit:
     boosted: BoostedUnit | None
     share: float
     held_out_score: float
+    axis: GridAxis | None = None
 
     def log_prob(self, inputs: Array, target: Array) -> Array:
         """Log p(t | x) in nats: ``inputs`` (n, n_inputs), ``target`` (n,) -> (n,)."""
@@ -63,9 +70,9 @@ class ConditionalUnit:
     def merged_quantile(self, inputs: Array, size: int, levels: Array) -> Array:
         """Quantiles of the average over each ``size`` successive rows: (n / size, n_levels)."""
         parts = []
-        for _, each in self.distributions(inputs, size):
+        for rows, each in self.distributions(inputs, size):
             average = each.merge(size)
-            n = len(average.mean())
+            n = len(inputs[rows]) // size
             columns = [average.quantile(np.full(n, level)) for level in levels]
             parts.append(np.column_stack(columns))
         return np.concatenate(parts)
@@ -85,12 +92,11 @@ class ConditionalUnit:
         weights = self.ensemble.weights
         for rows, outputs in self.ensemble.blocks(inputs, multiple):
             mixtures = Mixtures.from_outputs(outputs, weights, self.component)
-            smooth = WarpedMixtures(mixtures, self.warp)
-            if self.boosted is None:
-                yield rows, smooth
-            else:
+            out: Places = WarpedMixtures(mixtures, self.warp)
+            if self.boosted is not None:
                 steps = self.boosted.distributions(inputs[rows])
-                yield rows, Average((smooth, steps), (1.0 - self.share, self.share))
+                out = Average((out, steps), (1.0 - self.share, self.share))
+            yield rows, out if self.axis is None else Gridded(out, self.axis)
 
 
 def learn_conditional(
@@ -103,38 +109,46 @@ def learn_conditional(
     component: str = "normal",
     trees: bool = True,
     n_validation: int = 0,
+    axis: GridAxis | None = None,
 ) -> ConditionalUnit:
     """Learn p(t | x) from ``inputs`` (n, n_inputs) and ``target`` (n,), which must vary.
 
     Without inputs it is a density of t. The last ``n_validation`` rows are for early stopping and
     the weights; without them the rows are split into folds, see ``assign_folds``. ``trees`` says
-    whether boosted trees are in the average.
+    whether boosted trees are in the average. With an ``axis`` targets are values on its grid.
     """
     n_train, rng = len(target) - n_validation, np.random.default_rng(seed)
     warp = Warp().standardised(target[:n_train])
     folds = assign_folds(n_train, n_validation, config, rng)
-    ensemble = _learn_smooth(inputs, warp(target), config, n_components, component, folds, rng)
+    ensemble = _learn_smooth(
+        inputs, target, warp, axis, config, n_components, component, folds, rng
+    )
     rows = np.unique(np.concatenate(folds.validation))
-    smooth = ensemble.held_out + warp.log_slope(target[rows])
-    learned = learn_boosted(inputs, target, folds.of_one_strength(), rng) if trees else None
+    smooth = ensemble.held_out
+    if axis is None:
+        smooth = smooth + warp.log_slope(target[rows])
+    learned = learn_boosted(inputs, target, folds.of_one_strength(), rng, axis) if trees else None
     if learned is None:
-        return ConditionalUnit(ensemble, component, warp, None, 0.0, stack(smooth)[1])
+        return ConditionalUnit(ensemble, component, warp, None, 0.0, stack(smooth)[1], axis)
     boosted, steps = learned
     weights, score = stack(np.vstack([smooth, steps]))
     ensemble = ensemble.weighted(weights[:-1] / weights[:-1].sum())
-    return ConditionalUnit(ensemble, component, warp, boosted, float(weights[-1]), score)
+    return ConditionalUnit(ensemble, component, warp, boosted, float(weights[-1]), score, axis)
 
 
 def _learn_smooth(
     inputs: Array,
-    t: Array,
+    target: Array,
+    warp: Warp,
+    axis: GridAxis | None,
     config: EnsembleConfig,
     n_components: int,
     component: str,
     folds: Folds,
     rng: np.random.Generator,
 ) -> Ensemble:
-    """The perceptrons, for a standardised target ``t`` (n,)."""
+    """The perceptrons, for a ``target`` (n,) that ``warp`` standardises."""
+    t = t_or_cell = warp(target)
     known: dict[int, tuple[Array, float, float]] = {}  # members may have the same rows
 
     def begin(views: list[Array], r: int, rows: Array, x: Array) -> None:
@@ -145,8 +159,13 @@ def _learn_smooth(
         linear[r, :, n_components : 2 * n_components] = slope[:, None]
         biases[r, 0] = gaussian_outputs(constant, max(noise, _SMALLEST_NOISE), n_components)
 
-    loss = partial(mixture_loss, component)
-    return fit_ensemble(inputs, t, 3 * n_components, loss, begin, config, folds, rng, _GIVE_UP)
+    loss: Loss = partial(mixture_loss, component)
+    if axis is not None:  # the target is then the number of its cell
+        values, t_or_cell = np.unique(target, return_inverse=True)
+        lower, upper = (warp(end) for end in axis.cells(values)[1:])
+        loss = partial(cell_loss, component, lower, upper)
+    n_outputs = 3 * n_components
+    return fit_ensemble(inputs, t_or_cell, n_outputs, loss, begin, config, folds, rng, _GIVE_UP)
 
 
 def ridge_regression(x: Array, t: Array) -> tuple[Array, float, float]:

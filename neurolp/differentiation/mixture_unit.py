@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, log_expit, logit, logsumexp, ndtr, ndtri
+from scipy.special import expit, log_expit, log_ndtr, logit, logsumexp, ndtr, ndtri
 
 from neurolp.arrays import Array
 from neurolp.differentiation.solving import solve_increasing
 
 SMALLEST_WIDTH = 1e-3  # of a standardised target
+_NARROW = 1e-5  # there the slope in the middle is accurate to 1e-10, the difference is not
 _HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
 
 
@@ -55,6 +56,29 @@ def mixture_loss(component: str, outputs: Array, target: Array) -> tuple[Array, 
     np.multiply(-q, psi, out=change[..., k : 2 * k])
     np.multiply(q * (1.0 - psi * z), -np.expm1(-softplus), out=change[..., 2 * k :])
     return loss, change
+
+
+def log_slope(component: str, z: Array) -> Array:
+    """Log rho(z) in nats; -inf at infinity."""
+    if component == "normal":
+        return np.asarray(-0.5 * z * z - _HALF_LOG_2PI)
+    return np.asarray(log_expit(z) + log_expit(-z))
+
+
+def log_cell(component: str, low: Array, high: Array) -> Array:
+    """Log(F(high) - F(low)) in nats, for low < high, which may be infinite."""
+    low, high = np.broadcast_arrays(low, high)
+    width = high - low
+    if component == "logistic":  # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))
+        return np.asarray(log_expit(high) + log_expit(-low) + np.log(-np.expm1(-width)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flip = low + high > 0.0  # the smaller tails are known accurately
+        a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+        log_b = log_ndtr(b)
+        out = log_b + np.log(-np.expm1(log_ndtr(a) - log_b))
+        middle = 0.5 * (low + high)
+        narrow = -0.5 * middle * middle - _HALF_LOG_2PI + np.log(width)
+    return np.asarray(np.where(width * np.maximum(abs(middle), 1.0) < _NARROW, narrow, out))
 
 
 def gaussian_outputs(mean: float, sd: float, n_components: int) -> Array:
@@ -103,6 +127,13 @@ class Mixtures:
         each = -0.5 * z * z - _HALF_LOG_2PI if normal else 2.0 * log_expit(z) - z
         return np.asarray(logsumexp(self.log_weights - np.log(self.widths) + each, axis=1))
 
+    def log_cell(self, lower: Array, upper: Array) -> Array:
+        """Log(y(``upper``) - y(``lower``)) in nats, (n,) each; infinite ends are allowed."""
+        low = (lower[:, None] - self.centres) / self.widths
+        high = (upper[:, None] - self.centres) / self.widths
+        each = self.log_weights + log_cell(self.component, low, high)
+        return np.asarray(logsumexp(each, axis=1))
+
     def cdf(self, target: Array) -> Array:
         """y(t) at ``target`` (n,), shape (n,)."""
         z = (target[:, None] - self.centres) / self.widths
@@ -133,6 +164,18 @@ class Mixtures:
     def mean(self) -> Array:
         """Expectation of t, shape (n,)."""
         return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), self.centres))
+
+    def partial_mean(self, lower: Array, upper: Array) -> Array:
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        low, high = ((t[:, None] - self.centres) / self.widths for t in (lower, upper))
+        inside = np.exp(log_cell(self.component, low, high))
+        if self.component == "normal":
+            beyond = np.exp(log_slope("normal", low)) - np.exp(log_slope("normal", high))
+        else:  # x F(x) - log(1 + exp(x)) is a primitive
+            beyond = high * expit(high) - low * expit(low)
+            beyond += log_expit(-high) - log_expit(-low)
+        each = self.centres * inside + self.widths * beyond
+        return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), each))
 
     def draw(self, uniform: Array) -> Array:
         """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1).

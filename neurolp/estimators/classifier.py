@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, final
 
 import numpy as np
@@ -20,8 +21,8 @@ from neurolp.data.tables import grid_step
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
-from neurolp.estimators.conditional_density import EnsembleEstimator
 from neurolp.estimators.density import BrainDensity
+from neurolp.estimators.ensembles import EnsembleEstimator
 from neurolp.estimators.validation import (
     column_name,
     finite_rows,
@@ -59,9 +60,13 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     least log-loss on held-out rows.
 
     This route also has the density of the input (``score_samples``), which is small for unusual
-    inputs. Densities need continuous columns: training rows get uniform noise of the width of a
-    column's grid, if it has one (as counts have), and normal noise of 0.01 standard deviations if a
-    column is continuous but constant within a class. Rows to be classified are taken as they are.
+    inputs. Its inputs must be numbers without holes. Densities need continuous columns: training
+    rows get uniform noise of the width of a column's grid, if it has one (as counts have), and
+    normal noise of 0.01 standard deviations if a column is continuous but constant within a class.
+    Rows to be classified are taken as they are.
+
+    Inputs of ``route="softmax"`` may be numbers, strings, categories, booleans and dates, with
+    holes: see ``neurolp.data.inputs``.
 
     Source: T. Katayose, arXiv:2311.13341 (2023).
 
@@ -74,7 +79,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     hidden : sequence of int
         Units of the hidden layers; an empty one is logistic regression. This and what follows is
         for ``route="softmax"`` only, and as of ``ConditionalDensity``.
-    trees, decays, input_noise, n_members, rate, batch_size, max_epochs, patience
+    trees, decays, input_noise, n_members, rate, batch_size, max_epochs, patience, kinds
         As of ``ConditionalDensity``.
     random_state : None, int, RandomState or Generator
         Seed; the one used is kept in ``seed_``.
@@ -85,6 +90,8 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         The labels, sorted.
     unit_ : LabelUnit
         The perceptrons and trees (softmax).
+    columns_, inputs_ : Columns, TableInputs
+        Kinds of the columns of ``X``, and the inputs that they become (softmax).
     held_out_score_ : float
         Mean log p(label | x) of the rows under the members that did not learn from them, in nats
         (softmax).
@@ -120,11 +127,11 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Conditions.
+        X : frame or array of shape (n_samples, n_features)
+            Conditions; values may be missing (softmax).
         y : array-like of shape (n_samples,)
             Labels: numbers or strings.
-        X_validation, y_validation : array-like, optional
+        X_validation, y_validation : as X and y, optional
             Rows that say when to stop and what to mix; the densities of the Bayes route get those
             of their class as ``X_validation``. Without them the rows of ``X`` take turns (softmax),
             or a fifth of every class is set aside (Bayes).
@@ -132,13 +139,14 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         Raises
         ------
         DataError
-            If the data have NaN or infinite values or fewer than two classes, if there are labels
-            in ``y_validation`` that are not in ``y``, or if a class has too few rows (Bayes).
+            If the data have infinite values, missing labels or fewer than two classes, if there are
+            labels in ``y_validation`` that are not in ``y``, if a value is missing or no number, or
+            if a class has too few rows (Bayes).
         ConfigurationError
             If a parameter is out of range.
         """
-        rows, names = pairs(self, X, y, _labels, reset=True)
         ranges.check_parameters(type(self), vars(self))
+        rows, names = pairs(partial(self._rows, reset=True), _labels, X, y)
         self.seed_ = resolve_seed(self.random_state)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
@@ -148,7 +156,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
             )
         n_train = len(rows)
         rows, label, n_validation = with_validation(
-            self, rows, label, X_validation, y_validation, self._known
+            rows, label, self._rows, self._known, X_validation, y_validation
         )
         if self.route == "bayes":
             self._learn_densities(rows[:n_train], label[:n_train], rows[n_train:], label[n_train:])
@@ -168,7 +176,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     def predict_log_proba(self, X: Any) -> Array:
         """Log p(c | x) in nats, (n_samples, n_classes), in the order of ``classes_``."""
         check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
+        rows = self._rows(X, "X")
         if self.route == "softmax":
             return self.unit_.log_proba(rows)
         joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
@@ -188,17 +196,30 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     def log_prob(self, X: Any, y: Any) -> Array:
         """Log p(y | x) of each row in nats, (n_samples,); minus its mean is the log-loss."""
         check_is_fitted(self)
-        _, label = pairs(self, X, y, self._known)
+        _, label = pairs(self._rows, self._known, X, y)
         return np.asarray(self.predict_log_proba(X)[np.arange(len(label)), label])
 
     @available_if(_by_bayes)
     def score_samples(self, X: Any) -> Array:
         """Log p(x) = log sum_c p(c) p(x | c) of each row in nats, (n_samples,). Bayes only."""
         check_is_fitted(self)
-        joint = self._log_densities(finite_rows(self, X, "X")) + np.log(self.class_prior_)
+        joint = self._log_densities(self._rows(X, "X")) + np.log(self.class_prior_)
         return np.asarray(logsumexp(joint, axis=1))
 
+    def __sklearn_tags__(self) -> Any:
+        """Tags: inputs may be missing or categories (softmax)."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.route == "softmax"
+        tags.input_tags.categorical = self.route == "softmax"
+        return tags
+
     # --- inside -----------------------------------------------------------------------------------
+
+    def _rows(self, X: Any, name: str, *, reset: bool = False) -> Array:
+        """Inputs of the softmax; finite numbers of the densities."""
+        if self.route == "softmax":
+            return self._inputs(X, name, reset=reset)
+        return finite_rows(self, X, name, reset=reset)
 
     def _log_densities(self, rows: Array) -> Array:
         """Log p(x | c), (n_samples, n_classes)."""

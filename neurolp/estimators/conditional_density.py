@@ -3,57 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, Self, final
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast, final
 
 import numpy as np
-from pydantic import Field
 from scipy.stats import qmc
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
-from neurolp.differentiation.conditional_unit import learn_conditional
-from neurolp.differentiation.ensemble import EnsembleConfig
+from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
+from neurolp.differentiation.softmax_unit import LabelUnit, learn_labels
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
-from neurolp.estimators.files import StoredEstimator
-from neurolp.estimators.validation import (
-    KnownAttributes,
-    finite_rows,
-    finite_targets,
-    fitted_or_not,
-    mean_and_scale,
-    pairs,
-    resolve_seed,
-    with_validation,
-)
+from neurolp.estimators.ensembles import EnsembleEstimator
+from neurolp.estimators.targets import Kind, Targets, check_levels
+from neurolp.estimators.validation import fitted_or_not, pairs, resolve_seed, with_validation
 
 _LOG2_DRAWS = 6  # of earlier targets, where later ones need an average over them
 _BLOCK_ROWS = 256  # bounds memory there
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
-    """Estimators that are averages of small networks; subclasses are final."""
-
-    hidden: Sequence[ranges.Positive]
-    decays: ranges.Strengths
-    input_noise: ranges.Strengths
-    trees: bool = True
-    n_members: Annotated[int, Field(ge=2, le=1000, strict=True)] = 5
-    rate: ranges.Share = 3e-3
-    batch_size: ranges.Positive | None = None
-    max_epochs: ranges.Count = 500
-    patience: ranges.Positive = 20
-    random_state: Any = None
-
-    def _ensemble(self) -> EnsembleConfig:
-        """Configuration of the ensemble, from the checked parameters."""
-        values = {field.name: getattr(self, field.name) for field in fields(EnsembleConfig)}
-        for name in ("decays", "input_noise"):
-            values[name] = tuple(dict.fromkeys(float(v) for v in values[name]))
-        return EnsembleConfig(**values | {"hidden": tuple(int(h) for h in self.hidden)})
+def _by_categories(model: Any) -> bool:
+    targets = getattr(model, "targets_", None)
+    if targets is None or len(targets) > 1 or not targets.labelled[0]:
+        raise AttributeError("predict_proba needs a fit to a target of categories")
+    return True
 
 
 @final
@@ -73,14 +49,27 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     width of their own errors. Early stopping, all choices and the weights of the average use
     held-out rows; every row is held out from some of the members.
 
-    Targets are taken to be continuous: repeated values of a discrete target are spikes of the
-    density, which the members will learn; spread them first by noise of the width of their grid.
+    A target on a grid (whole numbers, few values, ordered categories) has a probability mass, that
+    of its cell; all members are learned and judged by it:
+
+        P(k) = F(k + s/2 | x) - F(k - s/2 | x),      sum_k P(k) = 1.
+
+    The first and the last of a closed list of values have all that lies beyond. A nominal target
+    has the softmax of ``ConditionalClassifier``. Scores are logs of masses or of densities: compare
+    them only where the target is of one kind.
+
+    Inputs may be numbers, strings, categories, booleans and dates, with holes: see
+    ``neurolp.data.inputs``.
 
     Sources: T. Katayose, arXiv:2311.13341 (2023). Mixtures with parameters from a network: C. M.
     Bishop, "Mixture density networks", Aston University NCRG/94/004 (1994).
 
     Parameters
     ----------
+    target_kind : {"auto", "continuous", "ordinal", "nominal"}
+        What the targets are. "auto" infers it (``neurolp.data.column_inference``): whole numbers
+        and few values are ordinal, but a single target of zeros and ones is nominal, as strings,
+        booleans and unordered categories are. A nominal target has to be the only one.
     n_components : int
         Components of the mixture of each member.
     component : {"normal", "logistic"}
@@ -101,13 +90,22 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     max_epochs, patience : int
         A member stops after so many passes through its rows, or when ``patience`` of them brought
         no higher held-out likelihood.
+    kinds : mapping, optional
+        Kinds of some columns of ``X``, by name or position: "continuous", "ordinal" or "nominal";
+        the others are inferred.
     random_state : None, int, RandomState or Generator
         Seed of folds and beginnings; the one used is kept in ``seed_``.
 
     Attributes
     ----------
-    units_ : tuple of ConditionalUnit
-        The conditional CDF of each target.
+    units_ : tuple of ConditionalUnit or LabelUnit
+        The conditional CDF of each target; the softmax of a nominal one.
+    targets_ : Targets
+        Kinds of the targets, with their levels or categories: ``targets_.columns``.
+    columns_ : Columns
+        Kinds of the columns of ``X``.
+    inputs_ : TableInputs
+        The inputs that they become.
     n_targets_ : int
         Number of targets.
     held_out_score_ : float
@@ -127,6 +125,7 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     True
     """
 
+    target_kind: Kind = "auto"
     n_components: ranges.Components = 6
     component: Literal["normal", "logistic"] = "normal"
     hidden: Sequence[ranges.Positive] = (64, 64)
@@ -139,58 +138,68 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Conditions.
+        X : frame or array of shape (n_samples, n_features)
+            Conditions; values may be missing.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
-        X_validation, y_validation : array-like, optional
+        X_validation, y_validation : as X and y, optional
             Rows that say when to stop and what to mix. Without them the rows of ``X`` take turns,
             and all are learned from by some members.
 
         Raises
         ------
         DataError
-            If the data have NaN or infinite values, a single row, or a constant target.
+            If the conditions are infinite, a target is missing or infinite, or constant, there is a
+            single row, or a target for validation is not on the grid of the others.
         ConfigurationError
             If a parameter is out of range.
         """
-        rows, targets = pairs(self, X, y, finite_targets, reset=True)
         ranges.check_parameters(type(self), vars(self))
+        rows, codes = pairs(self._first_rows, self._first_targets, X, y)
         self.seed_ = resolve_seed(self.random_state)
-        if len(rows) < 2:
-            raise DataError(
-                f"argument `X` must have at least 2 rows, but has n_samples = {len(rows)}"
-            )
-        mean_and_scale(targets, "y")
-        self.n_targets_, self._flat = targets.shape[1], np.asarray(y).ndim == 1
-        rows, targets, n_validation = with_validation(
-            self, rows, targets, X_validation, y_validation, self._targets
+        self.n_targets_ = len(self.targets_)
+        rows, codes, n_validation = with_validation(
+            rows, codes, self._inputs, self.targets_.encode_possible, X_validation, y_validation
         )
-        self.units_ = tuple(
-            learn_conditional(
-                np.hstack([rows, targets[:, :i]]),
-                targets[:, i],
-                self._ensemble(),
-                int(np.random.SeedSequence([self.seed_, i]).generate_state(1)[0]),
-                n_components=self.n_components,
-                component=self.component,
-                trees=self.trees,
-                n_validation=n_validation,
+        options: dict[str, Any] = {"trees": self.trees, "n_validation": n_validation}
+        if self.targets_.nominal:
+            n = len(self.targets_.columns[0].categories)
+            labels = codes[:, 0].astype(np.int64)
+            unit = learn_labels(rows, labels, n, self._ensemble(), self._seed_of(0), **options)
+            self.units_: tuple[ConditionalUnit | LabelUnit, ...] = (unit,)
+        else:
+            self.units_ = tuple(
+                learn_conditional(
+                    np.hstack([rows, codes[:, :i]]),
+                    codes[:, i],
+                    self._ensemble(),
+                    self._seed_of(i),
+                    n_components=self.n_components,
+                    component=self.component,
+                    axis=self.targets_.axis(i),
+                    **options,
+                )
+                for i in range(self.n_targets_)
             )
-            for i in range(self.n_targets_)
-        )
         self.held_out_score_ = sum(unit.held_out_score for unit in self.units_)
         return self
 
     def log_prob(self, X: Any, y: Any) -> Array:
-        """Log p(y | x) of each row in nats, in the units of ``y``; shape (n_samples,)."""
+        """Log p(y | x) of each row in nats, (n_samples,).
+
+        Of the mass of ordinal and nominal targets, and of the density of others in the units of
+        ``y``. It is -inf where an ordinal target is not on its grid.
+        """
         check_is_fitted(self)
-        rows, targets = pairs(self, X, y, self._targets)
+        rows, codes = pairs(self._inputs, self.targets_.encode, X, y)
+        if self.targets_.nominal:
+            log_proba = self._labels.log_proba(rows)
+            return np.asarray(log_proba[np.arange(len(rows)), codes[:, 0].astype(np.int64)])
         parts = [
-            unit.log_prob(np.hstack([rows, targets[:, :i]]), targets[:, i])
-            for i, unit in enumerate(self.units_)
+            unit.log_prob(np.hstack([rows, codes[:, :i]]), codes[:, i])
+            for i, unit in enumerate(self._ordered())
         ]
-        return np.asarray(np.sum(parts, axis=0))
+        return np.where(self.targets_.possible(codes), np.sum(parts, axis=0), -np.inf)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Mean log p(y | x) of the rows in nats; weighted by ``sample_weight`` (n_samples,)."""
@@ -200,109 +209,178 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         """Conditional CDFs F(y_i | x, y_1 ... y_{i-1}), of the shape of ``y``.
 
         The probability integral transform: independent and uniform on (0, 1) where the model is
-        true.
+        true and all targets are continuous. That of an ordinal target is P(Y <= y).
         """
         check_is_fitted(self)
-        rows, targets = pairs(self, X, y, self._targets)
+        units = self._ordered("pit")
+        rows, codes = pairs(self._inputs, self.targets_.encode, X, y)
         parts = [
-            unit.cdf(np.hstack([rows, targets[:, :i]]), targets[:, i])
-            for i, unit in enumerate(self.units_)
+            unit.cdf(np.hstack([rows, codes[:, :i]]), codes[:, i]) for i, unit in enumerate(units)
         ]
         return self._shaped(np.column_stack(parts))
 
     def inverse_pit(self, X: Any, levels: Any) -> Array:
-        """The targets whose :meth:`pit` is ``levels``, in [0, 1] and of the shape of ``y``."""
-        check_is_fitted(self)
-        rows, u = pairs(self, X, levels, self._targets, ("X", "levels"))
-        _check_levels("levels", u)
-        out = np.empty((len(rows), 0))
-        for i, unit in enumerate(self.units_):
-            out = np.column_stack([out, unit.quantile(np.hstack([rows, out]), u[:, i])])
-        return self._shaped(out)
+        """The least targets whose :meth:`pit` reaches ``levels``, in [0, 1], of the shape of ``y``.
 
-    def predict(self, X: Any) -> Array:
-        """Mean of y given x, of the shape of ``y``.
-
-        Exact for the first target. For those that follow, the mean given x and the earlier targets
-        is averaged over 64 quasi-random draws of these.
+        Their :meth:`pit` is ``levels`` where all targets are continuous.
         """
         check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
+        units = self._ordered("inverse_pit")
+        rows, u = pairs(self._inputs, self.targets_.read_levels, X, levels, ("X", "levels"))
+        out = np.empty((len(rows), 0))
+        for i, unit in enumerate(units):
+            out = np.column_stack([out, unit.quantile(np.hstack([rows, out]), u[:, i])])
+        return self.targets_.shaped(out)
+
+    def predict(self, X: Any) -> Array:
+        """Mean of y given x, of the shape of ``y``; of labels the most probable.
+
+        Exact for the first target. For those that follow, the mean given x and the earlier targets
+        is averaged over 64 quasi-random draws of these. Of ordered categories it is the median.
+        """
+        check_is_fitted(self)
+        rows = self._inputs(X)
+        if self.targets_.nominal:
+            most = np.argmax(self._labels.log_proba(rows), axis=1)
+            return self.targets_.shaped(most[:, None])
+        if self.n_targets_ == 1 and self.targets_.labelled[0]:
+            return self.predict_quantile(X, 0.5)
+        units = self._ordered()
         if self.n_targets_ == 1:
-            return self._shaped(self.units_[0].expectation(rows)[:, None])
+            return self._shaped(units[0].expectation(rows)[:, None])
         out = np.empty((len(rows), self.n_targets_))
         for block, inputs, n_draws in self._drawn(rows):
-            for i, unit in enumerate(self.units_):
-                each = unit.expectation(inputs[:, : rows.shape[1] + i])
-                out[block, i] = each.reshape(-1, n_draws).mean(axis=1)
-        return self._shaped(out)
+            for i, each in enumerate(units):
+                mean = each.expectation(inputs[:, : rows.shape[1] + i])
+                out[block, i] = mean.reshape(-1, n_draws).mean(axis=1)
+        if not np.any(labelled := self.targets_.labelled):
+            return out
+        medians = self.predict_quantile(X, 0.5)
+        return np.where(labelled, medians, out.astype(object))
 
     def predict_quantile(self, X: Any, q: Any) -> Array:
         """Quantiles of each target given x.
 
         ``q`` is a level in [0, 1], and the result has the shape of ``y``; or several levels, which
-        become a further, last axis. Exact (the inverse of :meth:`pit`) for the first target. For
-        those that follow, the CDF given x and the earlier targets is averaged over 64 quasi-random
-        draws of these.
+        become a further, last axis. Exact (:meth:`inverse_pit`) for the first target. For those
+        that follow, the CDF given x and the earlier targets is averaged over 64 quasi-random draws
+        of these. A quantile of an ordinal target is the least of its values whose CDF reaches q.
 
         Raises
         ------
         ConfigurationError
-            If a level is not in [0, 1].
+            If a level is not in [0, 1], or the target is nominal.
         """
         check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
+        units = self._ordered("predict_quantile")
+        rows = self._inputs(X)
         levels = np.atleast_1d(np.asarray(q, dtype=np.float64))
         if levels.ndim != 1:
             raise ConfigurationError(
                 f"argument `q` must be a number or a sequence of them, but has shape {np.shape(q)}"
             )
-        _check_levels("q", levels)
+        check_levels("q", levels)
         out = np.empty((len(rows), self.n_targets_, len(levels)))
         for k, level in enumerate(levels):
-            out[:, 0, k] = self.units_[0].quantile(rows, np.full(len(rows), level))
+            out[:, 0, k] = units[0].quantile(rows, np.full(len(rows), level))
         if self.n_targets_ > 1:
             for block, inputs, n_draws in self._drawn(rows):
-                for i, unit in enumerate(self.units_[1:], start=1):
+                for i, unit in enumerate(units[1:], start=1):
                     known = inputs[:, : rows.shape[1] + i]
                     out[block, i] = unit.merged_quantile(known, n_draws, levels)
-        out = out if np.ndim(q) else out[:, :, 0]
-        return out[:, 0] if self._flat else out
+        found = self.targets_.shaped(np.moveaxis(out, 1, 2))
+        if not self.targets_.flat:
+            found = np.moveaxis(found, 2, 1)
+        return found if np.ndim(q) else found[..., 0]
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Array:
         """Central interval of each target given x, which holds it with probability ``level``.
 
         Shape (n_samples, 2), or (n_samples, n_targets, 2); see :meth:`predict_quantile`.
         """
-        _check_levels("level", np.asarray(level, dtype=np.float64))
+        check_levels("level", np.asarray(level, dtype=np.float64))
         return self.predict_quantile(X, [0.5 * (1.0 - level), 0.5 * (1.0 + level)])
 
+    @available_if(_by_categories)
+    def predict_proba(self, X: Any) -> Array:
+        """P(c | x) of the categories c of the target, (n_samples, n_categories); rows sum to 1.
+
+        They are in the order of ``targets_.columns[0].categories``. For a nominal target, and for
+        one of ordered categories.
+        """
+        rows, n = self._inputs(X), len(self.targets_.columns[0].categories)
+        if self.targets_.nominal:
+            return np.exp(self._labels.log_proba(rows))
+        unit = self._ordered()[0]
+        each = [unit.log_prob(rows, np.full(len(rows), float(c))) for c in range(n)]
+        return np.asarray(np.exp(np.column_stack(each)))
+
     def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw targets given each row of ``X``: (n_samples, n_rows), or (..., n_targets)."""
+        """Draw targets given each row of ``X``: (n_samples, n_rows), or (..., n_targets).
+
+        Those of ordinal and nominal targets are of the dtype of ``y``.
+        """
         check_is_fitted(self)
-        rows = finite_rows(self, X, "X")
+        rows = self._inputs(X)
         rng = np.random.default_rng(resolve_seed(random_state))
+        if self.targets_.nominal:
+            up_to = np.cumsum(np.exp(self._labels.log_proba(rows)), axis=1)
+            level = rng.random((n_samples, len(rows), 1)) * up_to[:, -1:]
+            drawn = np.sum(level >= up_to, axis=2)[..., None]
+            return self.targets_.shaped(drawn, possible=True)
         inputs = np.tile(rows, (n_samples, 1))
-        for unit in self.units_:
+        for unit in self._ordered():
             uniform = np.clip(rng.random((len(inputs), 2)), 1e-300, None)
             inputs = np.column_stack([inputs, unit.draw(inputs, uniform)])
         out = inputs[:, rows.shape[1] :].reshape(n_samples, len(rows), self.n_targets_)
-        return out[..., 0] if self._flat else out
+        return self.targets_.shaped(out, possible=True)
 
     def __sklearn_tags__(self) -> Any:
-        """Tags: several targets are allowed; ``score`` is a mean log-density, not R^2."""
+        """Tags: inputs may be missing or categories, targets several; ``score`` is not R^2."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
         tags.regressor_tags.poor_score = True
         tags.target_tags.multi_output = True
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _targets(self, y: Any, name: str) -> Array:
-        return finite_targets(y, name, self.n_targets_)
+    def _first_rows(self, X: Any, name: str) -> Array:
+        rows = self._inputs(X, name, reset=True)
+        if len(rows) < 2:
+            raise DataError(
+                f"argument `{name}` must have at least 2 rows, but has n_samples = {len(rows)}"
+            )
+        return rows
+
+    def _first_targets(self, y: Any, name: str) -> Array:
+        self.targets_, codes = Targets.read(y, self.target_kind, name)
+        return codes
+
+    def _ordered(self, method: str = "") -> tuple[ConditionalUnit, ...]:
+        """The units, which have CDFs.
+
+        Raises
+        ------
+        ConfigurationError
+            If the target is nominal.
+        """
+        if self.targets_.nominal:
+            raise ConfigurationError(
+                f"`{method}` needs a target whose values have an order, but `y` of fit is nominal"
+            )
+        return cast(tuple[ConditionalUnit, ...], self.units_)
+
+    @property
+    def _labels(self) -> LabelUnit:
+        return cast(LabelUnit, self.units_[0])
+
+    def _seed_of(self, i: int) -> int:
+        return int(np.random.SeedSequence([self.seed_, i]).generate_state(1)[0])
 
     def _shaped(self, columns: Array) -> Array:
-        return columns[:, 0] if self._flat else columns
+        return columns[:, 0] if self.targets_.flat else columns
 
     def _drawn(self, rows: Array) -> Any:
         """Blocks of rows, each row followed by quasi-random draws of all targets but the last.
@@ -316,11 +394,6 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
             block = slice(start, start + _BLOCK_ROWS)
             inputs = np.repeat(rows[block], n_draws, axis=0)
             uniform = np.tile(points, (len(rows[block]), 1))
-            for i, unit in enumerate(self.units_[:-1]):
+            for i, unit in enumerate(self._ordered()[:-1]):
                 inputs = np.column_stack([inputs, unit.draw(inputs, uniform[:, 2 * i : 2 * i + 2])])
             yield block, inputs, n_draws
-
-
-def _check_levels(name: str, levels: Array) -> None:
-    if not np.all((levels >= 0) & (levels <= 1)):
-        raise ConfigurationError(f"argument `{name}` must lie in [0, 1], but is {levels}")

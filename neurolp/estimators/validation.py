@@ -169,53 +169,22 @@ def mean_and_scale(
     return mean, scale
 
 
-def finite_targets(y: Any, name: str, n_columns: int | None = None) -> Array:
-    """Targets as finite float64, (n_samples, n_targets), from one or several columns.
+def pairs(
+    read_rows: Callable[[Any, str], Array],
+    read_targets: Callable[[Any, str], Array],
+    X: Any,
+    y: Any,
+    names: tuple[str, str] = ("X", "y"),
+) -> tuple[Array, Array]:
+    """Rows, and as many targets, which the two functions read, given a value and its name.
 
     Raises
     ------
     DataError
-        If they are no numbers, not finite, or not of ``n_columns`` columns.
+        If there are more of one than of the other, or as they raise it.
     """
-    if y is None:
-        raise DataError(
-            f"argument `{name}` is missing: a regressor requires y to be passed, "
-            "but the target y is None"
-        )
-    try:
-        if np.asarray(y).dtype.kind in "SU":
-            raise ValueError
-        out = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"argument `{name}` must hold numbers, but cannot be read as such"
-        ) from None
-    out = out[:, None] if out.ndim == 1 else out
-    if out.ndim != 2 or out.shape[1] == 0:
-        raise DataError(
-            f"argument `{name}` must have shape (n_samples,) or (n_samples, n_targets), "
-            f"but has shape {np.shape(y)}"
-        )
-    if n_columns is not None and out.shape[1] != n_columns:
-        raise DataError(
-            f"argument `{name}` must have {n_columns} columns, as in fit, but has {out.shape[1]}"
-        )
-    check_finite(out, name)
-    return out
-
-
-def pairs(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    read: Callable[[Any, str], Array],
-    names: tuple[str, str] = ("X", "y"),
-    *,
-    reset: bool = False,
-) -> tuple[Array, Array]:
-    """Rows, and as many targets, which ``read(y, name)`` reads; errors as :func:`finite_rows`."""
-    rows = finite_rows(estimator, X, names[0], reset=reset)
-    targets = read(y, names[1])
+    rows = read_rows(X, names[0])
+    targets = read_targets(y, names[1])
     if len(rows) != len(targets):
         raise DataError(
             f"argument `{names[1]}` must have as many rows as `{names[0]}`, {len(rows)}, "
@@ -225,7 +194,12 @@ def pairs(
 
 
 def with_validation(
-    estimator: Any, rows: Array, targets: Array, X: Any, y: Any, read: Callable[[Any, str], Array]
+    rows: Array,
+    targets: Array,
+    read_rows: Callable[[Any, str], Array],
+    read_targets: Callable[[Any, str], Array],
+    X: Any,
+    y: Any,
 ) -> tuple[Array, Array, int]:
     """Rows and targets, followed by those for validation, if given, and the number of these.
 
@@ -240,7 +214,7 @@ def with_validation(
     if X is None or y is None:
         lacks, given = names if X is None else names[::-1]
         raise ConfigurationError(f"argument `{lacks}` must be given too where `{given}` is")
-    further, values = pairs(estimator, X, y, read, names)
+    further, values = pairs(read_rows, read_targets, X, y, names)
     return np.vstack([rows, further]), np.concatenate([targets, values]), len(further)
 
 

@@ -232,9 +232,9 @@ X_GOOD, Y_GOOD = np.random.default_rng(0).random((10, 2)), np.array(["a", "b"] *
     ("X", "y", "message"),
     [
         (
-            np.where([[False, k == 1] for k in range(10)], np.nan, X_GOOD),
+            np.where([[False, k == 1] for k in range(10)], np.inf, X_GOOD),
             Y_GOOD,
-            "argument `X` must be finite, but contains NaN at row 1, column 1",
+            "argument `X` must be finite.*, but contains infinity at row 1, column 1",
         ),
         (X_GOOD, np.where(np.arange(10) == 3, np.nan, 1.0), "argument `y` must be finite"),
         (X_GOOD[:1], Y_GOOD[:1], "argument `y` must have at least 2 classes, but has 1 class, 'a'"),

@@ -217,7 +217,7 @@ def test_works_in_pipelines_searches_and_with_pandas():
     assert list(model.feature_names_in_) == ["x", "noise"]
     assert model.predict(frame).shape == (90,)
     with pytest.raises(DataError, match="'noise'"):
-        model.predict(frame.assign(noise=np.nan))
+        model.predict(frame.assign(noise=np.inf))
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["noise", "x"]])
     both = quick.fit(frame, pd.DataFrame({"a": y, "b": -y + frame["noise"]}))
@@ -237,9 +237,9 @@ X_GOOD, Y_GOOD = np.arange(20.0).reshape(10, 2), np.arange(10.0)
     ("X", "y", "message"),
     [
         (
-            np.where(X_GOOD == 3, np.nan, X_GOOD),
+            np.where(X_GOOD == 3, np.inf, X_GOOD),
             Y_GOOD,
-            "argument `X` must be finite, but contains NaN at row 1, column 1",
+            "argument `X` must be finite or NaN, but contains infinity at row 1, column 1",
         ),
         (
             X_GOOD,
@@ -257,7 +257,7 @@ X_GOOD, Y_GOOD = np.arange(20.0).reshape(10, 2), np.arange(10.0)
         (X_GOOD, 1e300 * Y_GOOD, "argument `y` must have a finite variance"),
         (X_GOOD, Y_GOOD[:9], "argument `y` must have as many rows as `X`, 10, but has 9"),
         (X_GOOD, np.zeros((10, 2, 2)), r"argument `y` must have shape \(n_samples,\)"),
-        (X_GOOD, np.array(["a"] * 10), "argument `y` must hold numbers"),
+        (X_GOOD, np.array(["a"] * 10), r"but column 0 is constant \('a'\)"),
         (X_GOOD, None, "argument `y` is missing"),
     ],
 )
