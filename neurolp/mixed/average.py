@@ -22,10 +22,11 @@ from neurolp.mixed.cells import ColumnCells, cells_of
 from neurolp.mixed.chain import BoostingConfig, Chain, fit_chain
 from neurolp.mixed.classes import fit_latent_classes, surely_better
 from neurolp.mixed.dependence_tree import fit_dependence_tree, mutual_information
+from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
-_TRIAL_QUESTIONS = 12
+_TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
 _WORK = 8e9  # steps for the chains of all orders
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
@@ -93,28 +94,30 @@ def fit_cell_average(
     ordered = np.array([c.ordered for c in cells])
     average = CellAverage(cells, (), np.empty(0))
     mine, other = average.cells(train), average.cells(validation)
-    information = mutual_information(mine, n_cells)
+    groups = CellGroups.of(mine, n_cells, ordered)
+    information = mutual_information(mine, groups)
     last = np.zeros(len(cells), dtype=np.bool_) if last is None else last
     orders = column_orders(information, last, _MOST_ORDERS, rng)
 
-    def learn(order: Array, n_leaves: int, columns: Sequence[int] | None = None) -> Chain:
+    widths = [c.widths for c in cells]
+
+    def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
         return fit_chain(
             mine, other, n_cells, ordered, order, BoostingConfig(n_leaves=n_leaves),
-            columns=columns, n_threads=n_threads,
+            widths=widths, every=every, n_threads=n_threads,
         )  # fmt: skip
 
     n_leaves = _LEAVES[0]
-    several = np.flatnonzero(n_cells > 1)
-    trial = np.sort(rng.permutation(several)[:_TRIAL_QUESTIONS])
+    every = int(np.clip(np.sum(n_cells - 1) // _TRIAL_QUESTIONS, 1, _MOST_LEFT_OUT))
     old = np.empty(0)
     for count in _LEAVES:
-        new = learn(orders[-1], count, trial.tolist()).conditional(other)[:, trial].sum(axis=1)
+        new = learn(orders[-1], count, every).log_prob(other)
         if len(old) and not surely_better(new, old):
             break
         old, n_leaves = new, count
     models: list[CellModel] = [
-        fit_latent_classes(mine, other, n_cells, rng),
-        fit_dependence_tree(mine, other, n_cells),
+        fit_latent_classes(mine, other, groups, rng),
+        fit_dependence_tree(mine, other, groups),
     ]
     spent = 0.0
     for k, order in enumerate(orders):

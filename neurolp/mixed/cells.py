@@ -20,8 +20,8 @@ from neurolp.arrays import Array
 from neurolp.data.column import Column
 
 _MOST_CATEGORIES = 64  # with a cell of their own
-_FEWEST_CELLS, _MOST_CELLS = 8, 64  # of an ordered column
-_CELLS_PER_ROOT = 0.5  # cells per square root of the rows
+_FEWEST_CELLS, _MOST_CELLS = 8, 250  # of an ordered column
+_CELLS_PER_ROOT = 5.0  # cells per square root of the rows
 _FAR = 0.02  # share of a tail that falls off as a power of the distance
 _STEPS = 60
 
@@ -38,6 +38,11 @@ class ColumnCells(ABC):
     def ordered(self) -> bool:
         """Whether the numbers of the cells are in the order of their values."""
         return True
+
+    @property
+    def widths(self) -> Array | None:
+        """Weights (n_cells,) that neighbours of like density have, None where there are none."""
+        return None
 
     @abstractmethod
     def cell(self, values: Array) -> Array:
@@ -199,6 +204,11 @@ class OrdinalCells(ColumnCells):
         """Number of cells."""
         return len(self.first) - 1
 
+    @property
+    def widths(self) -> Array | None:
+        """Numbers of values in the cells."""
+        return np.diff(self.first).astype(np.float64)
+
     def cell(self, values: Array) -> Array:
         """Cells; values beyond those seen are in the first or last one."""
         number = np.nan_to_num(_numbers(values, self.levels, self.step), nan=0.0)
@@ -295,6 +305,15 @@ class ContinuousCells(ColumnCells):
     def n_cells(self) -> int:
         """Number of cells."""
         return len(self.atom)
+
+    @property
+    def widths(self) -> Array | None:
+        """Widths of the intervals; of tails the mean distance, of atoms the mean of all."""
+        if len(self.edges) < 1:
+            return None
+        out = np.concatenate([self.reach[:1], np.diff(self.edges), self.reach[1:]])
+        out[self.atom] = out[~self.atom].mean()
+        return out
 
     def cell(self, values: Array) -> Array:
         """Cells, -1 where missing."""
