@@ -225,6 +225,8 @@ def test_wrong_targets_are_named_in_one_line(grading):
         (pd.Series([1, None] * (n // 2), dtype="Int64"), "must not have missing values, but has one at row 1"),
         (np.array(["x", None] * (n // 2), dtype=object), "but has one at row 1, column 0"),
         (np.array([1, "x"] * (n // 2), dtype=object), "must not mix numbers and strings"),
+        (np.array([None] * n, dtype=object), "must not be missing, but column 0 is"),
+        (np.arange(n) * 2.0**44 + (np.arange(n) == 1), "must not have steps as small as 1"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=message) as caught:
             fit(X, y)
