@@ -223,18 +223,10 @@ def log_losses(name: str, target: str, seed: int, with_ours: bool) -> dict[str, 
     )
     boosting.fit(X, train[target].astype(str), X_val=X_valid, y_val=valid[target].astype(str))
     out["boosting"] = loss(boosting.predict_proba(X_test), boosting.classes_)
-    # One-hot, numbers with the median and a mark where they are missing.
-    rows = pd.concat([X, X_valid, X_test])
-    marks = [c for c in inputs if rows[c].isna().any() and pd.api.types.is_numeric_dtype(rows[c])]
-    for c in marks:
-        rows[f"{c} is missing"] = rows[c].isna()
-        rows[c] = rows[c].fillna(X[c].median())
-    hot = pd.get_dummies(rows).to_numpy(np.float64)
-    hot = hot[:, np.ptp(hot[: len(X)], axis=0) > 0]
-    n = len(X) + len(X_valid)
-    labels = pd.concat([train, valid])[target].astype(str).to_numpy()
-    classifier = ConditionalClassifier(random_state=seed).fit(hot[:n], labels)
-    out["classifier"] = loss(classifier.predict_proba(hot[n:]), classifier.classes_)
+    rows = pd.concat([train, valid])
+    classifier = ConditionalClassifier(random_state=seed)
+    classifier.fit(rows[inputs], rows[target].astype(str).to_numpy())
+    out["classifier"] = loss(classifier.predict_proba(test[inputs]), classifier.classes_)
     return out
 
 

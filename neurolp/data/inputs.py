@@ -11,6 +11,7 @@ from neurolp.arrays import Array
 from neurolp.data.column import Column
 
 _MOST_CATEGORIES = 64  # with an input of their own
+_LARGEST = 1e150  # so that squares are finite
 _FEWEST_ROWS = 3  # of a category with an input of its own
 
 
@@ -53,7 +54,7 @@ class ColumnInputs:
     def __call__(self, codes: Array) -> Array:
         """Inputs (n, n_inputs) of codes (n,)."""
         if not len(self.values):
-            return codes[:, None]
+            return np.clip(codes, -_LARGEST, _LARGEST)[:, None]
         known = codes < len(self.values)  # NaN is not
         values = self.values[np.where(known, codes, 0).astype(np.int64)]
         if not self.n_indicators:

@@ -21,6 +21,7 @@ from neurolp.brain.workers import single_threaded_blas
 from neurolp.differentiation.perceptron import Loss, Perceptron, TrainingConfig, fit_members
 
 _BLOCK_ELEMENTS = 1 << 19  # bounds memory
+_FARTHEST = 1e15  # so that outputs are finite, in single precision too
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Scaling:
         return cls(mean, np.where(varies, scale, np.inf), gaps, share[gaps])
 
     def __call__(self, inputs: Array) -> Array:
-        """Inputs in standard units, (n, n_inputs + n_gaps)."""
-        out = np.asarray((inputs - self.mean) / self.scale)
+        """Inputs in standard units, (n, n_inputs + n_gaps), at most ``_FARTHEST`` from 0."""
+        with np.errstate(over="ignore"):
+            out = np.clip((inputs - self.mean) / self.scale, -_FARTHEST, _FARTHEST)
         missing = np.isnan(inputs)
         if not len(self.gaps) and not np.any(missing):
             return out

@@ -6,6 +6,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.estimators.table_model import TableModel
+from neurolp.mixed.continuous_cells import ContinuousCells
 
 _FIRST, _DRAWN, _MORE, _ROUNDS = 48, 48, 64, 4
 _ROWS_AT_ONCE = 256
@@ -22,7 +23,10 @@ def conditional_quantiles(
     marginal = np.sort(model.sample(4000, rng)[:, j])
     inner = marginal[np.linspace(0, len(marginal) - 1, _FIRST - 2).astype(np.intp)]
     spread = inner[-1] - inner[0] or 1.0
-    common = np.concatenate([[inner[0] - spread], inner, [inner[-1] + spread]])
+    cells = None if model.cells is None else model.cells.columns[j]
+    edges = cells.edges if isinstance(cells, ContinuousCells) else np.empty(0)  # there are steps
+    both = [np.nextafter(edges, -np.inf), edges]
+    common = np.concatenate([[inner[0] - spread], inner, [inner[-1] + spread], *both])
     out = np.empty((len(codes), len(q)))
     for start in range(0, len(codes), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)

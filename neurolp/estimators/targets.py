@@ -20,6 +20,7 @@ from neurolp.estimators.validation import check_finite, mean_and_scale
 Kind = Literal["auto", "continuous", "ordinal", "nominal"]
 
 _ARRAYS = (np.ndarray, pd.arrays.NumpyExtensionArray)
+_NARROWEST = 1e-9  # cell, in standard deviations
 _UNEXPECTED = ("date", "duration")  # families of values
 
 
@@ -55,22 +56,28 @@ class Targets:
             if binary:
                 columns, codes = _columns(table, dict.fromkeys(binary, "ordinal"), name)
         _check_present(codes, name)
-        for column, label in zip(columns, map(table.label, every), strict=True):
+        for j, (column, label) in enumerate(zip(columns, map(table.label, every), strict=True)):
             if column.family in _UNEXPECTED:
                 raise DataError(
                     f"argument `{name}` must hold numbers or categories, but column {label} has "
                     "dates or durations; numbers of days can be targets"
                 )
+            if column.kind == "constant" and not column.categories:
+                raise DataError(f"argument `{name}` must not be missing, but column {label} is")
             if column.kind in ("constant", "nominal") and len(column.categories) < 2:
                 raise DataError(
                     f"argument `{name}` must vary in every column, but column {label} is constant "
                     f"({column.categories[0]!r})"
                 )
+            if column.kind == "ordinal":
+                _check_grid(column, codes[:, j], label, name)
             if column.kind == "nominal" and len(columns) > 1:
                 raise DataError(
                     f"argument `{name}` has {len(columns)} columns, of which {label} is nominal: "
                     "such a target must be the only one"
                 )
+        if len(codes) > 1 and columns[0].kind != "nominal":
+            mean_and_scale(codes, name, lambda j: table.label(int(j)))
         return cls(columns, flat), codes
 
     def encode(self, y: Any, name: str) -> Array:
@@ -205,6 +212,18 @@ def _container(y: Any, name: str) -> tuple[Container, bool]:
             f"but has shape {y.shape}"
         )
     return read_container(y[:, None] if flat else y, name), flat
+
+
+def _check_grid(column: Column, codes: Array, label: str, name: str) -> None:
+    """Refuse cells that are too narrow for differences between their ends."""
+    step = column.step or float(np.diff(column.levels).min(initial=np.inf))
+    spread = float(codes.std())
+    if step < _NARROWEST * spread:
+        raise DataError(
+            f"argument `{name}` must not have steps as small as {step:g} beside a standard "
+            f"deviation of {spread:.3g} for masses, but column {label} has; "
+            "with target_kind='continuous' it has a density"
+        )
 
 
 def _check_numbers(table: Container, name: str, *, varying: bool = False) -> None:

@@ -5,7 +5,7 @@ Features, bins and trees as in ``neurolp.kernels.tree_growing``.
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log, log1p
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from neurolp.kernels._jit import kernel
 from neurolp.kernels.exponential import exponential
 from neurolp.kernels.tree_growing import grow_tree, leaf_of
 
+_FEWEST_BINS, _ROWS_PER_BIN = 128, 2
 _LARGEST_EXPONENT = 60.0  # eleven factors stay below the largest number
 
 
@@ -44,14 +45,83 @@ def derivatives(score: Array, answer: Array, gradient: Array, hessian: Array) ->
 
 
 @kernel
+def narrowed(
+    codes: Array, rows: Array, offset: Array, missing: Array, n_features: int
+) -> tuple[Array, Array, Array, Array]:
+    """Codes of some ``rows`` with neighbours in one bin where it would have too few rows.
+
+    Returns the new codes (n, n_features), ``upper``: the last old code of every new bin, and the
+    ``offset`` and ``missing`` of the new ones. Few rows need few cuts: searching them is most of
+    the time.
+    """
+    n = rows.shape[0]
+    out = np.empty((n, n_features), dtype=codes.dtype)
+    upper = np.zeros(offset[n_features], dtype=np.int32)
+    own_offset = np.zeros(n_features + 1, dtype=np.int64)
+    own_missing = np.full(n_features, -1)
+    for f in range(n_features):
+        n_codes = offset[f + 1] - offset[f]
+        counts = np.zeros(n_codes)
+        for r in range(n):
+            counts[codes[rows[r], f]] += 1.0
+        place = np.zeros(n_codes, dtype=np.int64)
+        last = n_codes if missing[f] < 0 else n_codes - 1
+        known = counts[:last].sum()
+        least = max(1.0, known / max(_FEWEST_BINS, known // _ROWS_PER_BIN))
+        b, here = 0, 0.0
+        for c in range(last):
+            if here >= least and counts[c] > 0.0:
+                b += 1
+                here = 0.0
+            place[c] = b
+            upper[own_offset[f] + b] = c
+            here += counts[c]
+        b += 1
+        if missing[f] >= 0:
+            place[last] = own_missing[f] = b
+            b += 1
+        own_offset[f + 1] = own_offset[f] + b
+        for r in range(n):
+            out[r, f] = place[codes[rows[r], f]]
+    return out, upper, own_offset, own_missing
+
+
+@kernel
+def listed(codes: Array, offset: Array, usual: Array) -> tuple[Array, Array, Array]:
+    """``usual``, ``start`` and ``bins`` of ``codes`` (n, n_features), as trees want them.
+
+    All bins are listed where the given ``usual`` is -1.
+    """
+    n, n_features = codes.shape
+    most = np.full(n_features, -1)
+    if n_features and usual[0] >= 0:
+        for f in range(n_features):
+            counts = np.zeros(offset[f + 1] - offset[f])
+            for r in range(n):
+                counts[codes[r, f]] += 1.0
+            most[f] = np.argmax(counts)
+    start = np.zeros(n + 1, dtype=np.int64)
+    for r in range(n):
+        start[r + 1] = start[r]
+        for f in range(n_features):
+            start[r + 1] += 1 if codes[r, f] != most[f] else 0
+    bins = np.empty(start[n], dtype=np.int32)
+    for r in range(n):
+        p = start[r]
+        for f in range(n_features):
+            if codes[r, f] != most[f]:
+                bins[p] = offset[f] + codes[r, f]
+                p += 1
+    return most, start, bins
+
+
+@kernel
 def boost_logistic(
     rows: Array,
     validation: Array,
     answer: Array,
     base: float,
     codes: Array,
-    start: Array,
-    bins: Array,
     offset: Array,
     usual: Array,
     missing: Array,
@@ -74,21 +144,12 @@ def boost_logistic(
     gains. Returns the number of trees of least validation loss, whose nodes are
     ``tree[root[k]:root[k + 1]]``; without validation rows all ``n_rounds``.
     """
-    n, n_bins = rows.shape[0], offset[n_features]
-    # What belongs to the rows, and to these features, one behind the other.
-    inputs, target = codes[rows, :n_features], answer[rows]
-    others, truth = codes[validation, :n_features], answer[validation]
-    first_bin = np.zeros(n + 1, dtype=np.int64)
-    for r in range(n):
-        last = start[rows[r]]
-        while last < start[rows[r] + 1] and bins[last] < n_bins:
-            last += 1
-        first_bin[r + 1] = first_bin[r] + last - start[rows[r]]
-    own_bins = np.empty(first_bin[n], dtype=np.int32)
-    for r in range(n):
-        a = start[rows[r]]
-        for p in range(first_bin[r], first_bin[r + 1]):
-            own_bins[p] = bins[a + p - first_bin[r]]
+    n = rows.shape[0]
+    inputs, upper, own_offset, own_missing = narrowed(codes, rows, offset, missing, n_features)
+    own_usual, first_bin, own_bins = listed(inputs, own_offset, usual)
+    n_bins = own_offset[n_features]
+    target, truth = answer[rows], answer[validation]
+    others = codes[validation, :n_features]
     score, held_out = np.full(n, base), np.full(validation.shape[0], base)
     gradient, hessian = np.empty(n), np.empty(n)
     order = np.arange(n).astype(np.int32)
@@ -107,9 +168,9 @@ def boost_logistic(
             inputs,
             first_bin,
             own_bins,
-            offset,
-            usual,
-            missing,
+            own_offset,
+            own_usual,
+            own_missing,
             n_features,
             n_leaves,
             step,
@@ -125,6 +186,9 @@ def boost_logistic(
         if n_nodes == 1:
             break
         root[k + 1] = first + n_nodes
+        for node in range(first, root[k + 1]):
+            if tree[node, 0] >= 0:
+                tree[node, 1] = upper[own_offset[tree[node, 0]] + tree[node, 1]]
         for c in range((n_nodes + 1) // 2):
             change = value[first + leaves[c, 2]]
             for r in range(leaves[c, 0], leaves[c, 1]):
@@ -182,3 +246,38 @@ def add_trees_at(
         for k in range(first, last):
             for r in range(start, min(start + 256, n)):
                 out[r] += value[leaf_of(codes, rows[r], tree, root[k], missing)]
+
+
+@kernel
+def add_log_prob(
+    codes: Array,
+    rows: Array,
+    position: Array,
+    span: Array,
+    base: Array,
+    first_tree: Array,
+    tree: Array,
+    value: Array,
+    root: Array,
+    missing: Array,
+    out: Array,
+) -> None:
+    """Add log P(answer) of all questions of a column to ``out`` (n_rows,), nats.
+
+    ``rows`` are in the order of the leaves of the questions' tree: those of leaf c are
+    ``rows[position[c]:position[c + 1]]``. Question q is asked where the leaf is one of ``span[q,
+    0]`` .. ``span[q, 2] - 1``, and answered with yes from ``span[q, 1]`` on. Its log-odds are
+    ``base[q]`` and the trees from ``first_tree[q]`` up to ``first_tree[q + 1]``.
+    """
+    score = np.empty(256)
+    for q in range(span.shape[0]):
+        yes, last = position[span[q, 1]], position[span[q, 2]]
+        for start in range(position[span[q, 0]], last, 256):
+            end = min(start + 256, last)
+            score[:] = base[q]
+            for k in range(first_tree[q], first_tree[q + 1]):
+                for r in range(start, end):
+                    score[r - start] += value[leaf_of(codes, rows[r], tree, root[k], missing)]
+            for r in range(start, end):
+                z = score[r - start] if r >= yes else -score[r - start]
+                out[rows[r]] -= log1p(exp(-z)) if z > 0.0 else log1p(exp(z)) - z

@@ -23,10 +23,11 @@ from neurolp.mixed.cells import ColumnCells, cells_of
 from neurolp.mixed.chain import BoostingConfig, Chain, fit_chain
 from neurolp.mixed.classes import LatentClasses, fit_latent_classes, surely_better
 from neurolp.mixed.dependence_tree import DependenceTree, fit_dependence_tree, mutual_information
+from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
-_TRIAL_QUESTIONS = 12
+_TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
 _WORK, _MORE_WORK = 8e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
@@ -204,28 +205,30 @@ def fit_cell_average(
     counts = (np.bincount(c[c >= 0], minlength=k) for c, k in zip(mine.T, n_cells, strict=True))
     frequency = tuple((count + 0.5) / (count + 0.5).sum() for count in counts)
     average = replace(average, frequency=frequency)
-    information = mutual_information(mine, n_cells)
+    groups = CellGroups.of(mine, n_cells, ordered)
+    information = mutual_information(mine, groups)
     rank = np.zeros(len(cells), dtype=np.intp) if rank is None else rank
     orders = column_orders(information, rank, _MOST_ORDERS, rng)
 
-    def learn(order: Array, n_leaves: int, columns: Sequence[int] | None = None) -> Chain:
+    widths = [c.widths for c in cells]
+
+    def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
         return fit_chain(
             mine, other, n_cells, ordered, order, BoostingConfig(n_leaves=n_leaves),
-            columns=columns, n_threads=n_threads,
+            widths=widths, every=every, n_threads=n_threads,
         )  # fmt: skip
 
     n_leaves = _LEAVES[0]
-    several = np.flatnonzero(n_cells > 1)
-    trial = np.sort(rng.permutation(several)[:_TRIAL_QUESTIONS])
+    every = int(np.clip(np.sum(n_cells - 1) // _TRIAL_QUESTIONS, 1, _MOST_LEFT_OUT))
     old = np.empty(0)
     for count in _LEAVES:
-        new = learn(orders[-1], count, trial.tolist()).conditional(other)[:, trial].sum(axis=1)
+        new = learn(orders[-1], count, every).log_prob(other)
         if len(old) and not surely_better(new, old):
             break
         old, n_leaves = new, count
     models: list[CellModel] = [
-        fit_latent_classes(mine, other, n_cells, rng),
-        fit_dependence_tree(mine, other, n_cells),
+        fit_latent_classes(mine, other, groups, rng),
+        fit_dependence_tree(mine, other, groups),
     ]
     spent = 0.0
     most = _WORK if any(c.kind == "continuous" for c in columns) else _MORE_WORK
@@ -235,8 +238,8 @@ def fit_cell_average(
         chain = learn(order, n_leaves)
         spent += chain.work(mine)
         models.append(chain)
-    every = np.ones(len(cells), dtype=np.bool_)
-    sets = {"all": every, "exact": every, **(laws or {})}
+    whole = np.ones(len(cells), dtype=np.bool_)
+    sets = {"all": whole, "exact": whole, **(laws or {})}
     return _weighted(replace(average, models=tuple(models)), sets, validation)
 
 

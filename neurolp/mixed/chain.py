@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
+from neurolp.differentiation.boosted_trees import listed_bins
 from neurolp.kernels import boosting
 from neurolp.mixed.features import FeatureLayout
 from neurolp.mixed.questions import Questions
@@ -60,18 +62,20 @@ class Chain:
     def conditional(self, cells: Array) -> Array:
         """Log P(c_j | earlier columns) of cells (n_rows, n_columns), nats; 0 where missing."""
         out = np.zeros(cells.shape)
+        spans = [questions.spans() for questions in self.questions]
 
         def run(block: slice) -> None:
             part = np.ascontiguousarray(cells[block])
             codes = self.layout.codes(part)
-            for j, questions in enumerate(self.questions):
-                for q, answers in enumerate(questions.answers()):
-                    answer = np.where(part[:, j] < 0, -1, answers[part[:, j]])
-                    rows = np.flatnonzero(answer >= 0)
-                    if len(rows):
-                        score = self._scores(int(self.first_question[j]) + q, codes, rows)
-                        sign = np.where(answer[rows] == 1, 1.0, -1.0)
-                        out[block][rows, j] += log_expit(sign * score)
+            for j, (place, span) in enumerate(spans):
+                rows, position = _by_leaf(part[:, j], place)
+                a, b = self.first_question[j : j + 2]
+                log_prob = np.zeros(len(part))
+                boosting.add_log_prob(
+                    codes, rows, position, span, self.base[a:b], self.first_tree[a : b + 1],
+                    self.tree, self.value, self.root, self.layout.missing, log_prob,
+                )  # fmt: skip
+                out[block, j] = log_prob
 
         with Workers() as workers:
             workers.map(run, _blocks(len(cells)))
@@ -79,18 +83,16 @@ class Chain:
 
     def work(self, cells: Array) -> float:
         """About how many steps it took to learn the chain from training ``cells``."""
-        steps = 0.0
         entries = np.concatenate([[0.0], np.cumsum((cells != 0).mean(axis=0)[self.layout.order])])
-        place = np.argsort(self.layout.order)
-        for j, questions in enumerate(self.questions):
-            for q, answer in enumerate(questions.answers()):
-                asked = np.isin(cells[:, j], np.flatnonzero(answer >= 0)).sum()
-                k = int(self.first_question[j]) + q
-                n_trees = self.first_tree[k + 1] - self.first_tree[k]
-                nodes = self.root[self.first_tree[k + 1]] - self.root[self.first_tree[k]]
-                levels = np.log2(nodes / max(n_trees, 1) + 2)
-                steps += asked * n_trees * levels * (5.0 + entries[place[j]])
-        return float(steps)
+        each = 5.0 + entries[np.argsort(self.layout.order)]  # of a row in a level of a tree
+        asked = [
+            sum(q.sums(np.bincount(c[c >= 0], minlength=q.n_cells))) * steps
+            for q, c, steps in zip(self.questions, cells.T, each, strict=True)
+        ]
+        n_trees = np.diff(self.first_tree)
+        nodes = np.diff(self.root[self.first_tree])
+        levels = np.log2(nodes / np.maximum(n_trees, 1) + 2)
+        return float(np.concatenate(asked) @ (n_trees * levels))
 
     def log_prob(self, cells: Array) -> Array:
         """Log P of rows whose missing cells (-1) are left out, (n_rows,), nats."""
@@ -114,15 +116,36 @@ class Chain:
         Those of columns outside ``kept`` (n_columns,), which come last in the order, stay missing.
         """
         cells = cells.copy()
-        for j in self.layout.order:
-            if kept is not None and not kept[j]:
-                continue
-            rows = np.flatnonzero(cells[:, j] < 0)
-            if len(rows):
-                up_to = np.cumsum(self.distribution(int(j), cells[rows]), axis=1)
-                uniform = rng.random((len(rows), 1)) * up_to[:, -1:]
-                cells[rows, j] = np.sum(uniform >= up_to, axis=1)
+        with Workers() as workers:
+            for j in self.layout.order:
+                rows = np.flatnonzero(cells[:, j] < 0)
+                if not len(rows) or (kept is not None and not kept[j]):
+                    continue
+                uniform = rng.random((len(rows), self.questions[j].depth))
+                blocks = [(rows[b], uniform[b]) for b in _blocks(len(rows))]
+                parts = workers.map(partial(self._draw, int(j), cells), blocks)
+                cells[rows, j] = np.concatenate(parts)
         return cells
+
+    def _draw(self, j: int, cells: Array, block: tuple[Array, Array]) -> Array:
+        """Cells of column ``j`` in some rows: each question is answered by a uniform number."""
+        rows, uniform = block
+        codes = self.layout.codes(cells[rows])
+        out = np.zeros(len(rows), dtype=np.int64)
+        children = self.questions[j].children
+        waiting = [(0, np.arange(len(rows)), 0)] if len(children) else []
+        while waiting:
+            q, asked, depth = waiting.pop()
+            yes = uniform[asked, depth] < expit(
+                self._scores(int(self.first_question[j]) + q, codes, asked)
+            )
+            for answer, some in ((0, asked[~yes]), (1, asked[yes])):
+                following = int(children[q, answer])
+                if following < 0:
+                    out[some] = -1 - following
+                elif len(some):
+                    waiting.append((following, some, depth + 1))
+        return out
 
     def _scores(self, question: int, codes: Array, rows: Array) -> Array:
         """Log-odds of yes for some rows of ``codes``."""
@@ -143,50 +166,68 @@ def fit_chain(
     order: Array,
     config: BoostingConfig,
     *,
-    columns: Sequence[int] | None = None,
+    widths: Sequence[Array | None] | None = None,
+    every: int = 1,
     n_threads: int | None = None,
 ) -> Chain:
     """Learn a chain from cells (n_rows, n_columns), -1 where missing.
 
     Rows where a column is missing teach nothing about it. Rounds are those of least loss on
-    validation rows. ``columns``: those to learn, the others keep their frequencies.
+    validation rows. ``widths`` (cells,) of each column smooth the frequencies that the trees begin
+    with; None where they do not. With ``every`` = k only each k-th question grows trees.
     """
     layout = FeatureLayout.of(order, n_cells, ordered)
     cells = np.vstack([train, validation])
     codes = layout.codes(cells)
-    usual, start, bins = layout.bins(codes)
+    usual, *_ = listed_bins(codes, layout.offset)
     n_train = len(train)
-    counts = [np.bincount(c[c >= 0], minlength=k) for c, k in zip(train.T, n_cells, strict=True)]
+    counts, held_out = (
+        [np.bincount(c[c >= 0], minlength=k) for c, k in zip(part.T, n_cells, strict=True)]
+        for part in (train, validation)
+    )
     questions = tuple(
         Questions.ordered(c) if o else Questions.nominal(c)
         for c, o in zip(counts, ordered, strict=True)
     )
-    base = [q.prior_log_odds(c) for q, c in zip(questions, counts, strict=True)]
+    base = [
+        q.prior_log_odds(c) if w is None else q.smooth_log_odds(c, v, w)
+        for q, c, v, w in zip(
+            questions, counts, held_out, widths or [None] * len(counts), strict=True
+        )
+    ]
+    spans = [q.spans() for q in questions]
+    leaves = [
+        (_by_leaf(c[:n_train], place), _by_leaf(c[n_train:], place))
+        for c, (place, _) in zip(cells.T, spans, strict=True)
+    ]
     place = {int(j): p for p, j in enumerate(order)}
+    first_question = np.concatenate([[0], np.cumsum([len(q.children) for q in questions])])
 
     def learn(task: tuple[int, int]) -> tuple[Array, Array, Array]:
         j, q = task
-        answer = questions[j].answers()[q][cells[:, j]]
-        answer[cells[:, j] < 0] = -1
-        asked = np.flatnonzero(answer >= 0).astype(np.int32)
-        mine, other = asked[asked < n_train], asked[asked >= n_train]
+        first, middle, last = spans[j][1][q]
+        (mine, at), (other, other_at) = leaves[j]
+        answer = np.zeros(len(cells), dtype=np.int8)
+        answer[mine[at[middle] : at[last]]] = 1
+        answer[n_train + other[other_at[middle] : other_at[last]]] = 1
+        mine = np.sort(mine[at[first] : at[last]])
+        other = np.sort(n_train + other[other_at[first] : other_at[last]])
         n_features = int(layout.first[place[j]])
         share = answer[mine].mean() if len(mine) else 0.0
         if (
             not n_features
             or len(other) == 0
             or min(share, 1.0 - share) * len(mine) < config.least_rows
-            or (columns is not None and j not in columns)
+            or (int(first_question[j]) + q) % every
         ):
             return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64)
         most = config.n_rounds * (2 * config.n_leaves - 1) + 1
         tree, value = np.empty((most, 4), np.int32), np.empty(most)
         root = np.zeros(config.n_rounds + 1, np.int64)
         n = boosting.boost_logistic(
-            mine, other, answer, float(base[j][q]), codes, start, bins,
-            layout.offset, usual, layout.missing, n_features, config.n_rounds, config.patience,
-            config.n_leaves, config.step, config.ridge, config.least_rows, config.least_hessian,
-            tree, value, root,
+            mine, other, answer, float(base[j][q]), codes, layout.offset, usual, layout.missing,
+            n_features, config.n_rounds, config.patience, config.n_leaves, config.step,
+            config.ridge, config.least_rows, config.least_hessian, tree, value, root,
         )  # fmt: skip
         end = root[n]
         return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy()
@@ -204,7 +245,7 @@ def fit_chain(
     return Chain(
         layout,
         questions,
-        np.concatenate([[0], np.cumsum([len(q.children) for q in questions])]).astype(np.int64),
+        first_question.astype(np.int64),
         np.concatenate([*base, np.empty(0)]),
         np.concatenate([[0], np.cumsum(n_trees)]).astype(np.int64),
         np.concatenate([*roots, first_node[-1:]]).astype(np.int64),
@@ -215,3 +256,14 @@ def fit_chain(
 
 def _blocks(n_rows: int) -> list[slice]:
     return [slice(a, a + _BLOCK_ROWS) for a in range(0, n_rows, _BLOCK_ROWS)]
+
+
+def _by_leaf(cells: Array, place: Array) -> tuple[Array, Array]:
+    """Rows (n,) of one column in the order of the leaves, and where those of each leaf begin.
+
+    ``place`` (C,) is the leaf of each cell. Rows with the cell -1 are left out.
+    """
+    known = np.flatnonzero(cells >= 0)
+    leaf = place[cells[known]]
+    rows = known[np.argsort(leaf, kind="stable")].astype(np.int32)
+    return rows, np.concatenate([[0], np.cumsum(np.bincount(leaf, minlength=len(place)))])

@@ -1,4 +1,4 @@
-"""Mixtures of products over cells: latent classes, P(c) = sum_k w_k prod_j theta_k(c_j).
+"""Mixtures of products over groups of cells: latent classes, P(g) = sum_k w_k prod_j theta_k(g_j).
 
 Every marginal is a sum too: the factors of missing columns are left out.
 
@@ -17,6 +17,7 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
 from neurolp.kernels import latent_classes as kernels
+from neurolp.mixed.groups import CellGroups
 
 _BLOCK_ROWS = 4096
 _NUMBERS = (2, 4, 8, 16, 32, 64, 128)  # of classes, after 1
@@ -74,31 +75,30 @@ class _SparseRows:
 
 @dataclass(frozen=True)
 class LatentClasses:
-    """``weights`` (K,) of the classes, and ``log_theta`` (n_bins, K): column by column, by cell.
+    """``weights`` (K,) of the classes, and ``log_theta`` (n_bins, K): column by column, by group.
 
-    The cells of column j are the bins ``offset[j]`` .. ``offset[j + 1] - 1``.
+    The ``groups`` of the cells of column j are the bins ``offset[j]`` .. ``offset[j + 1] - 1``.
     """
 
+    groups: CellGroups
     offset: Array
     weights: Array
     log_theta: Array
 
-    def joint(self, cells: Array) -> Array:
-        """Log w_k + sum_j log theta_k(c_j), nats: cells (n, n_columns), -1 left out -> (n, K)."""
-        return self._scores(cells, kernels.class_scores, (len(self.weights),))
-
     def log_prob(self, cells: Array) -> Array:
         """Log P of cells (n, n_columns) of which those that are -1 are summed over, (n,), nats."""
-        return self._scores(cells, kernels.class_log_prob, ())
+        mixed = self._scores(cells, kernels.class_log_prob, ())
+        return np.asarray(mixed + self.groups.log_inner(cells))
 
     def _scores(self, cells: Array, kernel: Callable[..., None], shape: tuple[int, ...]) -> Array:
-        """What a kernel finds for every row, (n, *shape)."""
+        """What a kernel finds for the groups of every row, (n, *shape)."""
         out = np.empty((len(cells), *shape))
         probability = np.exp(self.log_theta) @ self.weights
         usual = np.array([np.argmax(probability[a:b]) for a, b in pairwise(self.offset)])
 
         def run(rows: slice) -> None:
-            lists = _SparseRows.of(cells[rows], np.diff(self.offset), usual)
+            groups = self.groups.coarse(cells[rows])
+            lists = _SparseRows.of(groups, np.diff(self.offset), usual)
             base, delta = lists.differences(self.log_theta)
             kernel(lists.start, lists.bins, base + np.log(self.weights), delta, out[rows])
 
@@ -108,30 +108,30 @@ class LatentClasses:
 
     def sample(self, cells: Array, rng: np.random.Generator) -> Array:
         """Rows whose cells -1 are drawn given the others."""
-        joint = self.joint(cells)
+        joint = self._scores(cells, kernels.class_scores, (len(self.weights),))
         share = np.cumsum(np.exp(joint - joint.max(axis=1, keepdims=True)), axis=1)
         chosen = np.sum(rng.random((len(cells), 1)) * share[:, -1:] >= share, axis=1)
         theta = np.exp(self.log_theta.T)
         up_to = np.hstack([np.cumsum(theta[:, a:b], axis=1) for a, b in pairwise(self.offset)])
         uniform, out = rng.random(cells.shape), np.empty_like(cells)
-        kernels.draw_cells(np.ascontiguousarray(cells), chosen, self.offset, up_to, uniform, out)
-        return out
+        known = self.groups.coarse(cells)
+        kernels.draw_cells(known, chosen, self.offset, up_to, uniform, out)
+        return self.groups.draw(cells, out, rng)
 
 
 def fit_latent_classes(
-    train: Array, validation: Array, n_cells: Array, rng: np.random.Generator
+    train: Array, validation: Array, groups: CellGroups, rng: np.random.Generator
 ) -> LatentClasses:
     """Classes are doubled in number while the validation likelihood rises by a standard error."""
-    known = [c[c >= 0] for c in train.T]
-    usual = np.array([np.bincount(c, minlength=1).argmax() for c in known])
-    lists = _SparseRows.of(train, n_cells, usual)
-    offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
-    best = _fit(lists, offset, 1, rng)
+    mine = groups.coarse(train)
+    usual = np.array([np.bincount(c[c >= 0], minlength=1).argmax() for c in mine.T])
+    lists = _SparseRows.of(mine, groups.n_groups, usual)
+    best = _fit(lists, groups, 1, rng)
     score = best.log_prob(validation)
     for k in _NUMBERS:
         if k > len(train):
             break
-        model = _fit(lists, offset, k, rng)
+        model = _fit(lists, groups, k, rng)
         new = model.log_prob(validation)
         if not surely_better(new, score):
             break
@@ -146,8 +146,9 @@ def surely_better(new: Array, old: Array) -> bool:
 
 
 def _fit(
-    rows: _SparseRows, offset: Array, n_classes: int, rng: np.random.Generator
+    rows: _SparseRows, groups: CellGroups, n_classes: int, rng: np.random.Generator
 ) -> LatentClasses:
+    offset = np.concatenate([[0], np.cumsum(groups.n_groups)]).astype(np.int64)
     n, n_bins, blocks = rows.n_rows, int(rows.offset[-1]), row_blocks(rows.n_rows)
     share = rng.dirichlet(np.full(n_classes, 0.3), n)
     weights, listed = share.sum(axis=0), np.zeros((n_bins, n_classes))
@@ -169,7 +170,7 @@ def _fit(
         while True:
             counts = rows.counts(listed, weights) + _PRIOR_ROWS * frequency
             log_theta = np.log(_normalised(counts, offset))
-            model = LatentClasses(offset, (weights + 1.0) / (n + n_classes), log_theta)
+            model = LatentClasses(groups, offset, (weights + 1.0) / (n + n_classes), log_theta)
             if n_classes == 1 or steps == _MOST_STEPS:
                 return model
             base, delta = rows.differences(log_theta)

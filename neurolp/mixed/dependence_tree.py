@@ -1,4 +1,4 @@
-"""Chow-Liu trees over cells: P(c) = prod_j P(c_j | c_parent(j)), the parents of a tree.
+"""Chow-Liu trees over groups of cells: P(g) = prod_j P(g_j | g_parent(j)), the parents of a tree.
 
 Source: C. K. Chow and C. N. Liu, "Approximating discrete probability distributions with dependence
 trees", IEEE Transactions on Information Theory 14 (1968).
@@ -15,6 +15,7 @@ from neurolp.arrays import Array
 from neurolp.brain.workers import Workers, single_threaded_blas
 from neurolp.kernels.dependence_tree import tree_draw, tree_log_prob
 from neurolp.mixed.classes import row_blocks
+from neurolp.mixed.groups import CellGroups
 
 _PRIORS = (0.5, 2.0, 8.0, 32.0)  # rows of the frequencies of a column in each cell of its parent
 
@@ -23,9 +24,11 @@ _PRIORS = (0.5, 2.0, 8.0, 32.0)  # rows of the frequencies of a column in each c
 class DependenceTree:
     """``parent`` (n_columns,) of each column, -1 of the first; columns in an ``order`` from it.
 
-    ``log_table[j]`` (cells of the parent or 1, cells of j) are log P(c_j | c_parent), nats.
+    ``log_table[j]`` (groups of the parent or 1, groups of j) are log P(g_j | g_parent), nats; the
+    ``groups`` are those of the cells.
     """
 
+    groups: CellGroups
     parent: Array
     order: Array
     log_table: tuple[Array, ...]
@@ -35,7 +38,8 @@ class DependenceTree:
         out, layout = np.empty(len(cells)), self._layout()
 
         def run(rows: slice) -> None:
-            tree_log_prob(np.ascontiguousarray(cells[rows]), *layout, out[rows])
+            tree_log_prob(self.groups.coarse(cells[rows]), *layout, out[rows])
+            out[rows] += self.groups.log_inner(cells[rows])
 
         with Workers() as workers:
             workers.map(run, row_blocks(len(cells)))
@@ -46,11 +50,11 @@ class DependenceTree:
         uniform, out, layout = rng.random(cells.shape), np.empty_like(cells), self._layout()
 
         def run(rows: slice) -> None:
-            tree_draw(np.ascontiguousarray(cells[rows]), *layout, uniform[rows], out[rows])
+            tree_draw(self.groups.coarse(cells[rows]), *layout, uniform[rows], out[rows])
 
         with Workers() as workers:
             workers.map(run, row_blocks(len(cells)))
-        return out
+        return self.groups.draw(cells, out, rng)
 
     def _layout(self) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Order, parents, cells, first bins, and tables one behind the other, for the kernels."""
@@ -65,10 +69,11 @@ class DependenceTree:
         )
 
 
-def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> DependenceTree:
+def fit_dependence_tree(train: Array, validation: Array, groups: CellGroups) -> DependenceTree:
     """The tree of greatest mutual information; its smoothing is chosen on validation rows."""
+    n_cells = groups.n_groups
     offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
-    counts = _pair_counts(train, offset)
+    counts = _pair_counts(groups.coarse(train), offset)
     information = _mutual_information(counts, offset)
     d = len(n_cells)
     if d == 1:
@@ -84,18 +89,19 @@ def fit_dependence_tree(train: Array, validation: Array, n_cells: Array) -> Depe
     found = []
     for prior in _PRIORS:
         tables = tuple(_log_table(counts, offset, j, int(parent[j]), prior) for j in range(d))
-        model = DependenceTree(parent, order, tables)
+        model = DependenceTree(groups, parent, order, tables)
         found.append((float(model.log_prob(validation).mean()), model))
     return max(found, key=lambda pair: pair[0])[1]
 
 
-def mutual_information(cells: Array, n_cells: Array) -> Array:
-    """Mutual information of every two columns, nats, (n_columns, n_columns), 0 on the diagonal.
+def mutual_information(cells: Array, groups: CellGroups) -> Array:
+    """Mutual information of the groups of every two columns, nats, (n_columns, n_columns).
 
-    From rows where both are known; less its mean where they are independent, at least 0.
+    From rows where both are known; less its mean where they are independent, at least 0. It is 0 on
+    the diagonal.
     """
-    offset = np.concatenate([[0], np.cumsum(n_cells)]).astype(np.int64)
-    return _mutual_information(_pair_counts(cells, offset), offset)
+    offset = np.concatenate([[0], np.cumsum(groups.n_groups)]).astype(np.int64)
+    return _mutual_information(_pair_counts(groups.coarse(cells), offset), offset)
 
 
 def _pair_counts(cells: Array, offset: Array) -> Array:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.differentiation.boosted_trees import listed_bins
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class FeatureLayout:
 
     def codes(self, cells: Array) -> Array:
         """Codes (n_rows, n_features) of ``cells`` (n_rows, n_columns), -1 where missing."""
-        out = np.zeros((len(cells), self.n_features), dtype=np.uint8)
+        out = np.zeros((len(cells), self.n_features), dtype=np.uint16)
         for position, j in enumerate(self.order):
             a, b, k = self.first[position], self.first[position + 1], self.n_cells[j]
             if b - a == 1:
@@ -68,7 +67,3 @@ class FeatureLayout:
             elif b > a:
                 out[:, a:b] = cells[:, j, None] == np.arange(k)
         return out
-
-    def bins(self, codes: Array) -> tuple[Array, Array, Array]:
-        """Bins of ``codes``; see ``neurolp.differentiation.boosted_trees.listed_bins``."""
-        return listed_bins(codes, self.offset)

@@ -9,6 +9,8 @@ import numpy as np
 
 from neurolp.arrays import Array
 
+_POWERS = (0.0, 0.5, 1.0)
+_PRIOR_ROWS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 _CELL_PRIOR = 0.3  # rows that every cell has before any is seen
 
 
@@ -75,12 +77,64 @@ class Questions:
                 out[q, c] = answer
         return out
 
+    def spans(self) -> tuple[Array, Array]:
+        """Place of each cell among the leaves from left to right (C,), and that of the questions.
+
+        Question q is about the leaves ``span[q, 0]`` .. ``span[q, 2] - 1``; the answer is yes from
+        ``span[q, 1]`` on, (n_questions, 3).
+        """
+        place, span = np.zeros(self.n_cells, np.int64), np.zeros((len(self.children), 3), np.int64)
+        waiting, count = [(0, 0)] if len(self.children) else [], 0
+        while waiting:
+            node, part = waiting.pop()
+            if node < 0:
+                place[-1 - node] = count
+                count += 1
+                continue
+            span[node, part] = count
+            if part < 2:
+                waiting += [(node, part + 1), (int(self.children[node, part]), 0)]
+        return place, span
+
+    @property
+    def depth(self) -> int:
+        """The most questions on the way to a cell."""
+        return int(np.max(np.sum(self.answers() >= 0, axis=0), initial=0))
+
+    def sums(self, weights: Array) -> tuple[Array, Array]:
+        """Sums of ``weights`` (C,) over the cells of no and of yes, (n_questions,) each."""
+        place, span = self.spans()
+        up_to = np.zeros(self.n_cells + 1)
+        up_to[place + 1] = weights
+        first, middle, last = np.cumsum(up_to)[span].T
+        return middle - first, last - middle
+
     def prior_log_odds(self, counts: Array) -> Array:
         """Log-odds of yes for every question from the counts (C,) of the cells, (n_questions,)."""
-        answers = self.answers()
-        weights = counts + _CELL_PRIOR
-        yes, no = (answers == 1) @ weights, (answers == 0) @ weights
+        no, yes = self.sums(counts + _CELL_PRIOR)
         return np.asarray(np.log(yes / no))
+
+    def smooth_log_odds(self, counts: Array, validation: Array, width: Array) -> Array:
+        """Log-odds of yes, drawn towards those of a density that is the same in both parts.
+
+        p(yes) = (n_yes + a w_yes / (w_no + w_yes)) / (n_no + n_yes + a): a Polya tree. The number
+        of rows a, and the power of the ``width`` (C,) that is the weight w, are those of greatest
+        likelihood for the counts (C,) of ``validation`` rows.
+
+        Source: M. Lavine, "Some aspects of Polya tree distributions for statistical modelling",
+        Annals of Statistics 20 (1992).
+        """
+        no, yes = self.sums(counts)
+        v_no, v_yes = self.sums(validation)
+        found = []
+        for power in _POWERS:
+            w_no, w_yes = self.sums((width / width.max()) ** power)
+            share = np.clip(w_yes / (w_no + w_yes), 1e-6, 1 - 1e-6)
+            for rows in _PRIOR_ROWS:
+                p = (yes + rows * share) / (no + yes + rows)
+                found.append((float(v_yes @ np.log(p) + v_no @ np.log1p(-p)), p))
+        p = max(found, key=lambda pair: pair[0])[1]
+        return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _halve(up_to: Array, first: int, last: int, children: list[list[int]]) -> int:

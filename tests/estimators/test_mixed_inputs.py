@@ -3,11 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import norm
 
 import neurolp
-from neurolp import ConditionalClassifier, ConditionalDensity, ConfigurationError, DataError
+from neurolp import (
+    ConditionalClassifier,
+    ConditionalDensity,
+    ConfigurationError,
+    DataError,
+    NeurolpError,
+)
+from tests.hostile_frames import columns, tables
 
 QUICK = {"hidden": (8,), "decays": (1.0,), "input_noise": (0.0,), "n_members": 2, "max_epochs": 15}
 MODELS = {
@@ -168,3 +177,46 @@ def test_with_values_missing_at_random_the_log_loss_approaches_that_of_bayes():
     information = truth.mean() - share * np.log(share) - (1 - share) * np.log(1 - share)
     assert 0 < excess[1] < 0.5 * excess[0]
     assert excess[1] < 0.05 * information
+
+
+QUICKEST = {"hidden": (3,), "n_members": 2, "max_epochs": 1, "decays": (1.0,), "random_state": 0}
+
+
+def refusal(model, X, y):
+    """The message with which a fit is refused; empty if it is not."""
+    try:
+        model.fit(X, y)
+    except (NeurolpError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(tables(), st.integers(0, 2**32 - 1))
+def test_any_table_is_learned_from_or_refused_in_one_line(X, seed):
+    rng = np.random.default_rng(seed)
+    n = len(X)
+    label, y = rng.permutation(np.arange(n) % 2), rng.standard_normal(n)
+    for model, answer in (
+        (ConditionalClassifier(**QUICKEST), label),
+        (ConditionalDensity(**QUICKEST), y),
+    ):
+        message = refusal(model, X, answer)
+        assert "\n" not in message
+        if not message:
+            assert np.all(np.isfinite(model.log_prob(X, answer)))
+            assert len(model.predict(X)) == n
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(2, 12).flatmap(columns), st.booleans())
+def test_any_target_is_learned_or_refused_in_one_line(y, wide):
+    X = np.arange(len(y))[:, None] % 3.0
+    model = ConditionalDensity(**QUICKEST)
+    y = pd.DataFrame({"y": y}) if wide else y
+    message = refusal(model, X, y)
+    assert "\n" not in message
+    if not message:
+        assert np.all(np.isfinite(model.log_prob(X, y)))
+        assert model.predict(X).shape == np.shape(y)
+        assert model.sample(X, 3, random_state=0).shape == (3, *np.shape(y))

@@ -75,6 +75,13 @@ def test_the_mass_of_counts_sums_to_1_and_all_questions_agree_with_it(counting):
     assert not hasattr(counting, "predict_proba")
 
 
+def test_values_beyond_those_seen_are_expected_in_half_a_row_at_most(counting):
+    X, y, _ = counts()
+    below, above = (counting.pit(X, np.full(len(X), k)) for k in (-1, y.max()))
+    assert 0 < below.sum() <= 0.5
+    assert 0 < np.sum(1 - above) <= 0.5
+
+
 def test_counts_approach_the_truth():
     X_test, y_test, rate = counts(20_000, 9)
     truth = poisson(rate).logpmf(y_test).mean()
@@ -225,6 +232,8 @@ def test_wrong_targets_are_named_in_one_line(grading):
         (pd.Series([1, None] * (n // 2), dtype="Int64"), "must not have missing values, but has one at row 1"),
         (np.array(["x", None] * (n // 2), dtype=object), "but has one at row 1, column 0"),
         (np.array([1, "x"] * (n // 2), dtype=object), "must not mix numbers and strings"),
+        (np.array([None] * n, dtype=object), "must not be missing, but column 0 is"),
+        (np.arange(n) * 2.0**44 + (np.arange(n) == 1), "must not have steps as small as 1"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=message) as caught:
             fit(X, y)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neurolp.differentiation.boosted_trees import listed_bins
 from neurolp.kernels import boosting, tree_growing
 from neurolp.mixed.features import FeatureLayout
 from tests import naive
@@ -20,7 +21,7 @@ def table():
     cells[rng.random(cells.shape) < 0.1] = -1
     layout = FeatureLayout.of(np.array([4, 0, 2, 3, 1, 5]), n_cells, ordered)
     codes = layout.codes(cells)
-    return cells, layout, codes, *layout.bins(codes)
+    return cells, layout, codes, *listed_bins(codes, layout.offset)
 
 
 def grow(table, gradient, hessian, n_leaves, n_features=None, rows=None):
@@ -77,14 +78,14 @@ def test_leaves_partition_the_rows_as_the_tree_says(table):
 
 
 def test_boosting_keeps_the_rounds_of_least_validation_loss(table):
-    cells, layout, codes, usual, start, bins = table
+    cells, layout, codes, usual, *_ = table
     rng = np.random.default_rng(3)
     answer = (rng.random(200) < np.where(cells[:, 4] > 4, 0.8, 0.2)).astype(np.int8)
     rows = np.arange(150, dtype=np.int32)
     tree, value = np.empty((1000, 4), np.int32), np.empty(1000)
     root = np.zeros(101, np.int64)
     n = boosting.boost_logistic(
-        rows, np.arange(150, 200, dtype=np.int32), answer, 0.0, codes, start, bins,
+        rows, np.arange(150, 200, dtype=np.int32), answer, 0.0, codes,
         layout.offset, usual, layout.missing, layout.n_features, 100, 10, 4, 0.1, RIDGE,
         LEAST_ROWS, LEAST_HESSIAN, tree, value, root,
     )  # fmt: skip

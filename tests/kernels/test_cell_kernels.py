@@ -8,23 +8,32 @@ from scipy.special import logsumexp
 
 from neurolp.mixed.classes import LatentClasses
 from neurolp.mixed.dependence_tree import DependenceTree
+from neurolp.mixed.groups import CellGroups
 
 N_CELLS = np.array([2, 3, 1, 4])
 ALL = np.array(list(product(*map(range, N_CELLS))))
 RNG = np.random.default_rng(0)
 
 
+def alone(n_cells):
+    """Every cell a group."""
+    group = np.concatenate([np.arange(k) for k in n_cells])
+    return CellGroups(np.concatenate([[0], np.cumsum(n_cells)]), group, np.zeros(len(group)))
+
+
 def classes():
     theta = [RNG.dirichlet(np.ones(k), 5).T for k in N_CELLS]
     offset = np.concatenate([[0], np.cumsum(N_CELLS)])
-    return LatentClasses(offset, RNG.dirichlet(np.ones(5)), np.log(np.vstack(theta)))
+    return LatentClasses(
+        alone(N_CELLS), offset, RNG.dirichlet(np.ones(5)), np.log(np.vstack(theta))
+    )
 
 
 def tree():
     parent = np.array([1, -1, 0, 1])
     above = [1 if p < 0 else N_CELLS[p] for p in parent]
     tables = [np.log(RNG.dirichlet(np.ones(k), a)) for k, a in zip(N_CELLS, above, strict=True)]
-    return DependenceTree(parent, np.array([1, 0, 3, 2]), tuple(tables))
+    return DependenceTree(alone(N_CELLS), parent, np.array([1, 0, 3, 2]), tuple(tables))
 
 
 @pytest.mark.parametrize("make", [classes, tree])
@@ -55,7 +64,10 @@ def test_messages_of_many_columns_do_not_vanish():
     parent = np.concatenate([[-1], np.zeros(d - 1, dtype=np.int64)])
     table = np.log(np.array([[0.9, 0.1, 1e-7], [0.2, 0.8, 1e-7], [1e-9, 1e-8, 1.0]]))
     model = DependenceTree(
-        parent, np.arange(d), (np.log(np.full((1, 3), 1 / 3)), *[table] * (d - 1))
+        alone(np.full(d, 3)),
+        parent,
+        np.arange(d),
+        (np.log(np.full((1, 3), 1 / 3)), *[table] * (d - 1)),
     )
     rows = np.random.default_rng(2).integers(0, 3, (n, d))
     rows[:, 0] = -1

@@ -12,10 +12,17 @@ from neurolp.mixed.average import fit_cell_average
 from neurolp.mixed.chain import BoostingConfig, fit_chain
 from neurolp.mixed.classes import fit_latent_classes
 from neurolp.mixed.dependence_tree import fit_dependence_tree, mutual_information
+from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.questions import Questions
 
 N_CELLS, ORDERED = np.array([3, 2, 5, 1, 4]), np.array([0, 0, 1, 0, 0], dtype=bool)
 ALL = np.array(list(product(*map(range, N_CELLS))))
+# Two groups of the five cells of the third column.
+GROUPS = CellGroups(
+    np.array([0, 3, 5, 10, 11, 15]),
+    np.array([0, 1, 2, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 2, 3]),
+    np.log([1, 1, 1, 1, 1, 0.2, 0.3, 0.5, 0.9, 0.1, 1, 1, 1, 1, 1]),
+)
 
 
 def table(n, rng):
@@ -40,8 +47,8 @@ def chain(data, order=(2, 0, 4, 3, 1)):
 
 MODELS = {
     "chain": chain,
-    "classes": lambda d: fit_latent_classes(*d, N_CELLS, np.random.default_rng(0)),
-    "tree": lambda d: fit_dependence_tree(*d, N_CELLS),
+    "classes": lambda d: fit_latent_classes(*d, GROUPS, np.random.default_rng(0)),
+    "tree": lambda d: fit_dependence_tree(*d, GROUPS),
 }
 
 
@@ -119,7 +126,7 @@ def test_questions_lead_to_every_cell_once(make, counts):
 def test_mutual_information_is_that_of_the_counts():
     rng = np.random.default_rng(3)
     cells = table(50_000, rng)
-    found = mutual_information(cells, N_CELLS)
+    found = mutual_information(cells, GROUPS)
     joint = np.zeros((3, 2))
     np.add.at(joint, (cells[:, 0], cells[:, 1]), 1 / len(cells))
     independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
@@ -145,3 +152,51 @@ def test_names_of_categories_change_nothing():
         assert average.laws["all"].weights.sum() == pytest.approx(1)
         scores.append(average.log_prob(codes))
     np.testing.assert_array_equal(*scores)
+
+
+def test_groups_have_the_order_of_their_cells_and_shares_of_one():
+    rng = np.random.default_rng(6)
+    n_cells, ordered = np.array([200, 40, 9]), np.array([True, False, True])
+    cells = np.column_stack([rng.integers(0, k, 900) for k in n_cells])
+    cells[:300, 0] = 17  # a frequent one
+    cells[rng.random(cells.shape) < 0.1] = -1
+    groups = CellGroups.of(cells, n_cells, ordered)
+    assert groups.n_groups[0] < 20
+    assert list(groups.n_groups[1:]) == [40, 9]
+    for a, b in zip(groups.offset, groups.offset[1:], strict=False):
+        own = groups.group[a:b]
+        assert np.all(np.isin(np.diff(own), [0, 1]))
+        np.testing.assert_allclose(np.bincount(own, np.exp(groups.log_share[a:b])), 1)
+    drawn = groups.draw(np.full_like(cells, -1), groups.coarse(np.abs(cells)), rng)
+    np.testing.assert_array_equal(groups.coarse(drawn), groups.coarse(np.abs(cells)))
+    np.testing.assert_array_equal(groups.draw(cells, groups.coarse(cells), rng)[cells >= 0],
+                                  cells[cells >= 0])  # fmt: skip
+
+
+def test_questions_are_smoothed_as_far_as_validation_rows_want():
+    rng = np.random.default_rng(7)
+    width = rng.uniform(0.5, 2, 32)
+    p = width / width.sum()
+    questions = Questions.ordered(rng.multinomial(100, p).astype(float))
+    counts, validation = rng.multinomial(100, p), rng.multinomial(50, p)
+    odds = questions.smooth_log_odds(counts, validation, width)
+
+    def law(odds):
+        q = 1 / (1 + np.exp(-odds))
+        return np.array([np.prod([q[k] if yes else 1 - q[k] for k, yes in path])
+                         for path in questions.paths()])  # fmt: skip
+
+    assert law(odds).sum() == pytest.approx(1)
+    plain = law(questions.prior_log_odds(counts))
+    assert np.sum(p * np.log(law(odds))) > np.sum(p * np.log(plain)) + 0.05
+
+
+def test_spans_are_those_of_the_answers():
+    questions = Questions.nominal(np.array([5.0, 1, 9, 2, 2, 30]))
+    place, span = questions.spans()
+    assert sorted(place) == list(range(6))
+    answers = questions.answers()
+    for q, (first, middle, last) in enumerate(span):
+        np.testing.assert_array_equal(answers[q] == 0, (place >= first) & (place < middle))
+        np.testing.assert_array_equal(answers[q] == 1, (place >= middle) & (place < last))
+    assert questions.depth == max(map(len, questions.paths()))

@@ -1,0 +1,35 @@
+"""Where the values of a column are cut into cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurolp.arrays import Array
+
+_FEWEST, _MOST = 8, 500  # cells of an ordered column
+_PER_ROOT = 5.0  # cells per square root of the rows
+
+
+def number_of_cells(n_rows: int) -> int:
+    """Number of cells for so many rows."""
+    return int(np.clip(round(_PER_ROOT * np.sqrt(n_rows)), _FEWEST, _MOST))
+
+
+def cut(seen: Array, counts: Array, n_cells: int) -> Array:
+    """First number of each cell when ``seen`` is cut into cells of about equal counts; and the end.
+
+    Values that are more frequent than that have a cell of their own.
+    """
+    if len(seen) <= n_cells:
+        return np.append(seen, seen[-1] + 1).astype(np.int64)
+    first, left, waiting = [0], float(counts.sum()), n_cells
+    here = 0.0
+    for i, count in enumerate(counts):
+        share = left / max(waiting, 1)
+        if here and here + 0.5 * count > share:
+            first.append(i)
+            left -= here
+            waiting -= 1
+            here = 0.0
+        here += float(count)
+    return np.append(seen[first], seen[-1] + 1).astype(np.int64)
