@@ -133,6 +133,8 @@ def boost_logistic(
     ridge: float,
     least_rows: float,
     least_hessian: float,
+    least_gain: float,
+    least_fall: float,
     tree: Array,
     value: Array,
     root: Array,
@@ -140,9 +142,104 @@ def boost_logistic(
     """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``base``.
 
     Each round fits a tree to the derivatives of the loss on ``rows``. Stops after ``n_rounds``,
-    after ``patience`` rounds without a lower loss on the rows ``validation``, or where no split
-    gains. Returns the number of trees of least validation loss, whose nodes are
-    ``tree[root[k]:root[k + 1]]``; without validation rows all ``n_rounds``.
+    after ``patience`` rounds without a fall of the loss on the rows ``validation`` by
+    ``least_fall``, nats, or where no split gains. Returns the number of trees after the last such
+    fall, whose nodes are ``tree[root[k]:root[k + 1]]``; 0 where all falls together are less than
+    ``least_gain``, nats, which the best of many rounds reaches by chance. Without validation rows
+    all trees are kept.
+    """
+    n = rows.shape[0]
+    out = np.empty((n, n_features), dtype=codes.dtype)
+    upper = np.zeros(offset[n_features], dtype=np.int32)
+    own_offset = np.zeros(n_features + 1, dtype=np.int64)
+    own_missing = np.full(n_features, -1)
+    for f in range(n_features):
+        n_codes = offset[f + 1] - offset[f]
+        counts = np.zeros(n_codes)
+        for r in range(n):
+            counts[codes[rows[r], f]] += 1.0
+        place = np.zeros(n_codes, dtype=np.int64)
+        last = n_codes if missing[f] < 0 else n_codes - 1
+        known = counts[:last].sum()
+        least = max(1.0, known / max(_FEWEST_BINS, known // _ROWS_PER_BIN))
+        b, here = 0, 0.0
+        for c in range(last):
+            if here >= least and counts[c] > 0.0:
+                b += 1
+                here = 0.0
+            place[c] = b
+            upper[own_offset[f] + b] = c
+            here += counts[c]
+        b += 1
+        if missing[f] >= 0:
+            place[last] = own_missing[f] = b
+            b += 1
+        own_offset[f + 1] = own_offset[f] + b
+        for r in range(n):
+            out[r, f] = place[codes[rows[r], f]]
+    return out, upper, own_offset, own_missing
+
+
+@kernel
+def listed(codes: Array, offset: Array, usual: Array) -> tuple[Array, Array, Array]:
+    """``usual``, ``start`` and ``bins`` of ``codes`` (n, n_features), as trees want them.
+
+    All bins are listed where the given ``usual`` is -1.
+    """
+    n, n_features = codes.shape
+    most = np.full(n_features, -1)
+    if n_features and usual[0] >= 0:
+        for f in range(n_features):
+            counts = np.zeros(offset[f + 1] - offset[f])
+            for r in range(n):
+                counts[codes[r, f]] += 1.0
+            most[f] = np.argmax(counts)
+    start = np.zeros(n + 1, dtype=np.int64)
+    for r in range(n):
+        start[r + 1] = start[r]
+        for f in range(n_features):
+            start[r + 1] += 1 if codes[r, f] != most[f] else 0
+    bins = np.empty(start[n], dtype=np.int32)
+    for r in range(n):
+        p = start[r]
+        for f in range(n_features):
+            if codes[r, f] != most[f]:
+                bins[p] = offset[f] + codes[r, f]
+                p += 1
+    return most, start, bins
+
+
+@kernel
+def boost_logistic(
+    rows: Array,
+    validation: Array,
+    answer: Array,
+    base: float,
+    codes: Array,
+    offset: Array,
+    usual: Array,
+    missing: Array,
+    n_features: int,
+    n_rounds: int,
+    patience: int,
+    n_leaves: int,
+    step: float,
+    ridge: float,
+    least_rows: float,
+    least_hessian: float,
+    least_gain: float,
+    least_fall: float,
+    tree: Array,
+    value: Array,
+    root: Array,
+) -> int:
+    """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``base``.
+
+    Each round fits a tree to the derivatives of the loss on ``rows``. Stops after ``n_rounds``,
+    after ``patience`` rounds without a fall of the loss on the rows ``validation`` by
+    ``least_fall``, nats, or where no split gains. Returns the number of trees after the last such fall, whose nodes are
+    ``tree[root[k]:root[k + 1]]``; 0 where that is not lower than the first one by ``least_gain``,
+    nats, which the best of many rounds reaches by chance. Without validation rows all are kept.
     """
     n = rows.shape[0]
     inputs, upper, own_offset, own_missing = narrowed(codes, rows, offset, missing, n_features)
@@ -156,7 +253,8 @@ def boost_logistic(
     histograms = np.empty((n_leaves, n_bins, 3))
     moved = np.empty(n, dtype=np.int32)
     leaves = np.empty((n_leaves, 3), dtype=np.int64)
-    best, best_loss = 0, log_loss(held_out, truth)
+    first_loss = log_loss(held_out, truth)
+    best, best_loss = 0, first_loss
     root[0] = 0
     for k in range(n_rounds):
         derivatives(score, target, gradient, hessian)
@@ -199,11 +297,11 @@ def boost_logistic(
         for r in range(validation.shape[0]):
             held_out[r] += value[leaf_of(others, r, tree, first, missing)]
         loss = log_loss(held_out, truth)
-        if loss < best_loss - 1e-9:
+        if loss < best_loss - least_fall:
             best, best_loss = k + 1, loss
         elif k + 1 - best >= patience:
             break
-    return best
+    return best if first_loss - best_loss >= least_gain or validation.shape[0] == 0 else 0
 
 
 @kernel
