@@ -53,7 +53,7 @@ class Places(Distributions, Protocol):
         """Log(y(``upper``) - y(``lower``)) in nats, (n,) each; infinite ends are allowed."""
 
     def partial_mean(self, lower: Array, upper: Array) -> Array:
-        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each; infinite ends are allowed."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class WarpedMixtures:
         return np.asarray(np.sum(np.exp(self.mixtures.log_weights) * each, axis=1))
 
     def partial_mean(self, lower: Array, upper: Array) -> Array:
-        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each; infinite ends are allowed."""
         mixtures, warp = self.mixtures, self.warp
         low, high = warp(lower), warp(upper)
         inside = np.exp(mixtures.log_cell(low, high))
@@ -212,7 +212,7 @@ class Average:
         return np.asarray(np.array(self.weights) @ each)
 
     def partial_mean(self, lower: Array, upper: Array) -> Array:
-        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each; infinite ends are allowed."""
         each = np.stack([part.partial_mean(lower, upper) for part in self.parts])
         return np.asarray(np.array(self.weights) @ each)
 

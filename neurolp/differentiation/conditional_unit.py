@@ -10,8 +10,9 @@ ends of its cells as probabilities, and all parts are learned and judged by thes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from neurolp.differentiation.mixture_unit import Mixtures, gaussian_outputs, mix
 from neurolp.differentiation.perceptron import Loss
 
 _RIDGES = np.geomspace(1e-3, 1e6, 37)  # in units of one row's variance
+_SHARE_ROWS = 4000  # from which expected numbers beyond the values seen are found
 _GIVE_UP = 0.3  # nats a row: the weight of a strength so much worse is about 0
 _SMALLEST_NOISE = 1e-2  # of a standardised target; a member may learn less, but not begin with it
 
@@ -43,7 +45,8 @@ class ConditionalUnit:
 
     The ``ensemble`` is of standardised targets, ``warp``(t); the trees, if any, have the weight
     ``share``. ``held_out_score`` is the mean log p(t | x), nats, of rows held out. With an ``axis``
-    the target has values on its grid, and a mass in place of a density.
+    the target has values on its grid, and a mass in place of a density; ``shares`` are those of
+    what lies beyond the values seen (see :class:`Gridded`).
     """
 
     ensemble: Ensemble
@@ -53,6 +56,7 @@ class ConditionalUnit:
     share: float
     held_out_score: float
     axis: GridAxis | None = None
+    shares: tuple[float, float] = (1.0, 1.0)
 
     def log_prob(self, inputs: Array, target: Array) -> Array:
         """Log p(t | x) in nats: ``inputs`` (n, n_inputs), ``target`` (n,) -> (n,)."""
@@ -96,7 +100,7 @@ class ConditionalUnit:
             if self.boosted is not None:
                 steps = self.boosted.distributions(inputs[rows])
                 out = Average((out, steps), (1.0 - self.share, self.share))
-            yield rows, out if self.axis is None else Gridded(out, self.axis)
+            yield rows, out if self.axis is None else Gridded(out, self.axis, self.shares)
 
 
 def learn_conditional(
@@ -128,12 +132,32 @@ def learn_conditional(
     if axis is None:
         smooth = smooth + warp.log_slope(target[rows])
     learned = learn_boosted(inputs, target, folds.of_one_strength(), rng, axis) if trees else None
-    if learned is None:
-        return ConditionalUnit(ensemble, component, warp, None, 0.0, stack(smooth)[1], axis)
-    boosted, steps = learned
-    weights, score = stack(np.vstack([smooth, steps]))
-    ensemble = ensemble.weighted(weights[:-1] / weights[:-1].sum())
-    return ConditionalUnit(ensemble, component, warp, boosted, float(weights[-1]), score, axis)
+    boosted, share, score = None, 0.0, stack(smooth)[1]
+    if learned is not None:
+        boosted, steps = learned
+        weights, score = stack(np.vstack([smooth, steps]))
+        ensemble = ensemble.weighted(weights[:-1] / weights[:-1].sum())
+        share = float(weights[-1])
+    unit = ConditionalUnit(ensemble, component, warp, boosted, share, score, axis)
+    if axis is None or axis.closed or not axis.step:
+        return unit
+    return replace(unit, shares=_shares(unit, axis, inputs, target))
+
+
+def _shares(
+    unit: ConditionalUnit, axis: GridAxis, inputs: Array, target: Array
+) -> tuple[float, float]:
+    """Shares of the probabilities of values beyond those seen that stay there.
+
+    With s of n rows below and tau n expected there it is (s + 1/2) / (tau n + 1/2), 1 at most.
+    """
+    some = inputs[:: -(-len(inputs) // _SHARE_ROWS)]
+    each = [cast(Gridded, d).beyond(len(some[rows])) for rows, d in unit.distributions(some)]
+    left, right = (len(target) * float(np.concatenate(p).mean()) for p in zip(*each, strict=True))
+    low, high = axis.seen
+    pairs = ((np.sum(target < low), left), (np.sum(target > high), right))
+    below, above = (float(min((s + 0.5) / (expected + 0.5), 1.0)) for s, expected in pairs)
+    return below, above
 
 
 def _learn_smooth(

@@ -66,11 +66,12 @@ def log_slope(component: str, z: Array) -> Array:
 
 
 def log_cell(component: str, low: Array, high: Array) -> Array:
-    """Log(F(high) - F(low)) in nats, for low < high, which may be infinite."""
+    """Log(F(high) - F(low)) in nats, for low <= high, which may be infinite."""
     low, high = np.broadcast_arrays(low, high)
     width = high - low
     if component == "logistic":  # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))
-        return np.asarray(log_expit(high) + log_expit(-low) + np.log(-np.expm1(-width)))
+        with np.errstate(divide="ignore"):
+            return np.asarray(log_expit(high) + log_expit(-low) + np.log(-np.expm1(-width)))
     with np.errstate(divide="ignore", invalid="ignore"):
         flip = low + high > 0.0  # the smaller tails are known accurately
         a, b = np.where(flip, -high, low), np.where(flip, -low, high)
@@ -166,16 +167,19 @@ class Mixtures:
         return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), self.centres))
 
     def partial_mean(self, lower: Array, upper: Array) -> Array:
-        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each, finite; shape (n,)."""
+        """Integral of t p(t) from ``lower`` to ``upper``, (n,) each; infinite ends are allowed."""
         low, high = ((t[:, None] - self.centres) / self.widths for t in (lower, upper))
         inside = np.exp(log_cell(self.component, low, high))
-        if self.component == "normal":
-            beyond = np.exp(log_slope("normal", low)) - np.exp(log_slope("normal", high))
-        else:  # x F(x) - log(1 + exp(x)) is a primitive
-            beyond = high * expit(high) - low * expit(low)
-            beyond += log_expit(-high) - log_expit(-low)
-        each = self.centres * inside + self.widths * beyond
+        slope = self._primitive(high) - self._primitive(low)
+        each = self.centres * inside + self.widths * slope
         return np.asarray(np.einsum("nk,nk->n", np.exp(self.log_weights), each))
+
+    def _primitive(self, z: Array) -> Array:
+        """A primitive of z rho(z); 0 at both infinities."""
+        if self.component == "normal":
+            return -np.exp(log_slope("normal", z))
+        x = np.where(np.isfinite(z), z, 0.0)
+        return np.where(np.isfinite(z), x * expit(x) + log_expit(-x), 0.0)
 
     def draw(self, uniform: Array) -> Array:
         """One draw of t for each row, (n,), from numbers ``uniform`` (n, 2) in (0, 1).

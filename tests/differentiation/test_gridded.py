@@ -39,11 +39,12 @@ def values_of(axis):
     return axis.level(k)
 
 
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (0.03, 0.4)])
 @pytest.mark.parametrize("warp", WARPS)
 @pytest.mark.parametrize("name", AXES)
-def test_masses_sum_to_1_and_are_the_steps_of_the_cdf(name, warp):
+def test_masses_sum_to_1_and_are_the_steps_of_the_cdf(name, warp, shares):
     axis, n = AXES[name], 4
-    one = Gridded(places(warp, n), axis)
+    one = Gridded(places(warp, n), axis, (1.0, 1.0) if axis.closed else shares)
     values = values_of(axis)
     at, each = np.repeat(values, n), one.select(np.tile(np.arange(n), len(values)))
     mass = np.exp(each.log_prob(at)).reshape(-1, n)
@@ -62,15 +63,16 @@ def test_masses_sum_to_1_and_are_the_steps_of_the_cdf(name, warp):
     np.testing.assert_allclose(merged, cdf[1].reshape(2, 2).mean(axis=1))
 
 
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (0.3, 0.4)])
 @pytest.mark.parametrize("name", AXES)
-def test_draws_have_these_masses(name):
+def test_draws_have_these_masses(name, shares):
     axis, n = AXES[name], 40_000
-    first = places("bent", 1)
-    one = Gridded(first.select(np.zeros(n, dtype=np.int64)), axis)
+    first = Gridded(places("bent", 1), axis, (1.0, 1.0) if axis.closed else shares)
+    one = first.select(np.zeros(n, dtype=np.int64))
     drawn = one.draw(np.random.default_rng(0).uniform(1e-12, 1.0, (n, 2)))
-    for value in np.unique(drawn)[:8]:
-        p = np.exp(Gridded(first, axis).log_prob(np.array([value])))[0]
-        assert abs(np.mean(drawn == value) - p) < 5 * np.sqrt(p / n)
+    for value in axis.levels if axis.closed else axis.level(np.arange(-6.0, 20.0)):
+        p = np.exp(first.log_prob(np.array([value])))[0]
+        assert abs(np.mean(abs(drawn - value) < 1e-9) - p) < 5 * np.sqrt(p / n) + 1 / n
 
 
 def test_a_mean_over_many_cells_is_that_of_the_line_but_for_narrow_parts():
@@ -80,6 +82,34 @@ def test_a_mean_over_many_cells_is_that_of_the_line_but_for_narrow_parts():
     mass = np.exp(one.select(np.zeros(len(k), dtype=np.int64)).log_prob(k))
     assert one.mean()[0] == pytest.approx(k @ mass, abs=1e-6)
     assert wide.mean()[0] == pytest.approx(0.15)
+
+
+def test_shares_of_what_lies_beyond_the_values_seen():
+    axis, line = AXES["counts"], places("bent", 4)
+    open_, seen = Gridded(line, axis), Gridded(line, axis, (0.1, 0.5))
+    left, right = open_.beyond(4)
+    at = np.full(4, -1.0)
+    np.testing.assert_allclose(seen.cdf(at), 0.1 * left)
+    np.testing.assert_allclose(seen.cdf(np.full(4, 12.0)), 1.0 - 0.5 * right)
+    np.testing.assert_allclose(seen.log_prob(at), open_.log_prob(at) + np.log(0.1))
+    for value in range(1, 12):
+        at = np.full(4, float(value))
+        np.testing.assert_array_equal(seen.log_prob(at), open_.log_prob(at))
+        np.testing.assert_array_equal(seen.cdf(at), open_.cdf(at))
+
+
+@pytest.mark.parametrize("where", [-900.0, 0.0, 700.0])
+def test_a_wide_mean_with_shares(where):
+    wide = Mixtures(
+        np.log([[0.5, 0.5]]), np.array([[where, where + 80]]), np.array([[90.0, 300.0]])
+    )
+    one = Gridded(
+        WarpedMixtures(wide, Warp()), GridAxis(np.array([-100.0, 500.0]), 1.0, False), (0.2, 0.6)
+    )
+    k = np.arange(-5000.0, 5001.0)
+    mass = np.exp(one.select(np.zeros(len(k), dtype=np.int64)).log_prob(k))
+    assert mass.sum() == pytest.approx(1.0, abs=1e-9)
+    assert one.mean()[0] == pytest.approx(k @ mass, abs=1e-6)
 
 
 @pytest.mark.parametrize("warp", WARPS)
@@ -95,7 +125,7 @@ def test_partial_means_are_integrals(warp):
                 a, b, points=knots, limit=400, epsabs=1e-12,
             )  # fmt: skip
             assert found[row] == pytest.approx(expected, abs=1e-8)
-    everything = one.partial_mean(np.full(2, -1e4), np.full(2, 1e4))
+    everything = one.partial_mean(np.full(2, -np.inf), np.full(2, np.inf))
     np.testing.assert_allclose(everything, one.mean(), rtol=1e-6)
 
 

@@ -75,6 +75,13 @@ def test_the_mass_of_counts_sums_to_1_and_all_questions_agree_with_it(counting):
     assert not hasattr(counting, "predict_proba")
 
 
+def test_values_beyond_those_seen_are_expected_in_half_a_row_at_most(counting):
+    X, y, _ = counts()
+    below, above = (counting.pit(X, np.full(len(X), k)) for k in (-1, y.max()))
+    assert 0 < below.sum() <= 0.5
+    assert 0 < np.sum(1 - above) <= 0.5
+
+
 def test_counts_approach_the_truth():
     X_test, y_test, rate = counts(20_000, 9)
     truth = poisson(rate).logpmf(y_test).mean()
