@@ -27,7 +27,7 @@ from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
-_WORK = 8e9  # steps for the chains of all orders
+_WORK, _MORE_WORK = 6e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _LEAST_WEIGHT = 0.03  # of a model that is kept, as a share of the largest
@@ -120,8 +120,9 @@ def fit_cell_average(
         fit_dependence_tree(mine, other, groups),
     ]
     spent = 0.0
+    most = _WORK if any(c.kind == "continuous" for c in columns) else _MORE_WORK
     for k, order in enumerate(orders):
-        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > _WORK:
+        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most:
             break
         chain = learn(order, n_leaves)
         spent += chain.work(mine)
