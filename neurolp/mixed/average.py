@@ -28,7 +28,7 @@ from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
-_WORK, _MORE_WORK = 8e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
+_WORK, _MORE_WORK = 6e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _APART = 0.2  # of the draws of what is missing

@@ -38,6 +38,8 @@ class BoostingConfig:
     ridge: float = 1.0
     least_rows: float = 3.0
     least_hessian: float = 0.1
+    least_gain: float = 1.5  # nats, of all validation rows together
+    least_fall: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ def fit_chain(
         n = boosting.boost_logistic(
             mine, other, answer, float(base[j][q]), codes, layout.offset, usual, layout.missing,
             n_features, config.n_rounds, config.patience, config.n_leaves, config.step,
-            config.ridge, config.least_rows, config.least_hessian, tree, value, root,
+            config.ridge, config.least_rows, config.least_hessian, config.least_gain,
+            config.least_fall, tree, value, root,
         )  # fmt: skip
         end = root[n]
         return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy()

@@ -7,12 +7,12 @@ import numpy as np
 from neurolp.arrays import Array
 
 _FEWEST, _MOST = 8, 500  # cells of an ordered column
-_PER_ROOT = 5.0  # cells per square root of the rows
+_ROWS_PER_CELL = 12  # fewer follow the rows, more hide how columns depend on one another
 
 
 def number_of_cells(n_rows: int) -> int:
     """Number of cells for so many rows."""
-    return int(np.clip(round(_PER_ROOT * np.sqrt(n_rows)), _FEWEST, _MOST))
+    return int(np.clip(round(n_rows / _ROWS_PER_CELL), _FEWEST, _MOST))
 
 
 def cut(seen: Array, counts: Array, n_cells: int) -> Array:
