@@ -20,6 +20,7 @@ from neurolp.differentiation.column_orders import candidate_orders
 from neurolp.differentiation.triangular import Support, TriangularMap, Units, Walk
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.triangular_learning import learn_triangular_map, trial_surprise
+from neurolp.simulation.signals import Stop
 
 # Column j and codes (n, n_columns) -> log P of each of its categories given the columns that come
 # before it in the order, (n, n_categories); codes of others may be NaN, and are not to be read.
@@ -68,6 +69,7 @@ class TriangularTable:
         patience: int = 25,
         seed: int = 0,
         n_threads: int | None = None,
+        stop: Stop | None = None,
     ) -> TriangularTable:
         """Learn from codes (n, n_columns) each; the latter make the choices.
 
@@ -140,7 +142,7 @@ class TriangularTable:
         if n_rows * n_nodes**2 > _WORK:
             rule, patience = GreedyRule(_LARGE_STEPS), min(patience, _LARGE_STEPS_PATIENCE)
         map_ = learn_triangular_map(
-            mine, max_layers, patience, seed, n_threads, table._clamped, rule
+            mine, max_layers, patience, seed, n_threads, table._clamped, rule, stop
         )
         table = replace(table, map_=map_)
         some = validation[rng.permutation(len(validation))[:_SUPPORT_ROWS]]
