@@ -27,6 +27,11 @@ KEYS = {
             "inputs of no class",
             "table",  # models of the cells of a table
             "spread over cells",  # of values with a mass, while a map is learned
+            "holes",  # draws by which missing values are integrated out
+            "holes of rows",  # index: split; what fills missing values while a model is learned
+            "weights of constructions",
+            "quantiles",
+            "offset",  # rows whose scores tell what an outlier is
         )
     )
 }

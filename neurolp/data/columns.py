@@ -109,10 +109,11 @@ class Columns(Sequence[Column]):
             kind = _common_dtype([column.dtype for column in columns])
         return cls(tuple(columns), kind, table.integer_names), codes
 
-    def encode(self, X: Any, name: str = "X") -> Array:
+    def encode(self, X: Any, name: str = "X", *, absent: int | None = None) -> Array:
         """Codes (n_rows, n_columns) of a table that has these columns.
 
         Columns of frames are found by their names, in any order; those of other tables by position.
+        Column number ``absent`` may be missing from the table, and is then NaN.
 
         Raises
         ------
@@ -121,29 +122,35 @@ class Columns(Sequence[Column]):
             numbers).
         """
         table = read_container(X, name)
-        places = self._places(table, name)
-        codes = np.empty((table.n_rows, len(self)))
+        places = self._places(table, name, absent)
+        codes = np.full((table.n_rows, len(self)), np.nan)
         for j, (column, place) in enumerate(zip(self.columns, places, strict=True)):
+            if place is None:
+                continue
             label = table.label(place)
             codes[:, j] = encoded(
                 column, read_values(table.columns[place], label, name), label, name
             )
         return codes
 
-    def _places(self, table: Container, name: str) -> Sequence[int]:
+    def _places(self, table: Container, name: str, absent: int | None) -> Sequence[int | None]:
+        """Where each column is in the table; None where it is absent."""
         if table.names is None or self.container != "frame":
+            if absent is not None and len(table.columns) == len(self) - 1:
+                return [*range(absent), None, *range(absent, len(self) - 1)]
             if len(table.columns) != len(self):
                 raise DataError(
                     f"argument `{name}` must have {len(self)} columns, as in fit, "
                     f"but has {len(table.columns)}"
                 )
             return range(len(self))
-        lacking = [c for c in self.names if c not in table.names]
+        optional = None if absent is None else self.names[absent]
+        lacking = [c for c in self.names if c not in table.names and c != optional]
         further = [c for c in table.names if c not in self.names]
         if lacking or further:
             what = f"lacks {lacking[0]!r}" if lacking else f"also has {further[0]!r}"
             raise DataError(f"argument `{name}` must have the columns of fit, but {what}")
-        return [table.names.index(c) for c in self.names]
+        return [table.names.index(c) if c in table.names else None for c in self.names]
 
     def decode(self, codes: Any) -> Any:
         """The table that has these codes: a pandas frame, or an array where it was one.

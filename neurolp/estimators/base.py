@@ -104,14 +104,13 @@ class Brain(StoredBrain, ABC):
         KeyboardInterrupt
             After Ctrl-C; what was learned until then is kept, and the brain can be used.
         """
-        X = finite_rows(self, X, "X", reset=True)
         self._check_parameters()
+        X = self._read(X, "X", reset=True)
         self.seed_ = resolve_seed(self.random_state)
         train, validation = self._split(X, X_validation, self.validation_fraction)
         rows = {"train": train, "validation": validation}
         if X_test is not None:
-            rows["test"] = finite_rows(self, X_test, "X_test")
-        self.mean_, self.scale_ = mean_and_scale(train, label=partial(column_name, self))
+            rows["test"] = self._read(X_test, "X_test")
         self.recorder_ = recorder or Recorder()
         self.record_ = MemoryStore() if store is None else store
         options = {"checkpointer": checkpointer, "progress": progress, "stop": stop}
@@ -207,36 +206,61 @@ class Brain(StoredBrain, ABC):
         """
         check_is_fitted(self)
         rows = finite_rows(self, X, "X", missing=True)
-        missing = np.isnan(rows)
         rng = np.random.default_rng(resolve_seed(random_state))
         form = form_of(self)
-
-        # In potentials at time 0: each is a function of its own column, smooth after the transform.
-        def log_prob(potential: Array) -> Array:
-            return form.log_prob(np.ascontiguousarray(potential.T, dtype=self.dtype))
-
-        def start(rows: Array) -> Array:
-            return self._present(rows).potential.T.astype(np.float64)
 
         def dream(n: int) -> Array:
             if self.n_hidden:
                 return form.dream(n, rng).T
-            return start(self.sample(n, random_state=int(rng.integers(2**31))))
+            rows = self.sample(n, random_state=int(rng.integers(2**31)))
+            return self._present(rows).potential.T.astype(np.float64)
+
+        return self._fill(rows, n_samples, rng, form.log_prob, dream)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _fill(
+        self,
+        rows: Array,
+        n_samples: int,
+        rng: np.random.Generator,
+        log_prob: Callable[[Array], Array],
+        dream: Callable[[int], Array],
+    ) -> Array:
+        """Draws of the NaN of rows (n, n_columns), (n_samples, n, n_columns).
+
+        ``log_prob`` is that of potentials at time 0, (n_nodes, n_trajectories), of which ``dream``
+        draws so many, (n, n_nodes). In potentials each node is a function of its own column,
+        smooth after the marginal transform.
+        """
+        missing = np.isnan(rows)
+
+        def log_prob_of_rows(potential: Array) -> Array:
+            return log_prob(np.ascontiguousarray(potential.T, dtype=self.dtype))
+
+        def start(rows: Array) -> Array:
+            return self._present(rows).potential.T.astype(np.float64)
 
         known = np.where(missing, np.nan, start(np.where(missing, self.mean_, rows)))
         # Hidden nodes are missing everywhere: drawn along, they are integrated out.
         known = np.hstack([known, np.full((len(known), self.n_hidden), np.nan)])
-        filled = sample_missing(log_prob, dream, known, n_samples, rng)
+        filled = sample_missing(log_prob_of_rows, dream, known, n_samples, rng)
         filled = filled.reshape(-1, known.shape[1])
         return np.where(missing, self._express(filled.T).reshape(-1, *rows.shape), rows)
 
-    # --- inside -----------------------------------------------------------------------------------
+    def _read(self, X: Any, name: str, *, reset: bool = False) -> Array:
+        """Rows of an argument of ``fit``, (n_samples, n_features)."""
+        return finite_rows(self, X, name, reset=reset)
+
+    def _standardise(self, train: Array) -> None:
+        """Fix mean and scale of the nodes, from training rows."""
+        self.mean_, self.scale_ = mean_and_scale(train, label=partial(column_name, self))
 
     def _split(self, X: Array, X_validation: Any, fraction: float) -> tuple[Array, Array]:
         """Training and validation rows; the latter are drawn from ``X`` where none are given."""
         train, validation = validation_split(len(X), fraction, self.seed_)
         if X_validation is not None:
-            return X, finite_rows(self, X_validation, "X_validation")
+            return X, self._read(X_validation, "X_validation")
         return X[train], X[validation]
 
     def _new_network(
@@ -244,7 +268,7 @@ class Brain(StoredBrain, ABC):
     ) -> Network:
         """A brain without slices, its settings turned into units of potential."""
         std = base_density(self.base).std
-        n_nodes = self.n_features_in_ + self.n_hidden
+        n_nodes = len(self.mean_) + self.n_hidden
         connectivity = (
             Connectivity.full(n_nodes)
             if self.connectivity is None
@@ -260,7 +284,12 @@ class Brain(StoredBrain, ABC):
             self.log_scale,
             node_map or SplineGrid(-reach, reach, intervals, ridge),
             np.dtype(self.dtype),
+            clamped=self._clamped_nodes(),
         )
+
+    def _clamped_nodes(self) -> tuple[int, ...]:
+        """Nodes that never move."""
+        return ()
 
     def _present(self, rows: Array) -> Batch:
         """Write rows into potentials at time 0, and account for the change of units."""
@@ -276,7 +305,7 @@ class Brain(StoredBrain, ABC):
 
     def _express(self, potential: Array) -> Array:
         """The rows that :meth:`_present` writes as these potentials at time 0; hidden ones go."""
-        potential = potential[: self.n_features_in_]
+        potential = potential[: len(self.mean_)]
         if self.marginal_transform_ is not None:
             potential = self.marginal_transform_.inverse(potential)
         return np.asarray(potential.T * (self.scale_ / base_density(self.base).std) + self.mean_)
@@ -302,6 +331,7 @@ class EpochBrain(Brain):
         """Keep the model of least validation surprise."""
 
     def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
+        self._standardise(rows["train"])
         batches = {name: self._present(part) for name, part in rows.items()}
         batch_size = self.batch_size or min(max(len(rows["train"]) // 10, 1), 100)
         process = EpochProcess(

@@ -25,12 +25,6 @@ from neurolp.simulation.memory_store import MemoryStore, Store, is_recorded
 from neurolp.simulation.monitors import Recorder
 from neurolp.storage.reader import Trajectory
 
-# What the variables of a trajectory hold, under names of their own.
-_IN_VARIABLES = {
-    "connectivity", "feature_names_in_", "form_", "heads_", "interrupted_", "marginal_transform_",
-    "mean_", "n_epochs_", "n_slices_", "network_", "record_", "scale_",
-}  # fmt: skip
-
 
 class StoredBrain(Density):
     """What a fitted brain consists of.
@@ -40,11 +34,19 @@ class StoredBrain(Density):
     """
 
     model: ClassVar[str]  # name in files
+    # What the variables of a trajectory hold, under names of their own.
+    in_variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "connectivity", "feature_names_in_", "form_", "heads_", "interrupted_",
+            "marginal_transform_", "mean_", "n_epochs_", "n_slices_", "network_", "record_",
+            "scale_",
+        }
+    )  # fmt: skip
     form: ClassVar[Any] = None  # class of what evolves; None is a network
     time_unit: ClassVar[str] = "epoch"  # what is counted while it learns
     connectivity: Any
     n_hidden: int = 0
-    network_: Network
+    network_: Network  # not there where no node moves
     n_slices_: int
     form_: Any  # what evolves, a :class:`neurolp.brain.form.Form`
     n_epochs_: int
@@ -86,33 +88,25 @@ class StoredBrain(Density):
         """
         if learned is None:
             is_form = hasattr(self, "form_")
-            learned = (self.form_, self.n_epochs_) if is_form else (self.network_, self.n_slices_)
+            network = getattr(self, "network_", None)
+            learned = (self.form_, self.n_epochs_) if is_form else (network, self.n_slices_)
         network, time = learned
+        form, about = NamedArrays(), {}
         if isinstance(network, Network):
-            form, about = NamedArrays(), description_of(network)
-        else:
+            about = description_of(network)
+        elif network is not None:
             form = network.to_arrays()
             about = form.attributes.pop("brain")
-        names = getattr(self, "feature_names_in_", None)
-        out, n, n_hidden = NamedArrays(), network.n_nodes, self.n_hidden
+        out = NamedArrays()
         out.attributes["brain"] = about | {
             "model": self.model,
             "n_slices": time,
-            "n_hidden": n_hidden,
+            "n_hidden": self.n_hidden,
             "time_unit": self.time_unit,
-            "named_columns": names is not None,
+            "named_columns": hasattr(self, "feature_names_in_"),
         }
-        if columns is None:
-            columns = tuple(f"x{j}" for j in range(n - n_hidden)) if names is None else names
-        labels = np.array([*columns, *(f"hidden {k}" for k in range(n_hidden))], dtype=np.str_)
-        mean = np.append(self.mean_, np.zeros(n_hidden))
-        scale = np.append(self.scale_, np.ones(n_hidden))
-        out.add_coordinate(
-            "node", np.arange(n), "1", "node, in the order of the columns of the data"
-        )
-        out.add("node_name", ("node",), labels, "1", "column of the data")
-        out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
-        out.add("scale", ("node",), scale, "data", "training standard deviation")
+        if network is not None:
+            self._nodes_to_arrays(out, columns)
         if parameters and isinstance(network, Network):
             count = np.arange(1, len(distinct_slices(network)[0]) + 1)
             out.add_coordinate("slice", count, "slice", "slice, counted from 1")
@@ -121,11 +115,32 @@ class StoredBrain(Density):
         elif parameters:
             out.update(form)
         if parameters:
-            tree = {k: v for k, v in self.to_tree().items() if k not in _IN_VARIABLES}
+            tree = {k: v for k, v in self.to_tree().items() if k not in self.in_variables}
             add_tree(out, type(self), tree)
         if isinstance(self.record_, MemoryStore):
             self.record_.to_arrays(out)
         return out
+
+    def _node_names(self, columns: tuple[str, ...] | None) -> list[str]:
+        """Names of the nodes but hidden ones; ``columns`` are those of the data's columns."""
+        if columns is None:
+            columns = tuple(f"x{j}" for j in range(len(self.mean_)))
+            columns = tuple(getattr(self, "feature_names_in_", columns))
+        return [*columns]
+
+    def _nodes_to_arrays(self, out: NamedArrays, columns: tuple[str, ...] | None) -> None:
+        """Add names and scales of the nodes."""
+        n_hidden = self.n_hidden
+        names = [*self._node_names(columns), *(f"hidden {k}" for k in range(n_hidden))]
+        mean = np.append(self.mean_, np.zeros(n_hidden))
+        scale = np.append(self.scale_, np.ones(n_hidden))
+        out.add_coordinate(
+            "node", np.arange(len(names)), "1", "node, in the order of the columns of the data"
+        )
+        labels = np.array(names, dtype=np.str_)
+        out.add("node_name", ("node",), labels, "1", "column of the data")
+        out.add("mean", ("node",), mean, "data", "training mean, subtracted from the data")
+        out.add("scale", ("node",), scale, "data", "training standard deviation")
 
     def _described_parameters(self) -> dict[str, Any]:
         """Parameters for those who look into a file; connectivity is among the arrays."""
@@ -141,7 +156,9 @@ class StoredBrain(Density):
         if "connectivity" in signature(cls).parameters:
             tree["connectivity"] = None
         brain, time = cls.from_tree(tree), int(file.brain["n_slices"])
-        if cls.form is None:
+        if "node" not in file.all_names():  # no column moves
+            brain.n_slices_ = time
+        elif cls.form is None:
             brain.network_, brain.n_slices_ = network_from_arrays(file), time
             edges = brain.network_.connectivity
             brain.connectivity = None if edges.kind == "full" else edges
@@ -149,9 +166,13 @@ class StoredBrain(Density):
             brain.marginal_transform_ = marginal_transform_from_arrays(file)
         else:
             brain.form_, brain.n_epochs_ = cls.form.from_arrays(file), time
-        n = len(file.read("mean")) - int(file.brain["n_hidden"])
-        brain.mean_, brain.scale_ = file.read("mean")[:n], file.read("scale")[:n]
-        if file.brain["named_columns"]:
+        n = 0
+        if "node" in file.all_names():
+            n = len(file.read("mean")) - int(file.brain["n_hidden"])
+            brain.mean_, brain.scale_ = file.read("mean")[:n], file.read("scale")[:n]
+        else:
+            brain.mean_, brain.scale_ = np.empty(0), np.empty(0)
+        if file.brain["named_columns"] and "feature_names_in_" in cls.in_variables:
             brain.feature_names_in_ = np.array(
                 [*map(str, file.read("node_name")[:n])], dtype=object
             )

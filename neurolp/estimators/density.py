@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
+
+import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.head import HEADS
 from neurolp.brain.heads.selection import learn_heads
-from neurolp.brain.marginal import learn_marginal_transform
+from neurolp.brain.marginal import MarginalMap, MarginalTransform, learn_marginal_transform
 from neurolp.brain.network import DEFAULT_THRESHOLDS
 from neurolp.brain.parts import NODE_MAPS, RULES
 from neurolp.brain.rules.greedy import GreedyRule
@@ -17,8 +19,8 @@ from neurolp.brain.rules.local import Learner, OnlineRule
 from neurolp.brain.rules.rule import LearningRule
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
-from neurolp.estimators.base import Brain
-from neurolp.simulation.batch import Batch
+from neurolp.estimators.table_brain import TableBrain
+from neurolp.simulation.batch import Batch, Progress
 from neurolp.simulation.epochs import EpochProcess, TrainingConfig
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from neurolp.simulation.loop import simulate
@@ -41,7 +43,7 @@ _TUNING_EPOCHS, _TUNING_PATIENCE = 20, 3
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class BrainDensity(Brain):
+class BrainDensity(TableBrain):
     """Density estimation by a brain that evolves in time and learns every slice locally.
 
     The row x is standardised, written into the potentials at time 0 and moved through slices of
@@ -163,6 +165,9 @@ class BrainDensity(Brain):
     shift_ridge: ranges.NonNegative = 20.0
     node_ridge: ranges.NonNegative = 8.0
     fine_tune: ranges.Positive | Literal["all"] | None = None
+    constructions: ranges.Constructions = "auto"
+    kinds: Mapping[str | int, str] | None = None
+    contamination: ranges.Contamination = 0.1
     validation_fraction: ranges.Share = 0.2
     dtype: ranges.Precision = "float64"
     random_state: Any = None
@@ -172,8 +177,8 @@ class BrainDensity(Brain):
 
     def _learns_heads(self) -> bool:
         if isinstance(self.head, str) and self.head == "auto":
-            full = self.network_.connectivity.kind == "full"
-            return full and self.n_features_in_ <= _MOST_NODES
+            full = self.connectivity is None
+            return full and len(self.moving_) <= _MOST_NODES
         return not isinstance(self.head, str) or self.head != "base"
 
     def _check_parameters(self) -> None:
@@ -185,9 +190,35 @@ class BrainDensity(Brain):
                 "argument `rotation` needs full connectivity, but edges are given"
             )
 
+    def _has_own_parts(self) -> bool:
+        parts = (self.rule, self.node_map, self.base, self.head)
+        usual = ("greedy", "spline", "normal", "auto")
+        own = any(not isinstance(p, str) or p != u for p, u in zip(parts, usual, strict=True))
+        return own or self.connectivity is not None
+
     def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
         self.heads_ = self.marginal_transform_ = None
-        n_rows, n_columns = rows["train"].shape
+        if hasattr(self, "network_"):  # of an earlier fit
+            del self.network_
+        self.n_slices_, self.interrupted_ = 0, False
+
+        def tell(stage: str) -> None:
+            options["progress"](Progress(self.n_slices_, {}, self.n_slices_, 0.0, stage))
+
+        filled = self._begin(rows, tell)
+        if len(self.moving_):
+            nodes = {name: self._node_rows(codes) for name, codes in filled.items()}
+            self._learn_brain(nodes, monitors, **options)
+        if not self.interrupted_:
+            self._learn_others(filled, options["stop"], tell)
+        self._weigh(rows["validation"], tell)
+        self._set_offset(rows["train"])
+
+    def _learn_brain(
+        self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any
+    ) -> None:
+        """Learn the network and its heads from rows of nodes, (n, n_nodes) each."""
+        n_rows, n_moving = len(rows["train"]), len(self.moving_)
         intervals = self.spline_intervals or (14 if n_rows < _MANY_ROWS else 28)
         node_map = None if self.node_map == "spline" else NODE_MAPS.resolve(self.node_map)
         network = self._new_network(intervals, self.node_ridge, node_map)
@@ -196,12 +227,17 @@ class BrainDensity(Brain):
             rule = RULES.resolve(self.rule)
         if self.marginal_transform:
             start = {name: self._present(rows[name]).potential for name in ("train", "validation")}
-            self.marginal_transform_ = learn_marginal_transform(
-                network.base_density, start["train"], start["validation"], self.n_threads
+            train, validation = (start[name][:n_moving] for name in ("train", "validation"))
+            transform = learn_marginal_transform(
+                network.base_density, train, validation, self.n_threads
             )
+            if transform is not None:
+                identity = MarginalMap(network.base_density, np.empty(0), np.ones(1))
+                nodes = transform.nodes + (identity,) * (network.n_nodes - n_moving)
+                self.marginal_transform_ = MarginalTransform(nodes)
         rotation = self.rotation
         if rotation == "auto":
-            rotation = self.connectivity is None and 1 < n_columns <= _FEW_NODES
+            rotation = self.connectivity is None and 1 < n_moving <= _FEW_NODES
         process = GreedyProcess(
             network,
             rule,

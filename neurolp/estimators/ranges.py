@@ -37,6 +37,11 @@ Duration = Annotated[float, Field(ge=1e-6, le=1e6, strict=True)]
 Steps = Annotated[int, Field(ge=1, le=10_000, strict=True)]
 Components = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Strengths = Annotated[Sequence[NonNegative], Field(min_length=1)]
+Contamination = Annotated[float, Field(gt=0, le=0.5, strict=True)]
+Constructions = (
+    Literal["auto"]
+    | Annotated[Sequence[Literal["brain", "triangular", "cells"]], Field(min_length=1)]
+)
 Precision = Literal["float64", "float32"]
 UpdateOrder = Literal["random_halves", "sequential", "coloring"] | Sequence[Sequence[Count]]
 

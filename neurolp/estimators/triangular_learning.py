@@ -15,6 +15,7 @@ from neurolp.differentiation.triangular import TriangularMap
 from neurolp.simulation.batch import Batch, EarlyStopping
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from neurolp.simulation.loop import simulate
+from neurolp.simulation.signals import Stop
 
 _MANY_ROWS, _INTERVALS, _MORE_INTERVALS = 5000, 14, 28
 _RANGE, _SYNAPSE_SLOPE = 3.5, 2.0
@@ -32,15 +33,16 @@ def learn_triangular_map(
     n_threads: int | None = None,
     clamped: tuple[int, ...] = (),
     rule: GreedyRule | None = None,
+    stop: Stop | None = None,
 ) -> TriangularMap:
     """Learn layers until validation surprise no longer falls, then heads; unused layers go.
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C.
+        After Ctrl-C, or where ``stop`` says so.
     """
-    network, stopping = _evolve(parts, max_layers, patience, seed, n_threads, clamped, rule)
+    network, stopping = _evolve(parts, max_layers, patience, seed, n_threads, clamped, rule, stop)
     best = stopping.best_time
     heads: tuple[WeightedHead, ...] = (WeightedHead(best, 1.0),)
     if len(network.moving) <= _MOST_COLUMNS:
@@ -66,6 +68,7 @@ def _evolve(
     n_threads: int | None,
     clamped: tuple[int, ...],
     rule: GreedyRule | None = None,
+    stop: Stop | None = None,
 ) -> tuple[Network, EarlyStopping]:
     """Learn the layers; and when the best was reached."""
     d, n = parts["train"].shape
@@ -87,7 +90,7 @@ def _evolve(
         seed=seed,
         n_threads=n_threads,
     )
-    outcome = simulate(process, max_layers)
+    outcome = simulate(process, max_layers, stop=stop)
     if outcome.interrupted:
         raise KeyboardInterrupt("the density is not fitted")
     return network, process.stopping

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+from scipy.special import ndtri
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
@@ -20,6 +21,7 @@ from neurolp.differentiation.column_orders import candidate_orders
 from neurolp.differentiation.triangular import Support, TriangularMap, Units, Walk
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.triangular_learning import learn_triangular_map, trial_surprise
+from neurolp.simulation.signals import Stop
 
 # Column j and codes (n, n_columns) -> log P of each of its categories given the columns that come
 # before it in the order, (n, n_categories); codes of others may be NaN, and are not to be read.
@@ -68,6 +70,7 @@ class TriangularTable:
         patience: int = 25,
         seed: int = 0,
         n_threads: int | None = None,
+        stop: Stop | None = None,
     ) -> TriangularTable:
         """Learn from codes (n, n_columns) each; the latter make the choices.
 
@@ -140,7 +143,7 @@ class TriangularTable:
         if n_rows * n_nodes**2 > _WORK:
             rule, patience = GreedyRule(_LARGE_STEPS), min(patience, _LARGE_STEPS_PATIENCE)
         map_ = learn_triangular_map(
-            mine, max_layers, patience, seed, n_threads, table._clamped, rule
+            mine, max_layers, patience, seed, n_threads, table._clamped, rule, stop
         )
         table = replace(table, map_=map_)
         some = validation[rng.permutation(len(validation))[:_SUPPORT_ROWS]]
@@ -233,7 +236,7 @@ class TriangularTable:
             walk = cast(Walk, walk)  # there is a map where a column has an axis
             level = rng.uniform(tiny, 1.0, len(codes))
             if np.any(gap):
-                place = self._place(j, walk.quantile(level))
+                place = self._place(j, walk.quantile(ndtri(level)))
                 codes[gap, j] = axis.values(place)[gap]
             u, low, high, log_slope = self._placed_column(int(j), codes[:, j])
             log_prob = walk.advance(u, low, high).log_prob + log_slope

@@ -76,11 +76,13 @@ def read_columns(
     *,
     kinds: Mapping[str | int, str] | None = None,
     reset: bool = False,
+    absent: int | None = None,
 ) -> Array:
     """Codes (n_samples, n_features) of a table of any columns; see :class:`Columns`.
 
     ``reset`` infers the columns and sets ``columns_``, ``n_features_in_`` and, of frames,
-    ``feature_names_in_``; otherwise the columns of ``fit`` are wanted.
+    ``feature_names_in_``; otherwise the columns of ``fit`` are wanted, of which number ``absent``
+    may be missing.
 
     Raises
     ------
@@ -92,9 +94,10 @@ def read_columns(
         If columns have other names than in ``fit``, in scikit-learn's words.
     """
     table = read_container(X, name)
-    validate_data(estimator, table.stand_in(), reset=reset, skip_check_array=True)
+    if absent is None:
+        validate_data(estimator, table.stand_in(), reset=reset, skip_check_array=True)
     if not reset:
-        return cast(Columns, estimator.columns_).encode(table, name)
+        return cast(Columns, estimator.columns_).encode(table, name, absent=absent)
     estimator.columns_, codes = Columns.read(table, kinds=kinds, name=name)
     return codes
 

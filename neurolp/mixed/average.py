@@ -1,13 +1,14 @@
-"""The average of several models of the cells of a table, weighted on validation rows.
+"""Averages of several models of the cells of a table, weighted on validation rows.
 
     Phi(x) = sum_m w_m P_m(cells of x) prod_j p(x_j | its cell),    sum_m w_m = 1
 
 exactly normalised over the product measure: mass for discrete columns, density for continuous ones.
+The law of some of the columns alone has weights of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,16 +21,19 @@ from neurolp.brain.seeds import generator
 from neurolp.data.column import Column
 from neurolp.mixed.cells import ColumnCells, cells_of
 from neurolp.mixed.chain import BoostingConfig, Chain, fit_chain
-from neurolp.mixed.classes import fit_latent_classes, surely_better
-from neurolp.mixed.dependence_tree import fit_dependence_tree, mutual_information
+from neurolp.mixed.classes import LatentClasses, fit_latent_classes, surely_better
+from neurolp.mixed.dependence_tree import DependenceTree, fit_dependence_tree, mutual_information
 from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
-_WORK = 8e9  # steps for the chains of all orders
+# Steps for the chains of all orders: where a column has more cells than these, and where none has.
+_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 6e10
+_QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
+_APART = 0.2  # of the draws of what is missing
 _LEAST_WEIGHT = 0.03  # of a model that is kept, as a share of the largest
 
 
@@ -40,14 +44,33 @@ class CellModel(Protocol):
         """Log P of cells (n, n_columns), nats, (n,); what is missing, -1, is left out."""
         ...
 
+    def sample(self, cells: Array, rng: np.random.Generator) -> Array:
+        """Rows whose cells -1 are drawn."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellLaw:
+    """The probability of the ``kept`` columns (n_columns,): ``weights`` (n_models,) of models."""
+
+    kept: Array
+    weights: Array
+
 
 @dataclass(frozen=True)
 class CellAverage:
-    """Cells of all ``columns``, ``models`` of them, and their ``weights`` (n_models,)."""
+    """Cells of all ``columns``, ``models`` of them, and ``laws`` by name.
+
+    ``frequency`` (n_columns) are the shares of the cells of each column.
+
+    The law "all" is that of all columns. The law "exact" has only models whose marginals are exact,
+    and so are its conditional draws.
+    """
 
     columns: tuple[ColumnCells, ...]
     models: tuple[CellModel, ...]
-    weights: Array
+    laws: Mapping[str, CellLaw]
+    frequency: tuple[Array, ...]
 
     def cells(self, values: Array) -> Array:
         """Cells (n, n_columns) of codes, -1 where a value is missing or has none."""
@@ -59,20 +82,105 @@ class CellAverage:
         parts = [c.log_inner(v) for c, v in zip(self.columns, values.T, strict=True)]
         return np.column_stack(parts)
 
-    def joint(self, cells: Array) -> Array:
-        """Log w_m P_m(cells), nats, (n_models, n)."""
-        return np.stack([m.log_prob(cells) for m in self.models]) + np.log(self.weights)[:, None]
-
-    def log_prob(self, values: Array) -> Array:
+    def log_prob(self, values: Array, law: str = "all") -> Array:
         """Log Phi of codes (n, n_columns), nats, (n,)."""
-        inner = self.log_inner(values).sum(axis=1)
-        return np.asarray(logsumexp(self.joint(self.cells(values)), axis=0) + inner)
+        return CellScores(self, values).log_prob(law)
 
-    def draw_values(self, cells: Array, rng: np.random.Generator) -> Array:
-        """Codes drawn inside the cells (n, n_columns)."""
-        return np.column_stack(
-            [c.draw(own, rng) for c, own in zip(self.columns, cells.T, strict=True)]
-        )
+    def sample(self, n: int, rng: np.random.Generator, law: str = "all") -> Array:
+        """Codes (n, n_columns) drawn from a law; NaN in the columns that it does not keep."""
+        kept, weights = self.laws[law].kept, self.laws[law].weights
+        cells = np.full((n, len(self.columns)), -1)
+        chosen = rng.choice(len(weights), n, p=weights)
+        for m, model in enumerate(self.models):
+            mine = np.flatnonzero(chosen == m)
+            if len(mine) and isinstance(model, Chain):
+                cells[mine] = model.sample(cells[mine], rng, kept)
+            elif len(mine):
+                cells[mine] = model.sample(cells[mine], rng)
+        out = np.full(cells.shape, np.nan)
+        for j in np.flatnonzero(kept):
+            out[:, j] = self.columns[j].draw(cells[:, j], rng)
+        return out
+
+    def draw(self, values: Array, rng: np.random.Generator) -> Array:
+        """Codes whose NaN are drawn from the law "exact" given all others, (n, n_columns)."""
+        weights = self.laws["exact"].weights
+        cells = self.cells(values)
+        used = np.flatnonzero(weights)
+        joint = np.stack([self.models[m].log_prob(cells) for m in used], axis=1)
+        joint += np.log(weights[used])
+        chosen = used[np.argmax(joint + rng.gumbel(size=joint.shape), axis=1)]
+        for m in used:
+            mine = np.flatnonzero(chosen == m)
+            if len(mine):
+                cells[mine] = self.models[m].sample(cells[mine], rng)
+        out = values.copy()
+        for j, column in enumerate(self.columns):
+            gap = np.flatnonzero(np.isnan(values[:, j]))
+            if len(gap):
+                out[gap, j] = column.draw(cells[gap, j], rng)
+        return out
+
+
+@dataclass(frozen=True)
+class ExactCells:
+    """The law "exact" of ``cells`` as a proposal for what is missing (``mixed.holes``).
+
+    It is mixed with a share of independent draws of every missing column, which go where that law
+    would hardly ever, so that no row weighs too much.
+    """
+
+    cells: CellAverage
+
+    def draw(self, values: Array, rng: np.random.Generator) -> Array:
+        """The rows with their NaN drawn."""
+        out = self.cells.draw(values, rng)
+        apart = np.flatnonzero(rng.random(len(values)) < _APART)
+        for j, column in enumerate(self.cells.columns):
+            gap = apart[np.isnan(values[apart, j])]
+            if len(gap):
+                cells = rng.choice(column.n_cells, len(gap), p=self.cells.frequency[j])
+                out[gap, j] = column.draw(cells, rng)
+        return out
+
+    def log_conditional(self, rows: Array, missing: Array) -> Array:
+        """Log q(x_m | x_o) of rows without NaN, nats, (n,)."""
+        known = np.where(missing, np.nan, rows)
+        together = self.cells.log_prob(rows, "exact") - self.cells.log_prob(known, "exact")
+        apart = np.zeros(len(rows))
+        for j, column in enumerate(self.cells.columns):
+            mine = np.flatnonzero(missing[:, j])
+            if len(mine):
+                values = rows[mine, j]
+                share = self.cells.frequency[j][np.maximum(column.cell(values), 0)]
+                apart[mine] += np.log(share) + column.log_inner(values)
+        return np.asarray(np.logaddexp(np.log1p(-_APART) + together, np.log(_APART) + apart))
+
+
+class CellScores:
+    """What all laws share for the same rows: their cells, and the terms of the chains."""
+
+    def __init__(self, average: CellAverage, values: Array) -> None:
+        self._average = average
+        self._cells = average.cells(values)
+        self._inner = average.log_inner(values)
+        self._terms: dict[int | np.intp, Array] = {}
+
+    def of_model(self, m: int | np.intp, kept: Array) -> Array:
+        """Log P of the kept columns by a model, (n,), nats; for a chain they come first in it."""
+        model = self._average.models[m]
+        if isinstance(model, Chain):
+            if m not in self._terms:
+                self._terms[m] = model.conditional(self._cells)
+            return np.asarray(self._terms[m][:, kept].sum(axis=1))
+        return model.log_prob(np.where(kept, self._cells, -1))
+
+    def log_prob(self, law: str) -> Array:
+        """Log Phi of the columns that a law keeps, (n,), nats."""
+        kept, weights = self._average.laws[law].kept, self._average.laws[law].weights
+        used = np.flatnonzero(weights)
+        joint = [self.of_model(m, kept) + np.log(weights[m]) for m in used]
+        return np.asarray(logsumexp(joint, axis=0) + self._inner[:, kept].sum(axis=1))
 
 
 def fit_cell_average(
@@ -81,29 +189,36 @@ def fit_cell_average(
     validation: Array,
     seed: int,
     *,
-    last: Array | None = None,
+    rank: Array | None = None,
+    laws: Mapping[str, Array] | None = None,
     n_threads: int | None = None,
 ) -> CellAverage:
     """Learn all models from codes (n_rows, n_columns), NaN where missing, and average them.
 
-    ``last`` (n_columns,): columns that follow the others in all orders of chains but the given one.
+    Columns of lower ``rank`` (n_columns,) come first in all chains. ``laws``: further sets of
+    columns (n_columns,) by name, each with all columns of a lower rank than one in it.
     """
     rng = generator(seed, "table")
     cells = cells_of(columns, train)
     n_cells = np.array([c.n_cells for c in cells])
     ordered = np.array([c.ordered for c in cells])
-    average = CellAverage(cells, (), np.empty(0))
+    average = CellAverage(cells, (), {}, ())
     mine, other = average.cells(train), average.cells(validation)
+    counts = (np.bincount(c[c >= 0], minlength=k) for c, k in zip(mine.T, n_cells, strict=True))
+    frequency = tuple((count + 0.5) / (count + 0.5).sum() for count in counts)
+    average = replace(average, frequency=frequency)
     groups = CellGroups.of(mine, n_cells, ordered)
     information = mutual_information(mine, groups)
-    last = np.zeros(len(cells), dtype=np.bool_) if last is None else last
-    orders = column_orders(information, last, _MOST_ORDERS, rng)
+    rank = np.zeros(len(cells), dtype=np.intp) if rank is None else rank
+    orders = column_orders(information, rank, _MOST_ORDERS, rng)
 
     widths = [c.widths for c in cells]
+    many = int(n_cells.max()) > _FEW_CELLS
+    boosting, most_work = (_QUICK, _WORK) if many else (_SLOW, _MORE_WORK)
 
     def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
         return fit_chain(
-            mine, other, n_cells, ordered, order, BoostingConfig(n_leaves=n_leaves),
+            mine, other, n_cells, ordered, order, replace(boosting, n_leaves=n_leaves),
             widths=widths, every=every, n_threads=n_threads,
         )  # fmt: skip
 
@@ -121,18 +236,32 @@ def fit_cell_average(
     ]
     spent = 0.0
     for k, order in enumerate(orders):
-        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > _WORK:
+        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most_work:
             break
         chain = learn(order, n_leaves)
         spent += chain.work(mine)
         models.append(chain)
-    return weighted(replace(average, models=tuple(models)), validation)
+    whole = np.ones(len(cells), dtype=np.bool_)
+    sets = {"all": whole, "exact": whole, **(laws or {})}
+    return _weighted(replace(average, models=tuple(models)), sets, validation)
 
 
-def weighted(average: CellAverage, validation: Array) -> CellAverage:
-    """The same models with the weights of greatest validation likelihood; without the useless."""
-    scores = np.stack([m.log_prob(average.cells(validation)) for m in average.models])
-    weights = stacking_weights(scores, prior=_PRIOR_ROWS, n_steps=1000)
-    kept = np.flatnonzero(weights >= _LEAST_WEIGHT * weights.max())
-    weights = weights[kept] / weights[kept].sum()
-    return replace(average, models=tuple(average.models[k] for k in kept), weights=weights)
+def _weighted(average: CellAverage, sets: Mapping[str, Array], validation: Array) -> CellAverage:
+    """Laws with the weights of greatest validation likelihood; without the useless models."""
+    scores = CellScores(average, validation)
+    exact = np.array([isinstance(m, LatentClasses | DependenceTree) for m in average.models])
+    laws = {}
+    for name, kept in sets.items():
+        used = np.flatnonzero(exact) if name == "exact" else np.arange(len(exact))
+        log_prob = np.stack([scores.of_model(m, kept) for m in used])
+        found = stacking_weights(log_prob, prior=_PRIOR_ROWS, n_steps=1000)
+        found = np.where(found >= _LEAST_WEIGHT * found.max(), found, 0.0)
+        weights = np.zeros(len(exact))
+        weights[used] = found / found.sum()
+        laws[name] = CellLaw(kept, weights)
+    used = np.flatnonzero(np.any([law.weights > 0 for law in laws.values()], axis=0))
+    return replace(
+        average,
+        models=tuple(average.models[m] for m in used),
+        laws={name: replace(law, weights=law.weights[used]) for name, law in laws.items()},
+    )

@@ -8,21 +8,21 @@ from neurolp.arrays import Array
 
 
 def column_orders(
-    information: Array, last: Array, n_orders: int, rng: np.random.Generator
+    information: Array, rank: Array, n_orders: int, rng: np.random.Generator
 ) -> list[Array]:
     """Up to ``n_orders`` orders of the columns: as given, reversed, greedy, then random ones.
 
     The greedy order begins with the column of most mutual ``information`` (n, n) with the others
-    and goes on with the one of most with those so far. In all but the given one the columns with
-    ``last`` (n,) come after the others, so that a model of the former given the latter can follow.
+    and goes on with the one of most with those so far. In every order columns of lower ``rank``
+    (n,) come before those of higher: what is known of the former alone is the beginning of a chain.
     """
     d = len(information)
     given = np.arange(d)
     orders = [given, given[::-1], _greedy(information)]
     orders += [rng.permutation(d) for _ in range(n_orders)]
     out: list[Array] = []
-    for k, order in enumerate(orders):
-        moved = order if k == 0 else np.concatenate([order[~last[order]], order[last[order]]])
+    for order in orders:
+        moved = order[np.argsort(rank[order], kind="stable")]
         if not any(np.array_equal(moved, other) for other in out):
             out.append(moved)
     return out[:n_orders]

@@ -1,0 +1,279 @@
+"""What a brain is in a table: which columns move, what is clamped, and what else is averaged."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neurolp.arrays import Array
+from neurolp.brain.base_density import base_density
+from neurolp.brain.form import form_of
+from neurolp.brain.heads.head import WeightedHead, dream
+from neurolp.brain.seeds import generator
+from neurolp.errors import ConfigurationError
+from neurolp.estimators.base import Brain
+from neurolp.estimators.clamped_inputs import ClampedInputs
+from neurolp.estimators.table_density import TableDensity
+from neurolp.estimators.table_model import (
+    CellConstruction,
+    Construction,
+    TableModel,
+    TriangularConstruction,
+    cell_laws,
+    moving_columns,
+    weighed,
+)
+from neurolp.estimators.triangular_table import TriangularTable
+from neurolp.estimators.validation import check_finite, mean_and_scale, resolve_seed
+from neurolp.mixed.average import CellAverage, CellScores, ExactCells, fit_cell_average
+from neurolp.mixed.holes import draw_missing
+from neurolp.simulation.batch import Batch
+from neurolp.simulation.signals import Stop
+
+_MOST_TRIANGULAR_COLUMNS = 256
+_SPLITS = ("train", "validation", "test")
+NAMES = ("brain", "triangular", "cells")
+
+
+class TableBrain(TableDensity, Brain):
+    """A brain whose nodes are continuous columns, and read clamped nodes for all others.
+
+    Phi_brain(x) = P(clamped columns) Phi(moving columns | clamped columns)
+    """
+
+    in_variables: ClassVar[frozenset[str]] = Brain.in_variables - {"feature_names_in_"}
+    constructions: Any
+    moving_: Array
+    inputs_: ClampedInputs | None = None
+    cells_: CellAverage | None = None
+    triangular_: TriangularTable | None = None
+    construction_weights_: dict[str, float] | None = None
+
+    def evolve(self, X: Any) -> tuple[Array, Array]:
+        """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
+
+        Shapes (n_samples, n_features) and (n_samples,); the log-determinant, in nats, includes the
+        standardisation and the marginal transform, if any.
+
+        Raises
+        ------
+        ConfigurationError
+            If not all columns are continuous, without atoms or holes.
+        """
+        codes = self._codes(X)
+        self._check_all_move("evolve")
+        check_finite(codes, "X", self._label)
+        start = self._present(codes)
+        potential, log_det = form_of(self).evolve(start.potential)
+        return np.ascontiguousarray(potential.T), log_det + start.log_det
+
+    def rewind(self, potential: Any) -> Any:
+        """Run time backward: potentials u(T) of shape (n_samples, n_features) -> X.
+
+        Raises
+        ------
+        ConfigurationError
+            If not all columns are continuous, without atoms or holes.
+        """
+        self._check_all_move("rewind")
+        return self.columns_.decode(super().rewind(potential))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Names of the constructions that are to be learned."""
+        wanted = self.constructions
+        if isinstance(wanted, str) and wanted == "auto":
+            return ("brain",) if self._has_own_parts() else NAMES
+        return tuple(dict.fromkeys(wanted))
+
+    @abstractmethod
+    def _has_own_parts(self) -> bool:
+        """Whether a part of the brain is a user's own: then the brain is alone by default."""
+
+    def _begin(self, rows: dict[str, Array], tell: Callable[[str], None]) -> dict[str, Array]:
+        """Learn the cells, where columns need them; rows whose holes are filled by draws of it."""
+        train, columns = rows["train"], self.columns_
+        constant = np.array([c.kind == "constant" for c in columns])
+        possible = np.flatnonzero(~constant)
+        moving = moving_columns(columns, train)
+        self.moving_ = moving if "brain" in self._wanted() else np.empty(0, dtype=np.intp)
+        self.inputs_ = self.cells_ = self.triangular_ = self.construction_weights_ = None
+        holes = np.isnan(rows["validation"][:, possible]).any()
+        every = len(moving) == len(possible) and len(moving) > 0 and not holes
+        if not (every and len(self.moving_) in (0, len(moving))) or self._asks_for_cells():
+            tell("learning the cells of all columns")
+            rank, laws = cell_laws(columns, self.moving_)
+            self.cells_ = fit_cell_average(
+                columns, train, rows["validation"], self.seed_,
+                rank=rank, laws=laws, n_threads=self.n_threads,
+            )  # fmt: skip
+        filled = {name: self._filled(name, codes) for name, codes in rows.items()}
+        clamped = np.setdiff1d(possible, self.moving_)
+        if len(self.moving_) and len(clamped):
+            self.inputs_ = ClampedInputs.of(columns, clamped, filled["train"])
+        self._standardise(filled["train"])
+        return filled
+
+    def _asks_for_cells(self) -> bool:
+        return not isinstance(self.constructions, str) and "cells" in self.constructions
+
+    def _filled(self, name: str, codes: Array) -> Array:
+        """Codes with what is missing drawn given the rest; constants are 0."""
+        constant = [c.kind == "constant" for c in self.columns_]
+        codes = np.where(np.isnan(codes) & constant, 0.0, codes)
+        if self.cells_ is None or not np.isnan(codes).any():
+            return codes
+        proposal = ExactCells(self.cells_)
+        rng = generator(self.seed_, "holes of rows", _SPLITS.index(name))
+        return draw_missing(self.cells_.log_prob, proposal, codes, rng)
+
+    def _standardise(self, train: Array) -> None:
+        """Mean and scale of the nodes; those of clamped nodes are 0 and 1."""
+        moving = train[:, self.moving_]
+        self.mean_, self.scale_ = np.empty(0), np.empty(0)
+        if len(self.moving_):
+            self.mean_, self.scale_ = mean_and_scale(
+                moving, label=lambda j: self._label(int(self.moving_[j]))
+            )
+        if self.inputs_ is not None:
+            n, std = self.inputs_.n_nodes, base_density(self.base).std
+            self.mean_ = np.append(self.mean_, np.zeros(n))
+            self.scale_ = np.append(self.scale_, np.full(n, std))
+
+    def _clamped_nodes(self) -> tuple[int, ...]:
+        return tuple(range(len(self.moving_), len(self.mean_)))
+
+    def _node_rows(self, codes: Array) -> Array:
+        """What the nodes are given of codes without NaN, (n, n_nodes): moving, then clamped."""
+        if self.inputs_ is None:
+            return codes[:, self.moving_]
+        return np.hstack([codes[:, self.moving_], self.inputs_.potentials(codes)])
+
+    def _learn_others(
+        self, filled: dict[str, Array], stop: Stop | None, tell: Callable[[str], None]
+    ) -> None:
+        """Learn the triangular map, where one is wanted and some column has an axis."""
+        kinds = self.columns_.kinds
+        if "triangular" not in self._wanted() or not {"continuous", "ordinal"} & {*kinds}:
+            return
+        if self.constructions == "auto" and len(kinds) > _MOST_TRIANGULAR_COLUMNS:
+            return
+        tell("learning the triangular map")
+        try:
+            self.triangular_ = TriangularTable.fit(
+                filled["train"], filled["validation"], self.columns_,
+                max_layers=self.max_slices, patience=self.patience, seed=self.seed_,
+                n_threads=self.n_threads, stop=stop,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+
+    def _weigh(self, validation: Array, tell: Callable[[str], None]) -> None:
+        """Weights of the constructions there are, on validation codes, which may have NaN."""
+        found = self._constructions()
+        if len(found) > 1 and not self.interrupted_:
+            tell("weighing the constructions")
+            rng = generator(self.seed_, "weights of constructions")
+            weights = weighed(self.columns_, found, self.cells_, validation, rng)
+        else:
+            weights = {next(iter(found)): 1.0}
+        self.construction_weights_ = weights
+        if "triangular" not in weights:
+            self.triangular_ = None
+
+    def _constructions(self) -> dict[str, Construction]:
+        """What has been learned, by name."""
+        out: dict[str, Construction] = {}
+        if len(self.moving_):
+            out["brain"] = BrainConstruction(self)
+        if self.triangular_ is not None:
+            out["triangular"] = TriangularConstruction(self.triangular_, self.cells_)
+        if self.cells_ is not None and ("cells" in self._wanted() or not out):
+            out["cells"] = CellConstruction(self.cells_)
+        return out
+
+    def _table_model(self) -> TableModel:
+        found = self._constructions()
+        weights = self.construction_weights_ or {next(iter(found)): 1.0}
+        return TableModel(
+            self.columns_,
+            tuple(found[name] for name in weights),
+            np.array([*weights.values()]),
+            self.cells_,
+        )
+
+    def _draw_missing(self, codes: Array, n_samples: int, random_state: Any) -> Array:
+        if not self._all_move:
+            return super()._draw_missing(codes, n_samples, random_state)
+        rng = np.random.default_rng(resolve_seed(random_state))
+        model = self._table_model()
+
+        def log_prob(potential: Array) -> Array:
+            rows = self._express(potential)
+            return model.log_prob(self._with_constants(rows)) - self._present(rows).log_det
+
+        def start(n: int) -> Array:
+            rows = model.sample(n, rng)[:, self.moving_]
+            return self._present(rows).potential.T.astype(np.float64)
+
+        if len(self._table_model().constructions) == 1:
+            log_prob = form_of(self).log_prob
+        filled = self._fill(codes[:, self.moving_], n_samples, rng, log_prob, start)
+        return self._with_constants(filled)
+
+    @property
+    def _all_move(self) -> bool:
+        """Whether all columns but constants are nodes that move."""
+        return bool(len(self.moving_)) and self.inputs_ is None and self.cells_ is None
+
+    def _check_all_move(self, what: str) -> None:
+        if not (len(self.moving_) == self.n_features_in_ and self.inputs_ is None):
+            j = int(np.setdiff1d(np.arange(self.n_features_in_), self.moving_)[0])
+            raise ConfigurationError(
+                f"{what} needs a table whose columns are all continuous, without atoms or missing "
+                f"values, but column {self._label(j)} is {self.columns_.kinds[j]}"
+            )
+
+    def _with_constants(self, rows: Array) -> Array:
+        """Codes (.., n_columns) of rows of moving columns."""
+        out = np.zeros((*rows.shape[:-1], len(self.columns_)))
+        out[..., self.moving_] = rows
+        return out
+
+    def _node_names(self, columns: tuple[str, ...] | None) -> list[str]:
+        names = [self.columns_.names[j] if columns is None else columns[j] for j in self.moving_]
+        return names + ([] if self.inputs_ is None else self.inputs_.names(self.columns_))
+
+
+@dataclass(frozen=True)
+class BrainConstruction:
+    """P(clamped columns) of the cells, times the density of the moving nodes given those."""
+
+    brain: TableBrain
+
+    def log_prob(self, codes: Array, cells: CellScores | None) -> Array:
+        """Log Phi, nats, (n,)."""
+        start = self.start(codes)
+        out = form_of(self.brain).log_prob(start.potential) + start.log_det
+        return out if cells is None else out + cells.log_prob("clamped")
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Draws, (n, n_columns)."""
+        brain = self.brain
+        codes = np.zeros((n, len(brain.columns_)))
+        if brain.cells_ is not None:
+            codes = np.nan_to_num(brain.cells_.sample(n, rng, "clamped"), nan=0.0)
+        clamped = None if brain.inputs_ is None else brain.inputs_.potentials(codes).T
+        heads = brain.heads_ or (WeightedHead(brain.n_slices_, 1.0),)
+        potential = dream(brain.network_, heads, n, rng, brain.n_threads, clamped=clamped)
+        codes[:, brain.moving_] = brain._express(potential)[:, : len(brain.moving_)]
+        return codes
+
+    def start(self, codes: Array) -> Batch:
+        """Potentials at time 0."""
+        return self.brain._present(self.brain._node_rows(codes))
