@@ -28,8 +28,8 @@ from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
-# Steps for the chains of all orders: where a column is continuous, and where none is.
-_WORK, _MORE_WORK = 6e9, 3.6e10
+# Steps for the chains of all orders: where a column has more cells than these, and where none has.
+_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 6e10
 _QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
@@ -213,8 +213,8 @@ def fit_cell_average(
     orders = column_orders(information, rank, _MOST_ORDERS, rng)
 
     widths = [c.widths for c in cells]
-    continuous = any(c.kind == "continuous" for c in columns)
-    boosting, most_work = (_QUICK, _WORK) if continuous else (_SLOW, _MORE_WORK)
+    many = int(n_cells.max()) > _FEW_CELLS
+    boosting, most_work = (_QUICK, _WORK) if many else (_SLOW, _MORE_WORK)
 
     def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
         return fit_chain(
