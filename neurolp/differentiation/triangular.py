@@ -316,7 +316,7 @@ def _probit(log_y: Array, log_rest: Array) -> Array:
     """Phi^-1(y), from the smaller of y and 1 - y."""
     below = log_y < log_rest
     z = ndtri_exp(np.minimum(np.where(below, log_y, log_rest), np.log(0.5)))
-    return np.where(below, z, -z)
+    return np.asarray(np.where(below, z, -z))
 
 
 def _confine(support: Support, lower: Array, upper: Array, ends: tuple[Array, Array]) -> Array:
