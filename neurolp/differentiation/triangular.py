@@ -44,7 +44,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp
+from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.head import WeightedHead
@@ -118,20 +118,37 @@ class TriangularMap:
                     out[:, i, columns] = walk.advance(u[i], *cell)
         return Units(*out)
 
-    def inverse(self, y: Array, cells: Mapping[int, CellOf] | None = None) -> Array:
-        """Y (n_nodes, n) in (0, 1) -> u, one node after another.
+    def probits(self, potential: Array) -> Array:
+        """Z = Phi^-1(y), Phi the normal distribution function, (n_nodes, n); see :meth:`inverse`.
+
+        From log y or log(1 - y), whichever is less, so that all digits count in both tails. Of
+        rows drawn from the density of continuous nodes, z are independent standard normal. The
+        potentials of clamped nodes stay as they are.
+        """
+        out = np.empty(potential.shape)
+        with single_threaded_blas():
+            for columns in self.blocks(potential.shape[1]):
+                walk = Walk(self, columns.stop - columns.start)
+                for i, u in enumerate(potential[:, columns]):
+                    clamped = i in self.network.clamped
+                    out[i, columns] = u if clamped else _probit(*walk.log_cdf(u))
+                    walk.advance(u)
+        return out
+
+    def inverse(self, probit: Array, cells: Mapping[int, CellOf] | None = None) -> Array:
+        """Phi^-1(y) (n_nodes, n) -> u, one node after another.
 
         For an ordinal node, ``cells`` says which cell a potential lies in: the result is the centre
-        of the cell with y(lower) < y <= y(upper). What ``y`` holds of a clamped node is taken as
-        its potential.
+        of the cell with y(lower) < y <= y(upper). What ``probit`` holds of a clamped node is taken
+        as its potential.
         """
-        out = np.empty(y.shape)
+        out = np.empty(probit.shape)
         cells, clamped = {} if cells is None else cells, self.network.clamped
         with single_threaded_blas():
-            for columns in self.blocks(y.shape[1]):
+            for columns in self.blocks(probit.shape[1]):
                 walk = Walk(self, columns.stop - columns.start)
-                for i, level in enumerate(y[:, columns]):
-                    u = level if i in clamped else walk.quantile(level)
+                for i, z in enumerate(probit[:, columns]):
+                    u = z if i in clamped else walk.quantile(z)
                     cell = cells[i](u) if i in cells else (u,)
                     out[i, columns] = cell[0]
                     walk.advance(*cell)
@@ -178,20 +195,19 @@ class Walk:
         self.supports = map_.supports
         self.node = 0
 
-    def quantile(self, y: Array) -> Array:
-        """Potentials (n,) of the next node at which its y is as given, (n,) in (0, 1).
+    def quantile(self, probit: Array) -> Array:
+        """Potentials (n,) of the next node at which Phi^-1(y) is as given, (n,).
 
         Where a node with a support has y between those at both sides of an end, it is inside.
         """
         support = self.supports.get(self.node)
         if support is None:
-            return _solve(self._evaluate, ndtri(y))
-        probit = ndtri(y)
-        inside = np.ones(len(y), dtype=np.bool_)
+            return _solve(self._evaluate, probit)
+        inside = np.ones(len(probit), dtype=np.bool_)
         for end, sign in ((support.low, 1.0), (support.high, -1.0)):
             if np.isinf(end):
                 continue
-            sides = self.log_cdf(np.full(len(y), end))
+            sides = self.log_cdf(np.full(len(probit), end))
             log_share = support.log_share_below if sign > 0 else support.log_share_above
             log_left = log_ndtr(sign * probit) - log_share
             beyond = log_left < sides[0 if sign > 0 else 1]
@@ -296,6 +312,13 @@ def _y(log_y: Array, log_rest: Array) -> Array:
     return np.where(log_y < log_rest, np.exp(log_y), -np.expm1(log_rest))
 
 
+def _probit(log_y: Array, log_rest: Array) -> Array:
+    """Phi^-1(y), from the smaller of y and 1 - y."""
+    below = log_y < log_rest
+    z = ndtri_exp(np.minimum(np.where(below, log_y, log_rest), np.log(0.5)))
+    return np.asarray(np.where(below, z, -z))
+
+
 def _confine(support: Support, lower: Array, upper: Array, ends: tuple[Array, Array]) -> Array:
     """Bring y at the ends (see ``Walk._masses``) to the support, in place.
 
@@ -339,11 +362,10 @@ def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
     def miss(u: Array, rows: Array) -> tuple[Array, Array]:
         """Differences of the probits from those wanted, and their slopes."""
         log_slope, log_y, log_rest = at(u, rows)
-        below = log_y < log_rest
-        z = ndtri_exp(np.minimum(np.where(below, log_y, log_rest), np.log(0.5)))
+        z = _probit(log_y, log_rest)
         with np.errstate(over="ignore", under="ignore"):
             slope = np.exp(log_slope + 0.5 * z * z + _HALF_LOG_2PI)
-        return np.where(below, z, -z) - wanted[rows], slope
+        return z - wanted[rows], slope
 
     n = len(wanted)
     low, high = np.full(n, -_FIRST_BRACKET), np.full(n, _FIRST_BRACKET)

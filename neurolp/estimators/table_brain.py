@@ -17,25 +17,22 @@ from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.clamped_inputs import ClampedInputs
+from neurolp.estimators.table_cells import cells_are_needed, filled, fit_cells, moving_columns
 from neurolp.estimators.table_density import TableDensity
 from neurolp.estimators.table_model import (
     CellConstruction,
     Construction,
     TableModel,
     TriangularConstruction,
-    cell_laws,
-    moving_columns,
     weighed,
 )
 from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.estimators.validation import check_finite, mean_and_scale, resolve_seed
-from neurolp.mixed.average import CellAverage, CellScores, ExactCells, fit_cell_average
-from neurolp.mixed.holes import draw_missing
+from neurolp.mixed.average import CellAverage, CellScores
 from neurolp.simulation.batch import Batch
 from neurolp.simulation.signals import Stop
 
 _MOST_TRIANGULAR_COLUMNS = 256
-_SPLITS = ("train", "validation", "test")
 NAMES = ("brain", "triangular", "cells")
 
 
@@ -97,40 +94,25 @@ class TableBrain(TableDensity, Brain):
 
     def _begin(self, rows: dict[str, Array], tell: Callable[[str], None]) -> dict[str, Array]:
         """Learn the cells, where columns need them; rows whose holes are filled by draws of it."""
-        train, columns = rows["train"], self.columns_
-        constant = np.array([c.kind == "constant" for c in columns])
-        possible = np.flatnonzero(~constant)
-        moving = moving_columns(columns, train)
+        columns = self.columns_
+        moving = moving_columns(columns, rows["train"])
         self.moving_ = moving if "brain" in self._wanted() else np.empty(0, dtype=np.intp)
         self.inputs_ = self.cells_ = self.triangular_ = self.construction_weights_ = None
-        holes = np.isnan(rows["validation"][:, possible]).any()
-        every = len(moving) == len(possible) and len(moving) > 0 and not holes
-        if not (every and len(self.moving_) in (0, len(moving))) or self._asks_for_cells():
+        if cells_are_needed(columns, rows) or self._asks_for_cells():
             tell("learning the cells of all columns")
-            rank, laws = cell_laws(columns, self.moving_)
-            self.cells_ = fit_cell_average(
-                columns, train, rows["validation"], self.seed_,
-                rank=rank, laws=laws, n_threads=self.n_threads,
-            )  # fmt: skip
-        filled = {name: self._filled(name, codes) for name, codes in rows.items()}
+            self.cells_ = fit_cells(
+                columns, rows, self.seed_, moving=self.moving_, n_threads=self.n_threads
+            )
+        whole = filled(columns, self.cells_, rows, self.seed_)
+        possible = [j for j, c in enumerate(columns) if c.kind != "constant"]
         clamped = np.setdiff1d(possible, self.moving_)
         if len(self.moving_) and len(clamped):
-            self.inputs_ = ClampedInputs.of(columns, clamped, filled["train"])
-        self._standardise(filled["train"])
-        return filled
+            self.inputs_ = ClampedInputs.of(columns, clamped, whole["train"])
+        self._standardise(whole["train"])
+        return whole
 
     def _asks_for_cells(self) -> bool:
         return not isinstance(self.constructions, str) and "cells" in self.constructions
-
-    def _filled(self, name: str, codes: Array) -> Array:
-        """Codes with what is missing drawn given the rest; constants are 0."""
-        constant = [c.kind == "constant" for c in self.columns_]
-        codes = np.where(np.isnan(codes) & constant, 0.0, codes)
-        if self.cells_ is None or not np.isnan(codes).any():
-            return codes
-        proposal = ExactCells(self.cells_)
-        rng = generator(self.seed_, "holes of rows", _SPLITS.index(name))
-        return draw_missing(self.cells_.log_prob, proposal, codes, rng)
 
     def _standardise(self, train: Array) -> None:
         """Mean and scale of the nodes; those of clamped nodes are 0 and 1."""

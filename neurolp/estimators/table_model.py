@@ -7,7 +7,7 @@ with weights of greatest likelihood on validation rows; see :class:`TableModel`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -19,7 +19,6 @@ from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
 from neurolp.brain.imputation import N_DREAMS, sample_missing
 from neurolp.brain.imputation import Proposal as GaussianMixture
-from neurolp.data.column import Column
 from neurolp.data.columns import Columns
 from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.mixed.average import CellAverage, CellScores, ExactCells
@@ -79,25 +78,6 @@ class TriangularConstruction:
             codes = self.cells.sample(n, rng, "nominal")
         drawn, _ = self.table.draw(codes, rng)
         return np.where(np.isnan(drawn), 0.0, drawn)  # constants
-
-
-def moving_columns(columns: Sequence[Column], train: Array) -> Array:
-    """Positions of the columns that are the nodes of a brain: continuous, without atoms or holes.
-
-    Holes of ``train`` (n, n_columns) count; holes of other rows are integrated out.
-    """
-    smooth = np.array([c.kind == "continuous" and not c.atoms for c in columns])
-    return np.flatnonzero(smooth & ~np.isnan(train).any(axis=0))
-
-
-def cell_laws(columns: Sequence[Column], moving: Array) -> tuple[Array, dict[str, Array]]:
-    """Ranks of the columns, and the sets "nominal" and "clamped" (all but ``moving``).
-
-    Nominal and constant columns have rank 0, moving ones 2, all others 1.
-    """
-    rank = np.array([int(c.kind not in ("nominal", "constant")) for c in columns])
-    rank[moving] = 2
-    return rank, {"nominal": rank == 0, "clamped": rank < 2}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+from scipy.special import ndtri
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
@@ -235,7 +236,7 @@ class TriangularTable:
             walk = cast(Walk, walk)  # there is a map where a column has an axis
             level = rng.uniform(tiny, 1.0, len(codes))
             if np.any(gap):
-                place = self._place(j, walk.quantile(level))
+                place = self._place(j, walk.quantile(ndtri(level)))
                 codes[gap, j] = axis.values(place)[gap]
             u, low, high, log_slope = self._placed_column(int(j), codes[:, j])
             log_prob = walk.advance(u, low, high).log_prob + log_slope

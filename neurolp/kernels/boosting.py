@@ -134,7 +134,6 @@ def boost_logistic(
     least_rows: float,
     least_hessian: float,
     least_gain: float,
-    least_fall: float,
     tree: Array,
     value: Array,
     root: Array,
@@ -142,11 +141,10 @@ def boost_logistic(
     """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``base``.
 
     Each round fits a tree to the derivatives of the loss on ``rows``. Stops after ``n_rounds``,
-    after ``patience`` rounds without a fall of the loss on the rows ``validation`` by
-    ``least_fall``, nats, or where no split gains. Returns the number of trees after the last such
-    fall, whose nodes are ``tree[root[k]:root[k + 1]]``; 0 where all falls together are less than
-    ``least_gain``, nats, which the best of many rounds reaches by chance. Without validation rows
-    all trees are kept.
+    after ``patience`` rounds without a lower loss on the rows ``validation``, or where no split
+    gains. Returns the number of trees of least validation loss, whose nodes are
+    ``tree[root[k]:root[k + 1]]``; 0 where it is not lower than the first by ``least_gain``, nats,
+    which the best of many rounds reaches by chance. Without validation rows all trees are kept.
     """
     n = rows.shape[0]
     inputs, upper, own_offset, own_missing = narrowed(codes, rows, offset, missing, n_features)
@@ -204,7 +202,7 @@ def boost_logistic(
         for r in range(validation.shape[0]):
             held_out[r] += value[leaf_of(others, r, tree, first, missing)]
         loss = log_loss(held_out, truth)
-        if loss < best_loss - least_fall:
+        if loss < best_loss - 1e-9:
             best, best_loss = k + 1, loss
         elif k + 1 - best >= patience:
             break

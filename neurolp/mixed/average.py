@@ -28,7 +28,9 @@ from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
-_WORK, _MORE_WORK = 6e9, 3.6e10  # steps for the chains of all orders; where no value is continuous
+# Steps for the chains of all orders: where a column has more cells than these, and where none has.
+_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 6e10
+_QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
 _FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _APART = 0.2  # of the draws of what is missing
@@ -197,7 +199,7 @@ def fit_cell_average(
     columns (n_columns,) by name, each with all columns of a lower rank than one in it.
     """
     rng = generator(seed, "table")
-    cells = cells_of(columns, train)
+    cells = cells_of(columns, train, validation)
     n_cells = np.array([c.n_cells for c in cells])
     ordered = np.array([c.ordered for c in cells])
     average = CellAverage(cells, (), {}, ())
@@ -211,10 +213,12 @@ def fit_cell_average(
     orders = column_orders(information, rank, _MOST_ORDERS, rng)
 
     widths = [c.widths for c in cells]
+    many = int(n_cells.max()) > _FEW_CELLS
+    boosting, most_work = (_QUICK, _WORK) if many else (_SLOW, _MORE_WORK)
 
     def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
         return fit_chain(
-            mine, other, n_cells, ordered, order, BoostingConfig(n_leaves=n_leaves),
+            mine, other, n_cells, ordered, order, replace(boosting, n_leaves=n_leaves),
             widths=widths, every=every, n_threads=n_threads,
         )  # fmt: skip
 
@@ -231,9 +235,8 @@ def fit_cell_average(
         fit_dependence_tree(mine, other, groups),
     ]
     spent = 0.0
-    most = _WORK if any(c.kind == "continuous" for c in columns) else _MORE_WORK
     for k, order in enumerate(orders):
-        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most:
+        if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most_work:
             break
         chain = learn(order, n_leaves)
         spent += chain.work(mine)

@@ -32,14 +32,13 @@ class BoostingConfig:
     """How the trees of a question are grown; see ``neurolp.kernels.boosting.boost_logistic``."""
 
     n_rounds: int = 400
-    patience: int = 10
+    patience: int = 15
     n_leaves: int = 12
-    step: float = 0.2
+    step: float = 0.1
     ridge: float = 1.0
     least_rows: float = 3.0
     least_hessian: float = 0.1
     least_gain: float = 1.5  # nats, of all validation rows together
-    least_fall: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -230,7 +229,7 @@ def fit_chain(
             mine, other, answer, float(base[j][q]), codes, layout.offset, usual, layout.missing,
             n_features, config.n_rounds, config.patience, config.n_leaves, config.step,
             config.ridge, config.least_rows, config.least_hessian, config.least_gain,
-            config.least_fall, tree, value, root,
+            tree, value, root,
         )  # fmt: skip
         end = root[n]
         return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from neurolp.brain.base_density import BASES, base_density
 from neurolp.brain.heads.head import WeightedHead, log_prob
@@ -72,21 +73,33 @@ def test_without_gain_modulation_and_without_layers():
         log_slope, _, y = map_.evaluate(u)
         together = log_prob(map_.network, map_.heads, u)
         assert np.allclose(log_slope.sum(axis=0), together, atol=1e-11)
-        assert np.allclose(map_.inverse(y), u, atol=1e-9)
+        assert np.allclose(map_.inverse(ndtri(y)), u, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_inverse_comes_back_in_the_bulk_and_in_the_tails(seed):
     map_ = wild_map(seed, 5)
     y = np.random.default_rng(seed).uniform(size=(5, 200))
-    u = map_.inverse(y)
+    u = map_.inverse(ndtri(y))
     assert np.abs(map_.evaluate(u).upper - y).max() < 1e-12
-    assert np.abs(map_.inverse(map_.evaluate(u).upper) - u).max() < 1e-9
+    assert np.abs(map_.inverse(ndtri(map_.evaluate(u).upper)) - u).max() < 1e-9
     # Towards 0 every digit of y counts; towards 1 there are sixteen.
     low = np.full((5, 1), 1e-200)
-    assert np.allclose(np.log(map_.evaluate(map_.inverse(low)).upper), np.log(low), rtol=1e-9)
+    assert np.allclose(
+        np.log(map_.evaluate(map_.inverse(ndtri(low))).upper), np.log(low), rtol=1e-9
+    )
     high = np.full((5, 1), 1 - 2.0**-53)
-    assert np.allclose(1 - map_.evaluate(map_.inverse(high)).upper, 2.0**-53, rtol=1e-6)
+    assert np.allclose(1 - map_.evaluate(map_.inverse(ndtri(high))).upper, 2.0**-53, rtol=1e-6)
+
+
+def test_probits_are_those_of_y_and_keep_their_digits_in_both_tails():
+    map_, u = wild_map(0, 5), wild_rows(1, 5)
+    z, y = map_.probits(u), map_.evaluate(u).upper
+    middle = np.abs(z) < 3
+    assert np.allclose(z[middle], ndtri(y[middle]), atol=1e-10)
+    assert np.abs(map_.inverse(z) - u).max() < 1e-10
+    far = np.random.default_rng(2).uniform(-30, 30, (5, 50))
+    assert np.allclose(map_.probits(map_.inverse(far)), far, atol=1e-8)
 
 
 def test_inverse_survives_newton_steps_that_go_round_in_circles():
@@ -128,12 +141,12 @@ def test_every_column_is_normalised_given_those_before_it():
 def test_rows_do_not_depend_on_their_neighbours(monkeypatch):
     map_, u = wild_map(5, 4), wild_rows(6, 4, 50)
     log_slope, _, y = map_.evaluate(u)
-    inverse = map_.inverse(y)
+    inverse = map_.inverse(ndtri(y))
     monkeypatch.setattr(triangular, "_BLOCK_ELEMENTS", 7 * 3 * 4)
     again = map_.evaluate(u)
     assert np.allclose(again.log_prob, log_slope, atol=1e-12)
     assert np.allclose(again.upper, y, atol=1e-13)
-    assert np.allclose(map_.inverse(y), inverse, atol=1e-12)
+    assert np.allclose(map_.inverse(ndtri(y)), inverse, atol=1e-12)
 
 
 def test_mixture_units_are_the_naive_conditionals():

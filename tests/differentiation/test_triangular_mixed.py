@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from neurolp.brain.base_density import base_density
 from neurolp.brain.connectivity import Connectivity
@@ -140,7 +141,7 @@ def test_masses_of_narrow_cells_are_densities_times_widths(width):
     found, plain = map_.evaluate(u, lower, upper), map_.evaluate(u)
     for i in (0, 2, 3):
         error = found.log_prob[i] - np.log(upper[i] - lower[i]) - plain.log_prob[i]
-        assert np.abs(error).max() < max(30 * width**2, 3e-8)
+        assert np.abs(error).max() < max(30 * width**2, 1e-7)  # rounding: eps / 1e-8, times a few
         assert np.allclose(found.upper[i], plain.upper[i], atol=4 * width)
 
 
@@ -192,6 +193,13 @@ def test_rows_may_differ_in_what_is_known_of_them():
     assert np.allclose(np.exp(found.log_prob[3, 30:]), 1 - found.lower[3, 30:])
 
 
+def probits(level):
+    """Phi^-1(y), and the potential of the clamped node 1."""
+    out = ndtri(level)
+    out[1] = level[1]
+    return out
+
+
 def test_levels_lie_in_the_cells_that_inverse_finds():
     map_ = mixed_map(7)
     level = np.random.default_rng(4).uniform(size=(4, 3000))
@@ -201,7 +209,7 @@ def test_levels_lie_in_the_cells_that_inverse_finds():
         centre = SPACING * np.round(u / SPACING)
         return centre, centre - SPACING / 2, centre + SPACING / 2
 
-    u = map_.inverse(level, {0: cell, 3: cell})
+    u = map_.inverse(probits(level), {0: cell, 3: cell})
     assert np.array_equal(u[1], level[1])
     assert np.array_equal(u[[0, 3]], cell(u[[0, 3]])[0])
     found = map_.evaluate(u, *ends(u, [0, 3]))
@@ -269,7 +277,7 @@ def test_levels_lie_in_the_cells_that_inverse_finds_within_a_support():
         centre = SPACING * np.round(u / SPACING)
         return centre, centre - SPACING / 2, centre + SPACING / 2
 
-    u = map_.inverse(level, {0: cell, 3: cell})
+    u = map_.inverse(probits(level), {0: cell, 3: cell})
     assert np.any(u[0] < -1.5 * SPACING)
     found = map_.evaluate(u, *ends(u, [0, 3]))
     for i in (0, 3):

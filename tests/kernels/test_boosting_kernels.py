@@ -87,7 +87,7 @@ def test_boosting_keeps_the_rounds_of_least_validation_loss(table):
     n = boosting.boost_logistic(
         rows, np.arange(150, 200, dtype=np.int32), answer, 0.0, codes,
         layout.offset, usual, layout.missing, layout.n_features, 100, 10, 4, 0.1, RIDGE,
-        LEAST_ROWS, LEAST_HESSIAN, 1.0, 0.0, tree, value, root,
+        LEAST_ROWS, LEAST_HESSIAN, 1.0, tree, value, root,
     )  # fmt: skip
     losses = []
     for k in range(n + 3):

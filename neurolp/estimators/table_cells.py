@@ -1,0 +1,70 @@
+"""What the cells of a table are for beside other constructions: P(nominal columns), and holes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from neurolp.arrays import Array
+from neurolp.brain.seeds import generator
+from neurolp.data.column import Column
+from neurolp.mixed.average import CellAverage, ExactCells, fit_cell_average
+from neurolp.mixed.holes import draw_missing
+
+_SPLITS = ("train", "validation", "test")
+
+
+def moving_columns(columns: Sequence[Column], train: Array) -> Array:
+    """Positions of the columns that are the nodes of a brain: continuous, without atoms or holes.
+
+    Holes of ``train`` (n, n_columns) count; holes of other rows are integrated out.
+    """
+    smooth = np.array([c.kind == "continuous" and not c.atoms for c in columns])
+    return np.flatnonzero(smooth & ~np.isnan(train).any(axis=0))
+
+
+def cells_are_needed(columns: Sequence[Column], rows: Mapping[str, Array]) -> bool:
+    """Whether some column but constants is not continuous, or has atoms, or holes to learn from.
+
+    ``rows`` are codes by split; holes of those that are not learned from do not count.
+    """
+    possible = [j for j, c in enumerate(columns) if c.kind != "constant"]
+    moving = moving_columns(columns, rows["train"])
+    holes = np.isnan(rows["validation"][:, possible]).any()
+    return not len(moving) or len(moving) < len(possible) or bool(holes)
+
+
+def fit_cells(
+    columns: Sequence[Column],
+    rows: Mapping[str, Array],
+    seed: int,
+    *,
+    moving: Array | None = None,
+    n_threads: int | None = None,
+) -> CellAverage:
+    """Cells of all columns, from training and validation codes.
+
+    With the laws "nominal", of nominal and constant columns, and "clamped", of all but ``moving``
+    (none by default). Nominal columns come first in all chains, moving ones last.
+    """
+    rank = np.array([int(c.kind not in ("nominal", "constant")) for c in columns])
+    if moving is not None:
+        rank[moving] = 2
+    laws = {"nominal": rank == 0, "clamped": rank < 2}
+    return fit_cell_average(
+        columns, rows["train"], rows["validation"], seed, rank=rank, laws=laws, n_threads=n_threads
+    )
+
+
+def filled(
+    columns: Sequence[Column], cells: CellAverage | None, rows: Mapping[str, Array], seed: int
+) -> dict[str, Array]:
+    """Codes by split with what is missing drawn given the rest; constants are 0."""
+    constant = [c.kind == "constant" for c in columns]
+    out = {name: np.where(np.isnan(codes) & constant, 0.0, codes) for name, codes in rows.items()}
+    for name, codes in out.items():
+        if cells is not None and np.isnan(codes).any():
+            rng = generator(seed, "holes of rows", _SPLITS.index(name))
+            out[name] = draw_missing(cells.log_prob, ExactCells(cells), codes, rng)
+    return out
