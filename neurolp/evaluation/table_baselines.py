@@ -32,7 +32,7 @@ def table_baselines(
     rows.
     """
     began = time.monotonic()
-    cells = CellAverage(cells_of(columns, train), (), {}, ())
+    cells = CellAverage(cells_of(columns, train, validation), (), {}, ())
     mine, other, judged = (cells.cells(part) for part in (train, validation, test))
     inner = cells.log_inner(test).sum(axis=1)
     n_cells = np.array([column.n_cells for column in cells.columns])

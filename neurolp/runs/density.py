@@ -15,7 +15,7 @@ from neurolp.data.table_split import TableSplit
 from neurolp.data.tables import DataSplit
 from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.estimators import Brain, brain_class
-from neurolp.estimators.table_model import moving_columns
+from neurolp.estimators.table_cells import moving_columns
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import SavedRun, check_data
 from neurolp.runs.connectivity import build_connectivity

@@ -14,7 +14,7 @@ from neurolp.data.columns import Columns
 from neurolp.data.problems_2d import PROBLEM_NAMES
 from neurolp.data.table_split import TableSplit, continuous_split, load_table
 from neurolp.data.tables import LINE_NAMES, DataSplit, load_data
-from neurolp.estimators.table_model import moving_columns
+from neurolp.estimators.table_cells import moving_columns
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
 from neurolp.evaluation.table_baselines import table_baselines
 from neurolp.runs.kinds import SummaryTable
