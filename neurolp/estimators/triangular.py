@@ -284,7 +284,8 @@ def _checked_order(order: Any, columns: Columns) -> Array | None:
             f"but is {order!r}"
         )
     given = given.astype(np.intp)
-    late = np.flatnonzero(nominal[given] & (np.cumsum(~nominal[given]) > 0))
+    valued = np.array([kind not in ("nominal", "constant") for kind in columns.kinds])
+    late = np.flatnonzero(nominal[given] & (np.cumsum(valued[given]) > 0))
     if len(late):
         j = int(given[late[0]])
         raise ConfigurationError(
