@@ -23,11 +23,11 @@ CODES = (65, 73, 78)
 
 # Where each kind begins: small, so that a run begins at once. Then it is made worse.
 BASES = [
-    {"data": {"name": "iris"}, "brain": {"max_slices": 2}},
+    {"data": {"name": "iris", "dequantise": True}, "brain": {"max_slices": 2}},
     {"data": {"file": "table.csv"}, "brain": {"model": "online", "max_epochs": 1, "n_slices": 2}},
     {"data": {"file": "table.npy"}, "brain": {"model": "linear", "max_epochs": 1}},
     {"data": {"file": "table.h5", "columns": [0, 1]}, "brain": {"model": "bounded", "max_epochs": 1}},
-    {"data": {"name": "iris"}, "connectivity": {"kind": "random", "seed": 0, "in_degree": 2}, "brain": {"max_slices": 1}},
+    {"data": {"name": "iris", "dequantise": True}, "connectivity": {"kind": "random", "seed": 0, "in_degree": 2}, "brain": {"max_slices": 1}},
     {"stream": {"source": "markov3", "n_steps": 50}, "brain": {"n_hidden": 5, "n_contexts": 16}},
     {"stream": {"file": "table.csv"}, "brain": {"n_hidden": 5, "n_contexts": 16}},
     {"stream": {"source": "video", "n_steps": 20}, "brain": {"n_hidden": 2, "n_lags": 1, "n_contexts": 4}},

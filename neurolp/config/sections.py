@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -25,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from neurolp.data.column_inference import KINDS
 from neurolp.data.tables import DATA_NAMES
 from neurolp.estimators import BRAINS, brain_class
 from neurolp.estimators.ranges import declared_parameters
@@ -84,19 +86,27 @@ class RunConfiguration(Section):
 
 
 class DataSection(Section):
-    """``[data]``: what the brain perceives; see :func:`neurolp.data.tables.load_data`."""
+    """``[data]``: what the brain perceives; see :func:`neurolp.data.table_split.load_table`.
+
+    With ``dequantise`` it is :func:`neurolp.data.tables.load_data`.
+    """
 
     name: Literal[DATA_NAMES] | None = None  # type: ignore[valid-type]  # names are values
     file: FilePath | None = None
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None
-    dequantise: bool = True
+    kinds: dict[str, Literal[KINDS]] | None = None  # type: ignore[valid-type]  # names are values
+    missing_values: list[str | FiniteFloat] = []
+    dequantise: bool = False
     split_seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
         if (self.name is None) == (self.file is None):
             raise ValueError("needs exactly one of 'name' and 'file'")
+        for key in ("kinds", "missing_values"):
+            if self.dequantise and getattr(self, key):
+                raise ValueError(f"key '{key}' has no meaning beside 'dequantise'")
         return self
 
 
@@ -121,12 +131,16 @@ class BrainSection(Section):
         return "connectivity" in signature(brain_class(self.model)).parameters
 
 
+# Parameters that are keys of the section [data], or follow from the split.
+_OF_DATA = ("validation_fraction", "kinds")
+
+
 def section_of(estimator: type, base: type[Section] = Section, **further: Any) -> type[Any]:
     """The section with the parameters of an estimator that no other section holds, and further."""
     fields: dict[str, Any] = {
         name: (kind, list(default) if get_origin(kind) is Sequence else default)  # as files have it
         for name, (kind, default) in declared_parameters(estimator).items()
-        if name != "validation_fraction"
+        if name not in _OF_DATA
     }
     return create_model(f"{estimator.__name__}Section", __base__=base, **fields | further)
 

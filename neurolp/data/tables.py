@@ -29,7 +29,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _DEQUANTISATION_SEED = 12345
-_MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
+MIN_ROWS = 10  # 60/20/20 of fewer leaves nothing to learn from or to judge by
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ def load_data(
             points = sample_problem(name, 22_000, rng)
         d = points.shape[1]
         names = ("x", "y") if d == 2 else tuple(f"x{j}" for j in range(d))
-        points, names = _select(points, names, columns, name)
+        points, names = select(points, names, columns, name)
         parts = np.split(points, [10_000, 12_000])
         return DataSplit(name, parts[0], parts[1], parts[2], names, np.zeros(len(names)))
     if name is not None:
         title: str = name
-        table, names = _select(*_named_table(name), columns, title)
+        table, names = select(*named_table(name), columns, title)
         image = (8, 8) if name == "digits" and columns is None else None
     else:
         path = Path(str(file))
@@ -113,11 +113,15 @@ def load_data(
     steps = np.zeros(len(names))
     if dequantise:
         table, steps = dequantised(table, from_zero=name == "digits")
-    order = np.random.default_rng(split_seed).permutation(len(table))
-    a, b = int(0.6 * len(table)), int(0.8 * len(table))
-    parts = [table[order[:a]], table[order[a:b]], table[order[b:]]]
+    parts = [table[rows] for rows in split_rows(len(table), split_seed)]
     _check_constant(parts[0], names, f"{title}, training part")
     return DataSplit(title, parts[0], parts[1], parts[2], names, steps, image)
+
+
+def split_rows(n_rows: int, split_seed: int) -> list[Array]:
+    """Positions of the rows for training, validation and test: permuted and cut 60 / 20 / 20."""
+    order = np.random.default_rng(split_seed).permutation(n_rows)
+    return np.split(order, [int(0.6 * n_rows), int(0.8 * n_rows)])
 
 
 def dequantised(table: Array, *, from_zero: bool = False) -> tuple[Array, Array]:
@@ -155,7 +159,14 @@ def grid_step(column: Array) -> float:
     return 0.0
 
 
-def _named_table(name: str) -> tuple[Array, tuple[str, ...]]:
+def named_table(name: str) -> tuple[Array, tuple[str, ...]]:
+    """A data set of scikit-learn, (n, d), and the names of its columns.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name.
+    """
     from sklearn import datasets
 
     loaders = {
@@ -191,7 +202,7 @@ def read_table(
     table, names = _read_array(path, dataset)
     if table.dtype.kind not in "fiub":
         raise DataError(f"{path}: wanted numbers, but the array has dtype {table.dtype}")
-    return _select(table.astype(np.float64), names, columns, str(path))
+    return select(table.astype(np.float64), names, columns, str(path))
 
 
 def read_frame(
@@ -217,7 +228,11 @@ def read_frame(
         file = CsvFile.open(path)
         use = column_positions(file.names, _all(file.names, columns), str(path))
         names = tuple(file.names[j] for j in use)
-        nominal = [column for column, kind in (kinds or {}).items() if kind == "nominal"]
+        nominal = [
+            column
+            for column, kind in (kinds or {}).items()
+            if kind == "nominal" and (column in names or not isinstance(column, str))
+        ]
         text = [use[column_positions(names, [column], str(path))[0]] for column in nominal]
         return frame_of(file, use, missing_values, text)
     if path.suffix.lower() in PARQUET_SUFFIXES:
@@ -225,7 +240,7 @@ def read_frame(
         names = tuple(map(str, frame.columns))
         return frame.iloc[:, column_positions(names, _all(names, columns), str(path))]
     table, names = _read_array(path, dataset)
-    table, names = _select(table, names, columns, str(path))
+    table, names = select(table, names, columns, str(path))
     return pd.DataFrame(table, columns=list(names))
 
 
@@ -321,7 +336,7 @@ def _all(names: tuple[str, ...], columns: Sequence[str | int] | None) -> Sequenc
     return range(len(names)) if columns is None else columns
 
 
-def _select(
+def select(
     table: Array, names: tuple[str, ...], columns: Sequence[str | int] | None, title: str
 ) -> tuple[Array, tuple[str, ...]]:
     """The chosen ``columns`` of a table, by name or position, and their names."""
@@ -333,8 +348,8 @@ def _select(
 
 def check_table(table: Array, names: tuple[str, ...], title: str) -> None:
     """Raise ``DataError`` unless the table has ten rows, a column, and finite values only."""
-    if len(table) < _MIN_ROWS:
-        raise DataError(f"{title}: wanted at least {_MIN_ROWS} rows, but it has {len(table)}")
+    if len(table) < MIN_ROWS:
+        raise DataError(f"{title}: wanted at least {MIN_ROWS} rows, but it has {len(table)}")
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):
         row, j = bad[0]

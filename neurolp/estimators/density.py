@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
@@ -166,7 +166,7 @@ class BrainDensity(TableBrain):
     node_ridge: ranges.NonNegative = 8.0
     fine_tune: ranges.Positive | Literal["all"] | None = None
     constructions: ranges.Constructions = "auto"
-    kinds: Mapping[str | int, str] | None = None
+    kinds: ranges.Kinds = None
     contamination: ranges.Contamination = 0.1
     validation_fraction: ranges.Share = 0.2
     dtype: ranges.Precision = "float64"

@@ -30,7 +30,7 @@ class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
     batch_size: ranges.Positive | None = None
     max_epochs: ranges.Count = 500
     patience: ranges.Positive = 20
-    kinds: Any = None
+    kinds: ranges.Kinds = None
     random_state: Any = None
 
     def _ensemble(self) -> EnsembleConfig:

@@ -94,6 +94,17 @@ TimeConstants = Annotated[
 ]
 
 
+Kinds = (
+    Annotated[
+        Any,
+        AfterValidator(
+            Condition("a mapping of columns to kinds", lambda kinds: isinstance(kinds, Mapping))
+        ),
+    ]
+    | None
+)
+
+
 @cache
 def declared_parameters(estimator: type) -> dict[str, tuple[Any, Any]]:
     """Type and default of every parameter of an estimator whose type says a range, by name."""

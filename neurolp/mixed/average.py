@@ -199,7 +199,7 @@ def fit_cell_average(
     columns (n_columns,) by name, each with all columns of a lower rank than one in it.
     """
     rng = generator(seed, "table")
-    cells = cells_of(columns, train)
+    cells = cells_of(columns, train, validation)
     n_cells = np.array([c.n_cells for c in cells])
     ordered = np.array([c.ordered for c in cells])
     average = CellAverage(cells, (), {}, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -11,6 +11,7 @@ from neurolp.arrays import Array
 from neurolp.data.column import Column
 from neurolp.mixed.column_cells import ColumnCells
 from neurolp.mixed.cuts import cut, number_of_cells
+from neurolp.mixed.reference import Reference
 
 _FAR = 0.02  # share of a tail that falls off as a power of the distance
 
@@ -22,12 +23,14 @@ class ContinuousCells(ColumnCells):
 
     ``edges`` (C - 1,) increase; the density is uniform between two edges; in the first and last
     cell it falls off exponentially with the mean distance ``reach`` from the edge, but for a small
-    share that falls off as a power. ``atom`` (C,) says which cells are atoms.
+    share that falls off as a power. With a ``reference`` the density in each interval is
+    proportional to that. ``atom`` (C,) says which cells are atoms.
     """
 
     edges: Array
     atom: Array
     reach: tuple[float, float]
+    reference: Reference | None = None
 
     @classmethod
     def of(cls, column: Column, values: Array) -> ContinuousCells:
@@ -53,6 +56,11 @@ class ContinuousCells(ColumnCells):
                      for d in (below, above)]  # fmt: skip
         return cls(edges, atom, (reach[0], reach[1]))
 
+    def smoothed(self, column: Column, values: Array) -> ContinuousCells | None:
+        """The same cells with a reference fitted to training codes (n,); None without values."""
+        rest = values[~np.isnan(values) & ~np.isin(values, column.atoms)]
+        return replace(self, reference=Reference.of(rest)) if len(rest) else None
+
     @property
     def n_cells(self) -> int:
         """Number of cells."""
@@ -75,6 +83,12 @@ class ContinuousCells(ColumnCells):
     def log_inner(self, values: Array) -> Array:
         """Log-density in the cell, nats per unit of the data; 0 at an atom."""
         cell = np.maximum(self.cell(values), 0)
+        if self.reference is not None:
+            known = np.where(np.isnan(values), self.reference.centre, values)
+            mass = self.reference.mass(*self._ends)
+            log_mass = np.log(np.where(self.atom, 1.0, mass))
+            out = self.reference.log_density(known) - log_mass[cell]
+            return np.where(np.isnan(values) | self.atom[cell], 0.0, out)
         if not len(self.edges):
             z = np.nan_to_num(values) / self.reach[0]
             out = -np.log(np.pi * self.reach[0]) - np.log1p(z * z)
@@ -91,6 +105,13 @@ class ContinuousCells(ColumnCells):
     def draw(self, cells: Array, rng: np.random.Generator) -> Array:
         """Values of the cells."""
         uniform, far, tail = rng.random((3, len(cells)))
+        if self.reference is not None:
+            low, high = (ends[cells] for ends in self._ends)
+            smooth = ~self.atom[cells]
+            out = low.copy()
+            drawn = self.reference.draw(low[smooth], high[smooth], uniform[smooth])
+            out[smooth] = np.maximum(drawn, low[smooth])
+            return out
         if not len(self.edges):
             return np.asarray(self.reach[0] * np.tan(np.pi * (uniform - 0.5)))
         lower, upper = np.append(self.edges[0], self.edges), np.append(self.edges, self.edges[-1])
@@ -102,6 +123,11 @@ class ContinuousCells(ColumnCells):
         below = np.nextafter(self.edges[0], -np.inf) - distance * self.reach[0]
         out = np.where(first, below, out)
         return np.asarray(np.where(last, self.edges[-1] + distance * self.reach[1], out))
+
+    @property
+    def _ends(self) -> tuple[Array, Array]:
+        """Lower and upper end of each cell."""
+        return np.append(-np.inf, self.edges), np.append(self.edges, np.inf)
 
 
 def _log_tail(distance: Array, reach: float) -> Array:

@@ -7,12 +7,13 @@ import numpy as np
 from neurolp.arrays import Array
 
 _FEWEST, _MOST = 8, 500  # cells of an ordered column
+_ROWS_AT_FIRST = 100  # of 200 rows, 8 cells were best on rows held out
 _ROWS_PER_CELL = 12  # fewer follow the rows, more hide how columns depend on one another
 
 
 def number_of_cells(n_rows: int) -> int:
     """Number of cells for so many rows."""
-    return int(np.clip(round(n_rows / _ROWS_PER_CELL), _FEWEST, _MOST))
+    return int(np.clip(round((n_rows - _ROWS_AT_FIRST) / _ROWS_PER_CELL), _FEWEST, _MOST))
 
 
 def cut(seen: Array, counts: Array, n_cells: int) -> Array:

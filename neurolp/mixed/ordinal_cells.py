@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -11,6 +11,7 @@ from neurolp.arrays import Array
 from neurolp.data.column import Column
 from neurolp.mixed.column_cells import ColumnCells
 from neurolp.mixed.cuts import cut, number_of_cells
+from neurolp.mixed.reference import Reference
 
 _STEPS = 60  # of expectation-maximisation
 
@@ -21,10 +22,10 @@ class OrdinalCells(ColumnCells):
     """Cells of successive values on a grid, or of levels where ``step`` is 0.
 
     Value number i is ``origin + i step``, or level i. Cell c has the numbers from ``first[c]`` up
-    to ``first[c + 1] - 1``. In a cell a value has the share (1 - a) (its frequency) + a / (numbers
-    in the cell). The first and last cell go on beyond the values seen: with the probabilities
-    ``low`` and ``high`` of the cell a value is t = 1, 2, .. beyond, of mass R / ((t + R - 1) (t +
-    R)).
+    to ``first[c + 1] - 1``. In a cell a value has the share (1 - a) (its frequency) + a r, with r =
+    1 / (numbers in the cell), or the share of a ``reference`` around it. The first and last cell go
+    on beyond the values seen: with the probabilities ``low`` and ``high`` of the cell a value is
+    t = 1, 2, .. beyond, of mass R / ((t + R - 1) (t + R)).
     """
 
     levels: Array
@@ -36,6 +37,7 @@ class OrdinalCells(ColumnCells):
     low: float
     high: float
     reach: float
+    reference: Reference | None = None
 
     @classmethod
     def of(cls, column: Column, values: Array) -> OrdinalCells:
@@ -53,23 +55,38 @@ class OrdinalCells(ColumnCells):
         first[0], first[-1] = 0, top + 1
         cell = np.searchsorted(first, seen, side="right") - 1
         total = np.bincount(cell, weights=counts, minlength=len(first) - 1)
-        width = np.diff(first)
         frequency = counts / total[cell]
-        # The blend of greatest likelihood when each value is left out once.
-        left_out = (counts - 1) / np.maximum(total[cell] - 1, 1)
-        blend = 0.5
-        uniform = 1.0 / width[cell]
-        for _ in range(_STEPS):
-            mixed = blend * uniform
-            blend = float(np.average(mixed / (mixed + (1 - blend) * left_out), weights=counts))
+        blend = _blend(counts, total[cell], 1.0 / np.diff(first)[cell])
         new = _share_of_new(len(seen), n)
-        blend = max(blend, new)
         few = min(new / 2, 1 / (n + 2)) if step and not column.categories else 0.0
         shares = [few / (few + total[c] / n) if few else 0.0 for c in (0, -1)]
         reach = max(1.0, float(np.sqrt(np.average((seen - np.average(seen, weights=counts)) ** 2,
                                                   weights=counts))))  # fmt: skip
         low, high = shares
         return cls(levels, step, first, seen, frequency, blend, low, high, reach)
+
+    def smoothed(self, column: Column, values: Array) -> OrdinalCells | None:
+        """The same cells with a reference fitted to training codes (n,); None without a grid."""
+        known = values[~np.isnan(values)]
+        if not self.step or not len(known) or np.all(np.diff(self.first) == 1):
+            return None
+        number = _numbers(known, self.levels, self.step)
+        spread = np.random.default_rng(0).uniform(-0.5, 0.5, len(number))
+        smooth = replace(self, reference=Reference.of(number + spread))
+        seen, counts = np.unique(number, return_counts=True)
+        inside = (seen >= self.first[0]) & (seen < self.first[-1])
+        seen, counts = seen[inside], counts[inside]
+        cell = np.searchsorted(self.first, seen, side="right") - 1
+        total = np.bincount(cell, weights=counts, minlength=self.n_cells)
+        return replace(smooth, blend=_blend(counts, total[cell], smooth._share(seen, cell)))
+
+    def _share(self, number: Array, cell: Array) -> Array:
+        """Share r of each number in its cell."""
+        first, last = self.first[cell], self.first[cell + 1]
+        if self.reference is None:
+            return np.asarray(1.0 / (last - first))
+        own = self.reference.mass(number - 0.5, number + 0.5)
+        return own / self.reference.mass(first - 0.5, last - 0.5)
 
     @property
     def n_cells(self) -> int:
@@ -94,10 +111,11 @@ class OrdinalCells(ColumnCells):
         k = np.where(usable, number, 0.0)
         low, high = float(self.first[0]), float(self.first[-1] - 1)
         cell = self.cell(values)
-        width = np.diff(self.first)[np.maximum(cell, 0)]
         place = np.minimum(np.searchsorted(self.seen, k), len(self.seen) - 1)
         frequency = np.where(self.seen[place] == k, self.frequency[place], 0.0)
-        mass = (1 - self.blend) * frequency + self.blend / width
+        inside = np.clip(k, low, high)
+        share = self._share(inside, np.maximum(cell, 0))
+        mass = (1 - self.blend) * frequency + self.blend * share
         mass = mass * np.where(cell == 0, 1 - self.low, 1.0)
         mass = mass * np.where(cell == self.n_cells - 1, 1 - self.high, 1.0)
         beyond = np.maximum(low - k, k - high)
@@ -105,8 +123,8 @@ class OrdinalCells(ColumnCells):
         far = self.reach / ((t + self.reach - 1) * (t + self.reach))
         mass = np.where(beyond > 0, np.where(k < low, self.low, self.high) * far, mass)
         if self.n_cells == 1:  # both tails are in one cell
-            inside = (1 - self.low - self.high) / ((1 - self.low) * (1 - self.high))
-            mass = np.where(beyond > 0, mass, mass * inside)
+            between = (1 - self.low - self.high) / ((1 - self.low) * (1 - self.high))
+            mass = np.where(beyond > 0, mass, mass * between)
         with np.errstate(divide="ignore"):
             out = np.where(usable, np.log(mass), -np.inf)
         return np.where(np.isnan(values), 0.0, out)
@@ -117,6 +135,9 @@ class OrdinalCells(ColumnCells):
         kind, uniform, where = rng.random((3, n))
         first, width = self.first[cells], np.diff(self.first)[cells]
         number = first + np.floor(where * width)
+        if self.reference is not None:
+            drawn = self.reference.draw(first - 0.5, first + width - 0.5, where)
+            number = np.clip(np.floor(drawn + 0.5), first, first + width - 1)
         start = np.searchsorted(self.seen, self.first[:-1])
         up_to = np.concatenate([[0.0], np.cumsum(self.frequency)])
         total = np.diff(up_to[np.append(start, len(self.seen))])
@@ -133,6 +154,19 @@ class OrdinalCells(ColumnCells):
         if self.step:
             return np.asarray(self.levels[0] + number * self.step)
         return np.asarray(self.levels[number.astype(np.int64)])
+
+
+def _blend(counts: Array, total: Array, share: Array) -> float:
+    """The blend a of greatest likelihood when each value is left out once.
+
+    ``counts`` (n,) of the values, ``total`` of their cells, and their shares r.
+    """
+    left_out = (counts - 1) / np.maximum(total - 1, 1)
+    blend = 0.5
+    for _ in range(_STEPS):
+        mixed = blend * share
+        blend = float(np.average(mixed / (mixed + (1 - blend) * left_out), weights=counts))
+    return max(blend, _share_of_new(len(counts), int(counts.sum())))
 
 
 def _numbers(values: Array, levels: Array, step: float) -> Array:

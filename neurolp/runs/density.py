@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurolp.arrays import NamedArrays
+from neurolp.arrays import Array, NamedArrays
 from neurolp.config.sections import DensityConfiguration
-from neurolp.data.tables import DataSplit, load_data
-from neurolp.errors import DivergedError
+from neurolp.data.table_split import TableSplit
+from neurolp.data.tables import DataSplit
+from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.estimators import Brain, brain_class
-from neurolp.evaluation.baselines import gaussian, gaussian_mixture
+from neurolp.estimators.table_cells import moving_columns
 from neurolp.evaluation.metrics import bits_per_dim
 from neurolp.runs.computation import SavedRun, check_data
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_memory import memory, memory_of_table
+from neurolp.runs.density_table import (
+    Row,
+    all_continuous,
+    compare,
+    compare_codes,
+    kinds_table,
+    read_data,
+    table_to_arrays,
+)
 from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.batch import Progress
@@ -29,13 +39,7 @@ from neurolp.simulation.monitors import Recorder
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
-
-class Row(NamedTuple):
-    """One row of the summary: nats per sample on test data."""
-
-    model: str
-    log_prob: float
-    seconds: float
+_CONSTRUCTIONS = {"brain": "brain", "triangular": "triangular map", "cells": "cells"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class Result(RunResult):
     """A run that came to its end: the brain, its data, and what it was compared with."""
 
     brain: Brain
-    data: DataSplit
+    data: DataSplit | TableSplit
     rows: list[Row]
 
 
@@ -60,17 +64,35 @@ class _Simulation(SavedRun):
         super().__init__(store, configuration, observe, begun)
         if begun is not None:
             check_data(begun, configuration)
-        self.data = data = load_data(**configuration.data.model_dump())
+        self.data = data = read_data(configuration.data, configuration.brain.model)
         n_rows = len(data.train) + len(data.validation) + len(data.test)
         check_memory(memory_of_table(configuration, n_rows, len(data.columns)))
         settings = configuration.brain.model_dump(exclude={"model"})
+        self.codes: dict[str, Array] | None = None
+        if isinstance(data, TableSplit):
+            settings["kinds"] = data.kinds or None
+            self.codes = data.codes()
         connectivity = build_connectivity(configuration.connectivity, len(data.columns))
         if connectivity is not None:
+            self._check_nodes()
             settings["connectivity"] = connectivity
         self.brain = brain_class(configuration.brain.model)(**settings, random_state=self.seed)
         self.unit = self.brain.time_unit
         seconds = configuration.record.checkpoint_seconds
         self.checkpointer = Checkpointer(store, self._as_if_ended, seconds)
+
+    def _check_nodes(self) -> None:
+        """Edges are between columns, each of which has to be a node."""
+        if not isinstance(self.data, TableSplit) or self.codes is None:
+            return
+        moving = {*moving_columns(list(self.data.known), self.codes["train"])}
+        for j, name in enumerate(self.data.columns):
+            if j not in moving:
+                raise ConfigurationError(
+                    f"section 'connectivity' needs columns that are continuous, without atoms or "
+                    f"missing values, but column '{name}' is not; key 'data.dequantise' = "
+                    "true adds noise to numbers on a grid"
+                )
 
     def describe(self, header: NamedArrays) -> None:
         """Add a title."""
@@ -102,24 +124,45 @@ class _Simulation(SavedRun):
             raise DivergedError(
                 f"{error}; the last good state and the one after it are in {self.store.path}"
             ) from error
-        log_prob = rows[0].log_prob
-        result = {
+        out = NamedArrays()
+        out.attributes[""] = {"status": "complete"}
+        out.attributes["result"] = self._result(rows) | {"seconds": time.monotonic() - began}
+        parameters = self.configuration.record.parameters
+        out.update(brain.to_arrays(data.columns, parameters=parameters))
+        if self.codes is not None and isinstance(data, TableSplit):
+            out.update(table_to_arrays(data.columns, data.known, self.codes["test"]))
+        self.store.finish(out)
+        return Result(self.store.path, brain=brain, data=data, rows=rows)
+
+    def _result(self, rows: list[Row]) -> dict[str, Any]:
+        data, log_prob = self.data, rows[0].log_prob
+        out = {
             "test_log_prob": log_prob,
-            "test_log_prob_standardised": log_prob + float(np.log(brain.scale_).sum()),
-            "test_bits_per_dim": bits_per_dim(log_prob, data.steps),
-            "seconds": time.monotonic() - began,
             "model": np.array([r.model for r in rows], dtype=np.str_),
             "model_test_log_prob": np.array([r.log_prob for r in rows]),
             "model_seconds": np.array([r.seconds for r in rows]),
-            "image_shape": data.image_shape,
         }
-        out = NamedArrays()
-        out.attributes[""] = {"status": "complete"}
-        out.attributes["result"] = {k: v for k, v in result.items() if v is not None}
-        parameters = self.configuration.record.parameters
-        out.update(brain.to_arrays(data.columns, parameters=parameters))
-        self.store.finish(out)
-        return Result(self.store.path, brain=brain, data=data, rows=rows)
+        if not isinstance(data, TableSplit):
+            shift = float(np.log(self.brain.scale_).sum())
+            out["test_log_prob_standardised"] = log_prob + shift
+            out["test_bits_per_dim"] = bits_per_dim(log_prob, data.steps)
+        elif self.codes is not None:
+            kinds = np.array([*data.known.kinds])
+            if all_continuous(data.known, self.codes):
+                scale = self.codes["train"].std(axis=0)[kinds == "continuous"]
+                out["test_log_prob_standardised"] = log_prob + float(np.log(scale).sum())
+            out["measure"] = _measure(kinds)
+            out["impossible_test_rows"] = int(np.sum(~self._possible()))
+            if not np.any(kinds == "continuous"):  # a mass: of noise of the width 1, a density
+                out["test_bits_per_dim"] = bits_per_dim(log_prob, np.ones(len(kinds)))
+        out["image_shape"] = data.image_shape
+        return {k: v for k, v in out.items() if v is not None}
+
+    def _possible(self) -> npt.NDArray[np.bool_]:
+        """Which test rows have only values that, as training rows tell, their columns can have."""
+        if self.codes is None or not isinstance(self.data, TableSplit):
+            return np.ones(len(self.data.test), dtype=np.bool_)
+        return np.asarray(self.data.known.supported(self.codes["test"]).all(axis=1))
 
     def _report(self, at: Progress) -> None:
         message = at.stage
@@ -142,26 +185,41 @@ class _Simulation(SavedRun):
         """The brain on test data, and what it is to be compared with."""
         data, brain = self.data, self.brain
         time_ = brain.n_slices_ if brain.form is None else brain.n_epochs_
-        unit = "slice" if brain.form is None else "epoch"
+        name = f"brain ({time_} {'slice' if brain.form is None else 'epoch'}s)"
+        if brain.form is None and not hasattr(brain, "network_"):
+            name = "brain"  # no column moves
+        weights: dict[str, float] = getattr(brain, "construction_weights_", None) or {}
+        if {*weights} - {"brain"}:
+            parts = (f"{weight:.0%} {_CONSTRUCTIONS[key]}" for key, weight in weights.items())
+            name += f": {', '.join(parts)}"
         bound = ", a lower bound" if brain.n_hidden else ""
-        rows = [Row(f"brain ({time_} {unit}s){bound}", brain.score(data.test), seconds)]
+        possible = self._possible()
+        log_prob = -np.inf
+        if possible.any():
+            log_prob = float(np.mean(brain.score_samples(data.test)[possible]))
+        rows = [Row(name + bound, log_prob, seconds)]
         if self.configuration.compare:
             what = "fitting what to compare with"
             self._report(Progress(time_, {}, time_, seconds, what))
-            rows += _compare(data, self.seed)
+            rows += self._compared(possible)
         return rows
 
+    def _compared(self, possible: npt.NDArray[np.bool_]) -> list[Row]:
+        data = self.data
+        if not isinstance(data, TableSplit) or self.codes is None:
+            return compare(data.train, data.validation, data.test, self.seed)
+        if not possible.any():
+            return []
+        codes = self.codes | {"test": self.codes["test"][possible]}
+        return compare_codes(data.known, codes, self.seed)
 
-def _compare(data: DataSplit, seed: int) -> list[Row]:
-    rows = []
-    began = time.monotonic()
-    plain = gaussian(data.train, data.test)
-    if plain is not None:
-        rows.append(Row(plain.name, plain.test_log_prob, time.monotonic() - began))
-    began = time.monotonic()
-    mixture = gaussian_mixture(data.train, data.validation, data.test, seed % 2**32)
-    rows.append(Row(mixture.name, mixture.test_log_prob, time.monotonic() - began))
-    return rows
+
+def _measure(kinds: npt.NDArray[np.str_]) -> str:
+    """What the probability of a row is, by the kinds of the columns."""
+    smooth = kinds == "continuous"
+    if smooth.all():
+        return "density"
+    return "mass of discrete columns, density of continuous ones" if smooth.any() else "mass"
 
 
 # --- what the registry knows of this kind ---------------------------------------------------------
@@ -173,26 +231,27 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     if "model" not in result:
         return []
     log_prob: npt.NDArray[np.float64] = result["model_test_log_prob"]
-    columns = ["nats", "standardised"]
-    shift = result["test_log_prob_standardised"] - result["test_log_prob"]
-    numbers = [log_prob, log_prob + shift]
+    numbers = {"nats": (log_prob, ".2f")}
+    if "test_log_prob_standardised" in result:
+        shift = result["test_log_prob_standardised"] - result["test_log_prob"]
+        numbers["standardised"] = (log_prob + shift, ".2f")
     if "test_bits_per_dim" in result:
         # Bits per dimension fall by 1 / (D ln 2) for each nat.
-        n_columns = len(file["mean"]) - file.brain.get("n_hidden", 0)
-        per_nat = 1 / (n_columns * np.log(2))
-        columns.append("bits/dim")
-        numbers.append(result["test_bits_per_dim"] - (log_prob - log_prob[0]) * per_nat)
-    formats = (".2f", ".2f", ".3f")
+        node = "column_kind" if "column_kind" in file else "mean"
+        n_columns = len(file[node]) - file.brain.get("n_hidden", 0)
+        bits = result["test_bits_per_dim"] - (log_prob - log_prob[0]) / (n_columns * np.log(2))
+        numbers["bits/dim"] = (bits, ".3f")
+    seconds = result["model_seconds"]
     rows = [
-        (
-            name,
-            *(f"{values[k]:{how}}" for values, how in zip(numbers, formats, strict=False)),
-            f"{result['model_seconds'][k]:.1f}",
-        )
+        (name, *(f"{values[k]:{how}}" for values, how in numbers.values()), f"{seconds[k]:.1f}")
         for k, name in enumerate(result["model"])
     ]
     title = "Test log-likelihood per sample, nats (higher is better)"
-    return [SummaryTable(title, ("model", *columns, "s"), rows)]
+    if result.get("measure", "density") != "density":
+        title = f"Test log-likelihood per row, nats: {result['measure']} (higher is better)"
+    if impossible := result.get("impossible_test_rows", 0):
+        title += f"; without {impossible} rows with a value that training rows rule out"
+    return [*kinds_table(file), SummaryTable(title, ("model", *numbers, "s"), rows)]
 
 
 def numbers(file: Trajectory) -> dict[str, object]:

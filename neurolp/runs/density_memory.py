@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from neurolp.config.sections import DataSection, DensityConfiguration, RecordSection
-from neurolp.data.tables import load_data
 from neurolp.errors import NeurolpError
 from neurolp.runs.connectivity import mean_degree
+from neurolp.runs.density_table import read_data
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 
 _ADAM = 8  # parameters, their mean, two moments each and gradients
@@ -29,7 +29,7 @@ def memory(configuration: DensityConfiguration) -> Memory:
     """Memory of a run; that of a process alone if its data cannot be read."""
     try:
         data = configuration.data.model_copy(update={"split_seed": 0})
-        rows, columns = _shape(data.model_dump_json())
+        rows, columns = _shape(data.model_dump_json(), configuration.brain.model)
     except NeurolpError:  # the run itself will say what is wrong with them
         return Memory("section data")
     return memory_of_table(configuration, rows, columns)
@@ -100,7 +100,7 @@ def _frame(record: RecordSection, rows: int, n: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def _shape(section: str) -> tuple[int, int]:
-    """Rows and columns of the table that a section in JSON describes."""
-    data = load_data(**DataSection.model_validate_json(section).model_dump())
+def _shape(section: str, model: str) -> tuple[int, int]:
+    """Rows and columns of the table that a section in JSON describes, read for a model."""
+    data = read_data(DataSection.model_validate_json(section), model)
     return len(data.train) + len(data.validation) + len(data.test), len(data.columns)

@@ -130,7 +130,11 @@ def test_names_come_from_entry_points_too(table, tmp_path, monkeypatch):
             "base": outside.WideLogistic(), "head": outside.GaussianHead()}  # fmt: skip
     same = neurolp.BrainDensity(**QUICK, **made).fit(table)
     np.testing.assert_array_equal(brain.score_samples(table), same.score_samples(table))
-    configuration = {"seed": 0, "data": {"name": "iris"}, "brain": names | {"max_slices": 3}}
+    configuration = {
+        "seed": 0,
+        "data": {"name": "iris", "dequantise": True},
+        "brain": names | {"max_slices": 3},
+    }
     path = tmp_path / "named.h5"
     neurolp.run(configuration, path).close()
     loaded = neurolp.load(path)

@@ -22,7 +22,7 @@ from tests.processes import (
     start,
 )
 
-SMALL = 'seed = 4\n[data]\nname = "wine"\n[brain]\nmax_slices = 8\n'
+SMALL = 'seed = 4\n[data]\nname = "wine"\ndequantise = true\n[brain]\nmax_slices = 8\n'
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def bad_table(folder, name):
     if name != "absent":
         path.write_text("\n".join(text) + "\n")
     config = folder / "bad.toml"
-    config.write_text('[data]\nfile = "table.csv"\n')
+    config.write_text('[data]\nfile = "table.csv"\ndequantise = true\n')
     return config
 
 
@@ -172,18 +172,18 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[data]\nname = "wine"\ncolour = 1\n', "unknown key 'data.colour', the nearest valid key is 'data.columns'"),
+        ('[data]\nname = "wine"\ndequantise = true\ncolour = 1\n', "unknown key 'data.colour', the nearest valid key is 'data.columns'"),
         ('[data]\nname = "whine"\n', "key 'data.name'"),
-        ('[data]\nname = "wine"\n[brain]\npatience = 0\n', "key 'brain.patience'"),
+        ('[data]\nname = "wine"\ndequantise = true\n[brain]\npatience = 0\n', "key 'brain.patience'"),
         ("[data\n", "not valid TOML"),
-        ('[data]\nname = "wine"\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted an NPY matrix, a SciPy sparse NPZ matrix or an HDF5 edge"),
-        ('[data]\nname = "wine"\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
-        ('[data]\nname = "wine"\n[brain]\nupdate_order = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
-        ('[data]\nname = "wine"\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),
-        ('[data]\nname = "wine"\n[brain]\nsynapse_thresholds = [99.0]\n', "synapse thresholds"),
+        ('[data]\nname = "wine"\ndequantise = true\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
+        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
+        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
+        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted an NPY matrix, a SciPy sparse NPZ matrix or an HDF5 edge"),
+        ('[data]\nname = "wine"\ndequantise = true\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
+        ('[data]\nname = "wine"\ndequantise = true\n[brain]\nupdate_order = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),
+        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "random"\nin_degree = 13\nseed = 1\n', "`in_degree` must be an integer in [0, 12], but is 13"),
+        ('[data]\nname = "wine"\ndequantise = true\n[brain]\nsynapse_thresholds = [99.0]\n', "synapse thresholds"),
     ],
 )  # fmt: skip
 def test_bad_configurations_exit_78_with_one_line(tmp_path, text, message):

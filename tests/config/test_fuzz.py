@@ -48,9 +48,9 @@ def test_the_real_command_says_the_same(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[data]\nname = "iris"\n[brain]\nmax_slices = 1_000_000_000_000\npatience = 1_000_000_000_000', "brain.patience"),
-        ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_slices = 1_000_000_000_000', "brain.n_slices"),
-        ('[data]\nname = "iris"\n[brain]\nmodel = "online"\nn_hidden = 1_000_000', "brain.n_hidden"),
+        ('[data]\nname = "iris"\ndequantise = true\n[brain]\nmax_slices = 1_000_000_000_000\npatience = 1_000_000_000_000', "brain.patience"),
+        ('[data]\nname = "iris"\ndequantise = true\n[brain]\nmodel = "online"\nn_slices = 1_000_000_000_000', "brain.n_slices"),
+        ('[data]\nname = "iris"\ndequantise = true\n[brain]\nmodel = "online"\nn_hidden = 1_000_000', "brain.n_hidden"),
         ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_hidden = 1_000_000', "`n_hidden`"),
         ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_lags = 1_000_000', "`n_lags`"),
         ('[stream]\nsource = "markov3"\nn_steps = 50\n[brain]\nn_contexts = 1_000_000_000_000', "`n_contexts`"),

@@ -187,7 +187,12 @@ def test_streams_and_runs_are_loaded_by_the_same_function(tmp_path):
     loaded = neurolp.load(tmp_path / "stream.h5")
     assert type(loaded) is StreamBrain
     assert loaded.observe(1) == brain.observe(1)
-    run = {"seed": 1, "compare": False, "data": {"name": "iris"}, "brain": {"max_slices": 3}}
+    run = {
+        "seed": 1,
+        "compare": False,
+        "data": {"name": "iris", "dequantise": True},
+        "brain": {"max_slices": 3},
+    }
     with neurolp.run(run, tmp_path / "run.h5") as file:
         assert type(neurolp.load(file.path)) is BrainDensity
     principle = {"experiment": "principle", "n_steps": 10, "n_runs": 1, "n_samples": 20, "seed": 0}

@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent
 BRAIN = {
     "title": "golden brain",
     "seed": 3,
-    "data": {"name": "iris"},
+    "data": {"name": "iris", "dequantise": True},
     "brain": {"max_slices": 3, "n_threads": 1, "synapse_thresholds": [0.0], "spline_intervals": 6},
     "record": {"trajectories": 4, "every": 2},
 }

@@ -15,7 +15,7 @@ from neurolp.runs.kinds import read_configuration
 @pytest.fixture
 def configuration(tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text('seed = 4\n[data]\nname = "wine"\n[brain]\nmax_slices = 4\n')
+    path.write_text('seed = 4\n[data]\nname = "wine"\ndequantise = true\n[brain]\nmax_slices = 4\n')
     return read_configuration(path)
 
 
@@ -23,7 +23,7 @@ def test_ctrl_c_during_the_comparison_keeps_the_brain(configuration, tmp_path, m
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, "_compare", interrupted)
+    monkeypatch.setattr(experiment, "compare", interrupted)
     result = experiment.run(configuration, tmp_path / "kept.h5")
     assert (result.signal, result.reached) == (signal.SIGINT, "4 slices")
     with open_trajectory(tmp_path / "kept.h5") as file:
@@ -35,7 +35,7 @@ def test_the_place_of_the_result_is_checked_before_the_work(configuration, tmp_p
     def too_late(*arguments, **settings):
         raise AssertionError("data were loaded first")
 
-    monkeypatch.setattr(experiment, "load_data", too_late)
+    monkeypatch.setattr(experiment, "read_data", too_late)
     with pytest.raises(OutputError, match="folder does not exist"):
         experiment.run(configuration, tmp_path / "nowhere" / "x.h5")
 

@@ -45,7 +45,7 @@ def test_every_kind_of_file_reproduces_itself(folder, kind):
 
 @pytest.mark.parametrize("model", ["linear", "bounded", "online"])
 def test_brains_that_learn_in_epochs_reproduce_themselves(folder, model):
-    text = f'[data]\nname = "iris"\n[brain]\nmodel = "{model}"\nmax_epochs = 2\n'
+    text = f'[data]\nname = "iris"\ndequantise = true\n[brain]\nmodel = "{model}"\nmax_epochs = 2\n'
     assert reproduce(ran(folder, text)).identical
 
 

@@ -92,7 +92,11 @@ def test_what_cannot_fit_is_refused_before_anything_starts(tmp_path):
     "base",
     [
         {"stream": {"source": "ar2", "n_steps": 500}, "brain": {"n_hidden": 2000}},
-        {"compare": False, "data": {"name": "digits"}, "brain": {"max_slices": 6}},
+        {
+            "compare": False,
+            "data": {"name": "digits", "dequantise": True},
+            "brain": {"max_slices": 6},
+        },
     ],
 )
 def test_estimates_are_bounds_and_not_absurd(base, tmp_path):
