@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, final
 
@@ -115,7 +114,7 @@ class TriangularDensity(Potentials):
     order: Any = "chosen"
     max_layers: ranges.Count = 400
     patience: ranges.Positive = 25
-    kinds: Mapping[str | int, str] | None = None
+    kinds: ranges.Kinds = None
     contamination: ranges.Contamination = 0.1
     validation_fraction: ranges.Share = 0.2
     random_state: Any = None
