@@ -174,7 +174,9 @@ class TableBrain(TableDensity, Brain):
         if len(self.moving_):
             out["brain"] = BrainConstruction(self)
         if self.triangular_ is not None:
-            out["triangular"] = TriangularConstruction(self.triangular_, self.cells_)
+            out["triangular"] = TriangularConstruction(
+                self.triangular_, self.cells_, self.n_threads
+            )
         if self.cells_ is not None and ("cells" in self._wanted() or not out):
             out["cells"] = CellConstruction(self.cells_)
         return out

@@ -65,10 +65,11 @@ class TriangularConstruction:
 
     table: TriangularTable
     cells: CellAverage | None
+    n_threads: int | None = None
 
     def log_prob(self, codes: Array, cells: CellScores | None) -> Array:
         """Log Phi, nats, (n,)."""
-        out = self.table.log_prob(codes)
+        out = self.table.log_prob(codes, n_threads=self.n_threads)
         return out if cells is None else out + cells.log_prob("nominal")
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
@@ -76,7 +77,7 @@ class TriangularConstruction:
         codes = np.full((n, len(self.table.axes)), np.nan)
         if self.cells is not None:
             codes = self.cells.sample(n, rng, "nominal")
-        drawn, _ = self.table.draw(codes, rng)
+        drawn, _ = self.table.draw(codes, rng, n_threads=self.n_threads)
         return np.where(np.isnan(drawn), 0.0, drawn)  # constants
 
 

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, final
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
-from neurolp.brain.base_density import base_density
-from neurolp.brain.heads.head import dream, log_prob
-from neurolp.brain.marginal import learn_marginal_transform
-from neurolp.differentiation.column_orders import candidate_orders
+from neurolp.data.columns import Columns
+from neurolp.differentiation.triangular import TriangularMap
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
-from neurolp.estimators.triangular_learning import learn_triangular_map, trial_surprise
+from neurolp.estimators.potentials import Potentials
+from neurolp.estimators.table_cells import cells_are_needed, filled, fit_cells
+from neurolp.estimators.table_model import TableModel, TriangularConstruction
+from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.estimators.validation import (
-    Density,
-    column_name,
-    finite_rows,
     fitted_or_not,
     mean_and_scale,
     resolve_seed,
     validation_split,
 )
-from neurolp.simulation.batch import Batch
+from neurolp.mixed.average import CellAverage
 
 
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
-class TriangularDensity(Density):
+class TriangularDensity(Potentials):
     """Density estimation by differentiation of a triangular map, whose CDFs are exact.
 
         Phi(x) = prod_i dy_i/dx_i,   y_i = F_i(x_i | x_1 .. x_i-1),   dy_i/dx_i = p(x_i | x_<i),
 
-    in an order of the columns. The map is a composition of closed-form monotone steps:
+    in an order of the columns, which may be of any kind. A value k of an ordinal column, and an
+    atom of a continuous one, has a mass instead of a density,
+
+        P(k | x_<i) = F_i(upper end of its cell | x_<i) - F_i(lower end | x_<i).
+
+    Nominal columns come first, with a law of their own (``neurolp.mixed``); all others are given
+    them. The map is a composition of closed-form monotone steps:
 
     1. columns with steps or spikes are equalised (``neurolp.brain.marginal``);
     2. layers: column i is scaled and shifted by functions of the earlier ones, then bent by a
@@ -47,7 +51,8 @@ class TriangularDensity(Density):
        layers: units whose gates and means are functions of the earlier columns
        (``neurolp.differentiation.triangular``). For few columns a tree of histograms votes too.
 
-    Number of layers, heads and their weights are chosen on validation data.
+    Number of layers, heads and their weights are chosen on validation data. Missing values of
+    training rows are drawn by the law of the cells of all columns (``neurolp.mixed.holes``).
 
     Source: T. Katayose, arXiv:2311.13341 (2023).
 
@@ -57,7 +62,13 @@ class TriangularDensity(Density):
         Which column comes first, second, ..; "chosen" tries a few orders with a few layers each
         (see ``neurolp.differentiation.column_orders``) and keeps the best on validation data. All
         orders describe the same densities in the limit, but the conditional CDFs are about
-        different questions: give the order where they matter to you.
+        different questions: give the order where they matter to you. "given" is that of the table,
+        but for nominal columns, which are moved to the front; a permutation must have them there.
+    kinds : mapping, optional
+        The kind of some columns, by name or position: "continuous", "ordinal" or "nominal"; others
+        are inferred (``columns_``). Scores of the same kinds alone can be compared.
+    contamination : float
+        Share of the training rows that ``predict`` calls outliers, in (0, 0.5].
     max_layers, patience : int
         Stop after ``max_layers``, or when ``patience`` layers brought no lower surprise on
         validation data.
@@ -70,16 +81,21 @@ class TriangularDensity(Density):
 
     Attributes
     ----------
+    columns_ : Columns
+        What the columns are: their kinds, levels, categories and atoms.
     order_ : array of shape (n_features,)
-        Columns from first to last.
+        Columns from first to last; constant ones are last.
     n_layers_ : int
         Layers in use at most; heads may look at earlier ones.
-    map_ : TriangularMap
-        The map of potentials, columns in the order.
-    marginal_transform_ : MarginalTransform or None
-        The equalisation, columns as given.
-    mean_, scale_ : arrays of shape (n_features,)
-        Standardisation, from the training rows.
+    map_ : TriangularMap or None
+        The map of potentials, columns in the order; None where all are nominal or constant.
+    table_ : TriangularTable
+        The map with the axes of its columns: standardisation, equalisation, cells.
+    cells_ : CellAverage or None
+        P(nominal columns), and what draws missing values; None where all columns are continuous,
+        without atoms or missing values.
+    offset_ : float
+        Log-density below which rows are outliers, nats.
 
     Examples
     --------
@@ -98,151 +114,181 @@ class TriangularDensity(Density):
     order: Any = "chosen"
     max_layers: ranges.Count = 400
     patience: ranges.Positive = 25
+    kinds: ranges.Kinds = None
+    contamination: ranges.Contamination = 0.1
     validation_fraction: ranges.Share = 0.2
     random_state: Any = None
     n_threads: ranges.Positive | None = None
 
     @fitted_or_not
     def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
-        """Learn the density of the rows of ``X`` (n_samples, n_features); ``y`` is ignored.
+        """Learn the density of the rows of a table ``X`` (n_samples, n_features); ``y`` is ignored.
 
         Rows of ``X_validation`` make the choices; they are split off ``X`` when not given.
 
         Raises
         ------
         DataError
-            If the data have NaN or infinite values, a column that is constant, or one row.
+            If a value is infinite, a continuous column is constant in the training rows, or there
+            is one row.
         ConfigurationError
-            If a parameter is out of range.
+            If a parameter is out of range, or a nominal column is not at the front of ``order``.
         KeyboardInterrupt
             After Ctrl-C; the estimator is not fitted then.
         """
-        X = finite_rows(self, X, "X", reset=True)
+        codes = self._read(X, "X", reset=True)
         ranges.check_parameters(type(self), vars(self))
-        order = _checked_order(self.order, X.shape[1])
+        columns = self.columns_
+        order = _checked_order(self.order, columns)
         self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:
-            mine, other = validation_split(len(X), self.validation_fraction, self.seed_)
-            train, validation = X[mine], X[other]
+            mine, other = validation_split(len(codes), self.validation_fraction, self.seed_)
+            rows = {"train": codes[mine], "validation": codes[other]}
         else:
-            train, validation = X, finite_rows(self, X_validation, "X_validation")
-        self.mean_, self.scale_ = mean_and_scale(train, label=partial(column_name, self))
-        self.marginal_transform_ = None
-        parts = {
-            "train": self._present(train).potential,
-            "validation": self._present(validation).potential,
-        }
-        self.marginal_transform_ = learn_marginal_transform(
-            base_density("normal"), parts["train"], parts["validation"], self.n_threads
-        )
-        if self.marginal_transform_ is not None:
-            parts = {name: self.marginal_transform_.forward(u)[0] for name, u in parts.items()}
-
-        candidates = candidate_orders(parts["train"]) if order is None else [order]
-        ordered = [
-            {name: np.ascontiguousarray(u[candidate]) for name, u in parts.items()}
-            for candidate in candidates
-        ]
-        best = 0
-        if len(candidates) > 1:
-            surprise = [trial_surprise(some, self.seed_, self.n_threads) for some in ordered]
-            best = int(np.argmin(surprise))
-        self.order_ = candidates[best]
-        self.map_ = learn_triangular_map(
-            ordered[best], self.max_layers, self.patience, self.seed_, self.n_threads
-        )
-        self.n_layers_ = max(weighted.time for weighted in self.map_.heads)
+            rows = {"train": codes, "validation": self._read(X_validation, "X_validation")}
+        self.cells_: CellAverage | None = None
+        if cells_are_needed(columns, rows):
+            self.cells_ = fit_cells(columns, rows, self.seed_, n_threads=self.n_threads)
+        whole = filled(columns, self.cells_, rows, self.seed_)
+        smooth = [j for j, c in enumerate(columns) if c.kind == "continuous" and not c.atoms]
+        mean_and_scale(whole["train"][:, smooth], label=lambda j: self._label(smooth[j]))
+        self.table_ = TriangularTable.fit(
+            whole["train"], whole["validation"], columns,
+            order=order, max_layers=self.max_layers, patience=self.patience, seed=self.seed_,
+            n_threads=self.n_threads,
+        )  # fmt: skip
+        self._set_offset(codes)
         return self
 
-    def score_samples(self, X: Any) -> Array:
-        """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
-        check_is_fitted(self)
-        start = self._present(finite_rows(self, X, "X"))
-        map_, u = self.map_, np.ascontiguousarray(start.potential[self.order_])
-        return np.asarray(log_prob(map_.network, map_.heads, u, self.n_threads) + start.log_det)
+    @property
+    def order_(self) -> Array:
+        """Columns from first to last, (n_features,); constant ones are last."""
+        order = self.table_.order
+        return np.append(order, np.setdiff1d(np.arange(self.n_features_in_), order))
+
+    @property
+    def map_(self) -> TriangularMap | None:
+        """The map of potentials, columns in the order."""
+        return self.table_.map_
+
+    @property
+    def n_layers_(self) -> int:
+        """Layers in use at most."""
+        map_ = self.table_.map_
+        return 0 if map_ is None else max(weighted.time for weighted in map_.heads)
 
     def cdf(self, X: Any) -> Array:
         """y_i = P(X_i <= x_i | x_j, j before i in ``order_``), shape (n_samples, n_features).
 
-        Uniform and independent for rows drawn from the density (probability integral transform).
-        """
-        check_is_fitted(self)
-        start = self._present(finite_rows(self, X, "X"))
-        out = np.empty((len(start.log_det), self.n_features_in_))
-        out[:, self.order_] = self.map_.evaluate(start.potential[self.order_]).upper.T
-        return out
-
-    def pit(self, X: Any) -> Array:
-        """Probability integral transforms: :meth:`cdf` by its other name."""
-        return self.cdf(X)
-
-    def quantile(self, U: Any) -> Array:
-        """Rows whose conditional CDFs are ``U`` (n_samples, n_features): inverse of :meth:`cdf`.
-
-        Accurate to rounding where the density is not tiny: near 1 a CDF is known to 1e-16 only, so
-        that x is known to 1e-16 / p(x_i | x_<i) in the upper tail. 0 and 1 are taken as the
-        smallest positive number and the largest below 1.
+        Of an ordinal value or an atom the upper end of its cell, of a constant 1. NaN for a missing
+        value, and for those after it in ``order_``. Uniform and independent for rows drawn from the
+        density where all columns are continuous, without atoms; for others see :meth:`pit`.
 
         Raises
         ------
+        ConfigurationError
+            If a column is nominal: its values have no order.
+        DataError
+            If a value is one that its column cannot have, or if there are other columns or kinds of
+            values than in ``fit``.
+        """
+        return self._ends(X, "cdf")[1]
+
+    def pit(self, X: Any, random_state: Any = None) -> Array:
+        """Probability integral transforms, (n_samples, n_features): uniform and independent.
+
+        Of a density :meth:`cdf`; of a mass, drawn uniformly between the lower and the upper end of
+        its cell (randomised transform), where :meth:`quantile` gives the value back. Uniform for
+        rows drawn from the density.
+
+        Raises
+        ------
+        ConfigurationError, DataError
+            As :meth:`cdf`.
+        """
+        lower, upper = self._ends(X, "pit")
+        rng = np.random.default_rng(resolve_seed(random_state))
+        return np.asarray(lower + rng.random(lower.shape) * (upper - lower))
+
+    def quantile(self, U: Any) -> Any:
+        """Rows of a table as ``fit`` was given whose conditional CDFs are ``U``: inverse of cdf.
+
+        ``U`` is (n_samples, n_features). Of an ordinal column the value with
+        F(k - 1) < u <= F(k), likewise atoms.
+
+        Accurate to rounding where the density is not tiny: near 1 a CDF is known to 1e-16 only, so
+        that x is known to 1e-16 / p(x_i | x_<i) in the upper tail; ``inverse_transform`` has no
+        such limit. 0 and 1 are taken as the smallest positive number and the largest below 1.
+
+        Raises
+        ------
+        ConfigurationError
+            If a column is nominal: its values have no order.
         DataError
             If a value is not in [0, 1].
         """
-        check_is_fitted(self)
-        rows = finite_rows(self, U, "U")
+        rows = self._numbers(U, "U")
+        self._check_ordered("quantile")
         bad = np.argwhere((rows < 0) | (rows > 1))
         if len(bad):
-            row, column = bad[0]
+            row, j = bad[0]
             raise DataError(
-                f"argument `U` must lie in [0, 1], but contains {rows[row, column]:g} "
-                f"at row {row}, column {column_name(self, column)}"
+                f"argument `U` must lie in [0, 1], but contains {rows[row, j]:g} at row {row}, "
+                f"column {self._label(j)}"
             )
         tiny, most = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
-        y = np.clip(rows, tiny, most).T[self.order_]
-        return self._express(self.map_.inverse(y))
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Draw rows from the density, shape (n_samples, n_features)."""
-        check_is_fitted(self)
-        ranges.check_value("n_samples", n_samples, ranges.Positive)
-        rng = np.random.default_rng(resolve_seed(random_state))
-        map_ = self.map_
-        return self._express(dream(map_.network, map_.heads, int(n_samples), rng, self.n_threads))
+        return self.columns_.decode(self.table_.inverse(ndtri(np.clip(rows, tiny, most))))
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _present(self, rows: Array) -> Batch:
-        """Potentials of the rows, columns as given, and the log-determinant of all that."""
-        potential = ((rows - self.mean_) / self.scale_).T
-        log_det = np.full(len(rows), -np.log(self.scale_).sum())
-        if self.marginal_transform_ is not None:
-            potential, change = self.marginal_transform_.forward(potential)
-            log_det += change
-        return Batch(np.ascontiguousarray(potential), log_det)
+    def _table_model(self) -> TableModel:
+        construction = TriangularConstruction(self.table_, self.cells_, self.n_threads)
+        return TableModel(self.columns_, (construction,), np.ones(1), self.cells_)
 
-    def _express(self, potential: Array) -> Array:
-        """The rows of potentials whose columns are in the order."""
-        given = np.empty(potential.shape)
-        given[self.order_] = potential
-        if self.marginal_transform_ is not None:
-            given = self.marginal_transform_.inverse(given)
-        return np.asarray(given.T * self.scale_ + self.mean_)
+    def _ends(self, X: Any, what: str) -> tuple[Array, Array]:
+        """Distribution functions at the lower and upper ends of cells, (n, n_columns) each."""
+        check_is_fitted(self)
+        self._check_ordered(what)
+        codes, unknown = self._known(X)
+        _, *ends = self.table_.units(codes)
+        for end, of_constants in zip(ends, (0.0, 1.0), strict=True):
+            end[:, [kind == "constant" for kind in self.columns_.kinds]] = of_constants
+            end[unknown] = np.nan
+        return ends[0], ends[1]
+
+    def _check_ordered(self, what: str) -> None:
+        if "nominal" in self.columns_.kinds:
+            j = self.columns_.kinds.index("nominal")
+            raise ConfigurationError(
+                f"{what} needs columns whose values have an order, but column {self._label(j)} "
+                "is nominal"
+            )
 
 
-def _checked_order(order: Any, n_features: int) -> Array | None:
-    """The permutation that is asked for; None where it is to be chosen."""
+def _checked_order(order: Any, columns: Columns) -> Array | None:
+    """The permutation that is asked for, nominal columns first; None where it is to be chosen."""
+    positions = np.arange(len(columns))
+    nominal = np.array([kind == "nominal" for kind in columns.kinds])
     if isinstance(order, str):
         if order not in ("chosen", "given"):
             raise ConfigurationError(
                 f"argument `order` must be 'chosen', 'given' or a permutation of the columns, "
                 f"but is {order!r}"
             )
-        return np.arange(n_features) if order == "given" else None
+        return np.argsort(~nominal, kind="stable") if order == "given" else None
     given = np.asarray(order)
-    wanted = np.arange(n_features)
-    if given.shape != wanted.shape or not np.array_equal(np.sort(given), wanted):
+    if given.shape != positions.shape or not np.array_equal(np.sort(given), positions):
         raise ConfigurationError(
-            f"argument `order` must have each of the columns 0 .. {n_features - 1} once, "
+            f"argument `order` must have each of the columns 0 .. {len(columns) - 1} once, "
             f"but is {order!r}"
         )
-    return given.astype(np.intp)
+    given = given.astype(np.intp)
+    valued = np.array([kind not in ("nominal", "constant") for kind in columns.kinds])
+    late = np.flatnonzero(nominal[given] & (np.cumsum(valued[given]) > 0))
+    if len(late):
+        j = int(given[late[0]])
+        raise ConfigurationError(
+            f"argument `order` must have nominal columns first, but has {columns.names[j]!r}, "
+            f"column {j}, after others"
+        )
+    return given

@@ -11,15 +11,17 @@ from scipy.special import ndtri
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
+from neurolp.brain.heads.head import dream, log_prob
 from neurolp.brain.marginal import MarginalMap, learn_marginal_transform
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.brain.seeds import generator
 from neurolp.brain.workers import single_threaded_blas
 from neurolp.data.column import Column
-from neurolp.differentiation.axes import Axis, GridAxis, LineAxis
+from neurolp.differentiation.axes import Axis
 from neurolp.differentiation.column_orders import candidate_orders
-from neurolp.differentiation.triangular import Support, TriangularMap, Units, Walk
+from neurolp.differentiation.triangular import CellOf, Support, TriangularMap, Units, Walk
 from neurolp.errors import ConfigurationError
+from neurolp.estimators.table_axes import axis_of, frequent_categories, has_cells, n_copies, spread
 from neurolp.estimators.triangular_learning import learn_triangular_map, trial_surprise
 from neurolp.simulation.signals import Stop
 
@@ -27,8 +29,6 @@ from neurolp.simulation.signals import Stop
 # before it in the order, (n, n_categories); codes of others may be NaN, and are not to be read.
 NominalUnit = Callable[[int, Array], Array]
 
-_MOST_NODES = 16  # of one nominal column: its frequent categories, others are none of them
-_ROWS, _MOST_COPIES = 4000, 4
 _SUPPORT_ROWS = 1000
 # Rows times nodes squared that a layer may cost before fewer, larger steps are taken. Steps three
 # times as large lose 1 % on digits (1.2e6, in half of the time), and nothing where rows abound.
@@ -80,16 +80,13 @@ class TriangularTable:
         digits three times gain 3 nats, or 3 %, over once).
         """
         d = len(columns)
-        axes = tuple(_axis(c, train[:, j]) for j, c in enumerate(columns))
-        frequent = tuple(
-            _frequent(train[:, j], c) if c.kind == "nominal" else np.empty(0)
-            for j, c in enumerate(columns)
-        )
+        axes = tuple(axis_of(c, train[:, j]) for j, c in enumerate(columns))
+        frequent = tuple(frequent_categories(c, train[:, j]) for j, c in enumerate(columns))
         valued = np.array([j for j in range(d) if axes[j] is not None], dtype=np.intp)
         rng = generator(seed, "spread over cells")
-        copies = _copies(train, axes)
+        copies = n_copies(train, axes)
         rows = {
-            name: np.concatenate([_spread(codes, axes, rng) for _ in range(copies)])
+            name: np.concatenate([spread(codes, axes, rng) for _ in range(copies)])
             for name, codes in (("train", train), ("validation", validation))
         }
         mean, scale = rows["train"].mean(axis=0), rows["train"].std(axis=0)
@@ -166,9 +163,17 @@ class TriangularTable:
             out.lower[:, j], out.upper[:, j] = found.lower[node], found.upper[node]
         return out
 
-    def log_prob(self, codes: Array, nominal: NominalUnit | None = None) -> Array:
+    def log_prob(
+        self, codes: Array, nominal: NominalUnit | None = None, n_threads: int | None = None
+    ) -> Array:
         """Log Phi of rows, (n,): all but the nominal columns given those, or with ``nominal``."""
-        out = self.units(codes).log_prob.sum(axis=1)
+        if self.map_ is None or self._has_cells:
+            out = self.units(codes).log_prob.sum(axis=1)
+        else:  # without units one by one, which takes a twentieth of the time
+            potential, _, _, log_slope = self._placed(codes)
+            nodes = self._in_nodes(potential, codes)
+            out = log_prob(self.map_.network, self.map_.heads, nodes, n_threads)
+            out = out + log_slope.sum(axis=0)
         if nominal is not None:
             every = np.arange(len(codes))
             for j in self.order:
@@ -176,8 +181,41 @@ class TriangularTable:
                     out += nominal(int(j), codes)[every, codes[:, j].astype(np.intp)]
         return np.asarray(out)
 
+    def probits(self, codes: Array) -> Array:
+        """Phi^-1(y), Phi the normal distribution function, (n, n_columns), without lost digits.
+
+        For columns that all have densities: then it has an inverse; see :meth:`inverse`.
+        """
+        out = np.full(codes.shape, np.nan)
+        if self.map_ is not None:
+            nodes = self.map_.probits(self._in_nodes(self._placed(codes)[0], codes))
+            for j in self._valued:
+                out[:, j] = nodes[self.nodes[j][0]]
+        return out
+
+    def inverse(self, probit: Array) -> Array:
+        """Codes (n, n_columns) whose Phi^-1(y) are as given, of columns none of which is nominal.
+
+        Of values with a mass the one whose cell y lies in; of constants 0.
+        """
+        codes = np.zeros(probit.shape)
+        if self.map_ is None:
+            return codes
+
+        def cell_of(j: int) -> CellOf:
+            axis = cast(Axis, self.axes[j])
+            return lambda u: self._placed_column(j, axis.values(self._place(j, u)))[:3]
+
+        cells = {int(self.nodes[j][0]): cell_of(j) for j in self._valued if has_cells(self.axes[j])}
+        self._write(codes, self.map_.inverse(probit.T[self.order], cells))
+        return codes
+
     def draw(
-        self, codes: Array, rng: np.random.Generator, nominal: NominalUnit | None = None
+        self,
+        codes: Array,
+        rng: np.random.Generator,
+        nominal: NominalUnit | None = None,
+        n_threads: int | None = None,
     ) -> tuple[Array, Array]:
         """Rows whose NaN are drawn one column after another, and their log-weights (n,), nats.
 
@@ -194,6 +232,12 @@ class TriangularTable:
         if self.map_ is None:
             self._draw_block(codes, log_weight, rng, nominal, None)
             return codes, log_weight
+        if nominal is None and self._all_drawn(codes):
+            network, heads = self.map_.network, self.map_.heads
+            clamped = self._in_nodes(np.zeros(codes.T.shape), codes)[list(self._clamped)]
+            drawn = dream(network, heads, len(codes), rng, n_threads, clamped=clamped)
+            self._write(codes, drawn)
+            return codes, log_weight
         with single_threaded_blas():
             for rows in self.map_.blocks(len(codes)):
                 walk = Walk(self.map_, rows.stop - rows.start)
@@ -201,6 +245,21 @@ class TriangularTable:
         return codes, log_weight
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _all_drawn(self, codes: Array) -> bool:
+        """Whether all columns with an axis are to be drawn, have densities, and no others lack."""
+        valued = np.array([self.axes[j] is not None for j in self.order])
+        return not self._has_cells and bool(np.all(np.isnan(codes[:, self.order]) == valued))
+
+    @property
+    def _has_cells(self) -> bool:
+        return any(has_cells(axis) for axis in self.axes)
+
+    def _write(self, codes: Array, potential: Array) -> None:
+        """Set the columns with an axis to the values of potentials (n_nodes, n), in place."""
+        for j in self._valued:
+            place = self._place(j, potential[self.nodes[j][0]])
+            codes[:, j] = cast(Axis, self.axes[j]).values(place)
 
     def _draw_block(
         self,
@@ -329,40 +388,3 @@ class TriangularTable:
             share = np.log(np.minimum((beyond + 0.5) / (left[node] + 0.5), 1.0))
             out[node] = Support(a, b, float(share[0]), float(share[1]))
         return out
-
-
-def _axis(column: Column, train: Array) -> Axis | None:
-    if column.kind == "continuous":
-        return LineAxis.of(np.array(column.atoms), train)
-    if column.kind == "ordinal":
-        closed = bool(column.categories) or not column.step
-        levels = column.levels
-        if not closed:  # as far as the training rows go: what lies beyond is learned from others
-            levels = np.array([train.min(), train.max()])
-        return GridAxis(levels, column.step, closed)
-    return None
-
-
-def _frequent(train: Array, column: Column) -> Array:
-    """Codes of the categories that have a node; of two categories, one has."""
-    counts = np.bincount(train.astype(np.intp), minlength=len(column.categories))
-    counts = counts[: len(column.categories)]
-    most = 1 if len(counts) == 2 and not column.unseen else _MOST_NODES
-    order = np.argsort(-counts, kind="stable")[:most]
-    return np.sort(order[counts[order] > 0]).astype(np.float64)
-
-
-def _copies(train: Array, axes: tuple[Axis | None, ...]) -> int:
-    """How often values with a mass are spread over their cells anew."""
-    if not any(isinstance(axis, GridAxis) for axis in axes):
-        return 1
-    return int(np.clip(round(_ROWS / len(train)), 1, _MOST_COPIES))
-
-
-def _spread(codes: Array, axes: tuple[Axis | None, ...], rng: np.random.Generator) -> Array:
-    """Places of all values, (n, n_columns), uniform in the cells of those that have one."""
-    out = np.zeros(codes.shape)
-    for j, axis in enumerate(axes):
-        if axis is not None:
-            out[:, j] = axis.spread(codes[:, j], rng)
-    return out

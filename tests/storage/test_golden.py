@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -52,6 +53,12 @@ def test_golden_configurations_still_have_the_same_results(kind, tmp_path):
         different = [d.name for d in compare(golden, again, passed) if d.what]
         for name in different:
             then, now = (_value(file, name) for file in (golden, again))
+            if name == "estimator/structure":  # text, with fractions in it
+                parts = [
+                    re.split(r"(\d+\.\d+(?:e-?\d+)?)", bytes(text).decode()) for text in (now, then)
+                ]
+                assert parts[0][::2] == parts[1][::2]
+                now, then = (np.array(text[1::2], dtype=float) for text in parts)
             np.testing.assert_allclose(now, then, rtol=1e-4, atol=1e-6, err_msg=name)
 
 

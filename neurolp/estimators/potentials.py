@@ -1,0 +1,101 @@
+"""Transformers of rows to independent potentials and back, where all columns have densities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from neurolp.arrays import Array
+from neurolp.errors import DataError
+from neurolp.estimators.table_density import TableDensity
+from neurolp.estimators.triangular_table import TriangularTable
+from neurolp.estimators.validation import check_finite
+
+
+def _has_densities_alone(density: Any) -> bool:
+    """True before ``fit`` too: only then is it known, and a pipeline asks earlier."""
+    for j, column in enumerate(getattr(density, "columns_", ())):
+        if column.kind != "continuous" or column.atoms:
+            what = "has atoms" if column.kind == "continuous" else f"is {column.kind}"
+            raise AttributeError(
+                f"potentials need columns that are continuous, without atoms, but column "
+                f"{density._label(j)} {what}"
+            )
+    return True
+
+
+class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
+    """A density by a triangular map, ``table_``, as a transformer of rows."""
+
+    table_: TriangularTable
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make ``transform`` depend on the columns, after scikit-learn has made it give frames."""
+        super().__init_subclass__(**kwargs)
+        transform = available_if(_has_densities_alone)(cls.transform)
+        setattr(cls, "transform", transform)  # noqa: B010 - a method is not assigned to, says mypy
+
+    def transform(self, X: Any) -> Any:
+        """Potentials z_i = Phi^-1(y_i), (n_samples, n_features); Phi: normal distribution function.
+
+        y is ``cdf(X)``, but no digits are lost in its tails. Of rows drawn from the density z are
+        independent standard normal. NaN for a missing value, and for those after it in ``order_``.
+        Exists where all columns are continuous, without atoms.
+
+        Raises
+        ------
+        DataError
+            If there are other columns than in ``fit``, or infinite values.
+        """
+        codes, unknown = self._known(X)
+        return np.where(unknown, np.nan, self.table_.probits(codes))
+
+    @available_if(_has_densities_alone)
+    def inverse_transform(self, Z: Any) -> Any:
+        """Rows of a table as ``fit`` was given whose potentials are ``Z`` (n_samples, n_features).
+
+        Raises
+        ------
+        DataError
+            If ``Z`` is not finite, or has another number of columns.
+        """
+        return self.columns_.decode(self.table_.inverse(self._numbers(Z, "Z")))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Not all that it can do takes categories: there are no potentials of them."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = False
+        return tags
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _known(self, X: Any) -> tuple[Array, Array]:
+        """Codes with stand-ins for missing values, and where y_i = F_i(x_i | x_<i) is unknown."""
+        codes, kinds = self._possible(X), np.array(self.columns_.kinds)
+        codes = np.where(np.isnan(codes) & (kinds == "constant"), 0.0, codes)
+        missing, unknown = np.isnan(codes), np.zeros(codes.shape, dtype=np.bool_)
+        order = self.table_.order
+        unknown[:, order] = np.maximum.accumulate(missing[:, order], axis=1)
+        firsts = [c.levels[0] if c.kind == "ordinal" else 0.0 for c in self.columns_]
+        stand_in = np.where(kinds == "continuous", self.table_.mean, firsts)
+        return np.where(missing, stand_in, codes), unknown
+
+    def _numbers(self, values: Any, name: str) -> Array:
+        """Numbers (n_samples, n_features), one of each column; names of a frame are in order."""
+        check_is_fitted(self)
+        rows = check_array(values, dtype=np.float64, ensure_all_finite=False, estimator=self)
+        if rows.shape[1] != self.n_features_in_:
+            raise DataError(
+                f"argument `{name}` must have {self.n_features_in_} features, as in fit, but has "
+                f"{rows.shape[1]} features"
+            )
+        given, wanted = list(getattr(values, "columns", ())), list(self.columns_.names)
+        if given and self.columns_.container == "frame" and list(map(str, given)) != wanted:
+            raise DataError(f"argument `{name}` must have the columns {wanted}, but has {given}")
+        check_finite(rows, name, self._label)
+        return np.asarray(rows)
