@@ -186,7 +186,9 @@ def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 30
     x = np.linspace(low[0] - pad[0], high[0] + pad[0], resolution)
     y = np.linspace(low[1] - pad[1], high[1] + pad[1], resolution)
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    density = np.exp(brain.score_samples(points)).reshape(resolution, resolution)
+    columns = getattr(brain, "columns_", None)
+    table = points if columns is None else columns.decode(points)
+    density = np.exp(brain.score_samples(table)).reshape(resolution, resolution)
     image = draw_density(ax, density, x, y)
     ax.figure.colorbar(image, ax=ax, label="probability density", shrink=0.8)
     ax.scatter(data[:500, 0], data[:500, 1], s=2, color=SKY, alpha=0.5, lw=0)
@@ -210,13 +212,16 @@ def plot_dream(
 ) -> Array:
     """Images of the data on the first Axes, as many dreamed images on the second."""
     plot_images(real, shape, axes[0], title="data")
-    plot_images(brain.sample(len(real), random_state=seed), shape, axes[1], title="dreamed")
+    dreamed = np.asarray(brain.sample(len(real), random_state=seed), dtype=np.float64)
+    plot_images(dreamed, shape, axes[1], title="dreamed")
     return axes
 
 
 def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> Array:
     """Histograms of columns of the data beside those of as many dreamed rows."""
     dreamed = brain.sample(max(len(data), 2000), random_state=0)
+    if hasattr(brain, "columns_"):
+        dreamed = brain.columns_.encode(dreamed)
     for j, ax in enumerate(axes):
         low, high = data[:, j].min(), data[:, j].max()
         pad = 0.1 * (high - low)
@@ -253,9 +258,15 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         If there is no record of learning, as in files of most fitted estimators.
     """
     table = "shown_codes" in trajectory and _is_mixed(trajectory)
+    image_shape = trajectory.result.get("image_shape")
     if table:
+        brain: Brain = load(trajectory.path)
         names = [str(name) for name in trajectory["column_name"].values]
-        draw_table(load(trajectory.path), names, trajectory["shown_codes"].values, figure)
+        codes = trajectory["shown_codes"].values
+        draw_table(brain, names, codes, figure)
+        if image_shape is not None:
+            images = np.asarray(brain.columns_.decode(codes[:100]), dtype=np.float64)
+            _draw_dream(brain, images, image_shape, figure)
     if "surprise" not in trajectory:
         if table:
             return
@@ -278,12 +289,10 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     rows = recorded_rows(trajectory)
     if rows is None or table:
         return
-    brain: Brain = load(trajectory.path)
+    brain = load(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
-    image_shape = trajectory.result.get("image_shape")
     if image_shape is not None:
-        axes = figure("dream", 9, 5).subplots(1, 2)
-        plot_dream(brain, rows[:100], (int(image_shape[0]), int(image_shape[1])), axes)
+        _draw_dream(brain, rows[:100], image_shape, figure)
     elif rows.shape[1] == 2 and not brain.n_hidden:  # else its density is known by a bound only
         ax = plot_density_2d(brain, rows, figure("density", 6.5, 5).subplots())
         ax.set(xlabel=names[0], ylabel=names[1])
@@ -297,6 +306,11 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         plot_marginals(brain, rows, names, grid.ravel()[:shown])
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
+
+
+def _draw_dream(brain: Brain, images: Array, shape: Array, figure: NewFigure) -> None:
+    height, width = (int(n) for n in shape)
+    plot_dream(brain, images, (height, width), figure("dream", 9, 5).subplots(1, 2))
 
 
 def _shows_potentials(trajectory: Trajectory) -> bool:

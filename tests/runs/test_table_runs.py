@@ -162,3 +162,14 @@ def test_kinds_have_one_place(folder):
         configured(folder, kinds={"count": "ordinal"}, dequantise=True)
     with pytest.raises(ConfigurationError, match=r"data.kinds.count"):
         configured(folder, kinds={"count": "cardinal"})
+
+
+@pytest.mark.parametrize(("n_columns", "figure"), [(1, "marginals"), (2, "density")])
+def test_named_numbers_are_drawn_as_numbers(tmp_path, n_columns, figure):
+    values = np.random.default_rng(0).standard_normal((50, n_columns))
+    names = "vw"[:n_columns]
+    np.savetxt(tmp_path / "v.csv", values, delimiter=",", header=",".join(names), comments="")
+    density.run(configured(tmp_path, "v.csv"), tmp_path / "v.h5")
+    with open_trajectory(tmp_path / "v.h5") as file:
+        assert len(density.summary(file)) == 1
+        assert figure in density.KIND.figures(file)
