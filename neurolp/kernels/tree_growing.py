@@ -171,7 +171,7 @@ def grow_tree(
         h += hessian[rows[r]]
     total[0, 0], total[0, 1], total[0, 2] = g, h, float(n)
     leaves[0, 0], leaves[0, 1], leaves[0, 2] = 0, n, 0
-    tree[0, 0] = -1
+    tree[0] = -1  # all of it: what is stored has no accidental numbers
     value[0] = -step * g / (h + ridge)
     gain[0] = best_split(
         histograms[0],
@@ -210,7 +210,7 @@ def grow_tree(
         leaves[k, 1] = left
         node = leaves[k, 2]
         tree[node, 0], tree[node, 1], tree[node, 2], tree[node, 3] = f, t, m, n_nodes
-        tree[n_nodes, 0] = tree[n_nodes + 1, 0] = -1
+        tree[n_nodes : n_nodes + 2] = -1
         leaves[k, 2], leaves[new, 2] = n_nodes, n_nodes + 1
         n_nodes += 2
         for c in range(3):

@@ -18,6 +18,7 @@ from neurolp.errors import FormatError
 from neurolp.estimators import Brain, load
 from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
 from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
+from neurolp.plotting.table import draw_table
 from neurolp.storage.reader import Trajectory
 
 _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
@@ -30,8 +31,10 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     for split in surprise.coords["split"].values:
         curve = surprise.sel(split=split).values
         ax.plot(time, curve, color=_COLOURS.get(str(split)), label=str(split), lw=1.8)
-    models = trajectory.result.get("model", [])
-    levels = trajectory.result.get("model_test_log_prob", [])
+    clamped = len(trajectory.brain.get("clamped", ())) > 0
+    # Of clamped columns the curves say nothing, and the compared models do.
+    models = [] if clamped else trajectory.result.get("model", [])
+    levels = [] if clamped else trajectory.result.get("model_test_log_prob", [])
     styles = iter(["--", ":", "-."])
     for name, log_prob in list(zip(models, levels, strict=True))[1:]:
         ax.axhline(-log_prob, color=BLACK, ls=next(styles), lw=1, label=f"{name}, test")
@@ -42,6 +45,8 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color=GREEN, lw=1, label=f"chosen on validation ({best})")
     what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
+    if clamped:
+        what += " of moving columns given all others"
     ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Mean negative log-likelihood")
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
@@ -53,7 +58,7 @@ def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = N
     """Histograms of the recorded potentials at several times, with the base density.
 
     ``axes`` is a row of Axes, one a time, from the start to the last recorded slice in use. The
-    histogram pools all recorded nodes, or shows the one at position ``node``.
+    histogram pools all recorded nodes that move, or shows the one at position ``node``.
     """
     potential = trajectory["potential"]
     times = potential.coords["frame"].values
@@ -63,9 +68,10 @@ def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = N
     frames = usable[np.round(fractions * (len(usable) - 1)).astype(int)]
     base = base_density(trajectory.brain["base"])
     grid = np.linspace(-4 * base.std, 4 * base.std, 200)
+    moving = ~np.isin(potential.coords["recorded_node"].values, trajectory.brain.get("clamped", ()))
     for ax, frame in zip(axes, frames, strict=True):
         at = potential[int(frame)].values
-        u = (at if node is None else at[node]).ravel()
+        u = (at[moving] if node is None else at[node]).ravel()
         bins = np.linspace(grid[0], grid[-1], 61)
         ax.hist(u, bins=list(bins), density=True, color=SKY, label="potentials")
         ax.plot(grid, np.exp(-base.energy(grid)), color=VERMILION, lw=1.5, label="base density")
@@ -246,10 +252,16 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     FormatError
         If there is no record of learning, as in files of most fitted estimators.
     """
+    table = "shown_codes" in trajectory and _is_mixed(trajectory)
+    if table:
+        names = [str(name) for name in trajectory["column_name"].values]
+        draw_table(load(trajectory.path), names, trajectory["shown_codes"].values, figure)
     if "surprise" not in trajectory:
+        if table:
+            return
         raise FormatError(f"{trajectory.path}: holds no record of learning that could be drawn")
     plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
-    if "potential" in trajectory and trajectory["potential"].shape[2]:
+    if _shows_potentials(trajectory):
         plot_potentials(trajectory, figure("potentials", 12, 3.2).subplots(1, 5, sharey=True))
     shared = "coupling" in trajectory
     if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
@@ -264,7 +276,7 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         axes = figure("connectivity", 4.4 * n_panels, 4.2).subplots(1, n_panels)
         plot_connectivity(connectivity, axes)
     rows = recorded_rows(trajectory)
-    if rows is None:
+    if rows is None or table:
         return
     brain: Brain = load(trajectory.path)
     names = [str(name) for name in trajectory["node_name"].values]
@@ -285,6 +297,25 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         plot_marginals(brain, rows, names, grid.ravel()[:shown])
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
+
+
+def _shows_potentials(trajectory: Trajectory) -> bool:
+    """Whether trajectories of nodes that move were recorded."""
+    if "potential" not in trajectory or not trajectory["potential"].shape[2]:
+        return False
+    recorded = trajectory["recorded_node"].values
+    return not len(recorded) or not np.isin(recorded, trajectory.brain.get("clamped", ())).all()
+
+
+def _is_mixed(trajectory: Trajectory) -> bool:
+    """Whether some column is not a node that moves, in a file whose parameters were kept."""
+    kept = "class" in trajectory.attributes("estimator")
+    names = {*trajectory["column_name"].values} - {*_names_of_nodes(trajectory)}
+    return kept and (bool(names) or len(trajectory.brain.get("clamped", ())) > 0)
+
+
+def _names_of_nodes(trajectory: Trajectory) -> list[str]:
+    return [*trajectory["node_name"].values] if "node_name" in trajectory else []
 
 
 def _unit(trajectory: Trajectory) -> str:

@@ -169,6 +169,29 @@ def test_bad_data_exit_65_with_one_line(tmp_path, name, message):
     assert not list(tmp_path.glob("*.h5*"))
 
 
+def test_a_dirty_table_from_the_command_to_the_figures(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "who,when,n,unit\n"
+        + "".join(
+            f"{'abc'[k % 3]},{'?' if k % 7 == 0 else f'2020-01-{1 + k % 28:02d}'},{k % 4},m\n"
+            for k in range(80)
+        )
+    )
+    (tmp_path / "a.toml").write_text('[data]\nfile = "a.csv"\n')
+    done = neurolp_command("run", "a.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("nominal, 3 categories", "constant, always 'm'", "Chow-Liu tree", "nats: mass"):
+        assert part in done.stdout
+    info = neurolp_command("info", "a.h5", cwd=tmp_path)
+    assert "mixture of products" in info.stdout
+    plot = neurolp_command("plot", "a.h5", cwd=tmp_path)
+    assert plot.returncode == 0, plot.stderr
+    drawn = {Path(line).stem for line in plot.stdout.split()}
+    assert drawn == {"columns", "dependence", "calibration"}
+    done = neurolp_command("run", "a.toml", "--set", "data.kinds.who=ordinal", cwd=tmp_path)
+    assert_one_line(done, 78, "strings cannot be ordinal")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,0 +1,295 @@
+"""Figures of a density of a table with columns of any kind: Axes in, Axes out.
+
+Rows are codes (n, n_columns), NaN where a value is missing; see ``neurolp.data.columns``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from neurolp.arrays import Array
+from neurolp.data.column import Column
+from neurolp.data.columns import Columns
+from neurolp.evaluation.metrics import reliability
+from neurolp.mixed.cells import cells_of
+from neurolp.mixed.dependence_tree import mutual_information
+from neurolp.mixed.groups import CellGroups
+from neurolp.plotting.style import BLACK, BLUE, GREY, PALE, SKY, VERMILION, NewFigure
+
+_MOST_COLUMNS = 12  # of the figure of columns
+_MOST_BARS, _MOST_LEVELS, _BINS = 8, 30, 30
+_MOST_NAMES = 24  # columns whose names are written beside a matrix
+_MOST_CONDITIONALS, _MOST_STATEMENTS, _MOST_OUTCOMES = 8, 12_000, 200
+_MOST_ROWS, _GROUPS = 200, 10  # rows that are judged; groups of the values of an ordinal column
+_SAMPLES = 2000
+
+
+def plot_column(column: Column, name: str, data: Array, samples: Array, ax: Axes) -> Axes:
+    """The values of one column, codes (n,) each, beside those of samples.
+
+    Bars for categories; steps over the levels of an ordinal column; histograms of the density of a
+    continuous one, with a line for each atom whose height is its mass.
+    """
+    missing = float(np.isnan(data).mean())
+    data, samples = data[~np.isnan(data)], samples[~np.isnan(samples)]
+    gap = f" ({missing:.0%} missing)" if missing >= 0.005 else ""
+    ax.set_title(short(name, 36 - len(gap)) + gap, fontsize="small")
+    if not len(data):
+        ax.set_axis_off()
+        return ax
+    if column.kind == "nominal" or column.categories:
+        _draw_categories(column, data, samples, ax)
+    elif column.kind == "ordinal" and len(np.unique(data)) <= _MOST_LEVELS:
+        _draw_levels(data, samples, ax)
+    else:
+        _draw_values(column, data, samples, ax)
+    if column.family == "date" and not column.categories:
+        ax.xaxis.set_major_formatter(FuncFormatter(_date))
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+    return ax
+
+
+def plot_dependence(
+    columns: Columns, names: list[str], data: Array, samples: Array, axes: Array
+) -> Array:
+    """Mutual information of every two columns: of the data on the first Axes, then of samples.
+
+    Of groups of values (see ``neurolp.mixed.groups``), nats. As many samples as rows are used, so
+    that both have the same errors.
+    """
+    cells = cells_of(list(columns), data)
+    n_cells = np.array([c.n_cells for c in cells])
+    ordered = np.array([c.ordered for c in cells])
+    samples = np.where(np.isnan(data), np.nan, samples[: len(data)])  # with the same holes
+
+    def in_cells(codes: Array) -> Array:
+        parts = [c.cell(own) for c, own in zip(cells, codes.T, strict=True)]
+        return np.column_stack(parts).astype(np.int64)
+
+    groups = CellGroups.of(in_cells(data), n_cells, ordered)
+    found = [mutual_information(in_cells(codes), groups) for codes in (data, samples)]
+    top = max(float(found[0].max()), float(found[1].max()), 1e-3)
+    place = np.arange(len(names))
+    for ax, matrix, title in zip(axes, found, ("data", "samples"), strict=True):
+        np.fill_diagonal(matrix, np.nan)
+        image = ax.imshow(matrix, cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
+        ax.set(title=title)
+        if len(names) <= _MOST_NAMES:
+            labels = [short(name, 18) for name in names]
+            ax.set_xticks(place, labels, rotation=90, fontsize="small")
+            ax.set_yticks(place, labels if ax is axes[0] else [], fontsize="small")
+        else:
+            ax.set(xlabel="column", ylabel="column" if ax is axes[0] else "")
+    label = "mutual information (nats)"
+    axes[-1].figure.colorbar(image, ax=list(axes), label=label, shrink=0.8)
+    return axes
+
+
+def plot_calibration(probability: Array, right: Array, name: str, ax: Axes) -> Axes:
+    """Predicted probabilities (n, K) of values against how often these came true, (n, K) of 0, 1.
+
+    Bars are the range of 95 % of the frequencies of calibrated predictions.
+    """
+    found = reliability(probability, right)
+    used = found.counts > 0
+    p, counts = found.confidence[used], found.counts[used]
+    spread = 1.96 * np.sqrt(p * (1 - p) / counts)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.8)
+    low, high = np.maximum(p - spread, 0), np.minimum(p + spread, 1)
+    ax.vlines(p, low, high, color=PALE, lw=5)
+    size = 8 + 60 * np.sqrt(counts / counts.max())
+    ax.scatter(p, found.frequency[used], s=size, color=BLUE, lw=0, zorder=3)
+    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    ax.set_title(short(name, 28), fontsize="small")
+    ax.text(0.97, 0.05, f"error {found.error:.2f}", ha="right", color=BLACK, fontsize="small")
+    return ax
+
+
+def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> None:
+    """Columns beside samples, pairwise dependence, and calibration of discrete columns.
+
+    ``brain`` is a density of tables, such as :class:`neurolp.BrainDensity`; ``rows`` are codes of
+    rows that it did not learn from.
+    """
+    columns: Columns = brain.columns_
+    n_samples = max(len(rows), _SAMPLES)
+    samples = columns.encode(brain.sample(n_samples, random_state=0))
+    varying = [j for j, kind in enumerate(columns.kinds) if kind != "constant"]
+    if not varying:
+        return
+    shown = varying[:_MOST_COLUMNS]
+    panels = _panels(figure, "columns", len(shown), 3.1, 2.5)
+    for j, ax in zip(shown, panels, strict=True):
+        plot_column(columns[j], names[j], rows[:, j], samples[:, j], ax)
+    _legend(panels[0], len(varying), len(shown))
+    if len(varying) > 1:
+        side = 2.6 + 0.16 * min(len(varying), _MOST_NAMES)
+        axes = figure("dependence", 2 * side + 0.6, side + 0.5).subplots(1, 2)
+        some = columns.select(varying)
+        labels = [names[j] for j in varying]
+        plot_dependence(some, labels, rows[:, varying], samples[:, varying], axes)
+    judged = [(names[j], *found) for j in varying if (found := _statements(brain, rows, j))]
+    if judged:
+        judged = judged[:_MOST_CONDITIONALS]
+        panels = _panels(figure, "calibration", len(judged), 2.5, 2.6)
+        for (name, probability, right), ax in zip(judged, panels, strict=True):
+            plot_calibration(probability, right, name, ax)
+        panels[0].figure.supxlabel("predicted probability given all other columns", fontsize=10)
+        panels[0].figure.supylabel("observed frequency", fontsize=10)
+
+
+def short(text: str, most: int) -> str:
+    """The text, or its beginning and its end with an ellipsis between."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"
+
+
+# --- one column -----------------------------------------------------------------------------------
+
+
+def _draw_categories(column: Column, data: Array, samples: Array, ax: Axes) -> None:
+    n = len(column.categories)
+    found = [np.bincount(np.minimum(c, n).astype(int), minlength=n + 1) for c in (data, samples)]
+    shares = np.array([counts / counts.sum() for counts in found])
+    ranked = np.argsort(-shares[0, :n], kind="stable")
+    order = np.sort(ranked[:_MOST_BARS]) if column.kind == "ordinal" else ranked[:_MOST_BARS]
+    rest = 1.0 - shares[:, order].sum(axis=1)
+    labels = [short(str(column.categories[k]), 14) for k in order]
+    bars = shares[:, order]
+    if rest.max() > 1e-9:
+        labels.append("all others")
+        bars = np.column_stack([bars, rest])
+    at = np.arange(len(labels))
+    for values, offset, colour, label in zip(bars, (-0.2, 0.2), _COLOURS, _LABELS, strict=True):
+        ax.barh(at + offset, values, height=0.36, color=colour, label=label)
+    ax.set_yticks(at, labels, fontsize="small")
+    ax.invert_yaxis()
+    ax.set_xlabel("probability", fontsize="small")
+
+
+def _draw_levels(data: Array, samples: Array, ax: Axes) -> None:
+    levels = np.unique(data)
+    gap = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    levels = np.unique(np.concatenate([levels, samples[_near(samples, levels, gap)]]))
+    middle = 0.5 * (levels[1:] + levels[:-1])
+    edges = np.concatenate([[levels[0] - gap / 2], middle, [levels[-1] + gap / 2]])
+    _draw_steps(data, samples, edges, ax, share=True)
+    ax.set_ylabel("probability", fontsize="small")
+    if np.all(levels == np.rint(levels)):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _draw_values(column: Column, data: Array, samples: Array, ax: Axes) -> None:
+    atoms = np.array(column.atoms)
+    loose, drawn = (values[~np.isin(values, atoms)] for values in (data, samples))
+    if len(loose) > 1:
+        low, high = np.quantile(loose, [0.005, 0.995])
+        pad = 0.08 * (high - low) or 1.0
+        edges = np.linspace(low - pad, high + pad, _BINS + 1)
+        if column.kind == "ordinal" and column.step:  # whole steps in each bin
+            width = max(round((edges[-1] - edges[0]) / _BINS / column.step), 1) * column.step
+            first = loose.min() - column.step / 2
+            edges = np.arange(first - width, high + pad + width, width)
+        parts = len(loose) / len(data), len(drawn) / len(samples)
+        _draw_steps(loose, drawn, edges, ax, share=column.kind == "ordinal", parts=parts)
+    ax.set_ylabel("probability" if column.kind == "ordinal" else "density", fontsize="small")
+    if len(atoms):
+        beside = ax.twinx()
+        width = np.diff(ax.get_xlim())[0] / 80
+        for values, side, colour in zip((data, samples), (-0.5, 0.5), _COLOURS, strict=True):
+            mass = np.array([np.mean(values == atom) for atom in atoms])
+            at = atoms + side * width
+            beside.bar(at, mass, width=width, color=colour, edgecolor=BLACK, lw=0.4)
+        beside.set(ylim=(0, None))
+        beside.set_ylabel("mass of an atom", fontsize="small")
+
+
+def _draw_steps(
+    data: Array,
+    samples: Array,
+    edges: Array,
+    ax: Axes,
+    *,
+    share: bool,
+    parts: tuple[float, float] = (1.0, 1.0),
+) -> None:
+    """Histograms of which all values of a column, the rest among them, have the integral 1."""
+    widths = 1.0 if share else np.diff(edges)
+    both = zip((data, samples), parts, strict=True)
+    one, other = (part * np.histogram(v, edges)[0] / max(len(v), 1) / widths for v, part in both)
+    ax.stairs(one, edges, fill=True, color=SKY, label=_LABELS[0])
+    ax.stairs(other, edges, color=VERMILION, lw=1.5, label=_LABELS[1])
+    ax.set(ylim=(0, None))
+
+
+def _near(values: Array, levels: Array, distance: float) -> Array:
+    return np.asarray((values >= levels[0] - distance) & (values <= levels[-1] + distance))
+
+
+def _date(days: float, position: Any = None) -> str:
+    return str(np.datetime64(0, "s") + np.timedelta64(round(days * 86400), "s"))[:10]
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+
+def _statements(brain: Any, rows: Array, j: int) -> tuple[Array, Array] | None:
+    """Probabilities of the values of discrete column j, and which came, (n, K); None of others.
+
+    Values of ordinal columns are taken together in groups of about equal shares of the rows.
+    """
+    columns: Columns = brain.columns_
+    column = columns[j]
+    if column.kind not in ("nominal", "ordinal"):
+        return None
+    outcomes = column.levels if column.kind == "ordinal" else np.arange(len(column.categories))
+    if column.kind == "ordinal" and column.step and not column.categories:
+        n = round((column.levels[-1] - column.levels[0]) / column.step) + 1
+        outcomes = column.levels[0] + column.step * np.arange(n)
+    if not 2 <= len(outcomes) <= _MOST_OUTCOMES:
+        return None
+    usable = ~np.isnan(rows[:, j]) & columns.supported(rows).all(axis=1)
+    order = np.argsort(np.isnan(rows).sum(axis=1), kind="stable")  # complete rows first
+    most = min(_MOST_ROWS, _MOST_STATEMENTS // len(outcomes))
+    chosen = order[usable[order]][:most]
+    if not len(chosen):
+        return None
+    key = j if columns.container != "frame" else columns.names[j]
+    probability = brain.predict_proba(columns.decode(rows[chosen]), key)
+    right = np.isclose(rows[chosen, j][:, None], outcomes)
+    if column.kind == "ordinal" and len(outcomes) > _GROUPS:
+        cut = np.quantile(rows[usable, j], np.linspace(0, 1, _GROUPS + 1)[1:-1])
+        group = np.unique(np.searchsorted(cut, outcomes), return_inverse=True)[1]
+        member = group[:, None] == np.arange(group.max() + 1)
+        probability, right = probability @ member, right @ member
+    return np.clip(probability, 0.0, 1.0), right
+
+
+# --- panels ---------------------------------------------------------------------------------------
+
+_LABELS, _COLOURS = ("data", "samples"), (SKY, VERMILION)
+
+
+def _panels(figure: NewFigure, name: str, n: int, width: float, height: float) -> Array:
+    """So many Axes, four in a row."""
+    across = min(n, 4)
+    down = -(-n // across)
+    grid = figure(name, width * max(across, 2), height * down + 0.6).subplots(
+        down, across, squeeze=False
+    )
+    for ax in grid.ravel()[n:]:
+        ax.set_axis_off()
+    return np.asarray(grid.ravel()[:n])
+
+
+def _legend(ax: Axes, n: int, shown: int) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    more = f"the first {shown} of {n} columns" if n > shown else None
+    if handles:
+        ax.figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, title=more
+        )
