@@ -94,8 +94,8 @@ class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
                 f"argument `{name}` must have {self.n_features_in_} features, as in fit, but has "
                 f"{rows.shape[1]} features"
             )
-        given, wanted = list(getattr(values, "columns", ())), list(self.columns_.names)
-        if given and self.columns_.container == "frame" and list(map(str, given)) != wanted:
+        given, wanted = list(getattr(values, "columns", ())), list(self.get_feature_names_out())
+        if given and hasattr(self, "feature_names_in_") and given != wanted:
             raise DataError(f"argument `{name}` must have the columns {wanted}, but has {given}")
         check_finite(rows, name, self._label)
         return np.asarray(rows)

@@ -93,6 +93,10 @@ def test_potentials_are_frames_where_they_are_asked_for(iris):
     pd.testing.assert_frame_equal(back, pipeline[0].transform(frame))
     with pytest.raises(DataError, match=r"`Z` must have the columns \['a', 'b', 'c', 'd'\]"):
         pipeline[-1].inverse_transform(z[list("bacd")])
+    numbered = TriangularDensity(random_state=0, max_layers=5).fit(pd.DataFrame(iris))
+    z = numbered.set_output(transform="pandas").transform(pd.DataFrame(iris))
+    assert list(z.columns) == ["x0", "x1", "x2", "x3"]
+    np.testing.assert_allclose(numbered.inverse_transform(z), iris, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["clusters", "uniform", "heavy"])
