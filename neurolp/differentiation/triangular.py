@@ -336,6 +336,7 @@ def _confine(support: Support, lower: Array, upper: Array, ends: tuple[Array, Ar
 
 def _log_complement(log_p: Array) -> Array:
     """Log(1 - p), accurate for all p."""
+    log_p = np.minimum(log_p, 0.0)  # rounding
     with np.errstate(divide="ignore"):
         near, far = np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p))
     return np.where(log_p > -np.log(2), near, far)

@@ -44,16 +44,24 @@ _TUNING_EPOCHS, _TUNING_PATIENCE = 20, 3
 @final
 @dataclass(eq=False, repr=False, kw_only=True)
 class BrainDensity(TableBrain):
-    """Density estimation by a brain that evolves in time and learns every slice locally.
+    """The probability of the rows of any table, by a brain that learns every slice locally.
 
-    The row x is standardised, written into the potentials at time 0 and moved through slices of
-    time. The density is read at a few times t_r, each with its energy E_r,
+    Continuous columns are the nodes of the brain. The row x is standardised, written into their
+    potentials at time 0 and moved through slices of time. The density is read at a few times t_r,
+    each with its energy E_r,
 
         Phi(x) = sum_r w_r exp(-E_r(u(t_r))) |det du(t_r)/dx|,    sum_r w_r = 1,
 
     exactly normalised for any parameters. Each slice is learned greedily by local rules (see
     ``neurolp.brain.rules.greedy``); number of slices, energies and weights are chosen on validation
-    data.
+    data. All other columns (discrete ones, those with atoms) are clamped nodes, which the
+    others read, and have a probability of their own: P(clamped) Phi(moving | clamped).
+
+    The brain is averaged with two other constructions, weighted on validation data: a triangular
+    map (:class:`neurolp.TriangularDensity`), and models of all columns cut into cells (chains of
+    boosted questions, latent classes and a Chow-Liu tree: ``neurolp.mixed``). The average is
+    exactly normalised over the product measure: a density in the units of continuous columns, a
+    mass for all other values.
 
     Source: T. Katayose, arXiv:2311.13341 (2023).
 
@@ -100,6 +108,14 @@ class BrainDensity(TableBrain):
         After the greedy fit, tune all slices in use together by gradients that run time backwards
         over so many slices; what is better on validation data, the brain before or after, is kept.
         The record is that of the greedy fit.
+    constructions : "auto" or sequence of {"brain", "triangular", "cells"}
+        What is averaged. "auto" is all that apply, and the brain alone where a part of it
+        (``rule``, ``node_map``, ``base``, ``head``, ``connectivity``) is not the default.
+    kinds : mapping, optional
+        Kinds of some columns, by name or position: "continuous", "ordinal" or "nominal"; the others
+        are inferred, see :class:`neurolp.Columns`.
+    contamination : float
+        Share of the training rows below the threshold ``offset_`` of :meth:`predict`.
     validation_fraction : float
         Share of the rows that ``fit`` sets aside for validation when it is given none.
     dtype : {"float64", "float32"}
@@ -111,8 +127,22 @@ class BrainDensity(TableBrain):
 
     Attributes
     ----------
+    columns_ : Columns
+        Names, kinds and values of the columns.
+    construction_weights_ : dict of str to float
+        Weights of the constructions in use.
+    moving_ : array of int
+        Positions of the columns that are moving nodes.
+    inputs_ : ClampedInputs or None
+        The clamped nodes of the other columns.
+    cells_ : CellAverage or None
+        The models of cells; None where all columns are continuous, without atoms or holes.
+    triangular_ : TriangularTable or None
+        The triangular map.
+    offset_ : float
+        Log-probability below which a row is an outlier, nats.
     network_ : Network
-        All learned slices.
+        All learned slices; not there where no column moves.
     n_slices_ : int
         Slices in use: the time of least validation surprise.
     heads_ : tuple of WeightedHead or None
@@ -120,8 +150,8 @@ class BrainDensity(TableBrain):
         the base density at the end of ``n_slices_``.
     marginal_transform_ : MarginalTransform or None
         What happens to columns before time begins.
-    mean_, scale_ : arrays of shape (n_features,)
-        Standardisation, from the training rows.
+    mean_, scale_ : arrays of shape (n_nodes,)
+        Standardisation of the nodes, from the training rows; clamped nodes have none.
     record_ : MemoryStore
         Mapping of what was recorded: ``record_["surprise"]`` (time, split), ``"local_loss"``, ...;
         ``record_.surprise["test"]`` is the surprise of one split of the data after every slice.
@@ -140,6 +170,17 @@ class BrainDensity(TableBrain):
     >>> potential, log_det = brain.evolve(X)
     >>> bool(np.allclose(brain.rewind(potential), X, atol=1e-9))
     True
+
+    A table of counts and labels has probabilities:
+
+    >>> import pandas as pd
+    >>> animals = ["cat", "hen", "dog", "eel"]
+    >>> frame = pd.DataFrame({"legs": [4, 2, 4, 0] * 10, "animal": animals * 10})
+    >>> table = BrainDensity(random_state=0).fit(frame)
+    >>> table.columns_.kinds
+    ('ordinal', 'nominal')
+    >>> table.predict_proba(pd.DataFrame({"legs": [2]}), "animal").round(1).tolist()
+    [[0.0, 1.0, 0.0, 0.0]]
     """
 
     model = "density"

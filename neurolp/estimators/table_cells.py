@@ -12,16 +12,17 @@ from neurolp.data.column import Column
 from neurolp.mixed.average import CellAverage, ExactCells, fit_cell_average
 from neurolp.mixed.holes import draw_missing
 
+_MOST_HOLES = 0.5  # of a column that moves
 _SPLITS = ("train", "validation", "test")
 
 
 def moving_columns(columns: Sequence[Column], train: Array) -> Array:
-    """Positions of the columns that are the nodes of a brain: continuous, without atoms or holes.
+    """Positions of the columns that are the nodes of a brain: continuous, without atoms.
 
-    Holes of ``train`` (n, n_columns) count; holes of other rows are integrated out.
+    In ``train`` (n, n_columns) most values are known; the others are filled by draws.
     """
     smooth = np.array([c.kind == "continuous" and not c.atoms for c in columns])
-    return np.flatnonzero(smooth & ~np.isnan(train).any(axis=0))
+    return np.flatnonzero(smooth & (np.isnan(train).mean(axis=0) < _MOST_HOLES))
 
 
 def cells_are_needed(columns: Sequence[Column], rows: Mapping[str, Array]) -> bool:
@@ -31,7 +32,7 @@ def cells_are_needed(columns: Sequence[Column], rows: Mapping[str, Array]) -> bo
     """
     possible = [j for j, c in enumerate(columns) if c.kind != "constant"]
     moving = moving_columns(columns, rows["train"])
-    holes = np.isnan(rows["validation"][:, possible]).any()
+    holes = any(np.isnan(rows[name][:, possible]).any() for name in ("train", "validation"))
     return not len(moving) or len(moving) < len(possible) or bool(holes)
 
 

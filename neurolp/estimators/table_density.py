@@ -118,7 +118,7 @@ class TableDensity(OutlierMixin, Density):
         drawn = self._draw_missing(codes, n_samples, random_state)
         table = self.columns_.decode(drawn.reshape(-1, codes.shape[1]))
         if isinstance(table, pd.DataFrame):
-            levels = [range(n_samples), range(len(codes))]
+            levels = [range(n_samples), _index(X, len(codes))]
             table.index = pd.MultiIndex.from_product(levels, names=["sample", "row"])
             return table
         return np.asarray(table).reshape(drawn.shape)
@@ -146,7 +146,10 @@ class TableDensity(OutlierMixin, Density):
                     counts = (values[:, None] == values[None]).sum(axis=0)
                     middle = values[np.argmax(counts, axis=0), np.arange(len(rows))]
                 codes[rows, j] = np.where(missing[rows, j], middle, codes[rows, j])
-        return self.columns_.decode(codes)
+        table = self.columns_.decode(codes)
+        if isinstance(table, pd.DataFrame):
+            table.index = _index(X, len(codes))
+        return table
 
     @property
     def categories_(self) -> dict[str | int, Array]:
@@ -315,6 +318,11 @@ class TableDensity(OutlierMixin, Density):
     @property
     def _label(self) -> Any:
         return partial(_label, self.columns_)
+
+
+def _index(X: Any, n_rows: int) -> pd.Index[Any]:
+    """Labels of the rows of a table."""
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(n_rows)
 
 
 def _label(columns: Columns, j: int) -> str:
