@@ -45,9 +45,10 @@ def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     if best is not None and unit == _unit(trajectory):  # an online brain counts both
         ax.axvline(best, color=GREEN, lw=1, label=f"chosen on validation ({best})")
     what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
+    title = "Mean negative log-likelihood"
     if clamped:
-        what += " of moving columns given all others"
-    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title="Mean negative log-likelihood")
+        title += " of moving columns given all others"
+    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title=title)
     ax.margins(x=0)
     # Opaque, because the lines of the compared models run through it.
     ax.legend(fontsize="small", framealpha=1, edgecolor="none")
@@ -102,7 +103,11 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     if "edge" in weights.dims:
         target, source = trajectory["edge_target"].values, trajectory["edge_source"].values
         strength = matrix_of(strength, target, source, len(trajectory["mean"]))
+    clamped = len(trajectory.brain.get("clamped", ()))
+    strength = strength[: len(strength) - clamped]
     image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
+    if clamped:
+        ax.set_aspect("auto")
     ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
     ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
     return ax
@@ -171,7 +176,8 @@ def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Ax
     grid = SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
     centres = grid.low + (np.arange(grid.n_intervals) + 0.5) * grid.spacing
     maps = trajectory["node_map"][:n_slices].values
-    for t, slopes in enumerate(maps[:, :, 1:].mean(axis=1)):
+    moving = maps.shape[1] - len(about.get("clamped", ()))
+    for t, slopes in enumerate(maps[:, :moving, 1:].mean(axis=1)):
         ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
     ax.axhline(1, color=BLACK, lw=0.8, ls=":")
     ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")

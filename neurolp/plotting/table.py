@@ -15,7 +15,6 @@ from neurolp.arrays import Array
 from neurolp.data.column import Column
 from neurolp.data.columns import Columns
 from neurolp.evaluation.metrics import reliability
-from neurolp.mixed.cells import cells_of
 from neurolp.mixed.dependence_tree import mutual_information
 from neurolp.mixed.groups import CellGroups
 from neurolp.plotting.style import BLACK, BLUE, GREY, PALE, SKY, VERMILION, NewFigure
@@ -26,6 +25,7 @@ _MOST_NAMES = 24  # columns whose names are written beside a matrix
 _MOST_CONDITIONALS, _MOST_STATEMENTS, _MOST_OUTCOMES = 8, 12_000, 200
 _MOST_ROWS, _GROUPS = 200, 10  # rows that are judged; groups of the values of an ordinal column
 _SAMPLES = 2000
+_ROWS_PER_PAIR, _MOST_GROUPS = 5, 8  # rows in a pair of groups, if there are so many groups
 
 
 def plot_column(column: Column, name: str, data: Array, samples: Array, ax: Axes) -> Axes:
@@ -43,8 +43,8 @@ def plot_column(column: Column, name: str, data: Array, samples: Array, ax: Axes
         return ax
     if column.kind == "nominal" or column.categories:
         _draw_categories(column, data, samples, ax)
-    elif column.kind == "ordinal" and len(np.unique(data)) <= _MOST_LEVELS:
-        _draw_levels(data, samples, ax)
+    elif (levels := _levels(column, data)) is not None:
+        _draw_levels(levels, data, samples, ax)
     else:
         _draw_values(column, data, samples, ax)
     if column.family == "date" and not column.categories:
@@ -58,20 +58,17 @@ def plot_dependence(
 ) -> Array:
     """Mutual information of every two columns: of the data on the first Axes, then of samples.
 
-    Of groups of values (see ``neurolp.mixed.groups``), nats. As many samples as rows are used, so
-    that both have the same errors.
+    Of at most eight groups of values of each column, nats; fewer where there are few rows. It is
+    less what independent columns would show on average.
     """
-    cells = cells_of(list(columns), data)
-    n_cells = np.array([c.n_cells for c in cells])
-    ordered = np.array([c.ordered for c in cells])
-    samples = np.where(np.isnan(data), np.nan, samples[: len(data)])  # with the same holes
-
-    def in_cells(codes: Array) -> Array:
-        parts = [c.cell(own) for c, own in zip(cells, codes.T, strict=True)]
-        return np.column_stack(parts).astype(np.int64)
-
-    groups = CellGroups.of(in_cells(data), n_cells, ordered)
-    found = [mutual_information(in_cells(codes), groups) for codes in (data, samples)]
+    most = int(np.clip(np.sqrt(len(data) / _ROWS_PER_PAIR), 2, _MOST_GROUPS))
+    holes = np.resize(np.isnan(data), samples.shape)  # in the samples as in the data
+    samples = np.where(holes, np.nan, samples)
+    pairs = [_grouped(*each, most) for each in zip(columns, data.T, samples.T, strict=True)]
+    cells = [np.column_stack(part) for part in zip(*pairs, strict=True)]
+    n_cells = np.maximum(cells[0].max(axis=0), cells[1].max(axis=0)) + 1
+    groups = CellGroups.of(cells[0], n_cells, np.zeros(len(n_cells), dtype=np.bool_))
+    found = [mutual_information(part, groups) for part in cells]
     top = max(float(found[0].max()), float(found[1].max()), 1e-3)
     place = np.arange(len(names))
     for ax, matrix, title in zip(axes, found, ("data", "samples"), strict=True):
@@ -128,7 +125,9 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
     _legend(panels[0], len(varying), len(shown))
     if len(varying) > 1:
         side = 2.6 + 0.16 * min(len(varying), _MOST_NAMES)
-        axes = figure("dependence", 2 * side + 0.6, side + 0.5).subplots(1, 2)
+        drawn = figure("dependence", 2 * side + 0.6, side + 0.8)
+        drawn.set_layout_engine("compressed")  # for images
+        axes = drawn.subplots(1, 2)
         some = columns.select(varying)
         labels = [names[j] for j in varying]
         plot_dependence(some, labels, rows[:, varying], samples[:, varying], axes)
@@ -171,16 +170,26 @@ def _draw_categories(column: Column, data: Array, samples: Array, ax: Axes) -> N
     ax.set_xlabel("probability", fontsize="small")
 
 
-def _draw_levels(data: Array, samples: Array, ax: Axes) -> None:
-    levels = np.unique(data)
+def _draw_levels(levels: Array, data: Array, samples: Array, ax: Axes) -> None:
     gap = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
-    levels = np.unique(np.concatenate([levels, samples[_near(samples, levels, gap)]]))
     middle = 0.5 * (levels[1:] + levels[:-1])
     edges = np.concatenate([[levels[0] - gap / 2], middle, [levels[-1] + gap / 2]])
     _draw_steps(data, samples, edges, ax, share=True)
     ax.set_ylabel("probability", fontsize="small")
     if np.all(levels == np.rint(levels)):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _levels(column: Column, data: Array) -> Array | None:
+    """The values of an ordinal column where they are few enough to be steps of their own."""
+    if column.kind != "ordinal":
+        return None
+    if not column.step:
+        return column.levels if len(column.levels) <= _MOST_LEVELS else None
+    low, high = (op(data) for op in (np.min, np.max))
+    low, high = min(low, column.levels[0]), max(high, column.levels[-1])
+    n = round((high - low) / column.step) + 1
+    return low + column.step * np.arange(n) if n <= _MOST_LEVELS else None
 
 
 def _draw_values(column: Column, data: Array, samples: Array, ax: Axes) -> None:
@@ -191,7 +200,7 @@ def _draw_values(column: Column, data: Array, samples: Array, ax: Axes) -> None:
         pad = 0.08 * (high - low) or 1.0
         edges = np.linspace(low - pad, high + pad, _BINS + 1)
         if column.kind == "ordinal" and column.step:  # whole steps in each bin
-            width = max(round((edges[-1] - edges[0]) / _BINS / column.step), 1) * column.step
+            width = np.ceil((edges[-1] - edges[0]) / _BINS / column.step) * column.step
             first = loose.min() - column.step / 2
             edges = np.arange(first - width, high + pad + width, width)
         parts = len(loose) / len(data), len(drawn) / len(samples)
@@ -226,12 +235,39 @@ def _draw_steps(
     ax.set(ylim=(0, None))
 
 
-def _near(values: Array, levels: Array, distance: float) -> Array:
-    return np.asarray((values >= levels[0] - distance) & (values <= levels[-1] + distance))
-
-
 def _date(days: float, position: Any = None) -> str:
     return str(np.datetime64(0, "s") + np.timedelta64(round(days * 86400), "s"))[:10]
+
+
+# --- dependence -----------------------------------------------------------------------------------
+
+
+def _grouped(column: Column, data: Array, samples: Array, most: int) -> tuple[Array, Array]:
+    """Groups of codes (n,) each, numbered from 0; -1 where missing.
+
+    Of an ordered column those of about as many rows of the data; of a nominal one the most frequent
+    categories, and all others together.
+    """
+    known = data[~np.isnan(data)]
+    if column.kind == "nominal":
+        place = np.full(len(column.categories) + 1, most - 1)
+        counts = np.bincount(known.astype(int), minlength=len(place))
+        frequent = np.argsort(-counts, kind="stable")[: most if len(place) <= most else most - 1]
+        place[frequent] = np.arange(len(frequent))
+
+        def group(codes: Array) -> Array:
+            return np.asarray(place[np.minimum(codes, len(place) - 1).astype(int)])
+    else:
+        shares = np.linspace(0, 1, most + 1)[1:-1]
+        cuts = np.unique(np.quantile(known, shares)) if len(known) else np.empty(0)
+
+        def group(codes: Array) -> Array:
+            return np.searchsorted(cuts, codes, side="left")
+
+    one, other = (
+        np.where(np.isnan(codes), -1, group(np.nan_to_num(codes))) for codes in (data, samples)
+    )
+    return one, other
 
 
 # --- calibration ----------------------------------------------------------------------------------

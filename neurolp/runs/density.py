@@ -194,9 +194,12 @@ class _Simulation(SavedRun):
             name += f": {', '.join(parts)}"
         bound = ", a lower bound" if brain.n_hidden else ""
         possible = self._possible()
-        log_prob = -np.inf
-        if possible.any():
+        if possible.all():
+            log_prob = brain.score(data.test)
+        elif possible.any():
             log_prob = float(np.mean(brain.score_samples(data.test)[possible]))
+        else:
+            log_prob = -np.inf
         rows = [Row(name + bound, log_prob, seconds)]
         if self.configuration.compare:
             what = "fitting what to compare with"
