@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from neurolp.arrays import Array
 from neurolp.errors import DataError
 from neurolp.estimators.table_density import TableDensity
-from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.estimators.validation import check_finite
 
 
@@ -30,9 +30,7 @@ def _has_densities_alone(density: Any) -> bool:
 
 
 class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
-    """A density by a triangular map, ``table_``, as a transformer of rows."""
-
-    table_: TriangularTable
+    """A density by an invertible map, as a transformer of rows."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make ``transform`` depend on the columns, after scikit-learn has made it give frames."""
@@ -40,11 +38,21 @@ class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
         transform = available_if(_has_densities_alone)(cls.transform)
         setattr(cls, "transform", transform)  # noqa: B010 - a method is not assigned to, says mypy
 
-    def transform(self, X: Any) -> Any:
-        """Potentials z_i = Phi^-1(y_i), (n_samples, n_features); Phi: normal distribution function.
+    @abstractmethod
+    def _to_potentials(self, X: Any) -> Array:
+        """Potentials of rows, (n_samples, n_features)."""
 
-        y is ``cdf(X)``, but no digits are lost in its tails. Of rows drawn from the density z are
+    @abstractmethod
+    def _from_potentials(self, potential: Array) -> Array:
+        """Codes of the rows with these potentials, both (n_samples, n_features)."""
+
+    def transform(self, X: Any) -> Any:
+        """Potentials of the rows, (n_samples, n_features), a frame after ``set_output``.
+
+        Of a triangular map z_i = Phi^-1(y_i), Phi the normal distribution function: y is
+        ``cdf(X)``, but no digits are lost in its tails. Of rows drawn from the density z are
         independent standard normal. NaN for a missing value, and for those after it in ``order_``.
+        Of a brain u(T) at the end of time, as ``evolve`` gives it; NaN in rows with missing values.
         Exists where all columns are continuous, without atoms.
 
         Raises
@@ -52,8 +60,7 @@ class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
         DataError
             If there are other columns than in ``fit``, or infinite values.
         """
-        codes, unknown = self._known(X)
-        return np.where(unknown, np.nan, self.table_.probits(codes))
+        return self._to_potentials(X)
 
     @available_if(_has_densities_alone)
     def inverse_transform(self, Z: Any) -> Any:
@@ -64,7 +71,7 @@ class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
         DataError
             If ``Z`` is not finite, or has another number of columns.
         """
-        return self.columns_.decode(self.table_.inverse(self._numbers(Z, "Z")))
+        return self.columns_.decode(self._from_potentials(self._numbers(Z, "Z")))
 
     def __sklearn_tags__(self) -> Tags:
         """Not all that it can do takes categories: there are no potentials of them."""
@@ -73,17 +80,6 @@ class Potentials(OneToOneFeatureMixin, TransformerMixin, TableDensity):
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _known(self, X: Any) -> tuple[Array, Array]:
-        """Codes with stand-ins for missing values, and where y_i = F_i(x_i | x_<i) is unknown."""
-        codes, kinds = self._possible(X), np.array(self.columns_.kinds)
-        codes = np.where(np.isnan(codes) & (kinds == "constant"), 0.0, codes)
-        missing, unknown = np.isnan(codes), np.zeros(codes.shape, dtype=np.bool_)
-        order = self.table_.order
-        unknown[:, order] = np.maximum.accumulate(missing[:, order], axis=1)
-        firsts = [c.levels[0] if c.kind == "ordinal" else 0.0 for c in self.columns_]
-        stand_in = np.where(kinds == "continuous", self.table_.mean, firsts)
-        return np.where(missing, stand_in, codes), unknown
 
     def _numbers(self, values: Any, name: str) -> Array:
         """Numbers (n_samples, n_features), one of each column; names of a frame are in order."""

@@ -17,8 +17,8 @@ from neurolp.brain.seeds import generator
 from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.clamped_inputs import ClampedInputs
+from neurolp.estimators.potentials import Potentials
 from neurolp.estimators.table_cells import cells_are_needed, filled, fit_cells, moving_columns
-from neurolp.estimators.table_density import TableDensity
 from neurolp.estimators.table_model import (
     CellConstruction,
     Construction,
@@ -36,7 +36,7 @@ _MOST_TRIANGULAR_COLUMNS = 256
 NAMES = ("brain", "triangular", "cells")
 
 
-class TableBrain(TableDensity, Brain):
+class TableBrain(Potentials, Brain):
     """A brain whose nodes are continuous columns, and read clamped nodes for all others.
 
     Phi_brain(x) = P(clamped columns) Phi(moving columns | clamped columns)
@@ -80,6 +80,19 @@ class TableBrain(TableDensity, Brain):
         return self.columns_.decode(super().rewind(potential))
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _to_potentials(self, X: Any) -> Array:
+        codes = self._codes(X)
+        self._check_all_move("transform")
+        whole = ~np.isnan(codes).any(axis=1)
+        out = np.full(codes.shape, np.nan)
+        if whole.any():
+            out[whole] = form_of(self).evolve(self._present(codes[whole]).potential)[0].T
+        return out
+
+    def _from_potentials(self, potential: Array) -> Array:
+        self._check_all_move("inverse_transform")
+        return super().rewind(potential)
 
     def _wanted(self) -> tuple[str, ...]:
         """Names of the constructions that are to be learned."""

@@ -241,6 +241,24 @@ class TriangularDensity(Potentials):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _to_potentials(self, X: Any) -> Array:
+        codes, unknown = self._known(X)
+        return np.where(unknown, np.nan, self.table_.probits(codes))
+
+    def _from_potentials(self, potential: Array) -> Array:
+        return self.table_.inverse(potential)
+
+    def _known(self, X: Any) -> tuple[Array, Array]:
+        """Codes with stand-ins for missing values, and where y_i = F_i(x_i | x_<i) is unknown."""
+        codes, kinds = self._possible(X), np.array(self.columns_.kinds)
+        codes = np.where(np.isnan(codes) & (kinds == "constant"), 0.0, codes)
+        missing, unknown = np.isnan(codes), np.zeros(codes.shape, dtype=np.bool_)
+        order = self.table_.order
+        unknown[:, order] = np.maximum.accumulate(missing[:, order], axis=1)
+        firsts = [c.levels[0] if c.kind == "ordinal" else 0.0 for c in self.columns_]
+        stand_in = np.where(kinds == "continuous", self.table_.mean, firsts)
+        return np.where(missing, stand_in, codes), unknown
+
     def _table_model(self) -> TableModel:
         construction = TriangularConstruction(self.table_, self.cells_, self.n_threads)
         return TableModel(self.columns_, (construction,), np.ones(1), self.cells_)

@@ -193,6 +193,7 @@ def test_bad_input_gives_one_clear_line(brain, rows, n_samples, message):
     assert "\n" not in str(caught.value)
 
 
-def test_scoring_a_row_with_nan_says_what_fills_it_in(brain):
+def test_scoring_a_row_with_nan_says_what_fills_it_in(iris):
+    online = OnlineBrain(random_state=0, max_epochs=1, n_slices=2).fit(iris)
     with pytest.raises(DataError, match="NaN at row 0, column 1; sample_conditional fills in"):
-        brain.score_samples([[1.0, np.nan, 2.0, 3.0]])
+        online.score_samples([[1.0, np.nan, 2.0, 3.0]])

@@ -280,3 +280,15 @@ def test_small_tables_are_learned(shape, kind):
     )
     assert not np.any(np.isnan(density.score_samples(pd.DataFrame(values).rename(columns=str))))
     assert density.sample(3, 0).shape == (3, shape[1])
+
+
+def test_potentials_come_back_and_are_frames_where_that_is_asked_for(model):
+    frame = mixed(60)[["size"]].assign(other=np.random.default_rng(0).standard_normal(60))
+    density = BrainDensity(random_state=0, max_slices=10).set_output(transform="pandas").fit(frame)
+    potential = density.transform(frame)
+    assert isinstance(potential, pd.DataFrame)
+    assert list(potential.columns) == ["size", "other"]
+    np.testing.assert_array_equal(potential, density.evolve(frame)[0])
+    pd.testing.assert_frame_equal(density.inverse_transform(potential), frame)
+    assert not hasattr(model, "transform")
+    assert density.transform(frame.assign(other=np.nan)).isna().all(axis=None)
