@@ -27,6 +27,8 @@ from neurolp.estimators.validation import Density, check_finite, read_columns, r
 
 _DISCRETE = ("nominal", "ordinal")
 _OFFSET_ROWS = 5000  # rows whose scores tell what an outlier is
+_MOST_OUTCOMES = 10_000  # values of a grid that are asked for
+_VALUES_AT_ONCE = 1 << 18
 _IMPUTATIONS = 25  # draws of which an imputed value is the median or the most frequent one
 
 
@@ -155,7 +157,8 @@ class TableDensity(OutlierMixin, Density):
     def categories_(self) -> dict[str | int, Array]:
         """The values of each discrete column, by its name, or by position where there are none.
 
-        Of an ordinal column those from the least to the greatest seen.
+        Of an ordinal column those from the least to the greatest seen; where these are more than
+        10,000, the values that were seen.
         """
         check_is_fitted(self)
         return {
@@ -280,19 +283,26 @@ class TableDensity(OutlierMixin, Density):
     def _log_conditional(self, codes: Array, j: int, outcomes: Array) -> Array:
         """Log Phi of the rows with each of the outcomes in column j, (n, n_outcomes)."""
         model, rng = self._table_model(), generator(self.seed_, "holes")
-        every = np.repeat(codes, len(outcomes), axis=0)
-        every[:, j] = np.tile(outcomes, len(codes))
-        log_prob, _ = model.log_marginal(every, rng)
-        return log_prob.reshape(len(codes), len(outcomes))
+        out = np.empty((len(codes), len(outcomes)))
+        step = max(_VALUES_AT_ONCE // len(outcomes), 1)
+        for start in range(0, len(codes), step):
+            part = codes[start : start + step]
+            every = np.repeat(part, len(outcomes), axis=0)
+            every[:, j] = np.tile(outcomes, len(part))
+            log_prob, _ = model.log_marginal(every, rng)
+            out[start : start + step] = log_prob.reshape(len(part), len(outcomes))
+        return out
 
     def _outcomes(self, j: int) -> Array:
-        """Codes of the values of a discrete column."""
+        """Codes of the values of a discrete column; of a grid of too many those that were seen."""
         column = self.columns_[j]
         if column.kind == "nominal":
             return np.arange(len(column.categories), dtype=np.float64)
         if not column.step or column.categories:
             return column.levels
         n = round((column.levels[-1] - column.levels[0]) / column.step) + 1
+        if n > _MOST_OUTCOMES:
+            return column.levels
         return np.asarray(column.levels[0] + column.step * np.arange(n))
 
     def _draw_missing(self, codes: Array, n_samples: int, random_state: Any) -> Array:

@@ -197,6 +197,8 @@ def weighed(
     equal = np.full(len(constructions), 1.0 / len(constructions))
     model = TableModel(columns, tuple(constructions.values()), equal, cells)
     rows = validation[columns.supported(validation).all(axis=1)]
+    if not len(rows):  # none of them says anything
+        return {name: 1.0 / len(constructions) for name in constructions}
     holes = np.isnan(rows).any(axis=1)
     parts = [model.joint(rows[~holes])] if not holes.all() else []
     if holes.any():

@@ -292,3 +292,13 @@ def test_potentials_come_back_and_are_frames_where_that_is_asked_for(model):
     pd.testing.assert_frame_equal(density.inverse_transform(potential), frame)
     assert not hasattr(model, "transform")
     assert density.transform(frame.assign(other=np.nan)).isna().all(axis=None)
+
+
+def test_values_far_apart_and_validation_rows_that_cannot_be():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": rng.integers(0, 10**12, 60), "who": rng.choice(["a", "b"], 60)})
+    never = frame.assign(id=frame["id"] + 0.5)
+    density = BrainDensity(random_state=0, max_slices=5).fit(frame, X_validation=never)
+    assert sum(density.construction_weights_.values()) == pytest.approx(1)
+    assert len(density.categories_["id"]) <= 60
+    assert density.predict_quantile(frame.head(3), 0.5, "id").shape == (3,)
