@@ -330,8 +330,9 @@ class Joined:
                     dataset = file[self.declared.name]
                     if len(dataset) == n_rows:
                         return np.asarray(dataset[part])
-            except FileNotFoundError:
-                pass
+            except OSError:
+                if path.exists():
+                    raise
             raise FormatError(f"{path}: the run was finished or taken up again; open it anew")
 
 
