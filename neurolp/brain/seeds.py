@@ -32,6 +32,8 @@ KEYS = {
             "weights of constructions",
             "quantiles",
             "offset",  # rows whose scores tell what an outlier is
+            "order of rows",  # in which training rows are learned from
+            "fractional weights",  # rounds weights of rows
         )
     )
 }

@@ -27,6 +27,7 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
+from neurolp.estimators.weights import training_rows
 from neurolp.simulation.batch import Batch, Batches, Progress
 from neurolp.simulation.checkpoint import Checkpointing
 from neurolp.simulation.epochs import BatchLearner, EpochProcess, TrainingConfig
@@ -61,6 +62,7 @@ class Brain(StoredBrain, ABC):
         *,
         X_validation: Any = None,
         X_test: Any = None,
+        sample_weight: Any = None,
         recorder: Recorder | None = None,
         monitors: Sequence[Monitor] = (),
         store: Store | None = None,
@@ -80,6 +82,9 @@ class Brain(StoredBrain, ABC):
             Rows that choose when to stop; split off ``X`` when not given.
         X_test : array-like, optional
             Rows whose surprise is recorded, and used for nothing.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts; two equal rows are one of weight 2. Fractions are rounded at
+            random, up or down with the right mean.
         recorder : Recorder, optional
             What to record; surprise, local losses and a few frames by default.
         monitors : sequence of Monitor
@@ -105,9 +110,9 @@ class Brain(StoredBrain, ABC):
             After Ctrl-C; what was learned until then is kept, and the brain can be used.
         """
         self._check_parameters()
-        X = self._read(X, "X", reset=True)
         self.seed_ = resolve_seed(self.random_state)
-        train, validation = self._split(X, X_validation, self.validation_fraction)
+        rows_of_X = training_rows(self._read, X, sample_weight, self.seed_)
+        train, validation = self._split(rows_of_X, X_validation, self.validation_fraction)
         rows = {"train": train, "validation": validation}
         if X_test is not None:
             rows["test"] = self._read(X_test, "X_test")

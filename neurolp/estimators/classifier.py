@@ -31,6 +31,7 @@ from neurolp.estimators.validation import (
     resolve_seed,
     with_validation,
 )
+from neurolp.estimators.weights import training_pairs
 
 _FEWEST_ROWS = 3  # of a class with a density: one to learn from, one to judge by, and a spread
 _SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations over all classes
@@ -122,7 +123,15 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     input_noise: ranges.Strengths = (0.0, 0.5)
 
     @fitted_or_not
-    def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        X_validation: Any = None,
+        y_validation: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
         """Learn the probability of the labels ``y`` given the rows of ``X``.
 
         Parameters
@@ -135,6 +144,9 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
             Rows that say when to stop and what to mix; the densities of the Bayes route get those
             of their class as ``X_validation``. Without them the rows of ``X`` take turns (softmax),
             or a fifth of every class is set aside (Bayes).
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts; two equal rows are one of weight 2. Fractions are rounded at
+            random, up or down with the right mean.
 
         Raises
         ------
@@ -146,8 +158,9 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
             If a parameter is out of range.
         """
         ranges.check_parameters(type(self), vars(self))
-        rows, names = pairs(partial(self._rows, reset=True), _labels, X, y)
         self.seed_ = resolve_seed(self.random_state)
+        read = partial(pairs, partial(self._rows, reset=True), _labels)
+        rows, names = training_pairs(read, X, y, sample_weight, self.seed_)
         self.classes_, label = np.unique(names, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(

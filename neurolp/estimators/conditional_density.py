@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, cast, final
 
 import numpy as np
@@ -15,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from neurolp.arrays import Array
 from neurolp.differentiation.conditional_unit import ConditionalUnit, learn_conditional
 from neurolp.differentiation.softmax_unit import LabelUnit, learn_labels
-from neurolp.errors import ConfigurationError, DataError
+from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.estimators.ensembles import EnsembleEstimator
 from neurolp.estimators.targets import Kind, Targets, check_levels
 from neurolp.estimators.validation import fitted_or_not, pairs, resolve_seed, with_validation
+from neurolp.estimators.weights import training_pairs
 
 _LOG2_DRAWS = 6  # of earlier targets, where later ones need an average over them
 _BLOCK_ROWS = 256  # bounds memory there
@@ -133,7 +135,15 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
     input_noise: ranges.Strengths = (0.0, 0.1, 0.4)
 
     @fitted_or_not
-    def fit(self, X: Any, y: Any, *, X_validation: Any = None, y_validation: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        X_validation: Any = None,
+        y_validation: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
         """Learn the density of the targets ``y`` given the rows of ``X``.
 
         Parameters
@@ -143,8 +153,10 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         X_validation, y_validation : as X and y, optional
-            Rows that say when to stop and what to mix. Without them the rows of ``X`` take turns,
-            and all are learned from by some members.
+            Rows that say when to stop and what to mix. By default the rows of ``X`` take turns.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each row counts; two equal rows are one of weight 2. Fractions are rounded at
+            random, up or down with the right mean.
 
         Raises
         ------
@@ -155,32 +167,26 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
             If a parameter is out of range.
         """
         ranges.check_parameters(type(self), vars(self))
-        rows, codes = pairs(self._first_rows, self._first_targets, X, y)
         self.seed_ = resolve_seed(self.random_state)
+        read = partial(pairs, partial(self._inputs, reset=True), self._first_targets)
+        rows, codes = training_pairs(read, X, y, sample_weight, self.seed_)
         self.n_targets_ = len(self.targets_)
         rows, codes, n_validation = with_validation(
             rows, codes, self._inputs, self.targets_.encode_possible, X_validation, y_validation
         )
         options: dict[str, Any] = {"trees": self.trees, "n_validation": n_validation}
+        self.units_: tuple[ConditionalUnit | LabelUnit, ...] = ()
         if self.targets_.nominal:
             n = len(self.targets_.columns[0].categories)
-            labels = codes[:, 0].astype(np.int64)
-            unit = learn_labels(rows, labels, n, self._ensemble(), self._seed_of(0), **options)
-            self.units_: tuple[ConditionalUnit | LabelUnit, ...] = (unit,)
+            y = codes[:, 0].astype(np.int64)
+            unit = learn_labels(rows, y, n, self._ensemble(), self._seed_of(0), **options)
+            self.units_ = (unit,)
         else:
-            self.units_ = tuple(
-                learn_conditional(
-                    np.hstack([rows, codes[:, :i]]),
-                    codes[:, i],
-                    self._ensemble(),
-                    self._seed_of(i),
-                    n_components=self.n_components,
-                    component=self.component,
-                    axis=self.targets_.axis(i),
-                    **options,
-                )
-                for i in range(self.n_targets_)
-            )
+            options |= {"n_components": self.n_components, "component": self.component}
+            for i, y in enumerate(codes.T):
+                known, seed = np.hstack([rows, codes[:, :i]]), self._seed_of(i)
+                options["axis"] = self.targets_.axis(i)
+                self.units_ += (learn_conditional(known, y, self._ensemble(), seed, **options),)
         self.held_out_score_ = sum(unit.held_out_score for unit in self.units_)
         return self
 
@@ -345,14 +351,6 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _first_rows(self, X: Any, name: str) -> Array:
-        rows = self._inputs(X, name, reset=True)
-        if len(rows) < 2:
-            raise DataError(
-                f"argument `{name}` must have at least 2 rows, but has n_samples = {len(rows)}"
-            )
-        return rows
 
     def _first_targets(self, y: Any, name: str) -> Array:
         self.targets_, codes = Targets.read(y, self.target_kind, name)

@@ -16,6 +16,7 @@ from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.validation import Density, check_finite, fitted_or_not, resolve_seed
+from neurolp.estimators.weights import training_rows
 
 SUPPORT = ranges.Condition(
     "'inferred', 'real' or (a, b) with a < b",
@@ -89,11 +90,13 @@ class MonotoneDensity(Density):
     random_state: Any = None
 
     @fitted_or_not
-    def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, X_validation: Any = None, sample_weight: Any = None
+    ) -> Self:
         """Learn the density of values ``X``, (n_samples,) or (n_samples, 1); ``y`` is ignored.
 
         Two values or more. Cross-validation needs no rows of its own: those of ``X_validation`` are
-        learned from too.
+        learned from too. ``sample_weight`` (n_samples,) says how often each value of ``X`` counts.
 
         Raises
         ------
@@ -104,7 +107,8 @@ class MonotoneDensity(Density):
         ValueError
             If the shape is wrong.
         """
-        x = self._column(X, "X")
+        self.seed_ = resolve_seed(self.random_state)
+        x = training_rows(self._rows, X, sample_weight, self.seed_)[:, 0]
         if X_validation is not None:
             x = np.concatenate([x, self._column(X_validation, "X_validation")])
         ranges.check_parameters(type(self), vars(self))
@@ -113,7 +117,6 @@ class MonotoneDensity(Density):
             support = float(self.support[0]), float(self.support[1])
         elif self.support == "real":
             support = -np.inf, np.inf
-        self.seed_ = resolve_seed(self.random_state)
         if len(x) < 2:
             raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(x)}")
         if support is not None:
@@ -221,6 +224,9 @@ class MonotoneDensity(Density):
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _rows(self, X: Any, name: str, *, reset: bool) -> Array:
+        return self._column(X, name)[:, None]
 
     def _column(self, X: Any, name: str) -> Array:
         """Finite values of argument ``name``, (n,)."""

@@ -24,6 +24,7 @@ from neurolp.estimators.validation import (
     resolve_seed,
     validation_split,
 )
+from neurolp.estimators.weights import training_rows
 from neurolp.mixed.average import CellAverage
 
 
@@ -121,10 +122,13 @@ class TriangularDensity(Potentials):
     n_threads: ranges.Positive | None = None
 
     @fitted_or_not
-    def fit(self, X: Any, y: Any = None, *, X_validation: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, X_validation: Any = None, sample_weight: Any = None
+    ) -> Self:
         """Learn the density of the rows of a table ``X`` (n_samples, n_features); ``y`` is ignored.
 
         Rows of ``X_validation`` make the choices; they are split off ``X`` when not given.
+        ``sample_weight`` (n_samples,) says how often each row counts.
 
         Raises
         ------
@@ -136,11 +140,11 @@ class TriangularDensity(Potentials):
         KeyboardInterrupt
             After Ctrl-C; the estimator is not fitted then.
         """
-        codes = self._read(X, "X", reset=True)
         ranges.check_parameters(type(self), vars(self))
+        self.seed_ = resolve_seed(self.random_state)
+        codes = training_rows(self._read, X, sample_weight, self.seed_)
         columns = self.columns_
         order = _checked_order(self.order, columns)
-        self.seed_ = resolve_seed(self.random_state)
         if X_validation is None:
             mine, other = validation_split(len(codes), self.validation_fraction, self.seed_)
             rows = {"train": codes[mine], "validation": codes[other]}
