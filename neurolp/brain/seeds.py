@@ -33,6 +33,7 @@ KEYS = {
             "quantiles",
             "offset",  # rows whose scores tell what an outlier is
             "order of rows",  # in which training rows are learned from
+            "rehearsal",  # rows by which constructions are left out
             "fractional weights",  # rounds weights of rows
         )
     )

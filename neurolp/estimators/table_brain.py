@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,15 +25,20 @@ from neurolp.estimators.table_model import (
     Construction,
     TableModel,
     TriangularConstruction,
+    gain,
     weighed,
 )
 from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.estimators.validation import check_finite, mean_and_scale, resolve_seed
 from neurolp.mixed.average import CellAverage, CellScores
 from neurolp.simulation.batch import Batch
+from neurolp.simulation.memory_store import MemoryStore
+from neurolp.simulation.monitors import Monitor, Recorder
 from neurolp.simulation.signals import Stop
 
 _MOST_TRIANGULAR_COLUMNS = 256
+_MANY_ROWS, _REHEARSAL_ROWS, _REHEARSAL_SLICES = 5000, 3000, 60
+_LEAST_GAIN = 0.01  # nats per validation row, for which a construction is learned from many rows
 NAMES = ("brain", "triangular", "cells")
 
 
@@ -49,6 +55,7 @@ class TableBrain(Potentials, Brain):
     cells_: CellAverage | None = None
     triangular_: TriangularTable | None = None
     construction_weights_: dict[str, float] | None = None
+    left_out_: tuple[str, ...] = ()
 
     def evolve(self, X: Any) -> tuple[Array, Array]:
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
@@ -111,6 +118,7 @@ class TableBrain(Potentials, Brain):
         moving = moving_columns(columns, rows["train"])
         self.moving_ = moving if "brain" in self._wanted() else np.empty(0, dtype=np.intp)
         self.inputs_ = self.cells_ = self.triangular_ = self.construction_weights_ = None
+        self.left_out_ = ()
         if cells_are_needed(columns, rows) or self._asks_for_cells():
             tell("learning the cells of all columns")
             self.cells_ = fit_cells(
@@ -123,6 +131,55 @@ class TableBrain(Potentials, Brain):
             self.inputs_ = ClampedInputs.of(columns, clamped, whole["train"])
         self._standardise(whole["train"])
         return whole
+
+    def _rehearses(self, rows: Mapping[str, Array]) -> bool:
+        """Whether there are so many rows that it pays to ask first which constructions do."""
+        auto = isinstance(self.constructions, str) and not self._has_own_parts()
+        return auto and self.cells_ is not None and len(rows["train"]) > _MANY_ROWS
+
+    def _useless(self, filled: Mapping[str, Array], stop: Stop | None) -> tuple[str, ...]:
+        """Constructions that gain nothing beside the cells when learned in few slices, few rows.
+
+        ``filled`` are codes by split without NaN.
+        """
+        rng = generator(self.seed_, "rehearsal")
+        some = {
+            name: codes[rng.permutation(len(codes))[:_REHEARSAL_ROWS]]
+            for name, codes in filled.items()
+            if name != "test"
+        }
+        trial = copy(self)
+        trial.max_slices = min(self.max_slices, _REHEARSAL_SLICES)
+        trial.recorder_ = Recorder(trajectories=0)
+        if len(trial.moving_):
+            nodes = {name: trial._node_rows(codes) for name, codes in some.items()}
+            trial._learn_brain(nodes, (), store=MemoryStore(), progress=lambda _: None, stop=stop)
+        if not trial.interrupted_:
+            trial._learn_others(some, stop, lambda _: None)
+        self.interrupted_ = trial.interrupted_
+        found = trial._constructions()
+        columns, validation = self.columns_, some["validation"]
+        possible = validation[columns.supported(validation).all(axis=1)]
+        equal = np.full(len(found), 1.0 / len(found))
+        joint = TableModel(columns, tuple(found.values()), equal, self.cells_).joint(possible)
+        by_name = dict(zip(found, joint, strict=True))
+        cells = by_name.pop("cells")
+        names = {"triangular", *(("brain",) if len(self.moving_) else ())}
+        useful = {n for n, lp in by_name.items() if len(lp) and gain(cells, lp) >= _LEAST_GAIN}
+        return tuple(sorted(names - useful))
+
+    def _leave_out(self, useless: tuple[str, ...], train: Array) -> None:
+        """Do without the constructions; without a brain no column moves."""
+        self.left_out_ = useless
+        if "brain" in useless:
+            self.moving_, self.inputs_ = np.empty(0, dtype=np.intp), None
+            self._standardise(train)
+
+    @abstractmethod
+    def _learn_brain(
+        self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any
+    ) -> None:
+        """Learn the network from rows of nodes, (n, n_nodes) each; ``options`` of ``simulate``."""
 
     def _asks_for_cells(self) -> bool:
         return not isinstance(self.constructions, str) and "cells" in self.constructions

@@ -13,6 +13,7 @@ from neurolp.mixed.average import CellAverage, ExactCells, fit_cell_average
 from neurolp.mixed.holes import draw_missing
 
 _MOST_HOLES = 0.5  # of a column that moves
+_CANDIDATES = 4  # draws of which one fills a hole that is learned from
 _SPLITS = ("train", "validation", "test")
 
 
@@ -67,5 +68,7 @@ def filled(
     for name, codes in out.items():
         if cells is not None and np.isnan(codes).any():
             rng = generator(seed, "holes of rows", _SPLITS.index(name))
-            out[name] = draw_missing(cells.log_prob, ExactCells(cells), codes, rng)
+            out[name] = draw_missing(
+                cells.log_prob, ExactCells(cells), codes, rng, candidates=_CANDIDATES, moves=False
+            )
     return out

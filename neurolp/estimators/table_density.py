@@ -26,7 +26,7 @@ from neurolp.estimators.table_model import TableModel
 from neurolp.estimators.validation import Density, check_finite, read_columns, resolve_seed
 
 _DISCRETE = ("nominal", "ordinal")
-_OFFSET_ROWS = 5000  # rows whose scores tell what an outlier is
+_OFFSET_ROWS = 2000  # rows whose scores tell what an outlier is
 _MOST_OUTCOMES = 10_000  # values of a grid that are asked for
 _VALUES_AT_ONCE = 1 << 18
 _IMPUTATIONS = 25  # draws of which an imputed value is the median or the most frequent one

@@ -212,3 +212,12 @@ def weighed(
     kept = weights >= _LEAST_WEIGHT
     weights = np.where(kept, weights, 0.0) / weights[kept].sum()
     return {name: float(w) for name, w in zip(constructions, weights, strict=True) if w > 0}
+
+
+def gain(one: Array, other: Array) -> float:
+    """Nats per row that the best average of two log-densities (n,) gains over the first."""
+    both = np.stack([one, other])
+    weights = stacking_weights(both, prior=_PRIOR_ROWS, n_steps=1000)
+    with np.errstate(divide="ignore"):
+        joint = logsumexp(both + np.log(weights)[:, None], axis=0)
+    return float(np.mean(joint - one))

@@ -76,34 +76,51 @@ def log_marginal(
 
 
 def draw_missing(
-    log_prob: LogProb, proposal: Proposal, values: Array, rng: np.random.Generator
+    log_prob: LogProb,
+    proposal: Proposal,
+    values: Array,
+    rng: np.random.Generator,
+    *,
+    candidates: int = _CANDIDATES,
+    moves: bool = True,
 ) -> Array:
-    """Rows whose NaN are drawn from Phi(missing | known), each by a Markov chain of its own."""
+    """Rows whose NaN are drawn from Phi(missing | known), each by a Markov chain of its own.
+
+    Without ``moves`` they are the first states, chosen among so many ``candidates``.
+    """
     out = values.copy()
     holes = np.isnan(values)
     rows = np.flatnonzero(holes.any(axis=1))
     # Rows with as many holes go together: they take as many moves.
     rows = rows[np.argsort(holes[rows].sum(axis=1), kind="stable")]
-    step = max(_ROWS_AT_ONCE // _CANDIDATES, 1)
+    step = max(_ROWS_AT_ONCE // candidates, 1)
     for start in range(0, len(rows), step):
         mine = rows[start : start + step]
-        out[mine] = _run(log_prob, proposal, values[mine], rng)
+        out[mine] = _run(log_prob, proposal, values[mine], rng, candidates, moves)
     return out
 
 
-def _run(log_prob: LogProb, proposal: Proposal, values: Array, rng: np.random.Generator) -> Array:
+def _run(
+    log_prob: LogProb,
+    proposal: Proposal,
+    values: Array,
+    rng: np.random.Generator,
+    candidates: int,
+    moves: bool,
+) -> Array:
     missing = np.isnan(values)
     count = missing.sum(axis=1)
     n = len(values)
 
-    drawn = proposal.draw(np.repeat(values, _CANDIDATES, axis=0), rng)
+    drawn = proposal.draw(np.repeat(values, candidates, axis=0), rng)
     log_phi = log_prob(drawn)
-    log_q = proposal.log_conditional(drawn, np.repeat(missing, _CANDIDATES, axis=0))
-    weight = (log_phi - log_q).reshape(n, _CANDIDATES)
+    log_q = proposal.log_conditional(drawn, np.repeat(missing, candidates, axis=0))
+    weight = (log_phi - log_q).reshape(n, candidates)
     first = np.argmax(weight + rng.gumbel(size=weight.shape), axis=1)
     every = np.arange(n)
-    x, now = drawn.reshape(n, _CANDIDATES, -1)[every, first], log_phi.reshape(n, -1)[every, first]
-    for _ in range(_MOVES + _MOVES_PER_HOLE * int(count.max())):
+    x, now = drawn.reshape(n, candidates, -1)[every, first], log_phi.reshape(n, -1)[every, first]
+    n_moves = _MOVES + _MOVES_PER_HOLE * int(count.max()) if moves else 0
+    for _ in range(n_moves):
         size = np.ceil(count * rng.random(n) ** 2)  # small parts more often
         keys = np.where(missing, rng.random(missing.shape), 2.0)
         part = np.argsort(np.argsort(keys, axis=1), axis=1) < size[:, None]

@@ -135,13 +135,15 @@ class OrdinalCells(ColumnCells):
         kind, uniform, where = rng.random((3, n))
         first, width = self.first[cells], np.diff(self.first)[cells]
         number = first + np.floor(where * width)
+        copied = kind >= self.blend
         if self.reference is not None:
-            drawn = self.reference.draw(first - 0.5, first + width - 0.5, where)
-            number = np.clip(np.floor(drawn + 0.5), first, first + width - 1)
+            own = np.flatnonzero(~copied & (width > 1))
+            low, high = first[own] - 0.5, (first + width)[own] - 0.5
+            drawn = self.reference.draw(low, high, where[own])
+            number[own] = np.clip(np.floor(drawn + 0.5), low + 0.5, high - 0.5)
         start = np.searchsorted(self.seen, self.first[:-1])
         up_to = np.concatenate([[0.0], np.cumsum(self.frequency)])
         total = np.diff(up_to[np.append(start, len(self.seen))])
-        copied = kind >= self.blend
         at = np.searchsorted(up_to[1:], up_to[start[cells]] + uniform * total[cells], side="right")
         number = np.where(copied, self.seen[np.minimum(at, len(self.seen) - 1)], number)
         # Beyond t values with probability R / (t + R).

@@ -74,7 +74,8 @@ def test_rows_of_weight_zero_leave_no_trace(frame):
     brain = BrainDensity(random_state=0, max_slices=2).fit(odd, sample_weight=weight)
     assert "unicorn" not in brain.categories_["animal"]
     assert brain.columns_["legs"].levels[-1] < 10**6
-    plain = BrainDensity(random_state=0, max_slices=2).fit(frame)
+    # Ones, for they too put the rows in order: equally frequent categories keep theirs.
+    plain = BrainDensity(random_state=0, max_slices=2).fit(frame, sample_weight=weight[:-1])
     np.testing.assert_array_equal(plain.score_samples(frame), brain.score_samples(frame))
 
 
