@@ -21,6 +21,7 @@ from neurolp.data.column import decoded
 from neurolp.data.columns import Columns
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
+from neurolp.estimators.magnitudes import check_magnitudes
 from neurolp.estimators.quantiles import conditional_quantiles
 from neurolp.estimators.table_model import TableModel
 from neurolp.estimators.validation import Density, check_finite, read_columns, resolve_seed
@@ -249,6 +250,8 @@ class TableDensity(OutlierMixin, Density):
         """Codes of a table, NaN where missing; with ``reset`` the columns are inferred from it."""
         codes = read_columns(self, X, name, kinds=self.kinds, reset=reset)
         check_finite(codes, name, self._label, missing=True)
+        if reset or name != "X":  # all that is learned from or chosen by
+            check_magnitudes(self.columns_, codes, name, self._label)
         return codes
 
     def _codes(self, X: Any) -> Array:
