@@ -73,7 +73,8 @@ class Reference:
     def mass(self, low: Array, high: Array) -> Array:
         """Integral of g from ``low`` to ``high`` (n,), each of which may be infinite."""
         near = _between(*self._standard(low[:, None], high[:, None]), ndtr)
-        far = _between(*((end - self.centre) / self.reach for end in (low, high)), _student)
+        c, d = ((end - self.centre) / self.reach for end in (low, high))
+        far = _between(c, d, _student)
         return np.asarray((1 - _FAR) * (near @ self.weights) + _FAR * far)
 
     def log_mass(self, low: Array, high: Array, width: Array | None = None) -> Array:
