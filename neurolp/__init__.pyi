@@ -14,6 +14,7 @@ from .data.column import Column as Column
 from .data.columns import Columns as Columns
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
+from .errors import DataWarning as DataWarning
 from .errors import FormatError as FormatError
 from .errors import NetworkError as NetworkError
 from .errors import NeurolpError as NeurolpError

@@ -1,6 +1,7 @@
-"""The errors neurolp raises, each of which is also the builtin a caller would expect.
+"""The errors neurolp raises, and its one warning.
 
-One clear line each: the argument, key or file, what was wanted, and what was given.
+Each error is also the builtin a caller would expect. One clear line each: the argument, key or
+file, what was wanted, and what was given.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class DivergedError(NeurolpError, ArithmeticError):
     def __init__(self, message: str, state: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.state = state or {}
+
+
+class DataWarning(UserWarning):
+    """Input data that are taken as they are, though what is learned from them may mean little."""
 
 
 class NetworkError(NeurolpError, ValueError):

@@ -76,7 +76,8 @@ class Normal(BaseDensity):
 
     def energy(self, u: Array) -> Array:
         """E(u) = u^2 / 2 + log(2 pi) / 2, nats."""
-        return np.asarray(0.5 * u * u + _HALF_LOG_2PI)
+        with np.errstate(over="ignore"):  # beyond all numbers the density is 0
+            return np.asarray(0.5 * u * u + _HALF_LOG_2PI)
 
     def psi(self, u: Array) -> Array:
         """E'(u) = u."""

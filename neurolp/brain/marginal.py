@@ -140,7 +140,9 @@ def student_log_cdf(x: Array) -> Array:
 def _student_quantile(log_p: Array) -> Array:
     """H^-1(p) = (2 p - 1) / sqrt(2 p (1 - p))."""
     p = np.exp(log_p)
-    return np.asarray((2 * p - 1) / np.sqrt(2 * p * -np.expm1(log_p)))
+    with np.errstate(over="ignore"):
+        root = np.exp(-0.5 * log_p)  # also where p itself is no number
+    return np.asarray((2 * p - 1) * root / np.sqrt(-2 * np.expm1(log_p)))
 
 
 @dataclass(frozen=True)

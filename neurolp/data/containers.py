@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import issparse
 
 from neurolp.arrays import Array
-from neurolp.data.values import without
+from neurolp.data.values import read_values, without
 from neurolp.errors import DataError
 
 _RESHAPE = (
@@ -89,6 +89,53 @@ def read_container(X: Any, name: str) -> Container:
             f"argument `{name}`: Found array with 0 sample(s) (shape={shape}) "
             "while a minimum of 1 is required."
         )
+    return out
+
+
+def read_sequence(y: Any, name: str) -> tuple[Container, bool]:
+    """The columns of a table or of a single sequence, and whether it is the latter.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_container`.
+    """
+    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
+        return read_container(pd.DataFrame({0: y}), name), True
+    if not isinstance(y, pd.DataFrame) and not issparse(y):
+        y = np.asarray(y)
+    flat = y.ndim == 1
+    if y.ndim not in (1, 2) or (not flat and y.shape[1] == 0):
+        raise DataError(
+            f"argument `{name}` must have shape (n_samples,) or (n_samples, n_targets), "
+            f"but has shape {y.shape}"
+        )
+    return read_container(y[:, None] if flat else y, name), flat
+
+
+def numbers_of(table: Container, name: str, hint: str) -> Array:
+    """The columns of a table as float64, (n_rows, n_columns), NaN where missing.
+
+    ``hint`` ends the complaint about a column of something else.
+
+    Raises
+    ------
+    DataError
+        One line that names the column: what is in it are no numbers.
+    """
+    out = np.empty((table.n_rows, len(table.columns)))
+    for j, cells in enumerate(table.columns):
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":
+            out[:, j] = cells
+            continue
+        values = read_values(cells, table.label(j), name)
+        if values.family not in ("number", "boolean") or values.numbers is None:
+            what = {"label": "strings", "number": "too large numbers"}.get(values.family)
+            raise DataError(
+                f"argument `{name}` must have numbers in every column, but column {table.label(j)} "
+                f"has {what or values.family + 's'}; {hint}"
+            )
+        out[:, j] = values.numbers
     return out
 
 

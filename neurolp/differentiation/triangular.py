@@ -364,7 +364,7 @@ def _solve(at: Callable[[Array, Array], Unit], wanted: Array) -> Array:
         """Differences of the probits from those wanted, and their slopes."""
         log_slope, log_y, log_rest = at(u, rows)
         z = _probit(log_y, log_rest)
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # NaN: take the middle
             slope = np.exp(log_slope + 0.5 * z * z + _HALF_LOG_2PI)
         return z - wanted[rows], slope
 

@@ -20,6 +20,7 @@ from neurolp.brain.node_map import NodeMap, SplineGrid
 from neurolp.errors import NeurolpError
 from neurolp.estimators import ranges
 from neurolp.estimators.brain_files import StoredBrain
+from neurolp.estimators.discrete_values import warn_of_discrete_values
 from neurolp.estimators.validation import (
     column_name,
     finite_rows,
@@ -139,8 +140,7 @@ class Brain(StoredBrain, ABC):
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""
         check_is_fitted(self)
         hint = "; sample_conditional fills in missing values"
-        start = self._present(finite_rows(self, X, "X", hint=hint))
-        return np.asarray(form_of(self).log_prob(start.potential) + start.log_det)
+        return self._log_prob(self._present(finite_rows(self, X, "X", hint=hint)))
 
     def evolve(self, X: Any) -> tuple[Array, Array]:
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
@@ -224,6 +224,15 @@ class Brain(StoredBrain, ABC):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _log_prob(self, start: Batch) -> Array:
+        """Log-density of rows at time 0, nats, (n,); -inf where it is below all numbers."""
+        most = np.finfo(start.potential.dtype).max ** (1 / 3)
+        near = np.all(np.abs(start.potential) < most, axis=0)
+        out = np.full(len(near), -np.inf)
+        if near.any():
+            out[near] = form_of(self).log_prob(start.potential[:, near]) + start.log_det[near]
+        return out
+
     def _fill(
         self,
         rows: Array,
@@ -299,7 +308,8 @@ class Brain(StoredBrain, ABC):
     def _present(self, rows: Array) -> Batch:
         """Write rows into potentials at time 0, and account for the change of units."""
         std = base_density(self.base).std
-        potential = ((rows - self.mean_) * (std / self.scale_)).T
+        with np.errstate(over="ignore"):  # infinite potentials are named where they are used
+            potential = ((rows - self.mean_) * (std / self.scale_)).T
         log_det = np.full(len(rows), np.log(std / self.scale_).sum())
         if self.marginal_transform_ is not None:
             potential, change = self.marginal_transform_.forward(potential)
@@ -337,6 +347,8 @@ class EpochBrain(Brain):
 
     def _learn(self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any) -> None:
         self._standardise(rows["train"])
+        label = partial(column_name, self)
+        warn_of_discrete_values(rows["train"], type(self).__name__, label=label, stacklevel=3)
         batches = {name: self._present(part) for name, part in rows.items()}
         batch_size = self.batch_size or min(max(len(rows["train"]) // 10, 1), 100)
         process = EpochProcess(

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.tables import grid_step
+from neurolp.data.values import read_values
 from neurolp.differentiation.softmax_unit import learn_labels
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
@@ -349,7 +350,8 @@ def _labels(y: Any, name: str) -> Array:
     Raises
     ------
     DataError
-        If they are none, of several columns, not finite, or the values of a continuous target.
+        If they are none, of several columns or types, missing, not finite, or the values of a
+        continuous target.
     """
     if y is None:
         raise DataError(
@@ -359,5 +361,11 @@ def _labels(y: Any, name: str) -> Array:
     labels = column_or_1d(y, warn=True)
     if labels.dtype.kind == "f" and not np.all(np.isfinite(labels)):
         raise DataError(f"argument `{name}` must be finite, but contains NaN or infinity")
-    check_classification_targets(labels)
+    missing = np.flatnonzero(read_values(labels, "0", name).missing)
+    if len(missing):
+        raise DataError(
+            f"argument `{name}` must not have missing values, but has one at row {missing[0]}"
+        )
+    with np.errstate(invalid="ignore"):  # floats beyond all integers are no labels
+        check_classification_targets(labels)
     return np.asarray(labels)

@@ -8,13 +8,15 @@ from typing import Annotated, Any, Self, final
 
 import numpy as np
 from pydantic import AfterValidator
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
+from neurolp.data.containers import numbers_of, read_sequence
 from neurolp.differentiation.univariate_learning import learn_network
 from neurolp.errors import DataError
 from neurolp.estimators import ranges
+from neurolp.estimators.discrete_values import warn_of_discrete_values
 from neurolp.estimators.validation import Density, check_finite, fitted_or_not, resolve_seed
 from neurolp.estimators.weights import training_rows
 
@@ -41,6 +43,7 @@ class MonotoneDensity(Density):
     with positive weights that sum to 1, sigmoid units S (the normal distribution function) and
     monotone transforms T_k of the support to the whole line. y runs from exactly 0 to exactly 1
     over the support, so Phi is normalised for any parameters, and y is the distribution function.
+    The variable is continuous; :class:`neurolp.DataWarning` says so where values have a mass.
 
     There is nothing to tune. Networks with few and many units, smooth and sharp, with and without
     ends of the support, are learned and scored by cross-validation. The result is their average
@@ -137,6 +140,8 @@ class MonotoneDensity(Density):
             )
         if not scale > 4 * np.finfo(np.float64).eps * abs(mean):
             raise DataError(f"argument `X` must vary, but is constant ({x[0]:g})")
+        # The decorator adds a frame between the caller and this one.
+        warn_of_discrete_values(x[:, None], type(self).__name__, stacklevel=3)
         self.n_features_in_ = 1
         self.mean_, self.scale_ = mean, scale
         rng = generator(self.seed_, "monotone units")
@@ -230,18 +235,15 @@ class MonotoneDensity(Density):
 
     def _column(self, X: Any, name: str) -> Array:
         """Finite values of argument ``name``, (n,)."""
-        rows = check_array(
-            X, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, estimator=self
-        )
-        if rows.ndim == 2 and rows.shape[1] == 1:
-            rows = rows[:, 0]
-        if rows.ndim != 1:
+        table, _ = read_sequence(X, name)
+        if len(table.columns) != 1:
             raise DataError(
                 f"argument `{name}` must have shape (n_samples,) or (n_samples, 1), "
-                f"but has shape {rows.shape}"
+                f"but has shape {(table.n_rows, len(table.columns))}"
             )
-        check_finite(rows, name)
-        return np.asarray(rows)
+        x = numbers_of(table, name, "BrainDensity takes columns of any kind")[:, 0]
+        check_finite(x, name)
+        return x
 
     def _clip(self, x: Array, inside: Array, below: float, above: float) -> Array:
         """Exact at and beyond the ends, whatever the rounding of the standardisation."""

@@ -22,6 +22,7 @@ from neurolp.brain.workers import Workers
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.estimators.base import EpochBrain
+from neurolp.estimators.discrete_values import warn_of_discrete_values
 from neurolp.estimators.validation import column_name, finite_rows, mean_and_scale, resolve_seed
 from neurolp.simulation.batch import Batches
 from neurolp.simulation.epochs import EpochProcess
@@ -37,6 +38,8 @@ _N_SEEDS = 100
 @dataclass(eq=False, repr=False, kw_only=True)
 class OnlineBrain(EpochBrain):
     """A brain of fixed length that learns online, by default from local signals alone.
+
+    Its columns are continuous; :class:`neurolp.DataWarning` says so where values have a mass.
 
     Time runs for ``n_slices`` slices whose parameters repeat after ``period``: 1 is one autonomous
     brain, ``n_slices`` a set of parameters for each slice. Every presentation of a few rows, or of
@@ -149,7 +152,9 @@ class OnlineBrain(EpochBrain):
             self._check_parameters()
             self.seed_ = resolve_seed(self.random_state)
             self._split(X, X, 0.0)  # at least two rows
-            self.mean_, self.scale_ = mean_and_scale(X, label=partial(column_name, self))
+            label = partial(column_name, self)
+            self.mean_, self.scale_ = mean_and_scale(X, label=label)
+            warn_of_discrete_values(X, type(self).__name__, label=label, stacklevel=2)
             self.learner_ = self._new_learner()
             self.n_slices_, self.interrupted_ = self.n_slices, False
             self.recorder_, self.record_ = Recorder(), MemoryStore()

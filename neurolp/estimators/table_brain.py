@@ -312,8 +312,7 @@ class BrainConstruction:
 
     def log_prob(self, codes: Array, cells: CellScores | None) -> Array:
         """Log Phi, nats, (n,)."""
-        start = self.start(codes)
-        out = form_of(self.brain).log_prob(start.potential) + start.log_det
+        out = self.brain._log_prob(self.start(codes))
         return out if cells is None else out + cells.log_prob("clamped")
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:

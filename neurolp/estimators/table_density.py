@@ -21,11 +21,13 @@ from neurolp.data.column import decoded
 from neurolp.data.columns import Columns
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators import ranges
+from neurolp.estimators.magnitudes import check_magnitudes
 from neurolp.estimators.quantiles import conditional_quantiles
 from neurolp.estimators.table_model import TableModel
 from neurolp.estimators.validation import Density, check_finite, read_columns, resolve_seed
 
 _DISCRETE = ("nominal", "ordinal")
+_LOWEST = -1e300  # threshold of outliers
 _OFFSET_ROWS = 2000  # rows whose scores tell what an outlier is
 _MOST_OUTCOMES = 10_000  # values of a grid that are asked for
 _VALUES_AT_ONCE = 1 << 18
@@ -56,8 +58,9 @@ class TableDensity(OutlierMixin, Density):
         """Log Phi of each row, shape (n_samples,), nats.
 
         The log of a density in the units of continuous columns and of a mass in all others; -inf
-        for a value that a column cannot have. Missing values are integrated out: exactly where a
-        row is wholly known, otherwise by importance sampling, without bias of Phi.
+        for a value that a column cannot have, or so far out that no number is as small. Missing
+        values are integrated out: exactly where a row is wholly known, otherwise by importance
+        sampling, without bias of Phi.
 
         Parameters
         ----------
@@ -249,6 +252,8 @@ class TableDensity(OutlierMixin, Density):
         """Codes of a table, NaN where missing; with ``reset`` the columns are inferred from it."""
         codes = read_columns(self, X, name, kinds=self.kinds, reset=reset)
         check_finite(codes, name, self._label, missing=True)
+        if reset or name != "X":  # all that is learned from or chosen by
+            check_magnitudes(self.columns_, codes, name, self._label)
         return codes
 
     def _codes(self, X: Any) -> Array:
@@ -316,6 +321,7 @@ class TableDensity(OutlierMixin, Density):
         some = generator(self.seed_, "offset").permutation(len(codes))[:_OFFSET_ROWS]
         rng = generator(self.seed_, "holes")
         log_prob, _ = self._table_model().log_marginal(codes[np.sort(some)], rng)
+        log_prob = np.maximum(log_prob, _LOWEST)
         self.offset_ = float(np.quantile(log_prob, self.contamination))
 
     def _key(self, j: int) -> str | int:

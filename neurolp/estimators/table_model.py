@@ -26,6 +26,7 @@ from neurolp.mixed.gaussian_proposal import GaussianProposal
 from neurolp.mixed.holes import Proposal, draw_missing, log_marginal
 
 _ROWS_AT_ONCE = 1 << 16
+_FARTHEST = 1e100  # standard deviations; beyond them squares are soon no numbers
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _LEAST_WEIGHT = 0.02  # of a construction that is kept
 _WEIGHING_ROWS, _WEIGHING_DRAWS = 1000, 16  # rows with holes that are weighed by, draws for each
@@ -68,8 +69,14 @@ class TriangularConstruction:
     n_threads: int | None = None
 
     def log_prob(self, codes: Array, cells: CellScores | None) -> Array:
-        """Log Phi, nats, (n,)."""
-        out = self.table.log_prob(codes, n_threads=self.n_threads)
+        """Log Phi, nats, (n,); -inf where it is below all numbers."""
+        valued = [axis is not None for axis in self.table.axes]
+        with np.errstate(over="ignore"):
+            distance = np.abs((codes - self.table.mean) / self.table.scale)[:, valued]
+        near = np.all(distance < _FARTHEST, axis=1)
+        out = np.full(len(codes), -np.inf)
+        if near.any():
+            out[near] = self.table.log_prob(codes[near], n_threads=self.n_threads)
         return out if cells is None else out + cells.log_prob("nominal")
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:

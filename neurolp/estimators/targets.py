@@ -11,7 +11,7 @@ import pandas as pd
 from neurolp.arrays import Array
 from neurolp.data.column import Column, decoded, snapped
 from neurolp.data.columns import Columns
-from neurolp.data.containers import Container, read_container
+from neurolp.data.containers import Container, read_sequence
 from neurolp.data.inputs import is_binary_number
 from neurolp.differentiation.axes import GridAxis
 from neurolp.errors import ConfigurationError, DataError
@@ -201,17 +201,7 @@ def _container(y: Any, name: str) -> tuple[Container, bool]:
             f"argument `{name}` is missing: a regressor requires y to be passed, "
             "but the target y is None"
         )
-    if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
-        return read_container(pd.DataFrame({0: y}), name), True
-    if not isinstance(y, pd.DataFrame):
-        y = np.asarray(y)
-    flat = y.ndim == 1
-    if y.ndim not in (1, 2) or (not flat and y.shape[1] == 0):
-        raise DataError(
-            f"argument `{name}` must have shape (n_samples,) or (n_samples, n_targets), "
-            f"but has shape {y.shape}"
-        )
-    return read_container(y[:, None] if flat else y, name), flat
+    return read_sequence(y, name)
 
 
 def _check_grid(column: Column, codes: Array, label: str, name: str) -> None:

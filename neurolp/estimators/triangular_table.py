@@ -336,7 +336,8 @@ class TriangularTable:
         """Potential, ends of the cell, and log du/dx for densities (0 for masses), (n,) each."""
         axis, marginal = cast(Axis, self.axes[j]), self.marginals[j]
         places = axis.cells(values)
-        u, low, high = ((place - self.mean[j]) / self.scale[j] for place in places)
+        with np.errstate(over="ignore"):
+            u, low, high = ((place - self.mean[j]) / self.scale[j] for place in places)
         log_slope = np.full(len(u), -np.log(self.scale[j]))
         if marginal is not None:
             u, change = marginal.forward(u)

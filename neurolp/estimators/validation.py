@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.columns import Columns
-from neurolp.data.containers import read_container
+from neurolp.data.containers import numbers_of, read_container
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.files import StoredEstimator
 
@@ -58,13 +58,13 @@ def finite_rows(
     Raises
     ------
     DataError
-        If a value is not finite; the message names its row and column.
+        If a value is no number, or not finite; the message names its column.
     ValueError
-        If the shape is wrong.
+        If columns have other names than in ``fit``, or another number, in scikit-learn's words.
     """
-    rows = validate_data(
-        estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False, estimator=estimator
-    )
+    table = read_container(X, name)
+    validate_data(estimator, table.stand_in(), reset=reset, skip_check_array=True)
+    rows = numbers_of(table, name, "BrainDensity takes columns of any kind")
     check_finite(rows, name, partial(column_name, estimator), missing=missing, hint=hint)
     return np.asarray(rows)
 
@@ -129,7 +129,7 @@ def check_finite(
 def column_name(estimator: Any, j: int) -> str:
     """What column ``j`` was called in ``fit``, or its number."""
     names = getattr(estimator, "feature_names_in_", None)
-    return str(j) if names is None else f"'{names[j]}'"
+    return str(j) if names is None else repr(str(names[j]))
 
 
 def validation_split(n_samples: int, fraction: float, seed: int) -> tuple[Array, Array]:

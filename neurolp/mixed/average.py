@@ -146,7 +146,10 @@ class ExactCells:
     def log_conditional(self, rows: Array, missing: Array) -> Array:
         """Log q(x_m | x_o) of rows without NaN, nats, (n,)."""
         known = np.where(missing, np.nan, rows)
-        together = self.cells.log_prob(rows, "exact") - self.cells.log_prob(known, "exact")
+        given = self.cells.log_prob(known, "exact")
+        together = np.full(len(rows), -np.inf)  # given what is impossible, draws are independent
+        possible = np.isfinite(given)
+        together[possible] = self.cells.log_prob(rows[possible], "exact") - given[possible]
         apart = np.zeros(len(rows))
         for j, column in enumerate(self.cells.columns):
             mine = np.flatnonzero(missing[:, j])

@@ -85,8 +85,7 @@ class ContinuousCells(ColumnCells):
         cell = np.maximum(self.cell(values), 0)
         if self.reference is not None:
             known = np.where(np.isnan(values), self.reference.centre, values)
-            mass = self.reference.mass(*self._ends)
-            log_mass = np.log(np.where(self.atom, 1.0, mass))
+            log_mass = self.reference.log_mass(*self._ends)
             out = self.reference.log_density(known) - log_mass[cell]
             return np.where(np.isnan(values) | self.atom[cell], 0.0, out)
         if not len(self.edges):

@@ -85,8 +85,9 @@ class OrdinalCells(ColumnCells):
         first, last = self.first[cell], self.first[cell + 1]
         if self.reference is None:
             return np.asarray(1.0 / (last - first))
-        own = self.reference.mass(number - 0.5, number + 0.5)
-        return own / self.reference.mass(first - 0.5, last - 0.5)
+        own = self.reference.log_mass(number - 0.5, number + 0.5, np.ones(len(number)))
+        width = (last - first).astype(np.float64)
+        return np.asarray(np.exp(own - self.reference.log_mass(first - 0.5, last - 0.5, width)))
 
     @property
     def n_cells(self) -> int:
@@ -174,9 +175,10 @@ def _blend(counts: Array, total: Array, share: Array) -> float:
 def _numbers(values: Array, levels: Array, step: float) -> Array:
     """Which value of the grid, or which level, each is; NaN where it is none of them."""
     if step:
-        number = np.round((values - levels[0]) / step)
-        scale = np.maximum(np.abs(values), abs(levels[0])) + step
-        near = np.abs(levels[0] + number * step - values) <= 1e-9 * step + 1e-13 * scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            number = np.round((values - levels[0]) / step)
+            scale = np.maximum(np.abs(values), abs(levels[0])) + step
+            near = np.abs(levels[0] + number * step - values) <= 1e-9 * step + 1e-13 * scale
         return np.where(near, number, np.nan)
     place = np.minimum(np.searchsorted(levels, values), len(levels) - 1)
     return np.where(levels[place] == values, place.astype(np.float64), np.nan)

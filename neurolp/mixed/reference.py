@@ -8,6 +8,7 @@ Schwarz's criterion (Annals of Statistics 6, 1978).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ _PRIOR_ROWS = 1.0  # keeps a component of few rows from collapsing
 _FAR, _FAR_SCALE = 0.01, 2.0
 _MOST_ROWS = 5000
 _HALVINGS = 60
+_NARROW = 1e-5  # in scales: differences of distribution functions have lost their digits
 
 
 @dataclass(frozen=True)
@@ -60,46 +62,90 @@ class Reference:
 
     def log_density(self, values: Array) -> Array:
         """Log g, nats, (n,)."""
-        z = (values[:, None] - self.means) / self.scales
-        near = np.log(self.weights / self.scales) - 0.5 * (z * z + np.log(2 * np.pi))
-        t = (values - self.centre) / self.reach
-        far = -1.5 * np.log(2 + t * t) - np.log(self.reach)
+        with np.errstate(over="ignore"):  # what is beyond all numbers has the density 0
+            z = (values[:, None] - self.means) / self.scales
+            near = np.log(self.weights / self.scales) - 0.5 * (z * z + np.log(2 * np.pi))
+            t = (values - self.centre) / self.reach
+            far = -1.5 * np.log(2 + t * t) - np.log(self.reach)
         together = logsumexp(near, axis=1)
         return np.asarray(np.logaddexp(np.log1p(-_FAR) + together, np.log(_FAR) + far))
 
     def mass(self, low: Array, high: Array) -> Array:
         """Integral of g from ``low`` to ``high`` (n,), each of which may be infinite."""
-        a, b = ((end[:, None] - self.means) / self.scales for end in (low, high))
-        # On the side where both are small, so that nothing cancels.
-        flip = a + b > 0
-        with np.errstate(invalid="ignore"):
-            flip = np.where(np.isnan(a + b), False, flip)
-        near = ndtr(np.where(flip, -a, b)) - ndtr(np.where(flip, -b, a))
+        near = _between(*self._standard(low[:, None], high[:, None]), ndtr)
         c, d = ((end - self.centre) / self.reach for end in (low, high))
-        with np.errstate(invalid="ignore"):
-            flip = np.where(np.isnan(c + d), False, c + d > 0)
-        far = _student(np.where(flip, -c, d)) - _student(np.where(flip, -d, c))
+        far = _between(c, d, _student)
         return np.asarray((1 - _FAR) * (near @ self.weights) + _FAR * far)
+
+    def log_mass(self, low: Array, high: Array, width: Array | None = None) -> Array:
+        """Log of :meth:`mass`, nats, (n,), also of intervals that are narrow beside the scales.
+
+        ``width`` is ``high - low``, where that is not exact.
+        """
+        with np.errstate(invalid="ignore"):
+            width = high - low if width is None else width
+        ends = self._standard(low[:, None], high[:, None])
+        near = _log_between(*ends, width[:, None] / self.scales, ndtr, _log_normal)
+        c, d = ((end - self.centre) / self.reach for end in (low, high))
+        far = _log_between(c, d, width / self.reach, _student, _log_student)
+        together = logsumexp(near + np.log(self.weights), axis=1)
+        return np.asarray(np.logaddexp(np.log1p(-_FAR) + together, np.log(_FAR) + far))
 
     def draw(self, low: Array, high: Array, uniform: Array) -> Array:
         """The values between ``low`` and ``high`` (n,) that leave shares ``uniform`` below them."""
         total = self.mass(low, high)
         a = np.where(np.isfinite(low), low, self.centre - 1e9 * self.reach)
         b = np.where(np.isfinite(high), high, self.centre + 1e9 * self.reach)
+        start, width = a, b - a
         for _ in range(2 * _HALVINGS):
             middle = 0.5 * (a + b)
             below = self.mass(low, middle) < uniform * total
             a, b = np.where(below, middle, a), np.where(below, b, middle)
-        return np.asarray(np.clip(0.5 * (a + b), low, np.nextafter(high, -np.inf)))
+        with np.errstate(invalid="ignore"):
+            narrow = high - low < _NARROW * min(self.reach, self.scales.min())
+        drawn = np.where(narrow, start + uniform * width, 0.5 * (a + b))
+        return np.asarray(np.clip(drawn, low, np.nextafter(high, -np.inf)))
+
+    def _standard(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Ends (n, 1) in the units of each Gaussian, (n, K)."""
+        return (low - self.means) / self.scales, (high - self.means) / self.scales
+
+
+def _between(low: Array, high: Array, distribution: Callable[[Array], Array]) -> Array:
+    """Probability between two ends of a law that is symmetric about 0."""
+    with np.errstate(invalid="ignore"):
+        flip = low + high > 0  # to the side where both are small, so that nothing cancels
+    return np.asarray(
+        distribution(np.where(flip, -low, high)) - distribution(np.where(flip, -high, low))
+    )
+
+
+def _log_between(
+    low: Array,
+    high: Array,
+    width: Array,
+    distribution: Callable[[Array], Array],
+    log_density: Callable[[Array], Array],
+) -> Array:
+    """Log of :func:`_between`, also where the ``width`` is small."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        wide = _between(low, high, distribution)
+        # The error of the midpoint rule is of the order of the square of the width.
+        narrow = np.log(width) + log_density(0.5 * (low + high))
+        return np.where(width < _NARROW, narrow, np.log(wide))
+
+
+def _log_normal(z: Array) -> Array:
+    return np.asarray(-0.5 * (z * z + np.log(2 * np.pi)))
+
+
+def _log_student(t: Array) -> Array:
+    return np.asarray(-1.5 * np.log(2 + t * t))
 
 
 def _student(t: Array) -> Array:
     """The distribution function of Student's t with two degrees of freedom."""
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(over="ignore"):
         root = np.sqrt(2 + t * t)
-        small = 1.0 / (root * (root - t))  # = (1 + t / root) / 2 where t < 0
-    return np.where(
-        t < 0,
-        np.where(np.isinf(t), 0.0, small),
-        np.where(np.isinf(t), 1.0, 0.5 + 0.5 * t / np.where(np.isinf(t), 1.0, root)),
-    )
+        small = 1.0 / (root * (root + np.abs(t)))  # = (1 - |t| / root) / 2
+    return np.asarray(np.where(t < 0, small, 1.0 - small))

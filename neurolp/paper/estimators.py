@@ -69,7 +69,8 @@ class LinearBrain(TextbookBrain):
     Phi(x) = prod_i exp(-E_i(u_i(T))) / Z_i times the change of units; the energies E_i are learned,
     their one-node integrals Z_i computed. The determinant is claimed to be 1, which is true for the
     exact flow and not for synchronous (Euler) steps: then Phi integrates to
-    1 / det(I + dt W)^n_steps, and ``sample`` draws from Phi divided by that.
+    1 / det(I + dt W)^n_steps, and ``sample`` draws from Phi divided by that. Its columns are
+    continuous; :class:`neurolp.DataWarning` says so where values have a mass.
 
     Parameters
     ----------
@@ -152,6 +153,7 @@ class BoundedBrain(TextbookBrain):
     the edges, and the weights are learned. Phi is *not* normalised: the image of the cube is only a
     part of it, and the product is not the determinant (``neurolp.audit`` measures both).
     ``sample`` draws from Phi divided by its integral: end states with no past are drawn again.
+    Its columns are continuous; :class:`neurolp.DataWarning` says so where values have a mass.
 
     Parameters
     ----------

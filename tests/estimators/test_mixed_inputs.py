@@ -142,7 +142,9 @@ def test_bad_inputs_are_named_in_one_line(name):
 def test_the_bayes_route_wants_numbers_without_holes():
     frame, label, _ = problem(60)
     model = ConditionalClassifier(route="bayes")
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(
+        DataError, match="must have numbers in every column, but column 'colour' has"
+    ):
         model.fit(frame[["size", "colour"]], label)
     with pytest.raises(DataError, match="contains NaN at row"):
         model.fit(frame[["size"]], label)

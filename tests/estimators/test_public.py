@@ -12,7 +12,9 @@ def test_every_public_estimator_is_tested():
     assert {type(estimator) for estimator in CASES.values()} == public_estimators()
 
 
-# scikit-learn checks little of a model of one column: see test_univariate.py.
+# scikit-learn checks little of a model of one column: see test_univariate.py. Some tables that it
+# tries are whole numbers.
+@pytest.mark.filterwarnings("ignore::neurolp.errors.DataWarning")
 @parametrize_with_checks([e for e in CASES.values() if not isinstance(e, MonotoneDensity)])
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
