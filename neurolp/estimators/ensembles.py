@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from neurolp.arrays import Array
 from neurolp.data.inputs import TableInputs, is_binary_number
 from neurolp.differentiation.ensemble import EnsembleConfig
+from neurolp.errors import DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.files import StoredEstimator
 from neurolp.estimators.validation import KnownAttributes, read_columns
@@ -48,6 +49,10 @@ class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
         """
         codes = read_columns(self, X, name, kinds=self.kinds, reset=reset)
         if reset:
+            if len(codes) < 2:
+                raise DataError(
+                    f"argument `{name}` must have at least 2 rows, but has n_samples = {len(codes)}"
+                )
             given = self.kinds or {}
             asked = {self.columns_.position(column) for column in given}
             binary = {

@@ -36,14 +36,12 @@ def training_pairs(
     Raises
     ------
     DataError
-        If there are fewer than two rows, or as :func:`repeated`.
+        As :func:`repeated`.
     """
     rows, targets = read(X, y)
     if sample_weight is not None:
         index = repeated(_beside(rows, targets), sample_weight, seed)
         rows, targets = read(taken(X, index), taken(y, index))
-    if len(rows) < 2:
-        raise DataError(f"argument `X` must have at least 2 rows, but has n_samples = {len(rows)}")
     order = shuffled(_beside(rows, targets), seed)
     return rows[order], targets[order]
 
@@ -87,7 +85,7 @@ def repeated(codes: Array, sample_weight: Any, seed: int) -> Array:
 
 def taken(values: Any, rows: Array) -> Any:
     """The rows of a table, or of targets, at these positions, in the same kind of container."""
-    return _safe_indexing(values, rows)
+    return _safe_indexing(values if hasattr(values, "__getitem__") else np.asarray(values), rows)
 
 
 def _sorted(codes: Array) -> Array:
@@ -119,6 +117,8 @@ def _checked(sample_weight: Any, n: int) -> Array:
             f"{weight[bad[0]]:g} at row {bad[0]}"
         )
     total = float(weight.sum())
+    if not total:
+        raise DataError("argument `sample_weight` must have a positive number, but all are zero")
     if total < 1 or total > _MOST_REPEATS * n:
         raise DataError(
             f"argument `sample_weight` must have a sum from 1 to {_MOST_REPEATS * n} for {n} rows, "

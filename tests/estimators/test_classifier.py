@@ -237,7 +237,11 @@ X_GOOD, Y_GOOD = np.random.default_rng(0).random((10, 2)), np.array(["a", "b"] *
             "argument `X` must be finite.*, but contains infinity at row 1, column 1",
         ),
         (X_GOOD, np.where(np.arange(10) == 3, np.nan, 1.0), "argument `y` must be finite"),
-        (X_GOOD[:1], Y_GOOD[:1], "argument `y` must have at least 2 classes, but has 1 class, 'a'"),
+        (
+            X_GOOD[:1],
+            Y_GOOD[:1],
+            "must have at least 2 (rows|classes), but has (n_samples = 1|1 class)",
+        ),
         (
             X_GOOD,
             np.full(10, "a"),

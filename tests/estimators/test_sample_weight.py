@@ -99,7 +99,8 @@ def test_fractions_are_rounded_with_the_right_mean():
         (np.full(N, -1.0), "is -1 at row 0"),
         (np.full(N, np.nan), "is nan at row 0"),
         (["a"] * N, "must have numbers"),
-        (np.zeros(N), "has 0; sample_weight / sample_weight.mean"),
+        (np.zeros(N), "must have a positive number, but all are zero"),
+        (np.full(N, 0.01), "has 0.6; sample_weight / sample_weight.mean"),
         (np.full(N, 5000.0), "has 300000;"),
     ],
 )
