@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, ndtri
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.mixture import fit_mixture
@@ -21,7 +21,7 @@ _COMPONENTS = (1, 2, 3, 4, 6)
 _PRIOR_ROWS = 1.0  # keeps a component of few rows from collapsing
 _FAR, _FAR_SCALE = 0.01, 2.0
 _MOST_ROWS = 5000
-_HALVINGS = 60
+_LEAST = 1e-18  # probability below a drawn value: no value is infinite
 _NARROW = 1e-5  # in scales: differences of distribution functions have lost their digits
 
 
@@ -92,18 +92,40 @@ class Reference:
         return np.asarray(np.logaddexp(np.log1p(-_FAR) + together, np.log(_FAR) + far))
 
     def draw(self, low: Array, high: Array, uniform: Array) -> Array:
-        """The values between ``low`` and ``high`` (n,) that leave shares ``uniform`` below them."""
-        total = self.mass(low, high)
-        a = np.where(np.isfinite(low), low, self.centre - 1e9 * self.reach)
-        b = np.where(np.isfinite(high), high, self.centre + 1e9 * self.reach)
-        start, width = a, b - a
-        for _ in range(2 * _HALVINGS):
-            middle = 0.5 * (a + b)
-            below = self.mass(low, middle) < uniform * total
-            a, b = np.where(below, middle, a), np.where(below, b, middle)
+        """Values of g between ``low`` and ``high`` (n,), from uniform numbers on (0, 1).
+
+        A number says in which part of g a value is, and where in the part.
+        """
         with np.errstate(invalid="ignore"):
-            narrow = high - low < _NARROW * min(self.reach, self.scales.min())
-        drawn = np.where(narrow, start + uniform * width, 0.5 * (a + b))
+            width = high - low
+        ends = self._standard(low[:, None], high[:, None])
+        near = _log_between(*ends, width[:, None] / self.scales, ndtr, _log_normal)
+        c, d = ((end - self.centre) / self.reach for end in (low, high))
+        far = _log_between(c, d, width / self.reach, _student, _log_student)
+        weights = np.append((1 - _FAR) * self.weights, _FAR)
+        parts = np.column_stack([near, far])
+        top = parts.max(axis=1, keepdims=True)
+        mass = weights * np.exp(parts - np.where(np.isfinite(top), top, 0.0))
+        up_to = np.cumsum(mass, axis=1)
+        place = uniform * up_to[:, -1]
+        part = np.minimum(np.sum(up_to <= place[:, None], axis=1), len(self.weights))
+        each, own = np.arange(len(low)), np.maximum(mass, np.finfo(np.float64).tiny)
+        share = np.clip(1 - (up_to[each, part] - place) / own[each, part], 0.0, 1.0)
+
+        centre = np.append(self.means, self.centre)[part]
+        scale = np.append(self.scales, self.reach)[part]
+        a, b = (low - centre) / scale, (high - centre) / scale
+        with np.errstate(invalid="ignore"):
+            flip, narrow = a + b > 0, b - a < _NARROW
+        a, b = np.where(flip, -b, a), np.where(flip, -a, b)
+        share = np.where(flip, 1 - share, share)
+        is_far = part == len(self.weights)
+        below, above = (np.where(is_far, _student(end), ndtr(end)) for end in (a, b))
+        p = np.clip(below + share * (above - below), _LEAST, 1 - 2.0**-53)
+        z = np.where(is_far, (2 * p - 1) / np.sqrt(2 * p * (1 - p)), ndtri(p))
+        with np.errstate(invalid="ignore"):
+            even = low + uniform * width
+        drawn = np.where(narrow, even, centre + scale * np.where(flip, -z, z))
         return np.asarray(np.clip(drawn, low, np.nextafter(high, -np.inf)))
 
     def _standard(self, low: Array, high: Array) -> tuple[Array, Array]:
