@@ -3,14 +3,16 @@
 A table of discrete columns of all kinds is fitted; for each seed 100,000 rows are drawn, and their
 counts in all combinations of values compared with the exact probabilities (chi-square; rare
 combinations together). Two tables with a nominal column are fitted, one with a continuous column,
-one with a continuous column with an atom; the continuous values of each seed's draws are put through their distribution function, which
-quadrature gives (Kolmogorov-Smirnov, in each category): of the average and of each construction
-alone, of the slow triangular map of an atom for a tenth of the seeds. The p-values must be uniform:
-printed are the least, the share below 0.05 and the p-value of their own Kolmogorov-Smirnov test.
+one with a continuous column with an atom; the continuous values of each seed's draws are put
+through their distribution function, which quadrature gives (Kolmogorov-Smirnov, in each category):
+of the average and of each construction alone, of the slow triangular map of an atom for a tenth of
+the seeds. The p-values must be uniform: printed are the least, the share below 0.05 and the p-value
+of their own Kolmogorov-Smirnov test.
 """
 
 import argparse
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,9 @@ from scipy import stats
 
 from neurolp import BrainDensity
 
+Array = np.ndarray[Any, Any]
 N_FIT, RARE = 1500, 20.0
+ALONE: tuple[Any, ...] = ("auto", ["brain"], ["triangular"], ["cells"])
 
 
 def discrete_table() -> pd.DataFrame:
@@ -89,7 +93,7 @@ def distribution(model: BrainDensity, column: str, season: str) -> tuple[np.ndar
     return grid, up_to / up_to[-1]
 
 
-def smirnov(drawn: pd.DataFrame, column: str, season: str, law: tuple) -> float:
+def smirnov(drawn: pd.DataFrame, column: str, season: str, law: tuple[Array, Array]) -> float:
     """P-value of the continuous values of one season."""
     mine = drawn.loc[drawn["season"] == season, column].to_numpy()
     mine = mine[mine != 0] if column == "rain" else mine
@@ -108,7 +112,7 @@ def main() -> None:
         drawn = discrete.sample(options.rows, random_state=seed)
         found.setdefault("chi-square, discrete columns", []).append(chi_square(discrete, drawn))
     for column, table in (("rain", continuous_table()), ("x", smooth_table())):
-        for only in ("auto", ["brain"], ["triangular"], ["cells"]):
+        for only in ALONE:
             if column == "rain" and only == ["brain"]:
                 continue  # columns with atoms do not move
             model = BrainDensity(random_state=0, max_slices=40, constructions=only).fit(table)

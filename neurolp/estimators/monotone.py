@@ -18,7 +18,7 @@ from neurolp.errors import DataError
 from neurolp.estimators import ranges
 from neurolp.estimators.discrete_values import warn_of_discrete_values
 from neurolp.estimators.validation import Density, check_finite, fitted_or_not, resolve_seed
-from neurolp.estimators.weights import training_rows
+from neurolp.estimators.weights import repeated, shuffled
 
 SUPPORT = ranges.Condition(
     "'inferred', 'real' or (a, b) with a < b",
@@ -111,9 +111,12 @@ class MonotoneDensity(Density):
             If the shape is wrong.
         """
         self.seed_ = resolve_seed(self.random_state)
-        x = training_rows(self._rows, X, sample_weight, self.seed_)[:, 0]
+        x = self._column(X, "X")
+        if sample_weight is not None:
+            x = x[repeated(x[:, None], sample_weight, self.seed_)]
         if X_validation is not None:
             x = np.concatenate([x, self._column(X_validation, "X_validation")])
+        x = x[shuffled(x[:, None], self.seed_)]
         ranges.check_parameters(type(self), vars(self))
         support = None
         if not isinstance(self.support, str):
@@ -229,9 +232,6 @@ class MonotoneDensity(Density):
         return tags
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _rows(self, X: Any, name: str, *, reset: bool) -> Array:
-        return self._column(X, name)[:, None]
 
     def _column(self, X: Any, name: str) -> Array:
         """Finite values of argument ``name``, (n,)."""

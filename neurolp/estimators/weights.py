@@ -54,19 +54,21 @@ def _beside(rows: Array, targets: Array) -> Array:
 
 
 def shuffled(codes: Array, seed: int) -> Array:
-    """A random order of rows (n, n_columns) that depends on the rows and the seed alone, (n,).
+    """A random order of rows (n, n_columns) that depends on what is in them and the seed, (n,).
 
-    Rows that come in another order come out in the same: what a fit finds cannot depend on it.
+    Rows that come in another order come out in the same: what a fit finds cannot depend on it, nor
+    on the numbering of columns and on their units. But the codes of nominal columns, which are
+    numbered as they appear, are part of what is in a row.
     """
-    order = _sorted(codes)
-    return order[generator(seed, "order of rows").permutation(len(order))]
+    keys = _mixed(_keys(codes) ^ np.uint64(generator(seed, "order of rows").integers(2**63)))
+    return _sorted(codes, keys)
 
 
 def repeated(codes: Array, sample_weight: Any, seed: int) -> Array:
     """Positions of rows (n, n_columns), each as often as its weight says, (sum of weights,).
 
     A row of weight w stands there floor(w) or ceil(w) times, w on average: fractions are rounded by
-    systematic sampling of the rows in the order of their values.
+    systematic sampling of the rows in an order that only depends on what is in them.
 
     Raises
     ------
@@ -76,11 +78,12 @@ def repeated(codes: Array, sample_weight: Any, seed: int) -> Array:
     """
     n = len(codes)
     weight = _checked(sample_weight, n)
-    order = _sorted(codes)
+    order = _sorted(codes, _keys(codes))
     whole = np.floor(weight[order])
     ends = np.cumsum(weight[order] - whole) + generator(seed, "fractional weights").random()
     counts = whole + np.diff(np.floor(ends), prepend=0.0)
-    return np.repeat(order, counts.astype(np.intp))
+    # In the order of the rows, by which categories are numbered.
+    return np.sort(np.repeat(order, counts.astype(np.intp)))
 
 
 def taken(values: Any, rows: Array) -> Any:
@@ -88,11 +91,32 @@ def taken(values: Any, rows: Array) -> Any:
     return _safe_indexing(values if hasattr(values, "__getitem__") else np.asarray(values), rows)
 
 
-def _sorted(codes: Array) -> Array:
-    """The order of rows by their bytes: equal rows are neighbours."""
-    rows = np.where(np.isnan(codes), np.nan, codes + 0.0)  # one NaN, and one zero
-    keys = np.ascontiguousarray(rows, dtype=np.float64).view(f"V{8 * rows.shape[1]}")
-    return np.argsort(keys.ravel(), kind="stable")
+def _keys(codes: Array) -> Array:
+    """A number for each row (n,), equal for equal rows, of their ranks in all columns.
+
+    Columns are told apart by what is in them, not by their numbers: first rows are hashed without
+    telling columns apart, then columns by those of their rows, then rows again.
+    """
+    ranks = np.stack([np.unique(c, return_inverse=True)[1] for c in codes.T], axis=1)
+    cells = _mixed(ranks.astype(np.uint64))
+    rows = _mixed(cells.sum(axis=1))
+    columns = _mixed(_mixed(cells ^ rows[:, None]).sum(axis=0))
+    return np.asarray(_mixed(cells ^ columns).sum(axis=1))
+
+
+def _mixed(x: Array) -> Array:
+    """A hash of 64 bits of each number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def _sorted(codes: Array, keys: Array) -> Array:
+    """The order of rows by their keys, and by values where different rows have the same."""
+    if len(np.unique(keys)) == len(keys):
+        return np.argsort(keys)
+    return np.lexsort([*codes.T[::-1], keys])
 
 
 def _checked(sample_weight: Any, n: int) -> Array:

@@ -14,6 +14,7 @@ import neurolp.brain.evolution
 from neurolp import BrainDensity, FormatError, OutputError, Recorder, open_trajectory
 from neurolp.arrays import NamedArrays
 from neurolp.brain.seeds import generator
+from neurolp.estimators.weights import training_rows
 from neurolp.storage.format import FORMAT_NAME
 from neurolp.storage.writer import write_trajectory
 
@@ -119,7 +120,7 @@ def test_frames_are_the_potentials_of_the_brain(brain, path):
         frames, mean, scale = (trajectory[k].values for k in ("potential", "mean", "scale"))
         assert frames.shape[0] == 4
     # Recorded rows come from the validation part that fit split off with this seed.
-    X = table()
+    X = training_rows(lambda X, name, reset: X, table(), None, brain.seed_)
     order = generator(brain.seed_, "validation split").permutation(len(X))
     rows = X[order[:40]][:7]
     np.testing.assert_allclose(frames[0], ((rows - mean) / scale).T[[0, 3]], rtol=1e-12, atol=1e-12)
