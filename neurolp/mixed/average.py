@@ -29,9 +29,9 @@ from neurolp.mixed.orders import column_orders
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
 # Steps for the chains of all orders: where a column has more cells than these, and where none has.
-_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 7e10
+_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 6e10
 _QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
-_FEWEST_ORDERS, _MOST_ORDERS = 2, 7
+_FEWEST_ORDERS, _MOST_ORDERS = 2, 6
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _APART = 0.2  # of the draws of what is missing
 _LEAST_WEIGHT = 0.03  # of a model that is kept, as a share of the largest
