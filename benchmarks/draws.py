@@ -2,9 +2,10 @@
 
 A table of discrete columns of all kinds is fitted; for each seed 100,000 rows are drawn, and their
 counts in all combinations of values compared with the exact probabilities (chi-square; rare
-combinations together). Two tables with a nominal column are fitted, one with a continuous column,
-one with a continuous column with an atom; the continuous values of each seed's draws are put
-through their distribution function, which quadrature gives (Kolmogorov-Smirnov, in each category):
+combinations together; categories that were not seen are never drawn). Two tables with a nominal
+column are fitted, one with a continuous column, one with a continuous column with an atom; the
+continuous values of each seed's draws are put through their distribution function, which
+quadrature gives (Kolmogorov-Smirnov, in each category):
 of the average and of each construction alone, of the slow triangular map of an atom for a tenth of
 the seeds. The p-values must be uniform: printed are the least, the share below 0.05 and the p-value
 of their own Kolmogorov-Smirnov test.
@@ -23,6 +24,7 @@ from scipy import stats
 from neurolp import BrainDensity
 
 Array = np.ndarray[Any, Any]
+_BEYOND = 200  # counts that are not seen have a probability too
 N_FIT, RARE = 1500, 20.0
 ALONE: tuple[Any, ...] = ("auto", ["brain"], ["triangular"], ["cells"])
 
@@ -60,19 +62,18 @@ def smooth_table() -> pd.DataFrame:
 
 
 def chi_square(model: BrainDensity, drawn: pd.DataFrame) -> float:
-    """P-value of the counts of all combinations."""
-    values = [list(v) for v in model.categories_.values()]
-    every = pd.DataFrame(list(itertools.product(*values)), columns=list(model.categories_))
-    expected = np.exp(model.score_samples(typed(every, drawn))) * len(drawn)
+    """P-value of the counts of all combinations; of categories, which are drawn, those seen."""
+    values = {name: list(v) for name, v in model.categories_.items()}
+    values["k"] = list(range(-_BEYOND, _BEYOND))
+    every = pd.DataFrame(list(itertools.product(*values.values())), columns=list(values))
+    share = np.exp(model.score_samples(typed(every, drawn)))
+    expected = share / share.sum() * len(drawn)
     counts = drawn.astype(str).value_counts()
     observed = np.array([counts.get(row, 0) for row in every.astype(str).itertuples(index=False)])
     rare = expected < RARE
-    beyond = len(drawn) - expected.sum(), len(drawn) - observed.sum()
-    expected = np.append(expected[~rare], expected[rare].sum() + beyond[0])
-    observed = np.append(observed[~rare], observed[rare].sum() + beyond[1])
-    keep = expected > 1e-6
-    expected *= observed[keep].sum() / expected[keep].sum()
-    return float(stats.chisquare(observed[keep], expected[keep]).pvalue)
+    expected = np.append(expected[~rare], expected[rare].sum())
+    observed = np.append(observed[~rare], len(drawn) - observed[~rare].sum())
+    return float(stats.chisquare(observed, expected, sum_check=False).pvalue)
 
 
 def typed(frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:

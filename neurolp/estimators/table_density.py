@@ -82,7 +82,8 @@ class TableDensity(OutlierMixin, Density):
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the density: a frame or an array, as ``fit`` was given.
 
-        With the dtypes, the categories and the grid of the table of ``fit``.
+        With the dtypes, the categories and the grid of the table of ``fit``. Nominal columns have
+        only categories that were seen, though others have a little probability.
 
         Raises
         ------
