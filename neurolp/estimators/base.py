@@ -112,8 +112,8 @@ class Brain(StoredBrain, ABC):
         """
         self._check_parameters()
         self.seed_ = resolve_seed(self.random_state)
-        rows_of_X = training_rows(self._read, X, sample_weight, self.seed_)
-        train, validation = self._split(rows_of_X, X_validation, self.validation_fraction)
+        every = training_rows(self._read, X, sample_weight, self.seed_)
+        train, validation = self._split(every, X_validation, self.validation_fraction)
         rows = {"train": train, "validation": validation}
         if X_test is not None:
             rows["test"] = self._read(X_test, "X_test")
@@ -121,6 +121,7 @@ class Brain(StoredBrain, ABC):
         self.record_ = MemoryStore() if store is None else store
         options = {"checkpointer": checkpointer, "progress": progress, "stop": stop}
         self._learn(rows, monitors, store=self.record_, **options)
+        self._judge(every)
         if self.interrupted_:
             raise KeyboardInterrupt("what was learned until then can be used")
         return self
@@ -135,6 +136,9 @@ class Brain(StoredBrain, ABC):
 
         ``monitors`` come besides the brain's own; ``options`` are those of ``simulate``.
         """
+
+    def _judge(self, rows: Array) -> None:
+        """What the learned density says of all rows of ``fit``, where that is kept."""
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of each row in nats and the units of ``X``, shape (n_samples,)."""

@@ -260,7 +260,6 @@ class BrainDensity(TableBrain):
         if not self.interrupted_ and "triangular" not in self.left_out_:
             self._learn_others(filled, options["stop"], tell)
         self._weigh(rows["validation"], tell)
-        self._set_offset(rows["train"])
 
     def _learn_brain(
         self, rows: dict[str, Array], monitors: Sequence[Monitor], **options: Any

@@ -317,11 +317,11 @@ class TableDensity(OutlierMixin, Density):
         rng = np.random.default_rng(resolve_seed(random_state))
         return self._table_model().draw_missing(codes, int(n_samples), rng)
 
-    def _set_offset(self, codes: Array) -> None:
-        """What an outlier is, from training codes."""
-        some = generator(self.seed_, "offset").permutation(len(codes))[:_OFFSET_ROWS]
+    def _judge(self, rows: Array) -> None:
+        """What an outlier is, from the codes of all rows of ``fit``."""
+        some = generator(self.seed_, "offset").permutation(len(rows))[:_OFFSET_ROWS]
         rng = generator(self.seed_, "holes")
-        log_prob, _ = self._table_model().log_marginal(codes[np.sort(some)], rng)
+        log_prob, _ = self._table_model().log_marginal(rows[np.sort(some)], rng)
         log_prob = np.maximum(log_prob, _LOWEST)
         self.offset_ = float(np.quantile(log_prob, self.contamination))
 

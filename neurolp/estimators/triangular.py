@@ -161,7 +161,7 @@ class TriangularDensity(Potentials):
             order=order, max_layers=self.max_layers, patience=self.patience, seed=self.seed_,
             n_threads=self.n_threads,
         )  # fmt: skip
-        self._set_offset(codes)
+        self._judge(codes)
         return self
 
     @property

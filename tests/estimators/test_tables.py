@@ -149,7 +149,7 @@ def test_draws_are_of_the_table_and_follow_it(model):
     for name in ("who", "flag", "grade"):
         mine = drawn[name].value_counts(normalize=True)
         other = frame[name].value_counts(normalize=True)
-        assert (mine - other).abs().max() < 0.08
+        assert (mine - other).abs().max() < 0.1  # 400 rows were learned from
     assert stats.ks_2samp(drawn["size"], frame["size"]).statistic < 0.1
     by_who = drawn.groupby("who", observed=True)["size"].mean()
     assert by_who["eve"] - by_who["ann"] > 0.5
