@@ -281,23 +281,11 @@ def _stop(progress):
 
 
 @contextlib.contextmanager
-def _patience(seconds):
-    """Learning that takes long has begun, even where nothing is said of it; other work may not.
+def ringing(seconds, ring):
+    """Call ``ring(signum, frame)`` after so many seconds of the processor, unless all is done.
 
-    Seconds of the processor: others may work on this machine, too.
+    Others may work on this machine, too.
     """
-
-    def ring(signum, frame):
-        while frame is not None:
-            # Compilers are left to finish, as are callbacks of libraries: they cannot be cut off.
-            if frame.f_globals.get("__name__", "").split(".")[0] in ("numba", "llvmlite", "h5py"):
-                signal.setitimer(signal.ITIMER_PROF, 0.2)
-                return
-            if frame.f_code.co_name in ("fit", "simulate"):
-                raise Began
-            frame = frame.f_back
-        raise TooLongError
-
     before = signal.signal(signal.SIGPROF, ring)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
@@ -307,6 +295,19 @@ def _patience(seconds):
         signal.signal(signal.SIGPROF, before)
 
 
+def _begun_or_too_long(signum, frame):
+    """Learning that takes long has begun, even where nothing is said of it; other work may not."""
+    while frame is not None:
+        # Compilers are left to finish, as are callbacks of libraries: they cannot be cut off.
+        if frame.f_globals.get("__name__", "").split(".")[0] in ("numba", "llvmlite", "h5py"):
+            signal.setitimer(signal.ITIMER_PROF, 0.2)
+            return
+        if frame.f_code.co_name in ("fit", "simulate"):
+            raise Began
+        frame = frame.f_back
+    raise TooLongError
+
+
 def outcome(folder, text, settings=(), patience=4):
     """What the command does of it, up to the first slice: "run", or its exit code and its line."""
     config, output = folder / "config.toml", folder / "out.h5"
@@ -314,7 +315,11 @@ def outcome(folder, text, settings=(), patience=4):
     said = io.StringIO()
     code = "run"
     try:
-        with contextlib.redirect_stderr(said), exits.one_line_errors(), _patience(patience):
+        with (
+            contextlib.redirect_stderr(said),
+            exits.one_line_errors(),
+            ringing(patience, _begun_or_too_long),
+        ):
             configuration = read_configuration(config, settings)
             run_file(configuration, output, observe=_stop)
     except typer.Exit as stop:

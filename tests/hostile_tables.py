@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import signal
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from neurolp import (
     OnlineBrain,
     TriangularDensity,
 )
+from tests.hostile import TooLongError, ringing
 from tests.hostile_frames import LABELS
 from tests.hostile_frames import columns as hostile_columns
 
@@ -313,25 +313,11 @@ def cases(draw, most_rows=40, quick=True):
 # --- what became of one ---------------------------------------------------------------------------
 
 
-class TooLongError(BaseException):
-    """More seconds of the processor were taken than a small table may."""
+def _too_long(signum, frame):
+    raise TooLongError("too many seconds of the processor for a small table")
 
 
-@contextlib.contextmanager
-def _patience(seconds):
-    def ring(signum, frame):
-        raise TooLongError(f"more than {seconds} s of the processor")
-
-    before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
-
-
-class Fault(Exception):  # noqa: N818  (what this module looks for, not an error of its own)
+class FaultError(Exception):
     """What must not be."""
 
 
@@ -340,7 +326,7 @@ def outcome(case: Case, patience: float = 60.0) -> str:
 
     Warnings are errors, but for those that are about the data and come from the package.
     """
-    with warnings.catch_warnings(), _patience(patience):
+    with warnings.catch_warnings(), ringing(patience, _too_long):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DataConversionWarning)
         warnings.simplefilter("ignore", neurolp.DataWarning)
@@ -394,7 +380,7 @@ def _validation(case: Case, supervised: bool) -> dict[str, Any]:
 
 def _check(holds: Any, what: str) -> None:
     if not holds:
-        raise Fault(what)
+        raise FaultError(what)
 
 
 def _check_line(error: BaseException) -> None:

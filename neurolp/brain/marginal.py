@@ -82,7 +82,7 @@ class MarginalMap:
         ends = np.concatenate([[-np.inf], self.edges, [np.inf]])
         log_width = log_interval(student_log_cdf, ends[:-1], ends[1:])
         lower, upper = student_log_cdf(ends[:-1]), student_log_cdf(-ends[1:])
-        return _Bins(ends, log_width, lower, upper, student_log_cdf, _student_quantile)
+        return _Bins(ends, log_width, lower, upper, student_log_cdf, student_quantile)
 
     @cached_property
     def _outer(self) -> _Bins:
@@ -137,7 +137,7 @@ def student_log_cdf(x: Array) -> Array:
     return np.asarray(np.where(np.isposinf(x), 0.0, -np.log(inner)))
 
 
-def _student_quantile(log_p: Array) -> Array:
+def student_quantile(log_p: Array) -> Array:
     """H^-1(p) = (2 p - 1) / sqrt(2 p (1 - p))."""
     p = np.exp(log_p)
     with np.errstate(over="ignore"):

@@ -25,7 +25,7 @@ from neurolp.estimators.table_model import (
     Construction,
     TableModel,
     TriangularConstruction,
-    gain,
+    stacking_gain,
     weighed,
 )
 from neurolp.estimators.triangular_table import TriangularTable
@@ -165,7 +165,9 @@ class TableBrain(Potentials, Brain):
         by_name = dict(zip(found, joint, strict=True))
         cells = by_name.pop("cells")
         names = {"triangular", *(("brain",) if len(self.moving_) else ())}
-        useful = {n for n, lp in by_name.items() if len(lp) and gain(cells, lp) >= _LEAST_GAIN}
+        if not len(possible):
+            return ()
+        useful = {n for n, lp in by_name.items() if stacking_gain(cells, lp) >= _LEAST_GAIN}
         return tuple(sorted(names - useful))
 
     def _leave_out(self, useless: tuple[str, ...], train: Array) -> None:

@@ -221,7 +221,7 @@ def weighed(
     return {name: float(w) for name, w in zip(constructions, weights, strict=True) if w > 0}
 
 
-def gain(one: Array, other: Array) -> float:
+def stacking_gain(one: Array, other: Array) -> float:
     """Nats per row that the best average of two log-densities (n,) gains over the first."""
     both = np.stack([one, other])
     weights = stacking_weights(both, prior=_PRIOR_ROWS, n_steps=1000)

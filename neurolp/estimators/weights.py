@@ -97,16 +97,20 @@ def _keys(codes: Array) -> Array:
     Columns are told apart by what is in them, not by their numbers: first rows are hashed without
     telling columns apart, then columns by those of their rows, then rows again.
     """
-    ranks = np.stack([np.unique(c, return_inverse=True)[1] for c in codes.T], axis=1)
-    cells = _mixed(ranks.astype(np.uint64))
-    rows = _mixed(cells.sum(axis=1))
-    columns = _mixed(_mixed(cells ^ rows[:, None]).sum(axis=0))
-    return np.asarray(_mixed(cells ^ columns).sum(axis=1))
+    ranks = [np.unique(c, return_inverse=True)[1].astype(np.uint32) for c in codes.T]
+    rows, keys = np.zeros((2, len(codes)), dtype=np.uint64)
+    for rank in ranks:
+        rows += _mixed(rank)
+    rows = _mixed(rows)
+    for rank in ranks:
+        cells = _mixed(rank)
+        keys += _mixed(cells ^ _mixed(_mixed(cells ^ rows).sum(keepdims=True)))
+    return keys
 
 
 def _mixed(x: Array) -> Array:
     """A hash of 64 bits of each number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = x.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))

@@ -8,20 +8,20 @@ Schwarz's criterion (Annals of Statistics 6, 1978).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from neurolp.arrays import Array
 from neurolp.brain.heads.mixture import fit_mixture
+from neurolp.brain.marginal import log_interval, student_log_cdf, student_quantile
 
 _COMPONENTS = (1, 2, 3, 4, 6)
 _PRIOR_ROWS = 1.0  # keeps a component of few rows from collapsing
 _FAR, _FAR_SCALE = 0.01, 2.0
 _MOST_ROWS = 5000
-_LEAST = 1e-18  # probability below a drawn value: no value is infinite
+_LEAST, _MOST = np.log(1e-18), -(2.0**-53)  # of what is below a value, that none is infinite
 _NARROW = 1e-5  # in scales: differences of distribution functions have lost their digits
 
 
@@ -63,111 +63,71 @@ class Reference:
     def log_density(self, values: Array) -> Array:
         """Log g, nats, (n,)."""
         with np.errstate(over="ignore"):  # what is beyond all numbers has the density 0
-            z = (values[:, None] - self.means) / self.scales
-            near = np.log(self.weights / self.scales) - 0.5 * (z * z + np.log(2 * np.pi))
-            t = (values - self.centre) / self.reach
-            far = -1.5 * np.log(2 + t * t) - np.log(self.reach)
-        together = logsumexp(near, axis=1)
-        return np.asarray(np.logaddexp(np.log1p(-_FAR) + together, np.log(_FAR) + far))
-
-    def mass(self, low: Array, high: Array) -> Array:
-        """Integral of g from ``low`` to ``high`` (n,), each of which may be infinite."""
-        near = _between(*self._standard(low[:, None], high[:, None]), ndtr)
-        c, d = ((end - self.centre) / self.reach for end in (low, high))
-        far = _between(c, d, _student)
-        return np.asarray((1 - _FAR) * (near @ self.weights) + _FAR * far)
+            parts = self._log_densities((values[:, None] - self._centres) / self._scales)
+        return np.asarray(logsumexp(self._log_weights - np.log(self._scales) + parts, axis=1))
 
     def log_mass(self, low: Array, high: Array, width: Array | None = None) -> Array:
-        """Log of :meth:`mass`, nats, (n,), also of intervals that are narrow beside the scales.
+        """Log of the integral of g from ``low`` to ``high`` (n,), nats; each may be infinite.
 
         ``width`` is ``high - low``, where that is not exact.
         """
-        with np.errstate(invalid="ignore"):
-            width = high - low if width is None else width
-        ends = self._standard(low[:, None], high[:, None])
-        near = _log_between(*ends, width[:, None] / self.scales, ndtr, _log_normal)
-        c, d = ((end - self.centre) / self.reach for end in (low, high))
-        far = _log_between(c, d, width / self.reach, _student, _log_student)
-        together = logsumexp(near + np.log(self.weights), axis=1)
-        return np.asarray(np.logaddexp(np.log1p(-_FAR) + together, np.log(_FAR) + far))
+        return np.asarray(logsumexp(self._log_masses(low, high, width), axis=1))
 
     def draw(self, low: Array, high: Array, uniform: Array) -> Array:
         """Values of g between ``low`` and ``high`` (n,), from uniform numbers on (0, 1).
 
         A number says in which part of g a value is, and where in the part.
         """
-        with np.errstate(invalid="ignore"):
-            width = high - low
-        ends = self._standard(low[:, None], high[:, None])
-        near = _log_between(*ends, width[:, None] / self.scales, ndtr, _log_normal)
-        c, d = ((end - self.centre) / self.reach for end in (low, high))
-        far = _log_between(c, d, width / self.reach, _student, _log_student)
-        weights = np.append((1 - _FAR) * self.weights, _FAR)
-        parts = np.column_stack([near, far])
-        top = parts.max(axis=1, keepdims=True)
-        mass = weights * np.exp(parts - np.where(np.isfinite(top), top, 0.0))
+        log_masses = self._log_masses(low, high)
+        top = log_masses.max(axis=1, keepdims=True)
+        mass = np.exp(log_masses - np.where(np.isfinite(top), top, 0.0))
         up_to = np.cumsum(mass, axis=1)
-        place = uniform * up_to[:, -1]
-        part = np.minimum(np.sum(up_to <= place[:, None], axis=1), len(self.weights))
+        wanted = uniform * up_to[:, -1]
+        part = np.minimum(np.sum(up_to <= wanted[:, None], axis=1), len(self.weights))
         each, own = np.arange(len(low)), np.maximum(mass, np.finfo(np.float64).tiny)
-        share = np.clip(1 - (up_to[each, part] - place) / own[each, part], 0.0, 1.0)
+        share = np.clip(1 - (up_to[each, part] - wanted) / own[each, part], 0.0, 1.0)
 
-        centre = np.append(self.means, self.centre)[part]
-        scale = np.append(self.scales, self.reach)[part]
+        centre, scale, is_far = self._centres[part], self._scales[part], part == len(self.weights)
         a, b = (low - centre) / scale, (high - centre) / scale
-        with np.errstate(invalid="ignore"):
-            flip, narrow = a + b > 0, b - a < _NARROW
-        a, b = np.where(flip, -b, a), np.where(flip, -a, b)
-        share = np.where(flip, 1 - share, share)
-        is_far = part == len(self.weights)
-        below, above = (np.where(is_far, _student(end), ndtr(end)) for end in (a, b))
-        p = np.clip(below + share * (above - below), _LEAST, 1 - 2.0**-53)
-        z = np.where(is_far, (2 * p - 1) / np.sqrt(2 * p * (1 - p)), ndtri(p))
-        with np.errstate(invalid="ignore"):
-            even = low + uniform * width
-        drawn = np.where(narrow, even, centre + scale * np.where(flip, -z, z))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            flip, narrow = a + b > 0, b - a < _NARROW  # to the side where both are small
+            a, b = np.where(flip, -b, a), np.where(flip, -a, b)
+            share = np.where(flip, 1 - share, share)
+            below, above = (np.where(is_far, student_log_cdf(end), log_ndtr(end)) for end in (a, b))
+            log_p = np.logaddexp(below + np.log1p(-share), above + np.log(share))
+            log_p = np.clip(log_p, np.where(np.isinf(a), _LEAST, -np.inf), _MOST)
+            z = np.where(is_far, student_quantile(log_p), ndtri_exp(log_p))
+            even = low + uniform * (high - low)
+            drawn = np.where(narrow, even, centre + scale * np.where(flip, -z, z))
         return np.asarray(np.clip(drawn, low, np.nextafter(high, -np.inf)))
 
-    def _standard(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """Ends (n, 1) in the units of each Gaussian, (n, K)."""
-        return (low - self.means) / self.scales, (high - self.means) / self.scales
+    # --- inside: the Gaussians, then Student's t --------------------------------------------------
 
+    @property
+    def _log_weights(self) -> Array:
+        return np.append(np.log1p(-_FAR) + np.log(self.weights), np.log(_FAR))
 
-def _between(low: Array, high: Array, distribution: Callable[[Array], Array]) -> Array:
-    """Probability between two ends of a law that is symmetric about 0."""
-    with np.errstate(invalid="ignore"):
-        flip = low + high > 0  # to the side where both are small, so that nothing cancels
-    return np.asarray(
-        distribution(np.where(flip, -low, high)) - distribution(np.where(flip, -high, low))
-    )
+    @property
+    def _centres(self) -> Array:
+        return np.append(self.means, self.centre)
 
+    @property
+    def _scales(self) -> Array:
+        return np.append(self.scales, self.reach)
 
-def _log_between(
-    low: Array,
-    high: Array,
-    width: Array,
-    distribution: Callable[[Array], Array],
-    log_density: Callable[[Array], Array],
-) -> Array:
-    """Log of :func:`_between`, also where the ``width`` is small."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        wide = _between(low, high, distribution)
-        # The error of the midpoint rule is of the order of the square of the width.
-        narrow = np.log(width) + log_density(0.5 * (low + high))
-        return np.where(width < _NARROW, narrow, np.log(wide))
+    def _log_densities(self, z: Array) -> Array:
+        """Of all parts in their own units, (n, K + 1), nats."""
+        near, far = z[:, :-1], z[:, -1:]
+        return np.hstack([-0.5 * (near * near + np.log(2 * np.pi)), -1.5 * np.log(2 + far * far)])
 
-
-def _log_normal(z: Array) -> Array:
-    return np.asarray(-0.5 * (z * z + np.log(2 * np.pi)))
-
-
-def _log_student(t: Array) -> Array:
-    return np.asarray(-1.5 * np.log(2 + t * t))
-
-
-def _student(t: Array) -> Array:
-    """The distribution function of Student's t with two degrees of freedom."""
-    with np.errstate(over="ignore"):
-        root = np.sqrt(2 + t * t)
-        small = 1.0 / (root * (root + np.abs(t)))  # = (1 - |t| / root) / 2
-    return np.asarray(np.where(t < 0, small, 1.0 - small))
+    def _log_masses(self, low: Array, high: Array, width: Array | None = None) -> Array:
+        """Weights of the parts times their masses between the ends, (n, K + 1), nats."""
+        a, b = ((end[:, None] - self._centres) / self._scales for end in (low, high))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            wide = (high - low if width is None else width)[:, None] / self._scales
+            near = log_interval(log_ndtr, a[:, :-1], b[:, :-1])
+            far = log_interval(student_log_cdf, a[:, -1:], b[:, -1:])
+            # The error of the midpoint rule is of the order of the square of the width.
+            narrow = np.log(wide) + self._log_densities(0.5 * (a + b))
+            masses = np.where(wide < _NARROW, narrow, np.hstack([near, far]))
+        return np.asarray(self._log_weights + masses)

@@ -17,7 +17,7 @@ from neurolp import (
     OnlineBrain,
     TriangularDensity,
 )
-from neurolp.brain.marginal import _student_quantile, student_log_cdf
+from neurolp.brain.marginal import student_log_cdf, student_quantile
 from neurolp.mixed.reference import Reference
 from tests.hostile_tables import cases, outcome
 
@@ -144,7 +144,7 @@ def test_narrow_and_wide_intervals_of_the_reference_agree():
 
 def test_quantiles_whose_probability_is_below_all_numbers():
     log_p = np.array([-10.0, -700.0, -1000.0])
-    x = _student_quantile(log_p)
+    x = student_quantile(log_p)
     assert np.all(np.isfinite(x))
     np.testing.assert_allclose(student_log_cdf(x[:1]), log_p[:1], rtol=1e-12)
     np.testing.assert_allclose(np.log(-x[1:]), -0.5 * (np.log(2) + log_p[1:]), rtol=1e-12)

@@ -6,7 +6,7 @@ import pytest
 
 from neurolp import BrainDensity
 from neurolp.estimators import table_brain
-from neurolp.estimators.table_model import gain
+from neurolp.estimators.table_model import stacking_gain
 
 
 @pytest.fixture
@@ -74,5 +74,5 @@ def test_gain_is_that_of_the_best_average():
     one, other = np.log(rng.random((2, 400)))
     shares = np.linspace(0, 1, 2001)[1:-1, None]
     best = np.logaddexp(np.log1p(-shares) + one, np.log(shares) + other).mean(axis=1).max()
-    assert gain(one, other) == pytest.approx(best - one.mean(), abs=2e-3)
-    assert gain(one, one - 50) == pytest.approx(0, abs=5e-3)
+    assert stacking_gain(one, other) == pytest.approx(best - one.mean(), abs=2e-3)
+    assert stacking_gain(one, one - 50) == pytest.approx(0, abs=5e-3)
