@@ -8,8 +8,9 @@ The law of some of the columns alone has weights of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -27,11 +28,12 @@ from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
+_SURE = 3.0  # standard errors
 _TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
 # Steps for the chains of all orders: where a column has more cells than these, and where none has.
-_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 6e10
+_FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 1e11
 _QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
-_FEWEST_ORDERS, _MOST_ORDERS = 2, 6
+_FEWEST_ORDERS, _MOST_ORDERS = 2, 8
 _PRIOR_ROWS = 0.5  # keeps weights from vanishing
 _APART = 0.2  # of the draws of what is missing
 _LEAST_WEIGHT = 0.03  # of a model that is kept, as a share of the largest
@@ -225,14 +227,10 @@ def fit_cell_average(
             widths=widths, every=every, n_threads=n_threads,
         )  # fmt: skip
 
-    n_leaves = _LEAVES[0]
     every = int(np.clip(np.sum(n_cells - 1) // _TRIAL_QUESTIONS, 1, _MOST_LEFT_OUT))
-    old = np.empty(0)
-    for count in _LEAVES:
-        new = learn(orders[-1], count, every).log_prob(other)
-        if len(old) and not surely_better(new, old):
-            break
-        old, n_leaves = new, count
+    n_leaves = _chosen_leaves(
+        lambda order, count: learn(order, count, every).log_prob(other), orders[::-1]
+    )
     models: list[CellModel] = [
         fit_latent_classes(mine, other, groups, rng),
         fit_dependence_tree(mine, other, groups),
@@ -247,6 +245,24 @@ def fit_cell_average(
     whole = np.ones(len(cells), dtype=np.bool_)
     sets = {"all": whole, "exact": whole, **(laws or {})}
     return _weighted(replace(average, models=tuple(models)), sets, validation)
+
+
+def _chosen_leaves(score: Callable[[Array, int], Array], orders: Sequence[Array]) -> int:
+    """Leaves of the trees of best ``score(order, n_leaves)``, log P of validation rows, (n,).
+
+    Judged on the first of the ``orders``, and where that leaves doubt on the second as well.
+    """
+    chosen, found = _LEAVES[0], cache(lambda k, count: score(orders[k], count))
+    for count in _LEAVES[1:]:
+        new, old = found(0, count), found(0, chosen)
+        if len(orders) > 1 and not (
+            surely_better(new, old, _SURE) or surely_better(old, new, _SURE)
+        ):
+            new, old = (new + found(1, count)) / 2, (old + found(1, chosen)) / 2
+        if not surely_better(new, old):
+            break
+        chosen = count
+    return chosen
 
 
 def _weighted(average: CellAverage, sets: Mapping[str, Array], validation: Array) -> CellAverage:
