@@ -139,3 +139,17 @@ def test_holes_of_rows_are_integrated_out_where_training_rows_had_none():
     assert np.all(drawn[:, 0] == 0.5)
     assert drawn[:, 1].mean() == pytest.approx(0.4, abs=0.12)
     assert drawn[:, 1].std() == pytest.approx(0.6, abs=0.1)
+
+
+@pytest.mark.parametrize("spread", [1e10, 1e15])
+def test_integers_as_fine_as_a_line_have_masses_that_sum_to_one(spread):
+    rng = np.random.default_rng(2)
+    values = np.round(spread * rng.standard_normal(400)).astype(np.int64)
+    model = TriangularDensity(max_layers=20, random_state=0).fit(pd.DataFrame({"a": values}))
+    assert model.columns_.kinds == ("ordinal",)
+    grid, apart = np.linspace(-12 * spread, 12 * spread, 40_001, retstep=True)
+    mass = np.exp(model.score_samples(pd.DataFrame({"a": grid.astype(np.int64)})))
+    assert mass.sum() * apart == pytest.approx(1.0, abs=1e-3)
+    assert model.score(pd.DataFrame({"a": values})) == pytest.approx(
+        -np.log(spread * np.sqrt(2 * np.pi * np.e)), abs=0.1
+    )
