@@ -90,6 +90,8 @@ class Column:
         low, high = (self._text(level) for level in (self.levels[0], self.levels[-1]))
         days = " days" if self.step and self.family in ("date", "duration") else ""
         step = f", step {self.step:g}{days}" if self.step else ""
+        if len(self.levels) == 1:
+            return f"level {low}{step}"
         return f"{len(self.levels)} levels from {low} to {high}{step}"
 
     def _text(self, value: Any) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +23,7 @@ _GRID_EVIDENCE = 20.0  # nats, and rows, before a grid is taken to be coarser th
 _GRID_ROWS = 200
 _ATOM_ROWS, _ATOM_SHARE, _ATOM_RATIO, _NEIGHBOURS = 10, 1e-3, 10, 5
 _FEWEST = 10  # distinct values beside atoms that can have a density
+_ALIKE = 3  # columns of the same range, before a constant is taken to be of it
 
 
 def infer_column(
@@ -35,7 +39,7 @@ def infer_column(
       another's and there are no more different values than the root of the number of rows.
     * Dates and durations are ordinal where all are whole days and some repeat, or few.
     * All other numbers are continuous.
-    * One value in all rows is a constant.
+    * One value in all rows is a constant (see also :func:`within_range`).
 
     Raises
     ------
@@ -78,6 +82,36 @@ def infer_column(
     step = _step(values, distinct, int(counts.sum()))
     levels = np.unique(snapped(distinct, step, values.rounding, distinct)) if step else distinct
     return Column(kind="ordinal", levels=levels, step=step, **common)
+
+
+def shared_range(columns: Sequence[Column]) -> tuple[float, float] | None:
+    """Least and greatest value of most of the columns but constants; None where they differ.
+
+    All must be of numbers with a mass, as answers to the same scale are, or pixels.
+    """
+    others = [c for c in columns if c.kind != "constant"]
+    ends = []
+    for column in others:
+        values = column.levels if column.kind == "ordinal" else column.categories
+        if column.family != "number" or column.unseen or not len(values):
+            return None
+        if any(isinstance(v, str) or v != round(v) for v in (values[0], values[-1], column.step)):
+            return None
+        ends.append((float(min(values)), float(max(values))))
+    (found, count), *_ = Counter(ends).most_common(1) or [((0.0, 0.0), 0)]
+    return found if count >= _ALIKE and 2 * count > len(others) else None
+
+
+def within_range(column: Column, ends: tuple[float, float]) -> Column:
+    """What a constant column is among columns of that range: it could have had other values."""
+    if column.family != "number" or len(column.categories) != 1:
+        return column
+    value = column.categories[0]
+    if isinstance(value, str) or not ends[0] <= value <= ends[1] or value != round(value):
+        return column
+    if ends == (0.0, 1.0):
+        return replace(column, kind="nominal", categories=(value, type(value)(1 - value)))
+    return replace(column, kind="ordinal", categories=(), levels=np.array([float(value)]), step=1.0)
 
 
 def _why_not(values: Values, kind: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from neurolp.arrays import Array
 from neurolp.data.column import Column, decoded, encoded, supported
-from neurolp.data.column_inference import KINDS, infer_column
+from neurolp.data.column_inference import KINDS, infer_column, shared_range, within_range
 from neurolp.data.containers import Container, read_container
 from neurolp.data.values import read_values, without
 from neurolp.errors import ConfigurationError, DataError
@@ -104,6 +104,11 @@ class Columns(Sequence[Column]):
             column = infer_column(values, names[j], asked.get(j), table.label(j), name)
             columns.append(column)
             codes[:, j] = encoded(column, values, table.label(j), name)
+        if ends := shared_range(columns):
+            for j in (j for j, c in enumerate(columns) if c.kind == "constant"):
+                columns[j] = column = within_range(columns[j], ends)
+                values = read_values(table.columns[j], table.label(j), name)
+                codes[:, j] = encoded(column, values, table.label(j), name)
         kind = table.kind
         if kind == "rows":
             kind = _common_dtype([column.dtype for column in columns])

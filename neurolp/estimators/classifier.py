@@ -62,7 +62,8 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
     least log-loss on held-out rows.
 
     This route also has the density of the input (``score_samples``), which is small for unusual
-    inputs. Its inputs must be numbers without holes. Densities need continuous columns: training
+    inputs. Its inputs must be numbers without holes; ``BrainDensity`` learns labels as one more
+    column of any table (``predict_proba(X, target)``). Densities need continuous columns: training
     rows get uniform noise of the width of a column's grid, if it has one (as counts have), and
     normal noise of 0.01 standard deviations if a column is continuous but constant within a class.
     Rows to be classified are taken as they are.
