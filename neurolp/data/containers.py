@@ -103,7 +103,10 @@ def read_sequence(y: Any, name: str) -> tuple[Container, bool]:
     if isinstance(y, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
         return read_container(pd.DataFrame({0: y}), name), True
     if not isinstance(y, pd.DataFrame) and not issparse(y):
-        y = np.asarray(y)
+        try:
+            y = np.asarray(y)
+        except ValueError:  # rows of several lengths
+            return read_container(y, name), False
     flat = y.ndim == 1
     if y.ndim not in (1, 2) or (not flat and y.shape[1] == 0):
         raise DataError(

@@ -111,7 +111,7 @@ class BrainDensity(TableBrain):
     constructions : "auto" or sequence of {"brain", "triangular", "cells"}
         What is averaged. "auto" is all that apply, and the brain alone where a part of it
         (``rule``, ``node_map``, ``base``, ``head``, ``connectivity``) is not the default. With
-        cells and more than 5,000 training rows, those are left out that, learned from 3,000 rows,
+        cells and more than 5,000 training rows, those are left out that, learned from 2,500 rows,
         add less than 0.01 nats to a validation row.
     kinds : mapping, optional
         Kinds of some columns, by name or position: "continuous", "ordinal" or "nominal"; the others

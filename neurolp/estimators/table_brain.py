@@ -37,7 +37,8 @@ from neurolp.simulation.monitors import Monitor, Recorder
 from neurolp.simulation.signals import Stop
 
 _MOST_TRIANGULAR_COLUMNS = 256
-_MANY_ROWS, _REHEARSAL_ROWS, _REHEARSAL_SLICES = 5000, 3000, 60
+_MANY_ROWS, _REHEARSAL_SLICES = 5000, 60
+_REHEARSAL_ROWS = {"train": 2500, "validation": 1000}
 _LEAST_GAIN = 0.01  # nats per validation row, for which a construction is learned from many rows
 NAMES = ("brain", "triangular", "cells")
 
@@ -144,9 +145,9 @@ class TableBrain(Potentials, Brain):
         """
         rng = generator(self.seed_, "rehearsal")
         some = {
-            name: codes[rng.permutation(len(codes))[:_REHEARSAL_ROWS]]
+            name: codes[rng.permutation(len(codes))[: _REHEARSAL_ROWS[name]]]
             for name, codes in filled.items()
-            if name != "test"
+            if name in _REHEARSAL_ROWS
         }
         trial = copy(self)
         trial.max_slices = min(self.max_slices, _REHEARSAL_SLICES)

@@ -176,7 +176,8 @@ class TableDensity(OutlierMixin, Density):
         """P(target = c | the other columns) for c in ``categories_[target]``, (n_samples, C).
 
         Column ``target`` is not looked at, and may be left out of ``X``; by default it is the last
-        discrete one. Other missing values are integrated out.
+        discrete one. Other missing values are integrated out, and so are values that their column
+        cannot have.
 
         Raises
         ------
@@ -274,7 +275,11 @@ class TableDensity(OutlierMixin, Density):
         return codes
 
     def _without(self, X: Any, target: str | int | None) -> tuple[int, Array]:
-        """Position of the target, and codes with NaN in its place; None: the last discrete one."""
+        """Position of the target, and codes with NaN in its place; None: the last discrete one.
+
+        Values that a column cannot have, which make a row impossible, tell nothing of the target:
+        they are NaN too.
+        """
         check_is_fitted(self)
         if target is None:
             j = max(j for j, kind in enumerate(self.columns_.kinds) if kind in _DISCRETE)
@@ -284,10 +289,14 @@ class TableDensity(OutlierMixin, Density):
             codes = read_columns(self, X, "X", absent=j)
         codes[:, j] = np.nan
         check_finite(codes, "X", self._label, missing=True)
+        codes[~self.columns_.supported(codes)] = np.nan
         return j, codes
 
     def _log_conditional(self, codes: Array, j: int, outcomes: Array) -> Array:
-        """Log Phi of the rows with each of the outcomes in column j, (n, n_outcomes)."""
+        """Log Phi of the rows with each of the outcomes in column j, (n, n_outcomes).
+
+        Of the outcomes alone where the other values are too far away for any number but -inf.
+        """
         model, rng = self._table_model(), generator(self.seed_, "holes")
         out = np.empty((len(codes), len(outcomes)))
         step = max(_VALUES_AT_ONCE // len(outcomes), 1)
@@ -297,6 +306,11 @@ class TableDensity(OutlierMixin, Density):
             every[:, j] = np.tile(outcomes, len(part))
             log_prob, _ = model.log_marginal(every, rng)
             out[start : start + step] = log_prob.reshape(len(part), len(outcomes))
+        nowhere = np.isneginf(out).all(axis=1)
+        if nowhere.any():
+            alone = np.full((len(outcomes), codes.shape[1]), np.nan)
+            alone[:, j] = outcomes
+            out[nowhere] = model.log_marginal(alone, rng)[0]
         return out
 
     def _outcomes(self, j: int) -> Array:

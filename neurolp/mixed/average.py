@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +27,7 @@ from neurolp.mixed.groups import CellGroups
 from neurolp.mixed.orders import column_orders
 
 _LEAVES = (4, 12, 96)  # of a tree; chosen for the whole table
-_SURE = 3.0  # standard errors
-_TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 6  # of so many questions of all one is tried
+_TRIAL_QUESTIONS, _MOST_LEFT_OUT = 16, 9
 # Steps for the chains of all orders: where a column has more cells than these, and where none has.
 _FEW_CELLS, _WORK, _MORE_WORK = 64, 6e9, 1e11
 _QUICK, _SLOW = BoostingConfig(step=0.2, patience=10), BoostingConfig(step=0.1, patience=15)
@@ -221,16 +219,20 @@ def fit_cell_average(
     many = int(n_cells.max()) > _FEW_CELLS
     boosting, most_work = (_QUICK, _WORK) if many else (_SLOW, _MORE_WORK)
 
-    def learn(order: Array, n_leaves: int, every: int = 1) -> Chain:
+    def learn(order: Array, n_leaves: int, asked: tuple[int, int] = (0, 1)) -> Chain:
         return fit_chain(
             mine, other, n_cells, ordered, order, replace(boosting, n_leaves=n_leaves),
-            widths=widths, every=every, n_threads=n_threads,
+            widths=widths, asked=asked, n_threads=n_threads,
         )  # fmt: skip
 
     every = int(np.clip(np.sum(n_cells - 1) // _TRIAL_QUESTIONS, 1, _MOST_LEFT_OUT))
-    n_leaves = _chosen_leaves(
-        lambda order, count: learn(order, count, every).log_prob(other), orders[::-1]
-    )
+    tried = orders[1:3] or orders  # the gain of larger trees hangs on the order
+
+    def score(count: int) -> Array:
+        parts = [learn(order, count, (k, every)) for k, order in enumerate(tried)]
+        return np.sum([chain.log_prob(other) for chain in parts], axis=0)
+
+    n_leaves = _chosen_leaves(score)
     models: list[CellModel] = [
         fit_latent_classes(mine, other, groups, rng),
         fit_dependence_tree(mine, other, groups),
@@ -247,21 +249,17 @@ def fit_cell_average(
     return _weighted(replace(average, models=tuple(models)), sets, validation)
 
 
-def _chosen_leaves(score: Callable[[Array, int], Array], orders: Sequence[Array]) -> int:
-    """Leaves of the trees of best ``score(order, n_leaves)``, log P of validation rows, (n,).
+def _chosen_leaves(score: Callable[[int], Array]) -> int:
+    """Leaves of the trees of best ``score(n_leaves)``, log P of validation rows, (n,).
 
-    Judged on the first of the ``orders``, and where that leaves doubt on the second as well.
+    More of them must be better by more than a standard error.
     """
-    chosen, found = _LEAVES[0], cache(lambda k, count: score(orders[k], count))
+    chosen, best = _LEAVES[0], score(_LEAVES[0])
     for count in _LEAVES[1:]:
-        new, old = found(0, count), found(0, chosen)
-        if len(orders) > 1 and not (
-            surely_better(new, old, _SURE) or surely_better(old, new, _SURE)
-        ):
-            new, old = (new + found(1, count)) / 2, (old + found(1, chosen)) / 2
-        if not surely_better(new, old):
+        new = score(count)
+        if not surely_better(new, best):
             break
-        chosen = count
+        chosen, best = count, new
     return chosen
 
 

@@ -168,14 +168,15 @@ def fit_chain(
     config: BoostingConfig,
     *,
     widths: Sequence[Array | None] | None = None,
-    every: int = 1,
+    asked: tuple[int, int] = (0, 1),
     n_threads: int | None = None,
 ) -> Chain:
     """Learn a chain from cells (n_rows, n_columns), -1 where missing.
 
     Rows where a column is missing teach nothing about it. Rounds are those of least loss on
     validation rows. ``widths`` (cells,) of each column smooth the frequencies that the trees begin
-    with; None where they do not. With ``every`` = k only each k-th question grows trees.
+    with; None where they do not. ``asked``: the first question that grows trees, and the number of
+    questions up to the next.
     """
     layout = FeatureLayout.of(order, n_cells, ordered)
     cells = np.vstack([train, validation])
@@ -219,7 +220,7 @@ def fit_chain(
             not n_features
             or len(other) == 0
             or min(share, 1.0 - share) * len(mine) < config.least_rows
-            or (int(first_question[j]) + q) % every
+            or (int(first_question[j]) + q - asked[0]) % asked[1]
         ):
             return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64)
         most = config.n_rounds * (2 * config.n_leaves - 1) + 1

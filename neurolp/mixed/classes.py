@@ -139,11 +139,10 @@ def fit_latent_classes(
     return best
 
 
-def surely_better(new: Array, old: Array, n_errors: float = 1.0) -> bool:
-    """Whether the mean of ``new`` (n,) exceeds that of ``old`` by ``n_errors`` standard errors."""
+def surely_better(new: Array, old: Array) -> bool:
+    """Whether the mean of ``new`` (n,) exceeds that of ``old`` by more than its standard error."""
     gain = new - old
-    error = gain.std() / np.sqrt(max(len(gain) - 1, 1))
-    return bool(gain.mean() > n_errors * error and gain.mean() > 0)
+    return bool(gain.mean() > gain.std() / np.sqrt(max(len(gain) - 1, 1)) and gain.mean() > 0)
 
 
 def _fit(

@@ -90,7 +90,7 @@ class ContinuousCells(ColumnCells):
             return np.where(np.isnan(values) | self.atom[cell], 0.0, out)
         if not len(self.edges):
             z = np.nan_to_num(values) / self.reach[0]
-            out = -np.log(np.pi * self.reach[0]) - np.log1p(z * z)
+            out = -np.log(np.pi * self.reach[0]) - 2 * np.log(np.hypot(1.0, z))
             return np.where(np.isnan(values), 0.0, out)
         width = np.diff(self.edges, prepend=np.nan, append=np.nan)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -121,7 +121,7 @@ class OrdinalCells(ColumnCells):
         mass = mass * np.where(cell == self.n_cells - 1, 1 - self.high, 1.0)
         beyond = np.maximum(low - k, k - high)
         t = np.maximum(beyond, 1.0)
-        far = self.reach / ((t + self.reach - 1) * (t + self.reach))
+        far = self.reach / (t + self.reach - 1) / (t + self.reach)  # a product may overflow
         mass = np.where(beyond > 0, np.where(k < low, self.low, self.high) * far, mass)
         if self.n_cells == 1:  # both tails are in one cell
             between = (1 - self.low - self.high) / ((1 - self.low) * (1 - self.high))

@@ -103,6 +103,8 @@ def test_one_variable_that_is_none():
         MonotoneDensity().fit(pd.Series(pd.date_range("2020", periods=5)))
     with pytest.raises(DataError, match="has shape"):
         MonotoneDensity().fit(pd.DataFrame({"a": [1.5, 2.5], "b": [0.5, 1.0]}))
+    with pytest.raises(DataError, match="rows of the same length"):
+        MonotoneDensity().fit([[1.0, 2.0], [3.0]])
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,13 @@ def test_labels_that_are_none(y, words):
         ConditionalClassifier().fit(np.arange(10.0)[:, None], np.array(y, dtype=object)
                                     if isinstance(y, list) else y)  # fmt: skip
     assert "\n" not in str(caught.value)
+
+
+def test_values_whose_squares_are_no_numbers_are_scored():
+    frame = pd.DataFrame({"count": [1, 2, 3] * 4, "few": [0.5, np.nan, 0.5] * 4})
+    model = QUICK["brain"].fit(frame)
+    far = model.score_samples(pd.DataFrame({"count": [1e15, 1.7e308], "few": [1.7e308, 1e299]}))
+    assert not np.isnan(far).any()
 
 
 def test_the_reference_of_far_values_has_a_mass_in_narrow_intervals():

@@ -218,6 +218,20 @@ def test_values_that_cannot_be_have_no_probability(model):
         model.impute(rows.assign(count=0.5))
 
 
+def test_what_makes_a_row_impossible_tells_nothing_of_the_others(model):
+    rows = mixed(4, seed=5)
+    odd = rows.astype({"count": float, "same": object})
+    odd.loc[0, "count"], odd.loc[1, "same"], odd.loc[2, "size"] = 0.5, "never", 1e300
+    assert np.all(np.isneginf(model.score_samples(odd)[:2]))
+    known = odd.assign(count=odd["count"].where(odd["count"] != 0.5))
+    for target in ("who", "grade"):
+        share = model.predict_proba(odd, target)
+        assert np.allclose(share.sum(axis=1), 1.0)
+        assert np.allclose(share[0], model.predict_proba(known, target)[0], atol=0.05)
+    quantiles = model.predict_quantile(odd, [0.1, 0.9], "size")
+    assert np.all(quantiles[:, 0] < quantiles[:, 1])
+
+
 def test_whole_numbers_are_masses_and_kinds_overrule():
     X = np.random.default_rng(0).poisson(4, (300, 2))
     assert np.all(BrainDensity(random_state=0, max_slices=10).fit(X).score_samples(X) < 0)
