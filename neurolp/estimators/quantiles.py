@@ -56,9 +56,9 @@ def _quantiles(
     x = np.where(np.isin(x, atoms), np.nextafter(x, np.inf), x)
     x = np.sort(x, axis=1)
     log_f = log_density(x)
-    nowhere = np.isneginf(log_f).all(axis=1)  # the others are too far away for any number but that
+    nowhere = np.all(np.isneginf(log_f), axis=1)  # the others are too far away for any number but that
     if nowhere.any():
-        codes = np.where(nowhere[:, None], np.nan, codes)
+        codes = np.where(nowhere[:, np.newaxis], np.nan, codes)
         log_f = log_density(x)
     masses = np.empty((n, 0))
     log_masses = log_density(np.tile(atoms, (n, 1))) if len(atoms) else masses

@@ -230,7 +230,7 @@ def fit_cell_average(
 
     def score(count: int) -> Array:
         parts = [learn(order, count, (k, every)) for k, order in enumerate(tried)]
-        return np.sum([chain.log_prob(other) for chain in parts], axis=0)
+        return np.asarray(np.sum([chain.log_prob(other) for chain in parts], axis=0))
 
     n_leaves = _chosen_leaves(score)
     models: list[CellModel] = [
