@@ -56,7 +56,7 @@ def _quantiles(
     x = np.where(np.isin(x, atoms), np.nextafter(x, np.inf), x)
     x = np.sort(x, axis=1)
     log_f = log_density(x)
-    nowhere = np.all(np.isneginf(log_f), axis=1)  # the others are too far away for any number but that
+    nowhere = np.all(np.isneginf(log_f), axis=1)  # the others are too far away
     if nowhere.any():
         codes = np.where(nowhere[:, np.newaxis], np.nan, codes)
         log_f = log_density(x)
