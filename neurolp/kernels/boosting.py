@@ -120,7 +120,7 @@ def boost_logistic(
     rows: Array,
     validation: Array,
     answer: Array,
-    base: float,
+    start: Array,
     codes: Array,
     offset: Array,
     usual: Array,
@@ -138,7 +138,7 @@ def boost_logistic(
     value: Array,
     root: Array,
 ) -> int:
-    """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``base``.
+    """Boost the log-odds F of ``answer`` (n_all,), 0 or 1, from ``start`` (n_all,).
 
     Each round fits a tree to the derivatives of the loss on ``rows``. Stops after ``n_rounds``,
     after ``patience`` rounds without a lower loss on the rows ``validation``, or where no split
@@ -152,7 +152,7 @@ def boost_logistic(
     n_bins = own_offset[n_features]
     target, truth = answer[rows], answer[validation]
     others = codes[validation, :n_features]
-    score, held_out = np.full(n, base), np.full(validation.shape[0], base)
+    score, held_out = start[rows], start[validation]
     gradient, hessian = np.empty(n), np.empty(n)
     order = np.arange(n).astype(np.int32)
     histograms = np.empty((n_leaves, n_bins, 3))
@@ -258,6 +258,7 @@ def add_log_prob(
     position: Array,
     span: Array,
     base: Array,
+    linear: Array,
     first_tree: Array,
     tree: Array,
     value: Array,
@@ -270,7 +271,8 @@ def add_log_prob(
     ``rows`` are in the order of the leaves of the questions' tree: those of leaf c are
     ``rows[position[c]:position[c + 1]]``. Question q is asked where the leaf is one of ``span[q,
     0]`` .. ``span[q, 2] - 1``, and answered with yes from ``span[q, 1]`` on. Its log-odds are
-    ``base[q]`` and the trees from ``first_tree[q]`` up to ``first_tree[q + 1]``.
+    ``base[q]``, ``linear`` (n_rows, n_questions), unless that has no rows, and the trees from
+    ``first_tree[q]`` up to ``first_tree[q + 1]``.
     """
     score = np.empty(256)
     for q in range(span.shape[0]):
@@ -278,6 +280,9 @@ def add_log_prob(
         for start in range(position[span[q, 0]], last, 256):
             end = min(start + 256, last)
             score[:] = base[q]
+            if linear.shape[0]:
+                for r in range(start, end):
+                    score[r - start] += linear[rows[r], q]
             for k in range(first_tree[q], first_tree[q + 1]):
                 for r in range(start, end):
                     score[r - start] += value[leaf_of(codes, rows[r], tree, root[k], missing)]

@@ -2,10 +2,11 @@
 
 The cell of a column is the outcome of a few yes/no questions (``questions``). Each has the odds
 
-    P(yes) = 1 / (1 + exp(-F)),    F = b + sum_k f_k(cells of the earlier columns),
+    P(yes) = 1 / (1 + exp(-F)),    F = b + w . z(earlier cells) + sum_k f_k(earlier cells),
 
-with boosted trees f_k (``neurolp.kernels.boosting``). The product is normalised for any trees: each
-question splits the probability of the cells that are left in two.
+with linear log-odds first (``neurolp.kernels.logit``), unless the table is too large for them or
+they gain nothing, and then boosted trees f_k (``neurolp.kernels.boosting``). The product is
+normalised for any F: each question splits the probability of the cells that are left in two.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from scipy.special import expit
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
 from neurolp.differentiation.boosted_trees import listed_bins
-from neurolp.kernels import boosting
+from neurolp.kernels import boosting, logit
 from neurolp.mixed.features import FeatureLayout
+from neurolp.mixed.linear_inputs import LinearInputs, linear_work
 from neurolp.mixed.questions import Questions
 
 _BLOCK_ROWS = 4096
+# Penalties of linear log-odds, the fewest rows they are learned from, and the most products.
+_RIDGES = np.array([100.0, 30.0, 10.0, 3.0, 1.0, 0.3])
+_LINEAR_ROWS, _MOST_LINEAR_WORK = 20, 6e9
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class BoostingConfig:
 class Chain:
     """A fitted chain over columns with cells.
 
+    ``inputs`` and ``weights`` (n_questions, n_inputs) are those of the linear log-odds, None and
+    (n_questions, 0) where there are none.
+
     ``questions`` (n_columns), their first log-odds ``base`` (n_questions,) and trees, all in the
     order of the columns as given: question q of column j is number ``first_question[j] + q`` and
     has the trees ``first_tree[..]`` up to the next one's; tree k has the nodes
@@ -55,6 +63,8 @@ class Chain:
     questions: tuple[Questions, ...]
     first_question: Array
     base: Array
+    inputs: LinearInputs | None
+    weights: Array
     first_tree: Array
     root: Array
     tree: Array
@@ -67,13 +77,14 @@ class Chain:
 
         def run(block: slice) -> None:
             part = np.ascontiguousarray(cells[block])
-            codes = self.layout.codes(part)
+            codes, inputs = self._features(part)
             for j, (place, span) in enumerate(spans):
                 rows, position = _by_leaf(part[:, j], place)
                 a, b = self.first_question[j : j + 2]
                 log_prob = np.zeros(len(part))
                 boosting.add_log_prob(
-                    codes, rows, position, span, self.base[a:b], self.first_tree[a : b + 1],
+                    codes, rows, position, span, self.base[a:b],
+                    np.ascontiguousarray(inputs @ self.weights[a:b].T), self.first_tree[a : b + 1],
                     self.tree, self.value, self.root, self.layout.missing, log_prob,
                 )  # fmt: skip
                 out[block, j] = log_prob
@@ -101,12 +112,12 @@ class Chain:
 
     def distribution(self, j: int, cells: Array) -> Array:
         """P(c_j | earlier columns) for all cells of column ``j``: (n_rows, n_cells)."""
-        codes = self.layout.codes(cells)
+        features = self._features(cells)
         questions, rows = self.questions[j], np.arange(len(cells))
         out = np.ones((len(cells), questions.n_cells))
         answers = questions.answers()
         for q in range(len(answers)):
-            yes = expit(self._scores(int(self.first_question[j]) + q, codes, rows))
+            yes = expit(self._scores(int(self.first_question[j]) + q, features, rows))
             out[:, answers[q] == 1] *= yes[:, None]
             out[:, answers[q] == 0] *= 1.0 - yes[:, None]
         return out
@@ -131,14 +142,14 @@ class Chain:
     def _draw(self, j: int, cells: Array, block: tuple[Array, Array]) -> Array:
         """Cells of column ``j`` in some rows: each question is answered by a uniform number."""
         rows, uniform = block
-        codes = self.layout.codes(cells[rows])
+        features = self._features(cells[rows])
         out = np.zeros(len(rows), dtype=np.int64)
         children = self.questions[j].children
         waiting = [(0, np.arange(len(rows)), 0)] if len(children) else []
         while waiting:
             q, asked, depth = waiting.pop()
             yes = uniform[asked, depth] < expit(
-                self._scores(int(self.first_question[j]) + q, codes, asked)
+                self._scores(int(self.first_question[j]) + q, features, asked)
             )
             for answer, some in ((0, asked[~yes]), (1, asked[yes])):
                 following = int(children[q, answer])
@@ -148,9 +159,17 @@ class Chain:
                     waiting.append((following, some, depth + 1))
         return out
 
-    def _scores(self, question: int, codes: Array, rows: Array) -> Array:
-        """Log-odds of yes for some rows of ``codes``."""
+    def _features(self, cells: Array) -> tuple[Array, Array]:
+        """Codes for the trees, and linear inputs, without rows where there are none."""
+        inputs = np.empty((0, 0)) if self.inputs is None else self.inputs.matrix(cells)
+        return self.layout.codes(cells), inputs
+
+    def _scores(self, question: int, features: tuple[Array, Array], rows: Array) -> Array:
+        """Log-odds of yes for some rows of :meth:`_features`."""
+        codes, inputs = features
         out = np.full(len(rows), self.base[question])
+        if len(inputs):
+            out += inputs[rows] @ self.weights[question]
         first, last = self.first_tree[question : question + 2]
         boosting.add_trees_at(
             codes, rows, self.tree, self.value, self.root, int(first), int(last),
@@ -204,8 +223,11 @@ def fit_chain(
     ]
     place = {int(j): p for p, j in enumerate(order)}
     first_question = np.concatenate([[0], np.cumsum([len(q.children) for q in questions])])
+    n_asked = np.array([np.sum(q.sums(c)) for q, c in zip(questions, counts, strict=True)])
+    inputs, given = _linear_inputs(cells, LinearInputs.of(order, counts, ordered), n_asked)
+    no_weights = np.zeros(0 if inputs is None else inputs.n_inputs)
 
-    def learn(task: tuple[int, int]) -> tuple[Array, Array, Array]:
+    def learn(task: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
         j, q = task
         first, middle, last = spans[j][1][q]
         (mine, at), (other, other_at) = leaves[j]
@@ -222,18 +244,28 @@ def fit_chain(
             or min(share, 1.0 - share) * len(mine) < config.least_rows
             or (int(first_question[j]) + q - asked[0]) % asked[1]
         ):
-            return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64)
+            return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64), no_weights
+        begin, weights = float(base[j][q]), no_weights.copy()
+        start = np.full(len(cells), begin)
+        if inputs is not None and len(mine) >= _LINEAR_ROWS:
+            used = weights[: inputs.first[place[j]]]
+            gain = logit.choose_logit(
+                given, mine, other, answer, begin, _RIDGES, config.least_gain, used
+            )
+            if gain > 0.0:
+                known = np.concatenate([mine, other])
+                start[known] += given[known, : len(used)] @ used
         most = config.n_rounds * (2 * config.n_leaves - 1) + 1
         tree, value = np.empty((most, 4), np.int32), np.empty(most)
         root = np.zeros(config.n_rounds + 1, np.int64)
         n = boosting.boost_logistic(
-            mine, other, answer, float(base[j][q]), codes, layout.offset, usual, layout.missing,
+            mine, other, answer, start, codes, layout.offset, usual, layout.missing,
             n_features, config.n_rounds, config.patience, config.n_leaves, config.step,
             config.ridge, config.least_rows, config.least_hessian, config.least_gain,
             tree, value, root,
         )  # fmt: skip
         end = root[n]
-        return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy()
+        return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy(), weights
 
     tasks = [(j, q) for j, some in enumerate(questions) for q in range(len(some.children))]
     with Workers(n_threads) as workers:
@@ -241,20 +273,32 @@ def fit_chain(
         rank = np.argsort([-layout.first[place[j]] for j, _ in tasks], kind="stable")
         found = dict(zip(rank, workers.map(learn, [tasks[r] for r in rank]), strict=True))
     grown = [found[r] for r in range(len(tasks))]
-    n_trees = [len(root) - 1 for _, _, root in grown]
-    first_node = np.concatenate([[0], np.cumsum([len(value) for _, value, _ in grown])])
-    roots = [root[:-1] + a for (_, _, root), a in zip(grown, first_node, strict=False)]
+    n_trees = [len(root) - 1 for _, _, root, _ in grown]
+    first_node = np.concatenate([[0], np.cumsum([len(value) for _, value, *_ in grown])])
+    roots = [root[:-1] + a for (_, _, root, _), a in zip(grown, first_node, strict=False)]
     none = [(np.empty((0, 4), np.int32), np.empty(0))]
     return Chain(
         layout,
         questions,
         first_question.astype(np.int64),
         np.concatenate([*base, np.empty(0)]),
+        inputs,
+        np.array([w for *_, w in grown]).reshape(len(tasks), len(no_weights)),
         np.concatenate([[0], np.cumsum(n_trees)]).astype(np.int64),
         np.concatenate([*roots, first_node[-1:]]).astype(np.int64),
         np.concatenate([tree for tree, *_ in grown] or [none[0][0]]),
-        np.concatenate([value for _, value, _ in grown] or [none[0][1]]),
+        np.concatenate([value for _, value, *_ in grown] or [none[0][1]]),
     )
+
+
+def _linear_inputs(
+    cells: Array, inputs: LinearInputs, n_asked: Array
+) -> tuple[LinearInputs | None, Array]:
+    """The inputs and those of all rows, or None and no rows where learning would take too long."""
+    given = inputs.matrix(cells)
+    if linear_work(inputs, given, n_asked) > _MOST_LINEAR_WORK:
+        return None, np.empty((0, 0))
+    return inputs, given
 
 
 def _blocks(n_rows: int) -> list[slice]:

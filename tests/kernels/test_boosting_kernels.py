@@ -85,7 +85,7 @@ def test_boosting_keeps_the_rounds_of_least_validation_loss(table):
     tree, value = np.empty((1000, 4), np.int32), np.empty(1000)
     root = np.zeros(101, np.int64)
     n = boosting.boost_logistic(
-        rows, np.arange(150, 200, dtype=np.int32), answer, 0.0, codes,
+        rows, np.arange(150, 200, dtype=np.int32), answer, np.zeros(200), codes,
         layout.offset, usual, layout.missing, layout.n_features, 100, 10, 4, 0.1, RIDGE,
         LEAST_ROWS, LEAST_HESSIAN, 1.0, tree, value, root,
     )  # fmt: skip
