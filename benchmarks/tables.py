@@ -223,9 +223,11 @@ def log_losses(name: str, target: str, seed: int, with_ours: bool) -> dict[str, 
     )
     boosting.fit(X, train[target].astype(str), X_val=X_valid, y_val=valid[target].astype(str))
     out["boosting"] = loss(boosting.predict_proba(X_test), boosting.classes_)
-    rows = pd.concat([train, valid])
     classifier = ConditionalClassifier(random_state=seed)
-    classifier.fit(rows[inputs], rows[target].astype(str).to_numpy())
+    label, label_valid = (rows[target].astype(str).to_numpy() for rows in (train, valid))
+    classifier.fit(
+        train[inputs], label, X_validation=valid[inputs], y_validation=label_valid
+    )  # all learn from the same rows, and make their choices on the same
     out["classifier"] = loss(classifier.predict_proba(test[inputs]), classifier.classes_)
     return out
 

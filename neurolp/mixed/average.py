@@ -219,17 +219,17 @@ def fit_cell_average(
     many = int(n_cells.max()) > _FEW_CELLS
     boosting, most_work = (_QUICK, _WORK) if many else (_SLOW, _MORE_WORK)
 
-    def learn(order: Array, n_leaves: int, asked: tuple[int, int] = (0, 1)) -> Chain:
+    def learn(k: int, n_leaves: int, asked: tuple[int, int] = (0, 1)) -> Chain:
         return fit_chain(
-            mine, other, n_cells, ordered, order, replace(boosting, n_leaves=n_leaves),
-            widths=widths, asked=asked, n_threads=n_threads,
+            mine, other, n_cells, ordered, orders[k], replace(boosting, n_leaves=n_leaves),
+            widths=widths, asked=asked, linear=k % 2 == 0, n_threads=n_threads,
         )  # fmt: skip
 
     every = int(np.clip(np.sum(n_cells - 1) // _TRIAL_QUESTIONS, 1, _MOST_LEFT_OUT))
-    tried = orders[1:3] or orders  # the gain of larger trees hangs on the order
+    tried = range(len(orders))[1:3] or (0,)  # the gain of larger trees hangs on the order
 
     def score(count: int) -> Array:
-        parts = [learn(order, count, (k, every)) for k, order in enumerate(tried)]
+        parts = [learn(k, count, (k, every)) for k in tried]
         return np.asarray(np.sum([chain.log_prob(other) for chain in parts], axis=0))
 
     n_leaves = _chosen_leaves(score)
@@ -238,10 +238,10 @@ def fit_cell_average(
         fit_dependence_tree(mine, other, groups),
     ]
     spent = 0.0
-    for k, order in enumerate(orders):
+    for k in range(len(orders)):
         if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most_work:
             break
-        chain = learn(order, n_leaves)
+        chain = learn(k, n_leaves)
         spent += chain.work(mine)
         models.append(chain)
     whole = np.ones(len(cells), dtype=np.bool_)

@@ -23,13 +23,14 @@ from neurolp.brain.workers import Workers
 from neurolp.differentiation.boosted_trees import listed_bins
 from neurolp.kernels import boosting, logit
 from neurolp.mixed.features import FeatureLayout
-from neurolp.mixed.linear_inputs import LinearInputs, linear_work
+from neurolp.mixed.linear_inputs import LinearInputs
 from neurolp.mixed.questions import Questions
 
 _BLOCK_ROWS = 4096
-# Penalties of linear log-odds, the fewest rows they are learned from, and the most products.
+# Penalties of linear log-odds, the fewest rows they are learned from and the most of a table, whose
+# trees need them no more (12,000 rows gain nothing), and the most products.
 _RIDGES = np.array([100.0, 30.0, 10.0, 3.0, 1.0, 0.3])
-_LINEAR_ROWS, _MOST_LINEAR_WORK = 20, 6e9
+_LINEAR_ROWS, _MANY_ROWS, _MOST_LINEAR_WORK = 20, 5000, 6e9
 
 
 @dataclass(frozen=True)
@@ -188,14 +189,15 @@ def fit_chain(
     *,
     widths: Sequence[Array | None] | None = None,
     asked: tuple[int, int] = (0, 1),
+    linear: bool = True,
     n_threads: int | None = None,
 ) -> Chain:
     """Learn a chain from cells (n_rows, n_columns), -1 where missing.
 
     Rows where a column is missing teach nothing about it. Rounds are those of least loss on
     validation rows. ``widths`` (cells,) of each column smooth the frequencies that the trees begin
-    with; None where they do not. ``asked``: the first question that grows trees, and the number of
-    questions up to the next.
+    with; None where they do not. ``linear``: whether log-odds may begin as linear. ``asked``: the
+    first question that grows trees, and the number of questions up to the next.
     """
     layout = FeatureLayout.of(order, n_cells, ordered)
     cells = np.vstack([train, validation])
@@ -224,7 +226,12 @@ def fit_chain(
     place = {int(j): p for p, j in enumerate(order)}
     first_question = np.concatenate([[0], np.cumsum([len(q.children) for q in questions])])
     n_asked = np.array([np.sum(q.sums(c)) for q, c in zip(questions, counts, strict=True)])
-    inputs, given = _linear_inputs(cells, LinearInputs.of(order, counts, ordered), n_asked)
+    n_questions = np.array([len(q.children) for q in questions])
+    possible = LinearInputs.of(order, counts, ordered)
+    work = possible.work(counts, n_asked, n_questions)
+    few = n_train <= _MANY_ROWS and work <= _MOST_LINEAR_WORK
+    inputs = possible if linear and few else None
+    given = np.empty((0, 0)) if inputs is None else inputs.matrix(cells)
     no_weights = np.zeros(0 if inputs is None else inputs.n_inputs)
 
     def learn(task: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
@@ -289,16 +296,6 @@ def fit_chain(
         np.concatenate([tree for tree, *_ in grown] or [none[0][0]]),
         np.concatenate([value for _, value, *_ in grown] or [none[0][1]]),
     )
-
-
-def _linear_inputs(
-    cells: Array, inputs: LinearInputs, n_asked: Array
-) -> tuple[LinearInputs | None, Array]:
-    """The inputs and those of all rows, or None and no rows where learning would take too long."""
-    given = inputs.matrix(cells)
-    if linear_work(inputs, given, n_asked) > _MOST_LINEAR_WORK:
-        return None, np.empty((0, 0))
-    return inputs, given
 
 
 def _blocks(n_rows: int) -> list[slice]:

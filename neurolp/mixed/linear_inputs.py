@@ -42,21 +42,26 @@ class LinearInputs:
         """Number of inputs of all columns."""
         return int(self.first[-1])
 
+    def work(self, counts: Sequence[Array], n_rows: Array, n_questions: Array) -> float:
+        """About how many products it takes to learn the weights of all questions.
+
+        ``n_rows`` and ``n_questions`` (n_columns,) are those that are asked about each column, all
+        questions together.
+        """
+        filled = [1.0]  # share of the rows where an input is not 0
+        for j, values in zip(self.order, self.values, strict=True):
+            share = counts[j] / max(counts[j].sum(), 1)
+            filled += (share @ (values[:-1] != 0)).tolist()
+        used = self.first[:-1]
+        entries = np.cumsum(filled)[used - 1]
+        of_rows = n_rows[self.order] * entries * used / 2
+        return float(_STEPS * np.sum(of_rows + n_questions[self.order] * used**3 / 3))
+
     def matrix(self, cells: Array) -> Array:
         """Inputs (n_rows, n_inputs) of ``cells`` (n_rows, n_columns), -1 where missing."""
         parts = [np.ones((len(cells), 1))]
         parts += [v[cells[:, j]] for j, v in zip(self.order, self.values, strict=True)]
         return np.ascontiguousarray(np.hstack(parts))
-
-
-def linear_work(inputs: LinearInputs, given: Array, n_asked: Array) -> float:
-    """About how many products the linear log-odds of all questions take, which is all their time.
-
-    ``given`` (n_rows, n_inputs); ``n_asked`` (n_columns,) are the rows of all questions.
-    """
-    entries = np.concatenate([[0.0], np.cumsum((given != 0).mean(axis=0))])
-    n_used = inputs.first[:-1]
-    return float(_STEPS * n_asked[inputs.order] @ (entries[n_used] * n_used / 2))
 
 
 def _scores(counts: Array, ordered: bool) -> Array:

@@ -6,7 +6,7 @@ from scipy.optimize import check_grad, minimize
 
 from neurolp.kernels.logit import add_products, choose_logit, fit_logit
 from neurolp.mixed.chain import BoostingConfig, fit_chain
-from neurolp.mixed.linear_inputs import LinearInputs, linear_work
+from neurolp.mixed.linear_inputs import LinearInputs
 
 ORDER = np.array([2, 0, 1])
 COUNTS = [np.array([5, 40, 15]), np.array([50, 10]), np.array([10, 20, 20, 10])]
@@ -84,7 +84,11 @@ def test_inputs_are_scores_of_ordered_cells_and_indicators_of_others():
     np.testing.assert_array_equal(few[:, [0, 2, 3, 4, 5]],
                                   [[1, 1, 0, 0, 1], [1, 0, 0, 1, 0], [1, 0, 0, 0, 0]])  # fmt: skip
     assert few[2, 1] == 0.0
-    assert linear_work(inputs, few, np.array([100.0, 100.0, 100.0])) > 0
+    # Of the last column: 100 rows, five inputs, of which those of the nominal one share a row.
+    rows, questions = np.array([0.0, 100.0, 0.0]), np.array([0, 2, 0])
+    assert inputs.work(COUNTS, rows, questions) == pytest.approx(
+        10 * (100 * 3 * 5 / 2 + 2 * 5**3 / 3)
+    )
 
 
 def linear_table(n, seed):
