@@ -26,6 +26,7 @@ from neurolp.brain.evolution import evolve_sequential, move_by_node_maps, rotate
 from neurolp.brain.network import GroupUpdate, Network, Slice
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.affine import affine_step
+from neurolp.brain.rules.linear_start import LinearStart
 from neurolp.brain.rules.rule import GivenWeights, LearningRule, LocalStep, LocalView, arrays_of
 from neurolp.brain.update_order import one_after_another, ordered_partition
 from neurolp.brain.workers import Block, Workers, column_blocks
@@ -71,6 +72,8 @@ def learn_slice(
         # The first slice has the weights that were given, and uses every one of them.
         rule = GivenWeights(rule.node_rate)
         groups = ordered_partition("sequential", network.connectivity, rng, network.clamped)
+    elif len(network.clamped) and not network.slices and _is_greedy_on_all(network, rule):
+        rule, groups = LinearStart(rule.node_rate), [network.moving]
     updates = []
     local_loss = np.zeros(network.n_nodes)
     if rotation is not None:
@@ -88,6 +91,10 @@ def learn_slice(
         local_loss[targets] += loss
         updates.append(update)
     return Slice(tuple(updates), rotation), local_loss
+
+
+def _is_greedy_on_all(network: Network, rule: LearningRule) -> bool:
+    return isinstance(rule, GreedyRule) and network.connectivity.kind == "full"
 
 
 def _learn_group(
