@@ -3,7 +3,8 @@
 Greedy slices are small steps, and their ridge grows with the number of features: of few rows they
 would need hundreds of slices for what is linear. This is one step,
 
-    v_i = u_i + w_i . u_clamped + b_i,    w_i = -(S + ridge_i)^-1 E[psi(u_i) u_clamped] / E[psi'(u_i)],
+    v_i = u_i + w_i . u_clamped + b_i,
+    w_i = -(S + ridge_i)^-1 cov(u_clamped, psi(u_i)) / E[psi'(u_i)],
 
 S the covariance of the clamped potentials: Newton's, which for the normal base is the ridge
 regression of u_i. Each ridge is the one of least generalised cross-validation on training rows.
@@ -63,10 +64,11 @@ def ridge_slopes(covariance: Array, products: Array, variance: Array, n_rows: in
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0.0)
     turned = vectors.T @ products
-    unit = max(float(values.mean()), _TINY) if len(values) else 1.0
     best = np.full(len(variance), np.inf)
     out = np.zeros_like(products)
-    for ridge in _RIDGES * unit:
+    if not values.sum() > _TINY:  # inputs that are constant
+        return out
+    for ridge in _RIDGES * values.mean():
         share = 1.0 / (values + ridge)  # 0 where the ridge is infinite
         explained = (turned**2 * (share * (2.0 - values * share))[:, None]).sum(axis=0)
         left = 1.0 - (1.0 + np.sum(values * share)) / n_rows
