@@ -117,7 +117,8 @@ KNOWN_CIRCLES: list[list[str]] = []
 
 # Kernels that other kernels call; what is cached is good as long as none of all kernels changes.
 SHARED_KERNELS = tuple(
-    f"neurolp.kernels.{name}" for name in ("exponential", "fused", "stream_", "tree_growing")
+    f"neurolp.kernels.{name}"
+    for name in ("exponential", "fused", "logistic", "stream_", "tree_growing")
 )
 
 

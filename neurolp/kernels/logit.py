@@ -6,7 +6,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
-from neurolp.kernels.boosting import derivatives, log_loss
+from neurolp.kernels.logistic import derivatives, log_loss
 
 _MOST_STEPS, _HALVINGS, _TOLERANCE = 15, 8, 1e-4  # nats of all rows together
 

@@ -28,7 +28,8 @@ def test_it_is_the_triangular_construction_of_a_brain():
     pd.testing.assert_frame_equal(density.sample(20, 0), brain.sample(20, 0))
     pd.testing.assert_frame_equal(density.impute(rows), brain.impute(rows))
     np.testing.assert_allclose(density.predict_proba(rows, "who").sum(axis=1), 1)
-    assert np.mean(density.predict(frame) == -1) == pytest.approx(0.1, abs=0.005)
+    # Scores of rows with holes are estimates, which differ a little from those of fit.
+    assert np.mean(density.predict(frame) == -1) == pytest.approx(0.1, abs=0.015)
 
 
 def test_masses_of_all_combinations_sum_to_one(tmp_path):
