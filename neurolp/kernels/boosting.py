@@ -15,6 +15,10 @@ from neurolp.kernels.logistic import derivatives, log_loss
 from neurolp.kernels.tree_growing import grow_tree, leaf_of
 
 _FEWEST_BINS, _ROWS_PER_BIN = 128, 2
+# Rows after which it is decided whether to search for equal ones, and the share that must differ.
+_FIRST_ROWS, _MOSTLY = 2048, 0.9
+# Hash of Fowler, Noll and Vo, "FNV-1a", with 32 bits.
+_HASH_START, _HASH_FACTOR, _HASH_BITS = 2166136261, 16777619, 0xFFFFFFFF
 
 
 @kernel
@@ -57,6 +61,45 @@ def narrowed(
         for r in range(n):
             out[r, f] = place[codes[rows[r], f]]
     return out, upper, own_offset, own_missing
+
+
+@kernel
+def distinct(codes: Array, answer: Array, start: Array) -> tuple[Array, Array]:
+    """Rows that differ from all earlier ones, and how many are like each, both (n_distinct,).
+
+    By ``codes`` (n, n_features), ``answer`` and ``start`` (n,). Where hardly any of the first ones
+    are alike all rows are taken for different, which saves the search.
+    """
+    n, n_features = codes.shape
+    size = 1
+    while size < 2 * n:
+        size *= 2
+    slots = np.full(size, -1, dtype=np.int32)
+    rows, times = np.empty(n, dtype=np.int32), np.ones(n)
+    bits = start.view(np.int64)
+    m = 0
+    for r in range(n):
+        if r == _FIRST_ROWS and m > _MOSTLY * r:
+            return np.arange(n).astype(np.int32), np.ones(n)
+        key = (_HASH_START ^ bits[r] ^ (bits[r] >> 32) ^ np.int64(answer[r])) & _HASH_BITS
+        for f in range(n_features):
+            key = ((key ^ np.int64(codes[r, f])) * _HASH_FACTOR) & _HASH_BITS
+        place = (key ^ (key >> 16)) & (size - 1)
+        while slots[place] >= 0:
+            i = rows[slots[place]]
+            same = answer[i] == answer[r] and bits[i] == bits[r]
+            f = 0
+            while same and f < n_features:
+                same = codes[i, f] == codes[r, f]
+                f += 1
+            if same:
+                times[slots[place]] += 1.0
+                break
+            place = (place + 1) & (size - 1)
+        if slots[place] < 0:
+            slots[place], rows[m] = m, r
+            m += 1
+    return rows[:m].copy(), times[:m].copy()
 
 
 @kernel
@@ -119,28 +162,32 @@ def boost_logistic(
     ``tree[root[k]:root[k + 1]]``; 0 where it is not lower than the first by ``least_gain``, nats,
     which the best of many rounds reaches by chance. Without validation rows all trees are kept.
     """
-    n = rows.shape[0]
     inputs, upper, own_offset, own_missing = narrowed(codes, rows, offset, missing, n_features)
+    mine, times = distinct(inputs, answer[rows], start[rows])
+    inputs, target, score = inputs[mine], answer[rows[mine]], start[rows[mine]]
+    others = codes[validation, :n_features]
+    other, other_times = distinct(others, answer[validation], start[validation])
+    others, truth, held_out = others[other], answer[validation[other]], start[validation[other]]
+    n = mine.shape[0]
     own_usual, first_bin, own_bins = listed(inputs, own_offset, usual)
     n_bins = own_offset[n_features]
-    target, truth = answer[rows], answer[validation]
-    others = codes[validation, :n_features]
-    score, held_out = start[rows], start[validation]
-    gradient, hessian = np.empty(n), np.empty(n)
+    gradient, hessian, moments = np.empty(n), np.empty(n), np.empty((n, 3))
     order = np.arange(n).astype(np.int32)
     histograms = np.empty((n_leaves, n_bins, 3))
     moved = np.empty(n, dtype=np.int32)
     leaves = np.empty((n_leaves, 3), dtype=np.int64)
-    first_loss = log_loss(held_out, truth)
+    first_loss = log_loss(held_out, truth, other_times)
     best, best_loss = 0, first_loss
     root[0] = 0
     for k in range(n_rounds):
         derivatives(score, target, gradient, hessian)
+        for r in range(n):
+            moments[r, 0], moments[r, 1] = times[r] * gradient[r], times[r] * hessian[r]
+            moments[r, 2] = times[r]
         first = root[k]
         n_nodes = grow_tree(
             order,
-            gradient,
-            hessian,
+            moments,
             inputs,
             first_bin,
             own_bins,
@@ -172,9 +219,9 @@ def boost_logistic(
         if validation.shape[0] == 0:
             best = k + 1
             continue
-        for r in range(validation.shape[0]):
+        for r in range(other.shape[0]):
             held_out[r] += value[leaf_of(others, r, tree, first, missing)]
-        loss = log_loss(held_out, truth)
+        loss = log_loss(held_out, truth, other_times)
         if loss < best_loss - 1e-9:
             best, best_loss = k + 1, loss
         elif k + 1 - best >= patience:

@@ -42,7 +42,7 @@ def boost_squares(
     ``tree[root[k]:root[k + 1]]``.
     """
     n_all, n_bins = score.shape[0], offset[n_features]
-    gradient, hessian = np.empty(n_all), np.ones(n_all)
+    moments = np.ones((n_all, 3))
     histograms = np.empty((n_leaves, n_bins, 3))
     rows = np.empty(samples.shape[1], dtype=np.int64)
     moved = np.empty(samples.shape[1], dtype=np.int64)
@@ -53,12 +53,11 @@ def boost_squares(
         for r in range(rows.shape[0]):
             i = samples[k, r]
             rows[r] = i
-            gradient[i] = score[i] - target[i]
+            moments[i, 0] = score[i] - target[i]
         first = root[k]
         n_nodes = grow_tree(
             rows,
-            gradient,
-            hessian,
+            moments,
             codes,
             start,
             bins,
@@ -128,7 +127,7 @@ def boost_softmax(
     n_all, n_classes, n_bins = score.shape[0], score.shape[1], offset[n_features]
     n_rounds, best, least = int(samples.shape[0]), -1, np.inf
     share = np.empty((n_all, n_classes))
-    gradient, hessian = np.empty(n_all), np.empty(n_all)
+    moments = np.ones((n_all, 3))
     histograms = np.empty((n_leaves, n_bins, 3))
     rows = np.empty(samples.shape[1], dtype=np.int64)
     moved = np.empty(samples.shape[1], dtype=np.int64)
@@ -152,14 +151,13 @@ def boost_softmax(
                 i = samples[k, r]
                 rows[r] = i
                 p = share[i, c]
-                gradient[i] = p - 1.0 if label[i] == c else p
-                hessian[i] = p * (1.0 - p)
+                moments[i, 0] = p - 1.0 if label[i] == c else p
+                moments[i, 1] = p * (1.0 - p)
             number = k * n_classes + c
             first = root[number]
             n_nodes = grow_tree(
                 rows,
-                gradient,
-                hessian,
+                moments,
                 codes,
                 start,
                 bins,

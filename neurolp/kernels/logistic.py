@@ -14,17 +14,20 @@ _LARGEST_EXPONENT = 60.0  # eleven factors stay below the largest number
 
 
 @kernel
-def log_loss(score: Array, answer: Array) -> float:
-    """Sum of -log p(answer), nats, for p(1) = 1 / (1 + exp(-score)); both (n,)."""
+def log_loss(score: Array, answer: Array, times: Array) -> float:
+    """Sum of -times log p(answer), nats, for p(1) = 1 / (1 + exp(-score)); all (n,)."""
     n, total = score.shape[0], 0.0
     factor = np.empty(n)
     for r in range(n):
         z = -score[r] if answer[r] else score[r]
         factor[r] = 1.0 + exponential(min(max(z, -_LARGEST_EXPONENT), _LARGEST_EXPONENT))
     for first in range(0, n, 8):
-        product = 1.0
-        for r in range(first, min(first + 8, n)):
-            product *= factor[r]
+        product, last = 1.0, min(first + 8, n)
+        for r in range(first, last):
+            if times[r] != 1.0:
+                total += times[r] * log(factor[r])
+            else:
+                product *= factor[r]
         total += log(product)
     return total
 

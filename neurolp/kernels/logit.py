@@ -50,11 +50,11 @@ def fit_logit(
     the first ones, as many as weights.
     """
     n, n_inputs = rows.shape[0], weights.shape[0]
-    score, trial = np.full(n, start), np.empty(n)
+    score, trial, once = np.full(n, start), np.empty(n), np.ones(n)
     add_products(inputs, rows, weights, score)
     gradient, hessian = np.empty(n), np.empty(n)
     slope, curvature = np.empty(n_inputs), np.empty((n_inputs, n_inputs))
-    loss = log_loss(score, answer) + 0.5 * ridge * np.sum(weights * weights)
+    loss = log_loss(score, answer, once) + 0.5 * ridge * np.sum(weights * weights)
     for _ in range(_MOST_STEPS):
         derivatives(score, answer, gradient, hessian)
         _slopes(inputs, rows, gradient, hessian, slope, curvature)
@@ -69,7 +69,7 @@ def fit_logit(
             moved = weights - scale * step
             trial[:] = start
             add_products(inputs, rows, moved, trial)
-            new = log_loss(trial, answer) + 0.5 * ridge * np.sum(moved * moved)
+            new = log_loss(trial, answer, once) + 0.5 * ridge * np.sum(moved * moved)
             if new < loss:
                 loss = new
                 weights[:] = moved
@@ -98,8 +98,8 @@ def choose_logit(
     zero weights, where that is not ``least_gain``.
     """
     mine, truth = answer[rows], answer[validation]
-    held_out = np.full(validation.shape[0], start)
-    first = log_loss(held_out, truth)
+    held_out, once = np.full(validation.shape[0], start), np.ones(validation.shape[0])
+    first = log_loss(held_out, truth, once)
     best = first
     current = np.zeros(weights.shape[0])
     weights[:] = 0.0
@@ -107,7 +107,7 @@ def choose_logit(
         fit_logit(inputs, rows, mine, start, ridge, current)
         held_out[:] = start
         add_products(inputs, validation, current, held_out)
-        loss = log_loss(held_out, truth)
+        loss = log_loss(held_out, truth, once)
         if loss >= best:
             break
         best = loss

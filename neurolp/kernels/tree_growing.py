@@ -25,8 +25,7 @@ def histogram(
     rows: Array,
     first: int,
     last: int,
-    gradient: Array,
-    hessian: Array,
+    moments: Array,
     start: Array,
     bins: Array,
     offset: Array,
@@ -34,32 +33,33 @@ def histogram(
     n_features: int,
     out: Array,
 ) -> None:
-    """Sums of gradient, hessian and 1 per bin over ``rows[first:last]``, into ``out`` (bins, 3)."""
+    """Sums of ``moments`` (n, 3) per bin over ``rows[first:last]``, into ``out`` (n_bins, 3)."""
     end = offset[n_features]
     out[:end] = 0.0
     if usual[0] < 0:
         for r in range(first, last):
             i = rows[r]
-            g, h = gradient[i], hessian[i]
+            g, h, w = moments[i, 0], moments[i, 1], moments[i, 2]
             for p in range(start[i], start[i] + n_features):
                 b = bins[p]
                 out[b, 0] += g
                 out[b, 1] += h
-                out[b, 2] += 1.0
+                out[b, 2] += w
         return
-    total_g, total_h, total_n = 0.0, 0.0, float(last - first)
+    total_g, total_h, total_n = 0.0, 0.0, 0.0
     for r in range(first, last):
         i = rows[r]
-        g, h = gradient[i], hessian[i]
+        g, h, w = moments[i, 0], moments[i, 1], moments[i, 2]
         total_g += g
         total_h += h
+        total_n += w
         for p in range(start[i], start[i + 1]):
             b = bins[p]
             if b >= end:
                 break
             out[b, 0] += g
             out[b, 1] += h
-            out[b, 2] += 1.0
+            out[b, 2] += w
     for f in range(n_features):
         g, h, n = total_g, total_h, total_n
         for b in range(offset[f], offset[f + 1]):
@@ -131,8 +131,7 @@ def goes_left(code: int, threshold: int, missing: int, missing_left: int) -> boo
 @kernel
 def grow_tree(
     rows: Array,
-    gradient: Array,
-    hessian: Array,
+    moments: Array,
     codes: Array,
     start: Array,
     bins: Array,
@@ -155,7 +154,8 @@ def grow_tree(
 
     Leaves have the value -step G / (H + ridge). ``rows`` is reordered: those of leaf k are
     ``rows[leaves[k, 0]:leaves[k, 1]]``, and ``leaves[k, 2]`` is its node. Nodes are rows of
-    ``tree`` (feature, threshold, missing left, left child) with their ``value``. Scratch:
+    ``tree`` (feature, threshold, missing left, left child) with their ``value``. ``moments`` (n, 3)
+    of each row: gradient, hessian, and how many rows it stands for. Scratch:
     ``histograms`` (n_leaves, n_bins, 3), ``moved`` (n_rows,). Returns the number of nodes;
     there are (nodes + 1) / 2 leaves.
     """
@@ -164,12 +164,13 @@ def grow_tree(
     split = np.empty((n_leaves, 6))
     gain = np.zeros(n_leaves)
     slot = np.arange(n_leaves)  # of the histogram of each leaf
-    histogram(rows, 0, n, gradient, hessian, start, bins, offset, usual, n_features, histograms[0])
-    g, h = 0.0, 0.0
+    histogram(rows, 0, n, moments, start, bins, offset, usual, n_features, histograms[0])
+    g, h, w = 0.0, 0.0, 0.0
     for r in range(n):
-        g += gradient[rows[r]]
-        h += hessian[rows[r]]
-    total[0, 0], total[0, 1], total[0, 2] = g, h, float(n)
+        g += moments[rows[r], 0]
+        h += moments[rows[r], 1]
+        w += moments[rows[r], 2]
+    total[0, 0], total[0, 1], total[0, 2] = g, h, w
     leaves[0, 0], leaves[0, 1], leaves[0, 2] = 0, n, 0
     tree[0] = -1  # all of it: what is stored has no accidental numbers
     value[0] = -step * g / (h + ridge)
@@ -233,7 +234,7 @@ def grow_tree(
             slot[k], slot[new] = slot[new], slot[k]
         a, b = leaves[small, 0], leaves[small, 1]
         own, rest = histograms[slot[small]], histograms[slot[large]]
-        histogram(rows, a, b, gradient, hessian, start, bins, offset, usual, n_features, own)
+        histogram(rows, a, b, moments, start, bins, offset, usual, n_features, own)
         for c in range(offset[n_features]):
             rest[c, 0] -= own[c, 0]
             rest[c, 1] -= own[c, 1]

@@ -19,6 +19,7 @@ from neurolp.arrays import Array
 from neurolp.brain.heads.head import stacking_weights
 from neurolp.brain.seeds import generator
 from neurolp.data.column import Column
+from neurolp.kernels.boosting import distinct
 from neurolp.mixed.cells import ColumnCells, cells_of
 from neurolp.mixed.chain import BoostingConfig, Chain, fit_chain
 from neurolp.mixed.classes import LatentClasses, fit_latent_classes, surely_better
@@ -237,16 +238,24 @@ def fit_cell_average(
         fit_latent_classes(mine, other, groups, rng),
         fit_dependence_tree(mine, other, groups),
     ]
+    different = _different(mine)
     spent = 0.0
     for k in range(len(orders)):
         if k >= _FEWEST_ORDERS and spent * (k + 1) / k > most_work:
             break
         chain = learn(k, n_leaves)
-        spent += chain.work(mine)
+        spent += chain.work(different)
         models.append(chain)
     whole = np.ones(len(cells), dtype=np.bool_)
     sets = {"all": whole, "exact": whole, **(laws or {})}
     return _weighted(replace(average, models=tuple(models)), sets, validation)
+
+
+def _different(cells: Array) -> Array:
+    """The rows of ``cells`` (n, n_columns) that differ from all earlier ones."""
+    nothing = np.zeros(len(cells), np.int8), np.zeros(len(cells))
+    rows, _ = distinct(cells.astype(np.uint16), *nothing)  # the codes of features are of that kind
+    return np.asarray(cells[rows])
 
 
 def _chosen_leaves(score: Callable[[int], Array]) -> int:

@@ -24,6 +24,10 @@ def table():
     return cells, layout, codes, *listed_bins(codes, layout.offset)
 
 
+def moments(gradient, hessian):
+    return np.column_stack([gradient, hessian, np.ones(len(gradient))])
+
+
 def grow(table, gradient, hessian, n_leaves, n_features=None, rows=None):
     _, layout, codes, usual, start, bins = table
     n = layout.n_features if n_features is None else n_features
@@ -32,7 +36,7 @@ def grow(table, gradient, hessian, n_leaves, n_features=None, rows=None):
     leaves = np.zeros((n_leaves, 3), dtype=np.int64)
     scratch = np.empty((n_leaves, layout.offset[-1], 3)), np.empty(len(rows), dtype=np.int32)
     n_nodes = tree_growing.grow_tree(
-        rows, gradient, hessian, codes, start, bins, layout.offset, usual, layout.missing, n,
+        rows, moments(gradient, hessian), codes, start, bins, layout.offset, usual, layout.missing, n,
         n_leaves, 1.0, RIDGE, LEAST_ROWS, LEAST_HESSIAN, *scratch, leaves, tree, value,
     )  # fmt: skip
     return rows, leaves[: (n_nodes + 1) // 2], tree[:n_nodes], value[:n_nodes]
@@ -113,7 +117,7 @@ def test_histograms_of_listed_bins_are_those_of_all_bins(table):
         start = np.concatenate([[0], np.cumsum(listed.sum(axis=1))])
         bins = (codes + layout.offset[:-1])[listed].astype(np.int32)
         out = np.empty((layout.offset[-1], 3))
-        tree_growing.histogram(rows, 0, 90, g, h, start, bins, layout.offset, usual, n, out)
+        tree_growing.histogram(rows, 0, 90, moments(g, h), start, bins, layout.offset, usual, n, out)
         found.append(out[: layout.offset[n]])
     np.testing.assert_allclose(*found, atol=1e-13)
     b = layout.offset[1] + codes[rows, 1]
@@ -122,3 +126,48 @@ def test_histograms_of_listed_bins_are_those_of_all_bins(table):
         np.bincount(b, weights=g[rows], minlength=layout.offset[2])[layout.offset[1] :],
         atol=1e-13,
     )
+
+
+def test_rows_that_are_alike_are_found_and_counted(table):
+    _, _, codes, *_ = table
+    rng = np.random.default_rng(5)
+    some = np.ascontiguousarray(codes[:, :2])
+    answer = rng.integers(0, 2, 200).astype(np.int8)
+    start = rng.choice([0.0, -0.0, 0.25], 200)
+    rows, times = boosting.distinct(some, answer, start)
+    keys = [(*c, a, str(z)) for c, a, z in zip(some.tolist(), answer, start, strict=True)]
+    first = {key: r for r, key in reversed(list(enumerate(keys)))}
+    assert 1 < len(rows) < 200
+    assert rows.tolist() == sorted(first.values())
+    assert times.tolist() == [keys.count(keys[r]) for r in rows]
+
+
+def test_a_search_among_rows_that_differ_is_given_up():
+    n = boosting._FIRST_ROWS + 500
+    codes = np.column_stack([np.arange(n) % 300, np.arange(n) // 300]).astype(np.uint16)
+    codes[-400:] = codes[:400]
+    rows, times = boosting.distinct(codes, np.zeros(n, np.int8), np.zeros(n))
+    assert rows.tolist() == list(range(n))
+    assert np.all(times == 1.0)
+
+
+def test_repeated_rows_give_the_trees_of_counted_ones(table):
+    """Twice all rows: the same splits, values of twice the sums, as a smaller ridge gives them."""
+    _, layout, codes, usual, *_ = table
+    answer = (codes[:, 0] > 4).astype(np.int8)
+    answer[::7] ^= 1
+    found = []
+    for rows, ridge, least in (
+        (np.arange(150), RIDGE / 2, 1.5), (np.repeat(np.arange(150), 2), RIDGE, 3.0),
+    ):  # fmt: skip
+        tree, value = np.empty((200, 4), np.int32), np.empty(200)
+        root = np.zeros(6, np.int64)
+        n = boosting.boost_logistic(
+            rows.astype(np.int32), np.empty(0, np.int32), answer, np.zeros(200), codes,
+            layout.offset, usual, layout.missing, layout.n_features, 5, 10, 4, 0.1, ridge,
+            least, 0.0, 1.0, tree, value, root,
+        )  # fmt: skip
+        assert n == 5
+        found.append((tree[: root[n]], value[: root[n]]))
+    np.testing.assert_array_equal(found[0][0][:, 0], found[1][0][:, 0])
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9)
