@@ -31,35 +31,36 @@ def narrowed(
     ``offset`` and ``missing`` of the new ones. Few rows need few cuts: searching them is most of
     the time.
     """
-    n = rows.shape[0]
-    out = np.empty((n, n_features), dtype=codes.dtype)
-    upper = np.zeros(offset[n_features], dtype=np.int32)
+    n, n_codes = rows.shape[0], offset[n_features]
+    counts, place = np.zeros(n_codes), np.zeros(n_codes, dtype=codes.dtype)
+    upper = np.zeros(n_codes, dtype=np.int32)
     own_offset = np.zeros(n_features + 1, dtype=np.int64)
     own_missing = np.full(n_features, -1)
+    for r in range(n):
+        for f in range(n_features):
+            counts[offset[f] + codes[rows[r], f]] += 1.0
     for f in range(n_features):
-        n_codes = offset[f + 1] - offset[f]
-        counts = np.zeros(n_codes)
-        for r in range(n):
-            counts[codes[rows[r], f]] += 1.0
-        place = np.zeros(n_codes, dtype=np.int64)
-        last = n_codes if missing[f] < 0 else n_codes - 1
-        known = counts[:last].sum()
+        first = offset[f]
+        last = offset[f + 1] if missing[f] < 0 else offset[f + 1] - 1
+        known = counts[first:last].sum()
         least = max(1.0, known / max(_FEWEST_BINS, known // _ROWS_PER_BIN))
         b, here = 0, 0.0
-        for c in range(last):
+        for c in range(first, last):
             if here >= least and counts[c] > 0.0:
                 b += 1
                 here = 0.0
             place[c] = b
-            upper[own_offset[f] + b] = c
+            upper[own_offset[f] + b] = c - first
             here += counts[c]
         b += 1
         if missing[f] >= 0:
             place[last] = own_missing[f] = b
             b += 1
         own_offset[f + 1] = own_offset[f] + b
-        for r in range(n):
-            out[r, f] = place[codes[rows[r], f]]
+    out = np.empty((n, n_features), dtype=codes.dtype)
+    for r in range(n):
+        for f in range(n_features):
+            out[r, f] = place[offset[f] + codes[rows[r], f]]
     return out, upper, own_offset, own_missing
 
 
@@ -111,11 +112,12 @@ def listed(codes: Array, offset: Array, usual: Array) -> tuple[Array, Array, Arr
     n, n_features = codes.shape
     most = np.full(n_features, -1)
     if n_features and usual[0] >= 0:
+        counts = np.zeros(offset[n_features])
+        for r in range(n):
+            for f in range(n_features):
+                counts[offset[f] + codes[r, f]] += 1.0
         for f in range(n_features):
-            counts = np.zeros(offset[f + 1] - offset[f])
-            for r in range(n):
-                counts[codes[r, f]] += 1.0
-            most[f] = np.argmax(counts)
+            most[f] = np.argmax(counts[offset[f] : offset[f + 1]])
     start = np.zeros(n + 1, dtype=np.int64)
     for r in range(n):
         start[r + 1] = start[r]

@@ -75,8 +75,10 @@ class CellAverage:
 
     def cells(self, values: Array) -> Array:
         """Cells (n, n_columns) of codes, -1 where a value is missing or has none."""
-        parts = [c.cell(v) for c, v in zip(self.columns, values.T, strict=True)]
-        return np.column_stack(parts).astype(np.int64)
+        out = np.empty((len(self.columns), len(values)), dtype=np.int64)
+        for j, column in enumerate(self.columns):
+            out[j] = column.cell(values[:, j])
+        return out.T  # most of what follows goes through them column by column
 
     def log_inner(self, values: Array) -> Array:
         """Log p(value | cell) of each column, nats, (n, n_columns)."""

@@ -117,7 +117,9 @@ def test_histograms_of_listed_bins_are_those_of_all_bins(table):
         start = np.concatenate([[0], np.cumsum(listed.sum(axis=1))])
         bins = (codes + layout.offset[:-1])[listed].astype(np.int32)
         out = np.empty((layout.offset[-1], 3))
-        tree_growing.histogram(rows, 0, 90, moments(g, h), start, bins, layout.offset, usual, n, out)
+        tree_growing.histogram(
+            rows, 0, 90, moments(g, h), start, bins, layout.offset, usual, n, out
+        )
         found.append(out[: layout.offset[n]])
     np.testing.assert_allclose(*found, atol=1e-13)
     b = layout.offset[1] + codes[rows, 1]
