@@ -29,10 +29,10 @@ def _environment(more):
 def neurolp_command(*arguments, cwd, **environment):
     """The completed command ``neurolp ARGUMENTS``.
 
-    Importing the package takes longer than most commands: with the environment of the tests they
-    are forks of one process that has done it.
+    Importing the package takes longer than most commands: those of one environment are forks of
+    one process that has done it.
     """
-    if environment or sys.platform != "linux":
+    if sys.platform != "linux":
         return run(*COMMAND, *arguments, cwd=cwd, **environment)
     arguments = list(map(str, arguments))
     with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
@@ -43,7 +43,7 @@ def neurolp_command(*arguments, cwd, **environment):
             "stderr": err.name,
             "timeout": _TIMEOUT,
         }
-        server = _server()
+        server = _server(tuple(environment.items()))
         print(json.dumps(request), file=server.stdin, flush=True)
         code = int(server.stdout.readline())
         texts = [Path(file.name).read_text() for file in (out, err)]
@@ -51,10 +51,11 @@ def neurolp_command(*arguments, cwd, **environment):
 
 
 @functools.cache
-def _server():
+def _server(environment):
     """The process whose forks are the commands, until the tests end."""
     program = sys.executable, "-m", "tests.command_server"
-    server = start(*program, stdin=subprocess.PIPE, stderr=None)
+    pipes = {"stdin": subprocess.PIPE, "stderr": None}
+    server = start(*program, environment=dict(environment), **pipes)
     atexit.register(server.communicate)  # closes its input, and it ends
     return server
 
