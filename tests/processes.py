@@ -1,8 +1,12 @@
 """Commands and programs in processes of their own, which import the package of this tree."""
 
+import atexit
+import functools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -23,8 +27,37 @@ def _environment(more):
 
 
 def neurolp_command(*arguments, cwd, **environment):
-    """The completed command ``neurolp ARGUMENTS``."""
-    return run(*COMMAND, *arguments, cwd=cwd, **environment)
+    """The completed command ``neurolp ARGUMENTS``.
+
+    Importing the package takes longer than most commands: those of one environment are forks of
+    one process that has done it.
+    """
+    if sys.platform != "linux":
+        return run(*COMMAND, *arguments, cwd=cwd, **environment)
+    arguments = list(map(str, arguments))
+    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+        request = {
+            "arguments": arguments,
+            "cwd": str(cwd),
+            "stdout": out.name,
+            "stderr": err.name,
+            "timeout": _TIMEOUT,
+        }
+        server = _server(tuple(environment.items()))
+        print(json.dumps(request), file=server.stdin, flush=True)
+        code = int(server.stdout.readline())
+        texts = [Path(file.name).read_text() for file in (out, err)]
+    return subprocess.CompletedProcess([*COMMAND, *arguments], code, *texts)
+
+
+@functools.cache
+def _server(environment):
+    """The process whose forks are the commands, until the tests end."""
+    program = sys.executable, "-m", "tests.command_server"
+    pipes = {"stdin": subprocess.PIPE, "stderr": None}
+    server = start(*program, environment=dict(environment), **pipes)
+    atexit.register(server.communicate)  # closes its input, and it ends
+    return server
 
 
 def python(code, *arguments, cwd=ROOT, **environment):

@@ -111,7 +111,7 @@ def test_conditionals_of_two_moons_are_those_of_quadrature(brain):
     draws = brain.sample_conditional(rows, 600, random_state=1)
     for i, j in enumerate([1, 1, 0]):
         spread = X[:, j].std()
-        grid = np.linspace(X[:, j].mean() - 8 * spread, X[:, j].mean() + 8 * spread, 8001)
+        grid = np.linspace(X[:, j].mean() - 8 * spread, X[:, j].mean() + 8 * spread, 2001)
         points = np.tile(rows[i], (len(grid), 1))
         points[:, j] = grid
         assert np.array_equal(draws[:, i, 1 - j], points[:600, 1 - j])
@@ -123,7 +123,8 @@ def test_conditionals_of_two_moons_are_those_of_quadrature(brain):
 
 def test_half_the_pixels_of_digits():
     """Masked dreams, filled in, are dreams again: as surprising as before, and new everywhere."""
-    X = load_digits().data + np.random.default_rng(12345).uniform(0, 1, (1797, 64))
+    middle = load_digits().data[:, 16:48]
+    X = middle + np.random.default_rng(12345).uniform(0, 1, middle.shape)
     brain = BrainDensity(random_state=0, max_slices=10).fit(X)
     dreams = brain.sample(50, random_state=1)
     missing = np.random.default_rng(2).random(dreams.shape) < 0.5
@@ -152,15 +153,14 @@ def brain(iris):
 def test_complete_rows_come_back_and_empty_rows_are_dreams(brain, iris):
     rows = iris[:4].copy()
     rows[1, 2], rows[3] = np.nan, np.nan
-    draws = brain.sample_conditional(rows, 500, random_state=0)
-    assert draws.shape == (500, 4, 4)
+    draws = brain.sample_conditional(rows, 200, random_state=0)
+    assert draws.shape == (200, 4, 4)
     assert np.all(np.isfinite(draws))
     kept = ~np.isnan(rows)
-    assert np.array_equal(draws[:, kept], np.tile(rows[kept], (500, 1)))
+    assert np.array_equal(draws[:, kept], np.tile(rows[kept], (200, 1)))
     assert np.isnan(rows[1, 2])  # the caller's array is left alone
     dreams = brain.sample(5000, random_state=1)
     assert min(kstest(draws[:, 3, j], dreams[:, j]).pvalue for j in range(4)) > 1e-3
-    assert np.array_equal(draws, brain.sample_conditional(rows, 500, random_state=0))
     assert np.array_equal(brain.sample_conditional(iris[:3]), iris[None, :3])
     assert np.array_equal(
         brain.sample_conditional(rows, 2, random_state=5),

@@ -245,9 +245,9 @@ def test_full_equals_sparse_with_all_edges():
 
 @pytest.mark.parametrize("kind", ["full", "dense", "sparse"])
 def test_one_seed_gives_the_same_bits_with_any_number_of_threads(kind):
-    edges = edges_of(1, 12)
+    edges = edges_of(1, 6)
     connectivity = {"full": None, "dense": edges, "sparse": sparse.csr_array(edges)}[kind]
-    X = correlated(12, 9000).T
+    X = correlated(6, 5400).T
     fits = [
         BrainDensity(
             connectivity=connectivity, max_slices=4, random_state=5, n_threads=threads
@@ -260,7 +260,7 @@ def test_one_seed_gives_the_same_bits_with_any_number_of_threads(kind):
     for a, b in zip(fits[0].network_.slices, fits[1].network_.slices, strict=True):
         for g, h in zip(a.groups, b.groups, strict=True):
             assert np.array_equal(g.node_map, h.node_map)
-    assert len(column_blocks(7200, 60)) > 1  # the work really was divided
+    assert len(column_blocks(4320, 30)) > 1  # the work really was divided
 
 
 def test_surprise_is_never_below_the_entropy_of_the_source():

@@ -52,7 +52,7 @@ def table(n, seed):
 
 
 def test_what_is_linear_is_learned_from_few_rows():
-    train, test = table(300, 0), table(2000, 1)
+    train, test = table(300, 0), table(500, 1)
     model = BrainDensity(constructions=["brain"], random_state=0, max_slices=30).fit(train)
     known = test.drop(columns="target").assign(target=np.nan)
     conditional = model.score_samples(test) - model.score_samples(known)

@@ -19,6 +19,7 @@ from tests.processes import (
     finished,
     neurolp_command,
     python,
+    run,
     start,
 )
 
@@ -33,7 +34,12 @@ def config(tmp_path):
 
 
 def test_run_info_and_plot(config, tmp_path):
-    done = neurolp_command("run", config, cwd=tmp_path)
+    """In processes that import all by themselves; what the other tests start may be forks."""
+
+    def command(*arguments):
+        return run(*COMMAND, *arguments, cwd=tmp_path)
+
+    done = command("run", config)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum(line.startswith("slice ") for line in lines) == 8
@@ -50,12 +56,12 @@ def test_run_info_and_plot(config, tmp_path):
     assert brain.score(data.test) == pytest.approx(recorded, rel=1e-12)
     assert f"{recorded:.2f}" in done.stdout
 
-    info = neurolp_command("info", tmp_path / "small.h5", cwd=tmp_path)
+    info = command("info", tmp_path / "small.h5")
     assert info.returncode == 0
     assert "seed: 4" in info.stdout
     assert "surprise (time: 9, split: 3) [nat]" in info.stdout
 
-    plot = neurolp_command("plot", "small.h5", cwd=tmp_path)
+    plot = command("plot", "small.h5")
     assert plot.returncode == 0, plot.stderr
     drawn = {Path(line).stem for line in plot.stdout.split()}
     assert drawn == {"surprise", "potentials", "weights", "node_maps", "marginals"}
@@ -302,6 +308,7 @@ def test_a_sparse_network_from_a_configuration(tmp_path):
 def test_a_signal_before_a_command_has_begun_is_one_line_too(number, code, tmp_path):
     program = f"""
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 from neurolp.cli import app as cli
 cli.app = lambda: os.kill(os.getpid(), {int(number)}) or signal.pause()
 cli.main()

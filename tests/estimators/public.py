@@ -21,16 +21,16 @@ _SMALL = {"hidden": (8,), "decays": (1.0,), "n_members": 2, "max_epochs": 20, "r
 
 # Add a new estimator here: it gets the tests of scikit-learn's conventions and of files.
 CASES = {
-    "brain": BrainDensity(random_state=0, max_slices=30),
+    "brain": BrainDensity(random_state=0, max_slices=6),
     "online": OnlineBrain(random_state=0, max_epochs=3, n_slices=4),
     "linear": LinearBrain(random_state=0, max_epochs=3),
     "bounded": BoundedBrain(random_state=0, max_epochs=3),
-    "triangular": TriangularDensity(random_state=0, max_layers=20),
+    "triangular": TriangularDensity(random_state=0, max_layers=6),
     "monotone": MonotoneDensity(random_state=0),
     "conditional density": ConditionalDensity(**_SMALL),
     "softmax": ConditionalClassifier(**_SMALL),
     "bayes": ConditionalClassifier(
-        route="bayes", density=BrainDensity(max_slices=5), random_state=0
+        route="bayes", density=BrainDensity(max_slices=3, head="base"), random_state=0
     ),
 }
 

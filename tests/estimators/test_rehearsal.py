@@ -48,12 +48,12 @@ def test_what_adds_nothing_is_left_out(few_rows_are_many, monkeypatch):
 
     monkeypatch.setattr(table_brain, "_LEAST_GAIN", 10.0)  # nothing gains so much
     smooth = _smooth()
-    brain = BrainDensity(random_state=0, max_slices=40).fit(smooth)
+    brain = BrainDensity(random_state=0, max_slices=10).fit(smooth)
     assert brain.left_out_ == ("brain", "triangular")
     assert brain.construction_weights_ == {"cells": 1.0}
     assert not len(brain.moving_)
     assert np.all(np.isfinite(brain.score_samples(smooth)))
-    again = BrainDensity(random_state=0, max_slices=40).fit(smooth)
+    again = BrainDensity(random_state=0, max_slices=10).fit(smooth)
     np.testing.assert_array_equal(again.score_samples(smooth), brain.score_samples(smooth))
 
 

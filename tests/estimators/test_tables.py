@@ -70,8 +70,8 @@ def test_sums_and_integrals_over_all_columns_are_one(constructions):
         {*constructions} if constructions != "auto" else {*ALL}
     )
     # Midpoints of equal steps of sinh: fine in the middle, far out at the ends.
-    t = (np.arange(16_000) + 0.5) / 16_000 * 24 - 12
-    x, width = 0.05 * np.sinh(t), 0.05 * np.cosh(t) * 24 / 16_000
+    t = (np.arange(4000) + 0.5) / 4000 * 24 - 12
+    x, width = 0.05 * np.sinh(t), 0.05 * np.cosh(t) * 24 / 4000
     total = 0.0
     for flag, grade in product([False, True], "dcba"):
         rows = pd.DataFrame({"flag": flag, "grade": grade, "size": x})
@@ -165,7 +165,7 @@ def test_known_values_come_back_and_missing_ones_follow_the_rest(model):
     p = model.predict_proba(rows.head(1), "who")[0]
     share = [(drawn["who"] == who).mean() for who in model.categories_["who"]]
     np.testing.assert_allclose(share, p, atol=0.1)
-    filled = model.impute(rows)
+    filled = model.impute(rows.head(3))
     assert filled["who"].iloc[0] == model.categories_["who"][np.argmax(p)]
     assert not filled.isna().any().any()
 
@@ -174,11 +174,11 @@ def test_quantiles_are_those_of_the_conditional_distribution(model):
     rows = mixed(3, 11)
     q = [0.05, 0.5, 0.95]
     found = model.predict_quantile(rows.drop(columns="size"), q, "size")
-    x = np.linspace(-15, 15, 30_001)
+    x = np.linspace(-15, 15, 6001)
     for k in range(3):
         grid = pd.concat([rows.iloc[[k]]] * len(x), ignore_index=True).assign(size=x)
         cdf = np.cumsum(np.exp(model.score_samples(grid)))
-        at = np.interp(found[k], x + 0.0005, cdf / cdf[-1])
+        at = np.interp(found[k], x + 0.0025, cdf / cdf[-1])
         np.testing.assert_allclose(at, q, atol=0.01)
     rain = model.predict_quantile(rows, [0.2, 0.99], "rain")
     np.testing.assert_array_equal(rain[:, 0], 0)

@@ -18,7 +18,7 @@ def valued():
 
 
 def test_it_is_the_triangular_construction_of_a_brain():
-    frame, rows = mixed(300, holes=0.1), mixed(20, 3, holes=0.2)
+    frame, rows = mixed(300, holes=0.1), mixed(8, 3, holes=0.2)
     options = {"random_state": 0, "patience": 5}
     density = TriangularDensity(max_layers=15, **options).fit(frame)
     brain = BrainDensity(max_slices=15, constructions=("triangular",), **options).fit(frame)

@@ -45,8 +45,12 @@ FIELDS = sorted((Path(__file__).parent.parent.parent / "simulations").glob("fiel
 
 @pytest.mark.parametrize("path", FIELDS, ids=lambda p: p.stem)
 def test_every_connectivity_and_order_learns_towards_the_entropy(path, tmp_path):
-    """Surprise falls, and stays above that of the true density on the same rows."""
-    configuration = read_configuration(path, ["compare=false", "brain.max_slices=30"])
+    """Surprise falls, and stays above that of the true density on the same rows.
+
+    With the base as head it is the slices that learn; a mixture would find this field by itself.
+    """
+    settings = ["compare=false", "brain.max_slices=30", "brain.head=base"]
+    configuration = read_configuration(path, settings)
     result = experiment.run(configuration, tmp_path / "field.h5")
     brain = result.brain
     truth = problem_log_density("gaussian_field", result.data.test)
@@ -56,7 +60,7 @@ def test_every_connectivity_and_order_learns_towards_the_entropy(path, tmp_path)
     with open_trajectory(tmp_path / "field.h5") as file:
         surprise = file["surprise"].sel(split="test").values
     assert surprise[0] + truth.mean() > 3.5  # where learning begins
-    assert -3 * error < gap.mean() < 3.0
+    assert -3 * error < gap.mean() < 2.0
     # One seed gives the same brain again, and the file holds all of it.
     again = BrainDensity.load(tmp_path / "field.h5")
     rows = result.data.test[:200]
