@@ -119,7 +119,8 @@ class BrainDensity(TableBrain):
     contamination : float
         Share of the training rows below the threshold ``offset_`` of :meth:`predict`.
     validation_fraction : float
-        Share of the rows that ``fit`` sets aside for validation when it is given none.
+        Share of the rows that ``fit`` sets aside for validation when it is given none. Up to 5,000
+        training rows the chains of the cells are learned from them too, after all choices.
     dtype : {"float64", "float32"}
         Precision of the potentials and parameters; log-densities are always float64.
     random_state : None, int, RandomState or Generator

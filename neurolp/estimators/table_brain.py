@@ -19,7 +19,13 @@ from neurolp.errors import ConfigurationError
 from neurolp.estimators.base import Brain
 from neurolp.estimators.clamped_inputs import ClampedInputs
 from neurolp.estimators.potentials import Potentials
-from neurolp.estimators.table_cells import cells_are_needed, filled, fit_cells, moving_columns
+from neurolp.estimators.table_cells import (
+    MANY_ROWS,
+    cells_are_needed,
+    filled,
+    fit_cells,
+    moving_columns,
+)
 from neurolp.estimators.table_model import (
     CellConstruction,
     Construction,
@@ -37,7 +43,7 @@ from neurolp.simulation.monitors import Monitor, Recorder
 from neurolp.simulation.signals import Stop
 
 _MOST_TRIANGULAR_COLUMNS = 256
-_MANY_ROWS, _REHEARSAL_SLICES = 5000, 60
+_REHEARSAL_SLICES = 60
 _REHEARSAL_ROWS = {"train": 2500, "validation": 1000}
 _LEAST_GAIN = 0.01  # nats per validation row, for which a construction is learned from many rows
 NAMES = ("brain", "triangular", "cells")
@@ -57,6 +63,7 @@ class TableBrain(Potentials, Brain):
     triangular_: TriangularTable | None = None
     construction_weights_: dict[str, float] | None = None
     left_out_: tuple[str, ...] = ()
+    _final_cells: CellAverage
 
     def evolve(self, X: Any) -> tuple[Array, Array]:
         """Run time forward: rows of ``X`` -> (u(T), log |det du(T)/dx|).
@@ -122,9 +129,11 @@ class TableBrain(Potentials, Brain):
         self.left_out_ = ()
         if cells_are_needed(columns, rows) or self._asks_for_cells():
             tell("learning the cells of all columns")
-            self.cells_ = fit_cells(
-                columns, rows, self.seed_, moving=self.moving_, n_threads=self.n_threads
-            )
+            fitted = fit_cells(
+                columns, rows, self.seed_, moving=self.moving_, held_out=self._holds_out,
+                n_threads=self.n_threads,
+            )  # fmt: skip
+            self.cells_, self._final_cells = fitted.chosen, fitted.final
         whole = filled(columns, self.cells_, rows, self.seed_)
         possible = [j for j, c in enumerate(columns) if c.kind != "constant"]
         clamped = np.setdiff1d(possible, self.moving_)
@@ -136,7 +145,7 @@ class TableBrain(Potentials, Brain):
     def _rehearses(self, rows: Mapping[str, Array]) -> bool:
         """Whether there are so many rows that it pays to ask first which constructions do."""
         auto = isinstance(self.constructions, str) and not self._has_own_parts()
-        return auto and self.cells_ is not None and len(rows["train"]) > _MANY_ROWS
+        return auto and self.cells_ is not None and len(rows["train"]) > MANY_ROWS
 
     def _useless(self, filled: Mapping[str, Array], stop: Stop | None) -> tuple[str, ...]:
         """Constructions that gain nothing beside the cells when learned in few slices, few rows.
@@ -238,6 +247,8 @@ class TableBrain(Potentials, Brain):
         else:
             weights = {next(iter(found)): 1.0}
         self.construction_weights_ = weights
+        if self.cells_ is not None:
+            self.cells_ = self.__dict__.pop("_final_cells")
         if "triangular" not in weights:
             self.triangular_ = None
 

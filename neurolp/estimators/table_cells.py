@@ -9,9 +9,10 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.column import Column
-from neurolp.mixed.average import CellAverage, ExactCells, fit_cell_average
+from neurolp.mixed.average import CellAverage, ExactCells, FittedCells, fit_cell_average
 from neurolp.mixed.holes import draw_missing
 
+MANY_ROWS = 5000  # for learning from, where what gains little is left out
 _MOST_HOLES = 0.5  # of a column that moves
 _CANDIDATES = 4  # draws of which one fills a hole that is learned from
 _SPLITS = ("train", "validation", "test")
@@ -43,20 +44,23 @@ def fit_cells(
     seed: int,
     *,
     moving: Array | None = None,
+    held_out: bool = False,
     n_threads: int | None = None,
-) -> CellAverage:
+) -> FittedCells:
     """Cells of all columns, from training and validation codes.
 
+    Few rows are all learned from in the end, if the validation rows were ``held_out`` by ``fit``.
     With the laws "nominal", of nominal and constant columns, and "clamped", of all but ``moving``
-    (none by default). Nominal columns come first in all chains, moving ones last.
+    (none by default). Nominal columns come first in half of the chains, moving ones last.
     """
     rank = np.array([int(c.kind not in ("nominal", "constant")) for c in columns])
     if moving is not None:
         rank[moving] = 2
     laws = {"nominal": rank == 0, "clamped": rank < 2}
     return fit_cell_average(
-        columns, rows["train"], rows["validation"], seed, rank=rank, laws=laws, n_threads=n_threads
-    )
+        columns, rows["train"], rows["validation"], seed, rank=rank, laws=laws,
+        refit=held_out and len(rows["train"]) <= MANY_ROWS, n_threads=n_threads,
+    )  # fmt: skip
 
 
 def filled(

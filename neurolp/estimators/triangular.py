@@ -74,7 +74,8 @@ class TriangularDensity(Potentials):
         Stop after ``max_layers``, or when ``patience`` layers brought no lower surprise on
         validation data.
     validation_fraction : float
-        Share of the rows that ``fit`` sets aside for validation when it is given none.
+        Share of the rows that ``fit`` sets aside for validation when it is given none. Up to 5,000
+        training rows the chains of the cells are learned from them too, after all choices.
     random_state : None, int, RandomState or Generator
         Seed of the layers' groups and the validation split; kept in ``seed_``.
     n_threads : None or int
@@ -152,7 +153,10 @@ class TriangularDensity(Potentials):
             rows = {"train": codes, "validation": self._read(X_validation, "X_validation")}
         self.cells_: CellAverage | None = None
         if cells_are_needed(columns, rows):
-            self.cells_ = fit_cells(columns, rows, self.seed_, n_threads=self.n_threads)
+            fitted = fit_cells(
+                columns, rows, self.seed_, held_out=X_validation is None, n_threads=self.n_threads
+            )
+            self.cells_ = fitted.chosen
         whole = filled(columns, self.cells_, rows, self.seed_)
         smooth = [j for j, c in enumerate(columns) if c.kind == "continuous" and not c.atoms]
         mean_and_scale(whole["train"][:, smooth], label=lambda j: self._label(smooth[j]))
@@ -161,6 +165,8 @@ class TriangularDensity(Potentials):
             order=order, max_layers=self.max_layers, patience=self.patience, seed=self.seed_,
             n_threads=self.n_threads,
         )  # fmt: skip
+        if self.cells_ is not None:
+            self.cells_ = fitted.final
         self._judge(codes)
         return self
 

@@ -94,13 +94,13 @@ def choose_logit(
     """Set ``weights`` to those of :func:`fit_logit` with the ridge of least validation loss.
 
     ``answer`` is that of all rows of ``inputs``. ``ridges`` fall; the search ends where the loss on
-    the rows ``validation`` rises. Returns by how many nats it is less than without inputs; 0, and
-    zero weights, where that is not ``least_gain``.
+    the rows ``validation`` rises. Returns that ridge; 0, and zero weights, where the loss is not
+    ``least_gain`` nats less than without inputs.
     """
     mine, truth = answer[rows], answer[validation]
     held_out, once = np.full(validation.shape[0], start), np.ones(validation.shape[0])
     first = log_loss(held_out, truth, once)
-    best = first
+    best, chosen = first, 0.0
     current = np.zeros(weights.shape[0])
     weights[:] = 0.0
     for ridge in ridges:
@@ -110,9 +110,9 @@ def choose_logit(
         loss = log_loss(held_out, truth, once)
         if loss >= best:
             break
-        best = loss
+        best, chosen = loss, ridge
         weights[:] = current
     if first - best < least_gain:
         weights[:] = 0.0
         return 0.0
-    return first - best
+    return chosen

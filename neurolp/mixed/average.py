@@ -21,7 +21,8 @@ from neurolp.brain.seeds import generator
 from neurolp.data.column import Column
 from neurolp.kernels.boosting import distinct
 from neurolp.mixed.cells import ColumnCells, cells_of
-from neurolp.mixed.chain import BoostingConfig, Chain, fit_chain
+from neurolp.mixed.chain import Chain
+from neurolp.mixed.chain_learning import BoostingConfig, fit_chain, refit_chain
 from neurolp.mixed.classes import LatentClasses, fit_latent_classes, surely_better
 from neurolp.mixed.dependence_tree import DependenceTree, fit_dependence_tree, mutual_information
 from neurolp.mixed.groups import CellGroups
@@ -189,6 +190,17 @@ class CellScores:
         return np.asarray(logsumexp(joint, axis=0) + self._inner[:, kept].sum(axis=1))
 
 
+@dataclass(frozen=True)
+class FittedCells:
+    """An average that no validation row was learned from, by which others are weighed beside it.
+
+    ``final`` is the one for use: the same, or learned again from all rows.
+    """
+
+    chosen: CellAverage
+    final: CellAverage
+
+
 def fit_cell_average(
     columns: Sequence[Column],
     train: Array,
@@ -197,12 +209,14 @@ def fit_cell_average(
     *,
     rank: Array | None = None,
     laws: Mapping[str, Array] | None = None,
+    refit: bool = False,
     n_threads: int | None = None,
-) -> CellAverage:
+) -> FittedCells:
     """Learn all models from codes (n_rows, n_columns), NaN where missing, and average them.
 
-    Columns of lower ``rank`` (n_columns,) come first in all chains. ``laws``: further sets of
-    columns (n_columns,) by name, each with all columns of a lower rank than one in it.
+    ``rank`` (n_columns,): see :func:`column_orders`. ``laws``: further sets of columns (n_columns,)
+    by name, each with all columns of a lower rank than one in it. ``refit``: whether chains are
+    learned again from validation rows too.
     """
     rng = generator(seed, "table")
     cells = cells_of(columns, train, validation)
@@ -250,7 +264,18 @@ def fit_cell_average(
         models.append(chain)
     whole = np.ones(len(cells), dtype=np.bool_)
     sets = {"all": whole, "exact": whole, **(laws or {})}
-    return _weighted(replace(average, models=tuple(models)), sets, validation)
+    chosen = _weighted(replace(average, models=tuple(models)), sets, validation)
+    if not refit:
+        return FittedCells(chosen, chosen)
+    rows, config = np.vstack([mine, other]), replace(boosting, n_leaves=n_leaves)
+    smooth = [w is not None for w in widths]
+    final = tuple(
+        refit_chain(m, rows, config, smooth=smooth, n_threads=n_threads)
+        if isinstance(m, Chain)
+        else m
+        for m in chosen.models
+    )
+    return FittedCells(chosen, replace(chosen, models=final))
 
 
 def _different(cells: Array) -> Array:
@@ -274,13 +299,19 @@ def _chosen_leaves(score: Callable[[int], Array]) -> int:
     return chosen
 
 
+def _begins(model: CellModel, kept: Array) -> bool:
+    """Whether a model is a chain in which the ``kept`` columns (n_columns,) come first."""
+    return isinstance(model, Chain) and bool(kept[model.layout.order[: kept.sum()]].all())
+
+
 def _weighted(average: CellAverage, sets: Mapping[str, Array], validation: Array) -> CellAverage:
     """Laws with the weights of greatest validation likelihood; without the useless models."""
     scores = CellScores(average, validation)
     exact = np.array([isinstance(m, LatentClasses | DependenceTree) for m in average.models])
     laws = {}
     for name, kept in sets.items():
-        used = np.flatnonzero(exact) if name == "exact" else np.arange(len(exact))
+        possible = exact if name == "exact" else exact | [_begins(m, kept) for m in average.models]
+        used = np.flatnonzero(possible)
         log_prob = np.stack([scores.of_model(m, kept) for m in used])
         found = stacking_weights(log_prob, prior=_PRIOR_ROWS, n_steps=1000)
         found = np.where(found >= _LEAST_WEIGHT * found.max(), found, 0.0)

@@ -11,7 +11,6 @@ normalised for any F: each question splits the probability of the cells that are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,31 +19,12 @@ from scipy.special import expit
 
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
-from neurolp.differentiation.boosted_trees import listed_bins
-from neurolp.kernels import boosting, logit
+from neurolp.kernels import boosting
 from neurolp.mixed.features import FeatureLayout
 from neurolp.mixed.linear_inputs import LinearInputs
 from neurolp.mixed.questions import Questions
 
 _BLOCK_ROWS = 4096
-# Penalties of linear log-odds, the fewest rows they are learned from and the most of a table, whose
-# trees need them no more (12,000 rows gain nothing), and the most products.
-_RIDGES = np.array([100.0, 30.0, 10.0, 3.0, 1.0, 0.3])
-_LINEAR_ROWS, _MANY_ROWS, _MOST_LINEAR_WORK = 20, 5000, 6e9
-
-
-@dataclass(frozen=True)
-class BoostingConfig:
-    """How the trees of a question are grown; see ``neurolp.kernels.boosting.boost_logistic``."""
-
-    n_rounds: int = 400
-    patience: int = 15
-    n_leaves: int = 12
-    step: float = 0.1
-    ridge: float = 1.0
-    least_rows: float = 3.0
-    least_hessian: float = 0.1
-    least_gain: float = 1.5  # nats, of all validation rows together
 
 
 @dataclass(frozen=True)
@@ -52,7 +32,8 @@ class Chain:
     """A fitted chain over columns with cells.
 
     ``inputs`` and ``weights`` (n_questions, n_inputs) are those of the linear log-odds, None and
-    (n_questions, 0) where there are none.
+    (n_questions, 0) where there are none; ``ridge`` (n_questions,) are the penalties that these
+    were learned with, 0 where they are 0.
 
     ``questions`` (n_columns), their first log-odds ``base`` (n_questions,) and trees, all in the
     order of the columns as given: question q of column j is number ``first_question[j] + q`` and
@@ -66,6 +47,7 @@ class Chain:
     base: Array
     inputs: LinearInputs | None
     weights: Array
+    ridge: Array
     first_tree: Array
     root: Array
     tree: Array
@@ -80,7 +62,7 @@ class Chain:
             part = np.ascontiguousarray(cells[block])
             codes, inputs = self._features(part)
             for j, (place, span) in enumerate(spans):
-                rows, position = _by_leaf(part[:, j], place)
+                rows, position = by_leaf(part[:, j], place)
                 a, b = self.first_question[j : j + 2]
                 log_prob = np.zeros(len(part))
                 boosting.add_log_prob(
@@ -179,130 +161,11 @@ class Chain:
         return out
 
 
-def fit_chain(
-    train: Array,
-    validation: Array,
-    n_cells: Array,
-    ordered: Array,
-    order: Array,
-    config: BoostingConfig,
-    *,
-    widths: Sequence[Array | None] | None = None,
-    asked: tuple[int, int] = (0, 1),
-    linear: bool = True,
-    n_threads: int | None = None,
-) -> Chain:
-    """Learn a chain from cells (n_rows, n_columns), -1 where missing.
-
-    Rows where a column is missing teach nothing about it. Rounds are those of least loss on
-    validation rows. ``widths`` (cells,) of each column smooth the frequencies that the trees begin
-    with; None where they do not. ``linear``: whether log-odds may begin as linear. ``asked``: the
-    first question that grows trees, and the number of questions up to the next.
-    """
-    layout = FeatureLayout.of(order, n_cells, ordered)
-    cells = np.vstack([train, validation])
-    codes = layout.codes(cells)
-    usual, *_ = listed_bins(codes, layout.offset)
-    n_train = len(train)
-    counts, held_out = (
-        [np.bincount(c[c >= 0], minlength=k) for c, k in zip(part.T, n_cells, strict=True)]
-        for part in (train, validation)
-    )
-    questions = tuple(
-        Questions.ordered(c) if o else Questions.nominal(c)
-        for c, o in zip(counts, ordered, strict=True)
-    )
-    base = [
-        q.prior_log_odds(c) if w is None else q.smooth_log_odds(c, v, w)
-        for q, c, v, w in zip(
-            questions, counts, held_out, widths or [None] * len(counts), strict=True
-        )
-    ]
-    spans = [q.spans() for q in questions]
-    leaves = [
-        (_by_leaf(c[:n_train], place), _by_leaf(c[n_train:], place))
-        for c, (place, _) in zip(cells.T, spans, strict=True)
-    ]
-    place = {int(j): p for p, j in enumerate(order)}
-    first_question = np.concatenate([[0], np.cumsum([len(q.children) for q in questions])])
-    n_asked = np.array([np.sum(q.sums(c)) for q, c in zip(questions, counts, strict=True)])
-    n_questions = np.array([len(q.children) for q in questions])
-    possible = LinearInputs.of(order, counts, ordered)
-    work = possible.work(counts, n_asked, n_questions)
-    few = n_train <= _MANY_ROWS and work <= _MOST_LINEAR_WORK
-    inputs = possible if linear and few else None
-    given = np.empty((0, 0)) if inputs is None else inputs.matrix(cells)
-    no_weights = np.zeros(0 if inputs is None else inputs.n_inputs)
-
-    def learn(task: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
-        j, q = task
-        first, middle, last = spans[j][1][q]
-        (mine, at), (other, other_at) = leaves[j]
-        answer = np.zeros(len(cells), dtype=np.int8)
-        answer[mine[at[middle] : at[last]]] = 1
-        answer[n_train + other[other_at[middle] : other_at[last]]] = 1
-        mine = np.sort(mine[at[first] : at[last]])
-        other = np.sort(n_train + other[other_at[first] : other_at[last]])
-        n_features = int(layout.first[place[j]])
-        share = answer[mine].mean() if len(mine) else 0.0
-        if (
-            not n_features
-            or len(other) == 0
-            or min(share, 1.0 - share) * len(mine) < config.least_rows
-            or (int(first_question[j]) + q - asked[0]) % asked[1]
-        ):
-            return np.empty((0, 4), np.int32), np.empty(0), np.zeros(1, np.int64), no_weights
-        begin, weights = float(base[j][q]), no_weights.copy()
-        start = np.full(len(cells), begin)
-        if inputs is not None and len(mine) >= _LINEAR_ROWS:
-            used = weights[: inputs.first[place[j]]]
-            gain = logit.choose_logit(
-                given, mine, other, answer, begin, _RIDGES, config.least_gain, used
-            )
-            if gain > 0.0:
-                known = np.concatenate([mine, other])
-                start[known] += given[known, : len(used)] @ used
-        most = config.n_rounds * (2 * config.n_leaves - 1) + 1
-        tree, value = np.empty((most, 4), np.int32), np.empty(most)
-        root = np.zeros(config.n_rounds + 1, np.int64)
-        n = boosting.boost_logistic(
-            mine, other, answer, start, codes, layout.offset, usual, layout.missing,
-            n_features, config.n_rounds, config.patience, config.n_leaves, config.step,
-            config.ridge, config.least_rows, config.least_hessian, config.least_gain,
-            tree, value, root,
-        )  # fmt: skip
-        end = root[n]
-        return tree[:end].copy(), value[:end].copy(), root[: n + 1].copy(), weights
-
-    tasks = [(j, q) for j, some in enumerate(questions) for q in range(len(some.children))]
-    with Workers(n_threads) as workers:
-        # The longest first, so that no thread waits at the end.
-        rank = np.argsort([-layout.first[place[j]] for j, _ in tasks], kind="stable")
-        found = dict(zip(rank, workers.map(learn, [tasks[r] for r in rank]), strict=True))
-    grown = [found[r] for r in range(len(tasks))]
-    n_trees = [len(root) - 1 for _, _, root, _ in grown]
-    first_node = np.concatenate([[0], np.cumsum([len(value) for _, value, *_ in grown])])
-    roots = [root[:-1] + a for (_, _, root, _), a in zip(grown, first_node, strict=False)]
-    none = [(np.empty((0, 4), np.int32), np.empty(0))]
-    return Chain(
-        layout,
-        questions,
-        first_question.astype(np.int64),
-        np.concatenate([*base, np.empty(0)]),
-        inputs,
-        np.array([w for *_, w in grown]).reshape(len(tasks), len(no_weights)),
-        np.concatenate([[0], np.cumsum(n_trees)]).astype(np.int64),
-        np.concatenate([*roots, first_node[-1:]]).astype(np.int64),
-        np.concatenate([tree for tree, *_ in grown] or [none[0][0]]),
-        np.concatenate([value for _, value, *_ in grown] or [none[0][1]]),
-    )
-
-
 def _blocks(n_rows: int) -> list[slice]:
     return [slice(a, a + _BLOCK_ROWS) for a in range(0, n_rows, _BLOCK_ROWS)]
 
 
-def _by_leaf(cells: Array, place: Array) -> tuple[Array, Array]:
+def by_leaf(cells: Array, place: Array) -> tuple[Array, Array]:
     """Rows (n,) of one column in the order of the leaves, and where those of each leaf begin.
 
     ``place`` (C,) is the leaf of each cell. Rows with the cell -1 are left out.

@@ -6,6 +6,8 @@ import numpy as np
 
 from neurolp.arrays import Array
 
+_LOW_FIRST = (True, False, False, True)  # from order to order
+
 
 def column_orders(
     information: Array, rank: Array, n_orders: int, rng: np.random.Generator
@@ -13,8 +15,10 @@ def column_orders(
     """Up to ``n_orders`` orders of the columns: as given, reversed, greedy, then random ones.
 
     The greedy order begins with the column of most mutual ``information`` (n, n) with the others
-    and goes on with the one of most with those so far. In every order columns of lower ``rank``
-    (n,) come before those of higher: what is known of the former alone is the beginning of a chain.
+    and goes on with the one of most with those so far. In half of the orders, and the first one,
+    columns of lower ``rank`` (n,) come before those of higher: what is known of the former alone is
+    the beginning of a chain. In the other half they come after them: a chain ends with what is
+    known of a category given all else.
     """
     d = len(information)
     given = np.arange(d)
@@ -22,7 +26,8 @@ def column_orders(
     orders += [rng.permutation(d) for _ in range(n_orders)]
     out: list[Array] = []
     for order in orders:
-        moved = order[np.argsort(rank[order], kind="stable")]
+        first = 1 if _LOW_FIRST[len(out) % len(_LOW_FIRST)] else -1
+        moved = order[np.argsort(first * rank[order], kind="stable")]
         if not any(np.array_equal(moved, other) for other in out):
             out.append(moved)
     return out[:n_orders]

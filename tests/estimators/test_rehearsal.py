@@ -11,7 +11,7 @@ from neurolp.estimators.table_model import stacking_gain
 
 @pytest.fixture
 def few_rows_are_many(monkeypatch):
-    monkeypatch.setattr(table_brain, "_MANY_ROWS", 500)
+    monkeypatch.setattr(table_brain, "MANY_ROWS", 500)
     monkeypatch.setattr(table_brain, "_REHEARSAL_ROWS", {"train": 300, "validation": 300})
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import check_grad, minimize
 
 from neurolp.kernels.logit import add_products, choose_logit, fit_logit
-from neurolp.mixed.chain import BoostingConfig, fit_chain
+from neurolp.mixed.chain_learning import BoostingConfig, fit_chain
 from neurolp.mixed.linear_inputs import LinearInputs
 
 ORDER = np.array([2, 0, 1])
@@ -59,15 +59,16 @@ def test_linear_log_odds_are_kept_where_validation_rows_gain(slope, learned):
     rows, validation = np.arange(400).astype(np.int32), np.arange(400, 600).astype(np.int32)
     weights = np.ones(4)
     ridges = np.array([100.0, 10.0, 1.0])
-    gain = choose_logit(inputs, rows, validation, answer, 0.3, ridges, 4.0, weights)
-    assert (gain > 4.0) == learned
+    ridge = choose_logit(inputs, rows, validation, answer, 0.3, ridges, 4.0, weights)
+    assert (ridge in ridges) == learned
     assert weights.any() == learned
 
     def loss(w):
         f = 0.3 + inputs[validation] @ w
         return np.logaddexp(0, np.where(answer[validation], -f, f)).sum()
 
-    assert loss(np.zeros(4)) - loss(weights) == pytest.approx(gain)
+    gain = loss(np.zeros(4)) - loss(weights)
+    assert (gain > 4.0) == learned
 
 
 def test_inputs_are_scores_of_ordered_cells_and_indicators_of_others():
@@ -116,7 +117,7 @@ def test_a_chain_learns_sums_from_few_rows_and_stays_normalised(monkeypatch):
                          np.random.default_rng(0))  # fmt: skip
     frequency = np.bincount(drawn[:, 3], minlength=3) / 4000
     np.testing.assert_allclose(frequency, share[0], atol=0.03)
-    monkeypatch.setattr("neurolp.mixed.chain._MOST_LINEAR_WORK", 0.0)
+    monkeypatch.setattr("neurolp.mixed.chain_learning._MOST_LINEAR_WORK", 0.0)
     trees = learn()
     assert trees.inputs is None
     assert model.conditional(test)[:, 3].mean() > trees.conditional(test)[:, 3].mean() + 0.05

@@ -9,7 +9,7 @@ from scipy import stats
 
 from neurolp.data.columns import Columns
 from neurolp.mixed.average import fit_cell_average
-from neurolp.mixed.chain import BoostingConfig, fit_chain
+from neurolp.mixed.chain_learning import BoostingConfig, fit_chain
 from neurolp.mixed.classes import fit_latent_classes
 from neurolp.mixed.dependence_tree import fit_dependence_tree, mutual_information
 from neurolp.mixed.groups import CellGroups
@@ -148,7 +148,7 @@ def test_names_of_categories_change_nothing():
     for frame in frames:
         columns = Columns.infer(frame)
         codes = columns.encode(frame)
-        average = fit_cell_average(columns, codes[:300], codes[300:], seed=0)
+        average = fit_cell_average(columns, codes[:300], codes[300:], seed=0).final
         assert average.laws["all"].weights.sum() == pytest.approx(1)
         scores.append(average.log_prob(codes))
     np.testing.assert_array_equal(*scores)
