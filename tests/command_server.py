@@ -28,13 +28,14 @@ def _serve():
     sys.exit()
 
 
-gc.freeze()  # else most of a short command would be the end of what was imported
-request = _serve()
-signal.alarm(request["timeout"])
-for number, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
-    file = os.open(path, os.O_RDWR)
-    os.dup2(file, number)
-    os.close(file)
-os.chdir(request["cwd"])
-sys.argv[1:] = request["arguments"]
-runpy.run_module("neurolp", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    gc.freeze()  # else most of a short command would be the end of what was imported
+    request = _serve()
+    signal.alarm(request["timeout"])
+    for number, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
+        file = os.open(path, os.O_RDWR)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request["cwd"])
+    sys.argv[1:] = request["arguments"]
+    runpy.run_module("neurolp", run_name="__main__", alter_sys=True)

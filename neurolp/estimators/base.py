@@ -114,7 +114,6 @@ class Brain(StoredBrain, ABC):
         self.seed_ = resolve_seed(self.random_state)
         every = training_rows(self._read, X, sample_weight, self.seed_)
         train, validation = self._split(every, X_validation, self.validation_fraction)
-        self._holds_out = X_validation is None
         rows = {"train": train, "validation": validation}
         if X_test is not None:
             rows["test"] = self._read(X_test, "X_test")

@@ -63,6 +63,7 @@ class TableBrain(Potentials, Brain):
     triangular_: TriangularTable | None = None
     construction_weights_: dict[str, float] | None = None
     left_out_: tuple[str, ...] = ()
+    _holds_out: bool  # while it learns, as the next one
     _final_cells: CellAverage
 
     def evolve(self, X: Any) -> tuple[Array, Array]:
@@ -120,9 +121,13 @@ class TableBrain(Potentials, Brain):
     def _has_own_parts(self) -> bool:
         """Whether a part of the brain is a user's own: then the brain is alone by default."""
 
+    def _split(self, X: Array, X_validation: Any, fraction: float) -> tuple[Array, Array]:
+        self._holds_out = X_validation is None
+        return super()._split(X, X_validation, fraction)
+
     def _begin(self, rows: dict[str, Array], tell: Callable[[str], None]) -> dict[str, Array]:
         """Learn the cells, where columns need them; rows whose holes are filled by draws of it."""
-        columns = self.columns_
+        columns, held_out = self.columns_, bool(self.__dict__.pop("_holds_out"))
         moving = moving_columns(columns, rows["train"])
         self.moving_ = moving if "brain" in self._wanted() else np.empty(0, dtype=np.intp)
         self.inputs_ = self.cells_ = self.triangular_ = self.construction_weights_ = None
@@ -130,7 +135,7 @@ class TableBrain(Potentials, Brain):
         if cells_are_needed(columns, rows) or self._asks_for_cells():
             tell("learning the cells of all columns")
             fitted = fit_cells(
-                columns, rows, self.seed_, moving=self.moving_, held_out=self._holds_out,
+                columns, rows, self.seed_, moving=self.moving_, held_out=held_out,
                 n_threads=self.n_threads,
             )  # fmt: skip
             self.cells_, self._final_cells = fitted.chosen, fitted.final
