@@ -185,7 +185,7 @@ class BrainDensity(TableBrain):
     >>> table.columns_.kinds
     ('ordinal', 'nominal')
     >>> table.predict_proba(pd.DataFrame({"legs": [2]}), "animal").round(1).tolist()
-    [[0.0, 0.9, 0.0, 0.0]]
+    [[0.0, 1.0, 0.0, 0.0]]
     """
 
     model = "density"

@@ -8,12 +8,14 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from sklearn.cluster import kmeans_plusplus
 
 from neurolp.arrays import Array
 from neurolp.kernels.mixture import CHUNK, mixture_log_prob
 
 _LOG_2PI = float(np.log(2 * np.pi))
+_LEAST_VARIANCE = 1e-6  # of standardised rows; exact functions of others would have none
 _BLOCK_ELEMENTS = 1 << 21
 _SHARE_ELEMENTS = 1 << 16  # shares of a block stay in the cache (four times as many cost 60 %)
 _KEPT_ELEMENTS = 1 << 22  # 32 MB: several mixtures are fitted at once
@@ -91,6 +93,7 @@ def fit_mixture(
     seed: int,
     *,
     scale: float = 1.0,
+    pooled: bool = False,
     max_iterations: int = 100,
     tolerance: float = 5e-4,
 ) -> MixtureHead:
@@ -99,10 +102,29 @@ def fit_mixture(
     Each covariance is drawn towards a round one as by ``prior_rows`` further observations,
     Sigma_k = (S_k + prior_rows s^2 I) / (N_k + prior_rows) with s^2 = scale^2 K^(-2 / n_nodes), for
     the K components share the volume that the base density would fill (conjugate prior; Fraley and
-    Raftery, J. Classification 24, 2007); the weights as by one further row each. Starts from
+    Raftery, J. Classification 24, 2007); the weights as by one further row each. ``pooled`` puts
+    the covariance of all rows in the place of scale^2 I: nodes may be nearly functions of others,
+    and what a fit finds is the same in any units and directions. Starts from
     k-means++ centres and stops when a step gains less than ``tolerance`` nats per parameter, over
     all rows: a small part of the half nat per parameter that fitting noise gains.
     """
+    if pooled:
+        centre = potential.mean(axis=1, dtype=np.float64)
+        whitening = np.linalg.cholesky(
+            np.cov(potential, bias=True) + _LEAST_VARIANCE * np.eye(len(centre))
+        )
+        white = solve_triangular(whitening, potential - centre[:, None], lower=True)
+        found = fit_mixture(
+            white,
+            n_components,
+            prior_rows,
+            seed,
+            max_iterations=max_iterations,
+            tolerance=tolerance,
+        )
+        return MixtureHead(
+            found.weights, centre + found.means @ whitening.T, whitening @ found.factors
+        )
     rows = np.ascontiguousarray(potential.T, dtype=np.float64)
     n, d = rows.shape
     centres, _ = kmeans_plusplus(rows, n_components, random_state=seed)

@@ -1,8 +1,9 @@
 """Learning density heads: mixtures at a few times, averaged with weights from validation data.
 
-The search is economical. One mixture is fitted at each of a few times; from the time where it
-describes the validation data best, it walks uphill in the number of components and in the strength
-of the prior, and the best of both is tried at the next best times. For few nodes a Chow-Liu tree
+The search is economical. At each of a few times one mixture is fitted with a round prior and one
+with that of the pooled covariance; from the time and prior where it describes the validation data
+best, it walks uphill in the number of components and in the strength of the prior, and the best of
+both is tried at the next best times. For few nodes a Chow-Liu tree
 is fitted too. What one step of the search fits, it fits on threads. Everything that was fitted on
 the way then votes: the weights of the average are the maximum-likelihood ones on validation data
 (stacking; Smyth and Wolpert, Machine Learning 36, 1999).
@@ -26,6 +27,7 @@ from neurolp.brain.seeds import generator
 from neurolp.brain.workers import Workers
 
 State = tuple[Array, Array, Array]  # train, validation and its log-determinant
+_Place = tuple[int, bool, int, int]  # time, pooled prior, components, strength of the prior
 Fit = Callable[[Array], DensityHead | None]  # of a head to potentials
 
 _TIMES = (0, 10, 20, 40, 80, 160, 320)
@@ -33,6 +35,7 @@ _COMPONENTS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
 _PRIOR_ROWS = (0.03, 0.1, 0.3, 1.0, 3.0)  # per node
 _FIRST_COMPONENTS, _FIRST_COMPONENTS_FEW_NODES, _FEW_NODES = 8, 24, 3
 _FIRST_PRIOR = 3
+_ROWS_PER_NODE = 2  # more of them have a pooled covariance
 _MAX_ROWS = 10_000  # of training and validation
 _FURTHER_TIMES = 4
 _MOST_NODES_OF_TREES = 8
@@ -78,6 +81,7 @@ def learn_heads(
     few = n_moving <= _FEW_NODES
     first = _COMPONENTS.index(_FIRST_COMPONENTS_FEW_NODES if few else _FIRST_COMPONENTS)
     start = (min(first, most), _FIRST_PRIOR)
+    priors = (False, True) if 1 < n_moving < train.shape[1] / _ROWS_PER_NODE else (False,)
     states = _states(network, train, validation, times, n_threads)
     with Workers(n_threads) as workers:
         search = _Search(network, states, seed, workers)
@@ -88,12 +92,13 @@ def learn_heads(
             return search.stacked()
         if ordered:
             search.add([(0, search.mixture(1, rows)) for rows in _PRIOR_ROWS])
-        score = search.visit([(t, *start) for t in times])
-        ranked = [times[i] for i in np.argsort(-score, kind="stable")]
+        places = [(t, pooled) for pooled in priors for t in times]
+        score = search.visit([(*place, *start) for place in places])
+        ranked = [places[i] for i in np.argsort(-score, kind="stable")]
         best = search.climb(ranked[0], *start, most)
-        search.visit([(t, *best) for t in ranked[1:_FURTHER_TIMES]])
+        search.visit([(*place, *best) for place in ranked[1:_FURTHER_TIMES]])
         if 1 < n_moving <= _MOST_NODES_OF_TREES:
-            search.add([(t, search.tree(ordered)) for t in sorted({0, ranked[0]})])
+            search.add([(t, search.tree(ordered)) for t in sorted({0, ranked[0][0]})])
         return search.stacked()
 
 
@@ -106,7 +111,7 @@ class _Search:
         self.network, self.states, self.seed, self.workers = network, states, seed, workers
         self.heads: list[WeightedHead] = []
         self.log_prob: list[Array] = []
-        self.score: dict[tuple[int, int, int], float] = {}
+        self.score: dict[_Place, float] = {}
 
     def add(self, candidates: Sequence[tuple[int, Fit]]) -> list[float]:
         """Fit candidates, each at its time; their mean log-densities of the validation rows."""
@@ -122,28 +127,33 @@ class _Search:
         self.log_prob += [log_prob for _, log_prob in new]
         return [float(log_prob.mean()) for _, log_prob in new]
 
-    def visit(self, places: Sequence[tuple[int, int, int]]) -> Array:
-        """Scores of mixtures (time, components, prior), fitted when first asked for."""
+    def visit(self, places: Sequence[_Place]) -> Array:
+        """Scores of mixtures, fitted when first asked for."""
         new = [place for place in places if place not in self.score]
-        fits = [(t, self.mixture(_COMPONENTS[k], _PRIOR_ROWS[p])) for t, k, p in new]
+        fits = [
+            (t, self.mixture(_COMPONENTS[k], _PRIOR_ROWS[p], pooled=pooled))
+            for t, pooled, k, p in new
+        ]
         self.score.update(zip(new, self.add(fits), strict=True))
         return np.array([self.score[place] for place in places])
 
-    def climb(self, time: int, components: int, prior: int, most: int) -> tuple[int, int]:
+    def climb(
+        self, at: tuple[int, bool], components: int, prior: int, most: int
+    ) -> tuple[int, int]:
         """Walk uphill in the number of components and, where that ends, in the prior's strength."""
         here = (components, prior)
         while True:
             k, p = here
             for both in ([(k - 1, p), (k + 1, p)], [(k, p - 1), (k, p + 1)]):
                 near = [(k, p) for k, p in both if 0 <= k <= most and 0 <= p < len(_PRIOR_ROWS)]
-                score = self.visit([(time, *place) for place in (here, *near)])
+                score = self.visit([(*at, *place) for place in (here, *near)])
                 if score.argmax() > 0:
                     here = near[score.argmax() - 1]
                     break
             else:
                 return here
 
-    def mixture(self, n_components: int, prior_rows: float) -> Fit:
+    def mixture(self, n_components: int, prior_rows: float, *, pooled: bool = False) -> Fit:
         """How to fit a mixture; ``prior_rows`` per node."""
         return lambda potential: fit_mixture(
             potential,
@@ -151,6 +161,7 @@ class _Search:
             prior_rows * len(self.network.moving),
             self.seed % 2**32,
             scale=self.network.base_density.std,
+            pooled=pooled,
         )
 
     def tree(self, ordered: bool) -> Fit:
