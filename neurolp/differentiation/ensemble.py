@@ -179,6 +179,8 @@ def fit_ensemble(
     """
     scaling = Scaling.of(inputs[np.unique(np.concatenate(folds.train))])
     inputs = scaling(inputs)
+    if target.dtype.kind == "f":  # of validation rows it may be anything
+        target = np.clip(target, -_FARTHEST, _FARTHEST)
     network = Perceptron(inputs.shape[1], config.hidden, n_outputs)
     start = network.start(len(folds.train), rng)
     for r, rows in enumerate(folds.train):

@@ -168,7 +168,10 @@ def _blend(counts: Array, total: Array, share: Array) -> float:
     blend = 0.5
     for _ in range(_STEPS):
         mixed = blend * share
-        blend = float(np.average(mixed / (mixed + (1 - blend) * left_out), weights=counts))
+        both = mixed + (1 - blend) * left_out
+        # A value that is alone, and where the share is too small for a number, has only the share.
+        part = np.divide(mixed, both, out=np.ones_like(mixed), where=both > 0)
+        blend = float(np.average(part, weights=counts))
     return max(blend, _share_of_new(len(counts), int(counts.sum())))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurolp import DataError, NeurolpError
+from neurolp import DataError, MonotoneDensity, NeurolpError
 from neurolp.data.columns import Columns
 from neurolp.data.tables import read_frame
 
@@ -178,3 +178,11 @@ def test_any_file_becomes_a_frame_or_one_line(tmp_path, rows):
         lines = [""]
         np.testing.assert_array_equal(columns.encode(columns.decode(codes)), codes)
     assert len(lines) == 1
+
+
+def test_a_table_of_others_with_columns_of_several_kinds_is_refused_as_a_sequence_in_one_line():
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"day": pd.date_range("2020-01-01", periods=3), "x": [0.5, 1.5, 2.5]})
+    with pytest.raises(DataError) as caught:
+        MonotoneDensity().fit(table)
+    assert "\n" not in str(caught.value)

@@ -110,3 +110,9 @@ def test_values_off_the_grid_are_impossible():
     assert np.isfinite(cells.log_inner(np.array([1e6, -3.0, 1.1]))).all()
     _, cells, _ = one("same")
     np.testing.assert_array_equal(cells.log_inner(np.array([0.0, 1.0, np.nan])), [0, -np.inf, 0])
+
+
+def test_levels_too_far_apart_for_shares_have_masses():
+    columns, own = Columns.read(pd.DataFrame({"n": [2884177213055475, -4389672831273927]}))
+    (cells,) = cells_of(columns, own[:1], own[1:])
+    assert np.isfinite(cells.log_inner(own[:1, 0]))
