@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from neurolp.arrays import Array
 from neurolp.differentiation.mixture_unit import SMALLEST_WIDTH, log_cell, log_slope
 
+_LARGEST = 1e15  # derivative, of cells far out; its square is finite in single precision
 _STEEPEST = 60.0  # log of a slope over a probability: more are rounding errors, far in the tails
 
 
@@ -49,5 +50,6 @@ def cell_loss(
     change[..., :k] = np.exp(share) - q
     q /= width
     change[..., k : 2 * k] = q * (at_high - at_low)
-    change[..., 2 * k :] = q * (at_high * high - at_low * low) * -np.expm1(-softplus)
+    widening = q * (at_high * high - at_low * low) * -np.expm1(-softplus)
+    change[..., 2 * k :] = np.clip(widening, -_LARGEST, _LARGEST)
     return -log_mass[..., 0], change

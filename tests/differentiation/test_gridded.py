@@ -178,8 +178,10 @@ def test_the_loss_is_minus_the_log_mass_and_its_gradient(component):
 
 def test_the_gradient_is_finite_wherever_the_mixture_is():
     outputs = np.array([[[0.0, 30.0, 1e6, -1e6, -40.0, 5.0]]], dtype=np.float32)
-    for lower, upper in ((-1e3, -999.0), (0.0, 1e-9), (-np.inf, -50.0), (50.0, np.inf)):
-        loss, change = cell_loss("normal", np.array([lower]), np.array([upper]), outputs,
+    near = [(-1e3, -999.0), (0.0, 1e-9), (-np.inf, -50.0), (50.0, np.inf)]
+    cells = [("normal", *cell) for cell in near] + [("logistic", 1e200, 2e200)]
+    for component, lower, upper in cells:
+        loss, change = cell_loss(component, np.array([lower]), np.array([upper]), outputs,
                                  np.zeros((1, 1), dtype=np.int64))  # fmt: skip
         assert np.all(np.isfinite(loss))
         assert np.all(np.isfinite(change))
