@@ -75,15 +75,17 @@ class Warp:
         return Warp(self.centre, self.bend, float(bare.mean()), float(bare.std()))
 
     def __call__(self, target: Array) -> Array:
-        """Z at ``target``."""
-        z = target - self.centre
-        if np.isfinite(self.bend):
-            z = self.bend * np.arcsinh(z / self.bend)
-        return np.asarray((z - self.mean) / self.deviation)
+        """Z at ``target``, infinite where it is too far for a number."""
+        with np.errstate(over="ignore"):
+            z = target - self.centre
+            if np.isfinite(self.bend):
+                z = self.bend * np.arcsinh(z / self.bend)
+            return np.asarray((z - self.mean) / self.deviation)
 
     def log_slope(self, target: Array) -> Array:
         """Log dz/dt at ``target``."""
-        u = (target - self.centre) / self.bend
+        with np.errstate(over="ignore"):
+            u = (target - self.centre) / self.bend
         return np.asarray(-np.log(np.hypot(1.0, u)) - np.log(self.deviation))
 
     def inverse(self, z: Array) -> Array:

@@ -248,9 +248,10 @@ def test_wrong_targets_are_named_in_one_line(grading):
         fit(X, np.arange(n), X_validation=X[:2], y_validation=[1.0, 1.5])
 
 
-def test_an_absurd_target_of_a_validation_row_breaks_nothing():
+@pytest.mark.parametrize("scale", [1.0, 1e-10])
+def test_an_absurd_target_of_a_validation_row_breaks_nothing(scale):
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((40, 2)), rng.standard_normal(40)
+    X, y = rng.standard_normal((40, 2)), scale * rng.standard_normal(40)
     given = {"X_validation": X[:5], "y_validation": np.array([*y[:4], 1e308])}
     model = ConditionalDensity(hidden=(4,), n_members=2, max_epochs=5, random_state=0)
     model.fit(X, y, **given)
