@@ -105,10 +105,7 @@ def read_sequence(y: Any, name: str) -> tuple[Container, bool]:
     if not isinstance(y, pd.DataFrame) and not issparse(y):
         try:
             y = np.asarray(y)
-        except (
-            TypeError,
-            ValueError,
-        ):  # frames of others with several kinds; rows of several lengths
+        except (TypeError, ValueError):  # a frame of several kinds; rows of several lengths
             return read_container(y, name), False
     flat = y.ndim == 1
     if y.ndim not in (1, 2) or (not flat and y.shape[1] == 0):

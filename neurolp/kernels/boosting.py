@@ -163,6 +163,7 @@ def boost_logistic(
     gains. Returns the number of trees of least validation loss, whose nodes are
     ``tree[root[k]:root[k + 1]]``; 0 where it is not lower than the first by ``least_gain``, nats,
     which the best of many rounds reaches by chance. Without validation rows all trees are kept.
+    Equal rows are one that counts as often as it occurs (:func:`distinct`).
     """
     inputs, upper, own_offset, own_missing = narrowed(codes, rows, offset, missing, n_features)
     mine, times = distinct(inputs, answer[rows], start[rows])

@@ -37,14 +37,14 @@ class BoostingConfig:
 
 
 @dataclass(frozen=True)
-class _Lesson:
-    """What a question teaches: ``answer`` (n_all,) on the rows ``mine``, and on ``held_out``."""
+class _Target:
+    """The ``answer`` (n_all,) to a question, for the rows ``mine`` and those ``held_out``."""
 
     answer: Array
     mine: Array
     held_out: Array
 
-    def teaches(self, config: BoostingConfig) -> bool:
+    def has_enough_rows(self, config: BoostingConfig) -> bool:
         """Whether both answers have enough rows."""
         share = self.answer[self.mine].mean() if len(self.mine) else 0.0
         return bool(min(share, 1.0 - share) * len(self.mine) >= config.least_rows)
@@ -54,7 +54,7 @@ class _Lesson:
 _Grown = tuple[Array, float, Array, Array, Array]
 
 
-class _Lessons:
+class _TrainingRows:
     """Rows of cells, of which the first ``n_train`` are learned from, and all questions."""
 
     def __init__(
@@ -74,14 +74,14 @@ class _Lessons:
             [[0], np.cumsum([len(q.children) for q in questions])]
         ).astype(np.int64)
 
-    def lesson(self, j: int, q: int) -> _Lesson:
+    def target(self, j: int, q: int) -> _Target:
         """That of question ``q`` of column ``j``."""
         first, middle, last = self._spans[j][1][q]
         (mine, at), (other, other_at) = self._leaves[j]
         answer = np.zeros(self.n_rows, dtype=np.int8)
         answer[mine[at[middle] : at[last]]] = 1
         answer[self.n_train + other[other_at[middle] : other_at[last]]] = 1
-        return _Lesson(
+        return _Target(
             answer,
             np.sort(mine[at[first] : at[last]]),
             np.sort(self.n_train + other[other_at[first] : other_at[last]]),
@@ -100,14 +100,14 @@ class _Lessons:
         return int(inputs.first[self._place[j]])
 
     def trees(
-        self, j: int, lesson: _Lesson, start: Array, config: BoostingConfig
+        self, j: int, target: _Target, start: Array, config: BoostingConfig
     ) -> tuple[Array, Array, Array]:
         """Nodes, values and roots of the trees of a question of column ``j``."""
         most = config.n_rounds * (2 * config.n_leaves - 1) + 1
         tree, value = np.empty((most, 4), np.int32), np.empty(most)
         root = np.zeros(config.n_rounds + 1, np.int64)
         n = boosting.boost_logistic(
-            lesson.mine, lesson.held_out, lesson.answer, start, self.codes, self.layout.offset,
+            target.mine, target.held_out, target.answer, start, self.codes, self.layout.offset,
             self._usual, self.layout.missing, self.n_features(j), config.n_rounds, config.patience,
             config.n_leaves, config.step, config.ridge, config.least_rows, config.least_hessian,
             config.least_gain, tree, value, root,
@@ -167,10 +167,10 @@ def fit_chain(
 ) -> Chain:
     """Learn a chain from cells (n_rows, n_columns), -1 where missing.
 
-    Rows where a column is missing teach nothing about it. Rounds are those of least loss on
-    validation rows. ``widths`` (cells,) of each column smooth the frequencies that the trees begin
-    with; None where they do not. ``linear``: whether log-odds may begin as linear. ``asked``: the
-    first question that grows trees, and the number of questions up to the next.
+    Questions about a column are learned from the rows where it is not missing. Rounds are those of
+    least loss on validation rows. ``widths`` (cells,) of each column smooth the frequencies that
+    the trees begin with; None where they do not. ``linear``: whether log-odds may begin as linear.
+    ``asked``: the first question that grows trees, and the number of questions up to the next.
     """
     counts, held_out = (
         [np.bincount(c[c >= 0], minlength=k) for c, k in zip(part.T, n_cells, strict=True)]
@@ -188,7 +188,7 @@ def fit_chain(
     ]
     layout = FeatureLayout.of(order, n_cells, ordered)
     cells = np.vstack([train, validation])
-    lessons = _Lessons(layout, questions, cells, len(train))
+    rows = _TrainingRows(layout, questions, cells, len(train))
     n_asked = np.array([np.sum(q.sums(c)) for q, c in zip(questions, counts, strict=True)])
     n_questions = np.array([len(q.children) for q in questions])
     possible = LinearInputs.of(order, counts, ordered)
@@ -199,24 +199,24 @@ def fit_chain(
     no_weights = np.zeros(0 if inputs is None else inputs.n_inputs)
 
     def learn(j: int, q: int) -> _Grown:
-        number, lesson = lessons.number(j, q), lessons.lesson(j, q)
-        nothing = not lessons.n_features(j) or not len(lesson.held_out)
-        if nothing or not lesson.teaches(config) or (number - asked[0]) % asked[1]:
+        number, target = rows.number(j, q), rows.target(j, q)
+        nothing = not rows.n_features(j) or not len(target.held_out)
+        if nothing or not target.has_enough_rows(config) or (number - asked[0]) % asked[1]:
             return no_weights, 0.0, *_NO_TREES
         begin, weights, ridge = float(base[j][q]), no_weights.copy(), 0.0
         start = np.full(len(cells), begin)
-        if inputs is not None and len(lesson.mine) >= _LINEAR_ROWS:
-            used = weights[: lessons.n_inputs(j, inputs)]
+        if inputs is not None and len(target.mine) >= _LINEAR_ROWS:
+            used = weights[: rows.n_inputs(j, inputs)]
             ridge = logit.choose_logit(
-                given, lesson.mine, lesson.held_out, lesson.answer, begin, _RIDGES,
+                given, target.mine, target.held_out, target.answer, begin, _RIDGES,
                 config.least_gain, used,
             )  # fmt: skip
             if ridge > 0.0:
-                known = np.concatenate([lesson.mine, lesson.held_out])
+                known = np.concatenate([target.mine, target.held_out])
                 start[known] += given[known, : len(used)] @ used
-        return weights, ridge, *lessons.trees(j, lesson, start, config)
+        return weights, ridge, *rows.trees(j, target, start, config)
 
-    return lessons.chain(base, inputs, learn, n_threads)
+    return rows.chain(base, inputs, learn, n_threads)
 
 
 def refit_chain(
@@ -232,7 +232,7 @@ def refit_chain(
     Penalties and numbers of trees stay, and so do the first log-odds of ``smooth`` (n_columns)
     columns. The ``config`` is that of the first fit.
     """
-    lessons = _Lessons(chain.layout, chain.questions, cells, len(cells))
+    rows = _TrainingRows(chain.layout, chain.questions, cells, len(cells))
     base = []
     for j, (questions, column) in enumerate(zip(chain.questions, cells.T, strict=True)):
         a, b = chain.first_question[j : j + 2]
@@ -242,16 +242,16 @@ def refit_chain(
     n_trees = np.diff(chain.first_tree)
 
     def learn(j: int, q: int) -> _Grown:
-        number, lesson = lessons.number(j, q), lessons.lesson(j, q)
+        number, target = rows.number(j, q), rows.target(j, q)
         begin, ridge = float(base[j][q]), float(chain.ridge[number])
         weights, start = np.zeros_like(chain.weights[number]), np.full(len(cells), begin)
         if chain.inputs is not None and ridge > 0.0:
-            used = weights[: lessons.n_inputs(j, chain.inputs)]
-            logit.fit_logit(given, lesson.mine, lesson.answer[lesson.mine], begin, ridge, used)
-            start[lesson.mine] += given[lesson.mine, : len(used)] @ used
+            used = weights[: rows.n_inputs(j, chain.inputs)]
+            logit.fit_logit(given, target.mine, target.answer[target.mine], begin, ridge, used)
+            start[target.mine] += given[target.mine, : len(used)] @ used
         if not n_trees[number]:
             return weights, ridge, *_NO_TREES
         again = replace(config, n_rounds=int(n_trees[number]))
-        return weights, ridge, *lessons.trees(j, lesson, start, again)
+        return weights, ridge, *rows.trees(j, target, start, again)
 
-    return lessons.chain(base, chain.inputs, learn, n_threads)
+    return rows.chain(base, chain.inputs, learn, n_threads)

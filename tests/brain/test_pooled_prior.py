@@ -62,3 +62,12 @@ def test_a_nearly_singular_table_is_described_better_than_by_a_mixture_of_full_c
     truth = float(np.mean(np.logaddexp(*parts) + constant))
     assert brain.score(test) < truth
     assert peer == pytest.approx(truth, abs=3.0)
+
+
+def test_of_far_values_the_covariance_has_a_factor_too():
+    rng = np.random.default_rng(4)
+    rows = rng.standard_normal((6, 300))
+    rows[1] = rows[0] * 3 - 1
+    rows[:, 0] *= 1e12
+    head = fit_mixture(rows, 2, 0.3, 0, pooled=True)
+    assert np.all(np.isfinite(head.log_prob(rows)))

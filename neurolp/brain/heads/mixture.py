@@ -16,6 +16,7 @@ from neurolp.kernels.mixture import CHUNK, mixture_log_prob
 
 _LOG_2PI = float(np.log(2 * np.pi))
 _LEAST_VARIANCE = 1e-6  # of standardised rows; exact functions of others would have none
+_ROUNDING = 64 * np.finfo(np.float64).eps  # of sums of squares
 _BLOCK_ELEMENTS = 1 << 21
 _SHARE_ELEMENTS = 1 << 16  # shares of a block stay in the cache (four times as many cost 60 %)
 _KEPT_ELEMENTS = 1 << 22  # 32 MB: several mixtures are fitted at once
@@ -104,15 +105,16 @@ def fit_mixture(
     the K components share the volume that the base density would fill (conjugate prior; Fraley and
     Raftery, J. Classification 24, 2007); the weights as by one further row each. ``pooled`` puts
     the covariance of all rows in the place of scale^2 I: nodes may be nearly functions of others,
-    and what a fit finds is the same in any units and directions. Starts from
-    k-means++ centres and stops when a step gains less than ``tolerance`` nats per parameter, over
-    all rows: a small part of the half nat per parameter that fitting noise gains.
+    and what a fit finds is the same in any units and directions. Starts from k-means++ centres and
+    stops when a step gains less than ``tolerance`` nats per parameter, over all rows: a small part
+    of the half nat per parameter that fitting noise gains.
     """
     if pooled:
         centre = potential.mean(axis=1, dtype=np.float64)
-        whitening = np.linalg.cholesky(
-            np.cov(potential, bias=True) + _LEAST_VARIANCE * np.eye(len(centre))
-        )
+        covariance = np.cov(potential, bias=True, dtype=np.float64)
+        # Of far values the rounding errors are larger than the least variance.
+        least = _LEAST_VARIANCE + _ROUNDING * np.trace(covariance)
+        whitening = np.linalg.cholesky(covariance + least * np.eye(len(centre)))
         white = solve_triangular(whitening, potential - centre[:, None], lower=True)
         found = fit_mixture(
             white,
@@ -192,7 +194,7 @@ def _maximise(sums: Any, n: int, round_: float, prior_rows: float) -> MixtureHea
     scatter = np.empty((k, d, d))
     scatter[:, upper[0], upper[1]] = scatter[:, upper[1], upper[0]] = sums[:, d + 1 :]
     # Sums of squares are rounded: without their errors a singular covariance may become indefinite.
-    rounding = 64 * np.finfo(np.float64).eps * np.diagonal(scatter, axis1=1, axis2=2)
+    rounding = _ROUNDING * np.diagonal(scatter, axis1=1, axis2=2)
     scatter -= count[:, None, None] * means[:, :, None] * means[:, None, :]
     scatter[:, np.arange(d), np.arange(d)] += round_ + rounding
     factors = np.linalg.cholesky(scatter / (count + prior_rows)[:, None, None])

@@ -3,10 +3,10 @@
 The search is economical. At each of a few times one mixture is fitted with a round prior and one
 with that of the pooled covariance; from the time and prior where it describes the validation data
 best, it walks uphill in the number of components and in the strength of the prior, and the best of
-both is tried at the next best times. For few nodes a Chow-Liu tree
-is fitted too. What one step of the search fits, it fits on threads. Everything that was fitted on
-the way then votes: the weights of the average are the maximum-likelihood ones on validation data
-(stacking; Smyth and Wolpert, Machine Learning 36, 1999).
+both is tried at the next best times. For few nodes a Chow-Liu tree is fitted too. What one step of
+the search fits, it fits on threads. Everything that was fitted on the way then votes: the weights
+of the average are the maximum-likelihood ones on validation data (stacking; Smyth and Wolpert,
+Machine Learning 36, 1999).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COMPONENTS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
 _PRIOR_ROWS = (0.03, 0.1, 0.3, 1.0, 3.0)  # per node
 _FIRST_COMPONENTS, _FIRST_COMPONENTS_FEW_NODES, _FEW_NODES = 8, 24, 3
 _FIRST_PRIOR = 3
-_ROWS_PER_NODE = 2  # more of them have a pooled covariance
+_ROWS_PER_NODE = 2  # of fewer the pooled covariance is singular, or nearly
 _MAX_ROWS = 10_000  # of training and validation
 _FURTHER_TIMES = 4
 _MOST_NODES_OF_TREES = 8
