@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 from scipy import optimize
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -197,7 +197,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         joint = self.inverse_temperature_ * self._log_densities(rows) + np.log(self.class_prior_)
         nowhere = np.all(joint == -np.inf, axis=1)  # no class can have such a row: the prior
         joint[nowhere] = np.log(self.class_prior_)
-        return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
+        return np.asarray(log_softmax(joint, axis=1))
 
     def predict_proba(self, X: Any) -> Array:
         """p(c | x), (n_samples, n_classes), in the order of ``classes_``; rows sum to 1."""
@@ -359,6 +359,8 @@ def _labels(y: Any, name: str) -> Array:
             f"argument `{name}` is missing: a classifier requires y to be passed, "
             "but the target y is None"
         )
+    if np.asarray(y).dtype.kind == "c":
+        raise DataError(f"argument `{name}`: Complex data not supported")
     labels = column_or_1d(y, warn=True)
     if labels.dtype.kind == "f" and not np.all(np.isfinite(labels)):
         raise DataError(f"argument `{name}` must be finite, but contains NaN or infinity")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
+from scipy.special import softmax
 from sklearn.base import OutlierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -193,7 +193,7 @@ class TableDensity(OutlierMixin, Density):
                 f"{self.columns_.kinds[j]}; predict_quantile answers for continuous ones"
             )
         log_p = self._log_conditional(codes, j, self._outcomes(j))
-        return np.asarray(np.exp(log_p - logsumexp(log_p, axis=1, keepdims=True)))
+        return np.asarray(softmax(log_p, axis=1))
 
     def predict_quantile(self, X: Any, q: Any, target: str | int) -> Any:
         """Quantiles of a column given the others, (n_samples,), or (n_samples, n_q) for several q.

@@ -93,6 +93,11 @@ def test_bayes_is_bayes(blobs):
     assert np.all(model.noise_width_ == 0)
 
 
+def test_complex_labels_are_refused_in_one_line():
+    with pytest.raises(DataError, match="^argument `y`: Complex data not supported$"):
+        ConditionalClassifier().fit(np.arange(12.0)[:, None], 1j * np.arange(12))
+
+
 def test_softmax_does_not_claim_to_know_the_density(blobs):
     X, y, _ = blobs
     model = ConditionalClassifier(**QUICK, random_state=0).fit(X[:60], y[:60])

@@ -170,6 +170,15 @@ def test_known_values_come_back_and_missing_ones_follow_the_rest(model):
     assert not filled.isna().any().any()
 
 
+def test_probabilities_sum_to_one_where_log_probabilities_differ_by_less_than_they_can_say():
+    levels = ["low", "middle", "high", "never"]
+    frame = pd.DataFrame({"x": [1e-5, 2.5e11, 1e-11], "level": ["low", "low", "high"]})
+    frame["level"] = pd.Categorical(frame["level"], levels)
+    model = BrainDensity(constructions=["brain"], random_state=0).fit(frame)
+    p = model.predict_proba(frame, "level")
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
+
+
 def test_quantiles_are_those_of_the_conditional_distribution(model):
     rows = mixed(3, 11)
     q = [0.05, 0.5, 0.95]
