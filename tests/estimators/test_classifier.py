@@ -94,7 +94,7 @@ def test_bayes_is_bayes(blobs):
 
 
 def test_complex_labels_are_refused_in_one_line():
-    with pytest.raises(DataError, match="^argument `y`: Complex data not supported$"):
+    with pytest.raises(DataError, match=r"^argument `y`: Complex data not supported$"):
         ConditionalClassifier().fit(np.arange(12.0)[:, None], 1j * np.arange(12))
 
 
