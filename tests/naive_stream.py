@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from neurolp.stream.sensors import places
 
-CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP = 0.15, 2.0, 12, 200.0, 3.0
+CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP, OUTLIER = 0.15, 2.0, 12, 200.0, 3.0, 30.0
 PRIOR = {"symbols": 0.015, "values": 3.0}
 
 
@@ -160,6 +160,9 @@ class NaiveStreamBrain:
         parts = w * norm.pdf(e[:, None], m, sd)
         volume = np.log(np.diag(L)) + np.log(self.scale[at] * wide)
         surprise = (volume - np.log(parts.sum(axis=1))).sum()
+        near = min(1.0, OUTLIER / max(abs(e).max(), 1e-300))
+        r, e = near * r, near * e
+        parts = w * norm.pdf(e[:, None], m, sd)
         if learn:
             self.A_next[at] += step * np.outer(r, k)
             share = parts / parts.sum(axis=1, keepdims=True)

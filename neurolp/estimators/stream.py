@@ -20,13 +20,16 @@ from neurolp.estimators import ranges
 from neurolp.estimators.files import Stored, add_tree, header
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
-from neurolp.kernels.stream_state import scratch_for
+from neurolp.kernels.stream_means import FIRST_VALUES
+from neurolp.kernels.stream_state import Experts, scratch_for
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
+from neurolp.stream.experts import predict, scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
+    Place,
     Sensor,
     check_rows,
     check_sensors,
@@ -89,6 +92,10 @@ class StreamBrain(Stored):
         ``n_contexts`` contexts of each order; the least used make room. 0 contexts: no counts.
     mixing_rate : float
         Step of the weights that mix counts and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
+    experts : bool
+        Whether each value is also predicted by experts of its own past (levels, regressions on
+        lags, seasons; each with several laws of its residuals), averaged with the network by their
+        surprise. False leaves the prediction to the network alone.
     warmup : int
         Observations that fix location and scale of a sensor of values that has none. Until it has
         them its prediction is broad, and the network takes it as missing.
@@ -134,6 +141,7 @@ class StreamBrain(Stored):
         max_order: ranges.Count = 6,
         n_contexts: ranges.Count = 16384,
         mixing_rate: ranges.Share = 0.1,
+        experts: ranges.Flag = True,
         warmup: Annotated[int, Field(ge=2, strict=True)] = 100,
         dtype: ranges.Precision = "float64",
         random_state: Any = None,
@@ -142,14 +150,14 @@ class StreamBrain(Stored):
         self._design = StreamDesign(
             self.sensors, connectivity, n_hidden, n_lags, fan_in, rule, rate, process_noise,
             recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
-            max_order, n_contexts, mixing_rate, warmup, dtype,
+            max_order, n_contexts, mixing_rate, experts, warmup, dtype,
         )  # fmt: skip
         ranges.check_parameters(StreamBrain, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
         self._places = places(self.sensors)
-        self._warmup = WarmUp(self._places, warmup, n_lags)
+        self._warmup = self._new_warmup()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse attributes that would have no effect: parameters are fixed at construction."""
@@ -211,29 +219,41 @@ class StreamBrain(Stored):
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
         outputs = Outputs.empty(self.sensors, 1, True, self._state.memory.activity, False)
+        moved = self._state
         if not self._warmup.of_all:
             with self._unmoved():
+                moved = self._state
                 missing = np.full((1, self._places[-1].codes.stop), np.nan)
                 self._present(missing, False, outputs)
-        readout, senses = self._state.readout, self._state.senses
-        z = self._state.memory.features
-        # The kernel left the gain of the values in its array.
-        q = float(max(z @ readout.gain[1], 0.0)) if self._design.rule != "nlms" else 0.0
         out: dict[str, Prediction] = {}
         for s, place in enumerate(self._places):
-            at, prediction = place.outputs, self._warmup.prediction(s)
+            prediction = self._warmup.prediction(s)
             if prediction is None and place.symbols:
-                p = outputs.outcome.prediction[0, at]
+                p = outputs.outcome.prediction[0, place.outputs]
                 prediction = SymbolPrediction(p / p.sum())
             elif prediction is None:
-                scale = senses.scale[at]
-                prediction = ValuePrediction(
-                    senses.location[at] + scale * (readout.weights[at] @ z),
-                    scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
-                    readout.shape[at].copy(),
-                )
+                prediction = self._prediction_of_values(s, place, moved.experts)
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
+
+    def _prediction_of_values(self, s: int, place: Place, experts: Experts) -> ValuePrediction:
+        """Prediction of a sensor of values, from what the kernel has left in its arrays."""
+        readout, senses = self._state.readout, self._state.senses
+        at, by_readout = place.outputs, None
+        if senses.ready[s]:
+            z = self._state.memory.features
+            nlms = self._design.rule == "nlms"
+            q = 0.0 if nlms else float(max(z @ readout.gain[1], 0.0))
+            scale = senses.scale[at]
+            by_readout = ValuePrediction.of_chain(
+                senses.location[at] + scale * (readout.weights[at] @ z),
+                scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
+                readout.shape[at].copy(),
+            )
+        v = experts.value[s]
+        if by_readout is not None and (v < 0 or experts.seen[v] < FIRST_VALUES):
+            return by_readout
+        return predict(experts, s, place.n_outputs, by_readout)
 
     def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
@@ -253,7 +273,7 @@ class StreamBrain(Stored):
             for t in range(n_steps):
                 expected = self.predict()
                 for s, place in enumerate(self._places):
-                    if s not in self._warmup:
+                    if not self._warmup.broad(s):
                         drawn = expected[place.sensor.name].sample(1, rng)
                         out[t, place.columns] = np.reshape(drawn, -1)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
@@ -308,7 +328,7 @@ class StreamBrain(Stored):
         """Continue from the :meth:`state` of a brain with the same sensors and parameters."""
         n_lags = self._design.n_lags
         self._state = StreamState.from_arrays(arrays, n_lags)
-        self._warmup = WarmUp(self._places, self._design.warmup, n_lags)
+        self._warmup = self._new_warmup()
         self._warmup.restore(arrays)
         self.n_steps_ = int(arrays["n_steps"][0])
 
@@ -354,7 +374,7 @@ class StreamBrain(Stored):
         """Present codes after which units may have to be fixed."""
         warmup, done = self._warmup, len(codes)
         if not warmup.of_all:
-            shown = warmup.without_waiting(codes) if warmup else codes
+            shown = warmup.without_broad(codes) if warmup else codes
             done = self._present(shown, learn, outputs)
         if warmup:
             warmup.observe(codes[:done], learn, outputs.between(0, done).outcome)
@@ -369,11 +389,16 @@ class StreamBrain(Stored):
 
     def _present(self, codes: Array, learn: bool, outputs: Outputs) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""
-        s = self._state
+        s, largest = self._state, max(p.n_outputs for p in self._places)
         return stream_block(
-            codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, self._design.rates,
-            outputs.outcome, outputs.activity, scratch_for(s.memory, s.readout, s.contexts),
+            codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, s.experts,
+            self._design.rates, outputs.outcome, outputs.activity,
+            scratch_for(s.memory, s.readout, s.contexts), scratch_of(s.experts, largest),
         )  # fmt: skip
+
+    def _new_warmup(self) -> WarmUp:
+        design = self._design
+        return WarmUp(self._places, design.warmup, design.n_lags, design.experts)
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:

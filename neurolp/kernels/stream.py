@@ -13,10 +13,15 @@ multiplied for the next step while it is in the cache.
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels.stream_experts import learn_value, meet_value, predict_value
+from neurolp.kernels.stream_means import FIRST_VALUES, learn_means, remember
+from neurolp.kernels.stream_moments import write_moments
 from neurolp.kernels.stream_passes import (
     add,
     copy,
@@ -34,6 +39,8 @@ from neurolp.kernels.stream_state import (
     SYMBOLS,
     VALUES,
     Contexts,
+    Experts,
+    ExpertScratch,
     Memory,
     Outcome,
     Rates,
@@ -184,19 +191,91 @@ def _remember(
 
 
 @vector_kernel
+def _observe_sensor(
+    x: Array, s: int, senses: Senses, readout: Readout, experts: Experts, rates: Rates,
+    learn: bool, q: float, o: Array, error: Array, pit: Array, received: Array, mean: Array,
+    own: Array, expected: Array, spread: Array, room: ExpertScratch,
+) -> float:  # fmt: skip
+    """Surprise of a sensor of values, by the readout and the experts, which learn.
+
+    ``received`` takes the input of the memory: what is missing is replaced by its expectation.
+    """
+    d, missing, ready = x.shape[0], np.isnan(x[0]), senses.ready[s]
+    first, v = senses.output[s], experts.value[s]
+    doubt = 0.0 if rates.rule == NLMS else q
+    if v >= 0:
+        for i in range(d):
+            a = first + i
+            location = senses.location[a] + senses.scale[a] * o[i] if ready else np.nan
+            predict_value(experts, v + i, location, doubt, room)
+    if v >= 0 and expected.shape[0] > 0 and experts.seen[v] >= FIRST_VALUES:
+        write_moments(
+            experts, senses, readout, s, sqrt(1.0 + doubt),
+            expected[0, first : first + d], spread[0, first : first + d], room,
+        )  # fmt: skip
+    surprise = np.nan
+    if ready:
+        surprise = observe_values(
+            x, s, senses, readout, rates, learn, q, o, error, pit, received, mean, own
+        )
+    else:
+        fill(error, 0.0)
+        fill(pit, np.nan)
+        fill(mean, np.nan)
+        fill(own, np.nan)
+    if v >= 0 and not missing:
+        surprise = 0.0
+        for i in range(d):
+            a = first + i
+            shift = mean[i] - (senses.location[a] + senses.scale[a] * o[i])
+            pit[i] = meet_value(experts, v + i, x[i], shift, pit[i], room)
+            surprise -= learn_value(experts, v + i, x[i], own[i], learn, room)
+    for i in range(d):
+        a = first + i
+        received[i] = o[i]
+        if v >= 0 and experts.seen[v + i] >= FIRST_VALUES:
+            received[i] = (experts.now[v + i] - senses.location[a]) / senses.scale[a]
+        elif not missing:
+            received[i] = (x[i] - senses.location[a]) / senses.scale[a]
+        if not ready:
+            received[i] = 0.0
+    return surprise
+
+
+@vector_kernel
+def _end_step(
+    row: Array, senses: Senses, experts: Experts, learn: bool, room: ExpertScratch
+) -> None:
+    """Let all experts learn from the step, and only then remember it: none sees a part of it."""
+    for s in range(senses.kind.shape[0]):
+        if experts.value[s] >= 0 and learn and not np.isnan(row[senses.column[s]]):
+            for v in range(experts.value[s], experts.value[s] + senses.size[s]):
+                learn_means(experts, v, room)
+    for s in range(senses.kind.shape[0]):
+        if experts.value[s] >= 0:
+            known = not np.isnan(row[senses.column[s]])
+            for v in range(experts.value[s], experts.value[s] + senses.size[s]):
+                remember(experts, v, known, learn, room)
+
+
+@vector_kernel
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
-    rates: Rates, outcome: Outcome, activity: Array, scratch: Scratch,
+    experts: Experts, rates: Rates, outcome: Outcome, activity: Array, scratch: Scratch,
+    room: ExpertScratch,
 ) -> int:  # fmt: skip
     """Present codes (T, n_codes), NaN where missing; return the number of steps done.
 
     It is less than T if the surprise of the next step is infinite or NaN. ``activity`` (T, n) takes
-    the hidden nodes' activity before each step, or is empty. ``scratch`` may hold anything.
+    the hidden nodes' activity before each step, or is empty. ``scratch`` and ``room`` may hold
+    anything.
     """
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, received, pit, slots, bucket, logs, u, power, pairs, q, used, observed = scratch
+    o, error, received, pit, mean, own, slots, bucket, logs, u, power, pairs, q, used, observed = (
+        scratch
+    )
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
@@ -221,6 +300,7 @@ def stream_block(
         # How surprising is the row, and what are the readout's errors?
         good = True
         observed[SYMBOLS] = observed[VALUES] = False
+        wanted = t if outcome.prediction.shape[0] > 0 else 0
         for s in range(n_sensors):
             a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
             if senses.kind[s] == SYMBOLS:
@@ -234,24 +314,23 @@ def stream_block(
                 missing = np.isnan(x)
             else:
                 part = rows[t, column : column + senses.size[s]]
-                surprise = observe_values(
-                    part, s, senses, readout, rates, learn, q[VALUES],
-                    o[a:b], error[a:b], pit[a:b], received[a:b],
-                )  # fmt: skip
                 missing = np.isnan(part[0])
-                for i in range(b - a):
-                    k = a + i
-                    value = (part[i] - senses.location[k]) / senses.scale[k]
-                    received[k] = o[k] if missing else value
+                surprise = _observe_sensor(
+                    part, s, senses, readout, experts, rates, learn, q[VALUES],
+                    o[a:b], error[a:b], pit[a:b], received[a:b], mean[a:b], own[a:b],
+                    outcome.prediction[wanted:], outcome.spread[wanted:], room,
+                )  # fmt: skip
             outcome.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
-            senses.seen[s] += 0 if missing or not learn else 1
-            observed[senses.kind[s]] |= not missing
+            if senses.ready[s] and not missing:
+                senses.seen[s] += 1 if learn else 0
+                observed[senses.kind[s]] = True
         if outcome.pit.shape[0] > 0:
             copy(pit, outcome.pit[t])
         if not good:
             return t
-        # Update hidden nodes and readout, then the memory.
+        # Update the experts, hidden nodes and readout, then the memory.
+        _end_step(rows[t], senses, experts, learn, room)
         if learn_hidden:
             _learn_hidden(memory, senses, readout, error, rates, power)
         for which in range(2):

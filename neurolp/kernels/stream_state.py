@@ -29,6 +29,7 @@ class Senses(NamedTuple):
     location: Array  # (K,) of values; 1 / n_symbols of symbols
     scale: Array  # (K,) of values; n_symbols ** -0.5 of symbols
     seen: Array  # (S,) number of learned observations
+    ready: Array  # (S,) whether the units are known, so that the network takes it
 
 
 class Memory(NamedTuple):
@@ -76,6 +77,71 @@ class Contexts(NamedTuple):
     slopes: Array  # (S, R + 2, buckets) sums of squared slopes in these weights
 
 
+class Experts(NamedTuple):
+    """Predictors of each of V values by itself; V is 0 without experts.
+
+    M means, V2 variances of each, E densities in all, F features of a regression, O others of them.
+    """
+
+    value: Array  # (S,) first value of a sensor; -1 of symbols
+    seen: Array  # (V,) observations learned; below FIRST_VALUES the experts do not predict
+    stored: Array  # (V,) values in the past
+    end: Array  # (V,) where the past ends
+    past: Array  # (V, 2 PAST) values; the expected ones where they are missing
+    unit: Array  # (V, 2) location and scale of features, from the first values
+    level: Array  # (V, 1 + levels) running mean, filtered levels
+    other: Array  # (V, O) other values that are features, -1 for none
+    same_step: Array  # (V, O) whether it is their value of the same step
+    size: Array  # (N,) numbers of features of the ladder
+    factor: Array  # (V, REGRESSIONS, F, F) R
+    target: Array  # (V, REGRESSIONS, F) t
+    prior: Array  # (V, 2, F) prior precision, of values and of changes
+    period: Array  # (V, 2) 0 while there is none
+    compared: Array  # (V,) values that were compared with their past
+    due: Array  # (V,) of them, when the period is sought again
+    differences: Array  # (V, 2, LONGEST + 1)
+    season_factor: Array  # (V, 2, FEATURES, FEATURES)
+    season_target: Array  # (V, 2, FEATURES)
+    season_prior: Array  # (V, FEATURES)
+    scale: Array  # (V, SCALES, M) variances of residuals
+    average: Array  # (V, node rates, M) what the volatility node mixes
+    blend: Array  # (V, node rates, M) with these weights
+    ladder: Array  # (V, rungs, P) weights; a pair of P = SCALES M is number k M + m
+    moments: Array  # (V, 3, N_FREE, P) of the free mixture
+    weight: Array  # (V, SHAPES P + 1) of all densities
+    awake: Array  # (V, M) 1 if a mean is predicted, else 0
+    share: Array  # (V, SHAPES P + 1) in the prediction of this step; 0 of those that sleep
+    bounds: Array  # (V, 2) least and greatest value so far
+    mean: Array  # (V, M) predicted in this step, where other values of the step are as expected
+    doubt: Array  # (V, M) variance of the mean in units of the noise
+    slope: Array  # (V, REGRESSIONS, O) of the mean in other values of the same step
+    expected: Array  # (V,) mean of all experts
+    now: Array  # (V,) the value of this step; the expected one until it is observed
+    spread: Array  # (V,) standard deviation of all experts, were their laws normal
+
+
+class ExpertScratch(NamedTuple):
+    """Work arrays of the experts of a value."""
+
+    features: Array  # (2, F) of values and of changes
+    season: Array  # (FEATURES,)
+    u: Array  # (max(F, FEATURES),)
+    nested: Array  # (2, max(F, FEATURES)) means and doubts
+    coefficients: Array  # (F,)
+    residual: Array  # (M,)
+    z: Array  # (P,) residuals in units of their scale
+    inverse: Array  # (P,) 1 / scale
+    awake: Array  # (P,)
+    components: Array  # (3, N_FREE, P)
+    ladder_part: Array  # (rungs, P)
+    free_part: Array  # (N_FREE, P)
+    density: Array  # (SHAPES, P)
+    cdf: Array  # (SHAPES, P)
+    covariance: Array  # (D, D) of the values of the largest sensor
+    slope: Array  # (D,)
+    product: Array  # (D,)
+
+
 class Rates(NamedTuple):
     """Learning rates and prior variances."""
 
@@ -105,6 +171,8 @@ class Scratch(NamedTuple):
     error: Array
     received: Array
     pit: Array
+    mean: Array
+    log_density: Array
     slots: Array  # (R + 2,) integers
     bucket: Array
     logs: Array  # (R + 2, K)
@@ -125,6 +193,8 @@ def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch
         error=np.zeros(k),
         received=np.zeros(k),
         pit=np.zeros(k),
+        mean=np.zeros(k),
+        log_density=np.zeros(k),
         slots=np.zeros(orders, np.int64),
         bucket=np.zeros(orders, np.int64),
         logs=np.zeros((orders, k)),

@@ -11,6 +11,7 @@ from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_passes import fill
 from neurolp.kernels.stream_state import NLMS, VALUES, Rates, Readout, Senses
 
+OUTLIER = 30.0  # standardised residual, beyond which errors are learned as if they were there
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
 
 _LOG_2PI = 1.8378770664093453
@@ -21,11 +22,12 @@ _TINY = 1e-300
 @vector_kernel
 def observe_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
-    o: Array, error: Array, pit: Array, room: Array,
+    o: Array, error: Array, pit: Array, room: Array, mean: Array, log_density: Array,
 ) -> float:  # fmt: skip
     """Surprise of the values of one sensor, update of residuals, and the readout's error.
 
-    ``o`` and ``error`` are in scaled units, ``x`` in raw ones.
+    ``o`` and ``error`` are in scaled units, ``x`` in raw ones. ``mean`` and ``log_density`` take
+    the location of each value given those before it, and its log-density, in raw units.
 
     x = mean + L e sqrt(1 + q), L the factor of the residuals' covariance, and each e_i has the
     density sum_j w_j N(m_j, s_j^2): one monotone map after another, the Jacobian triangular.
@@ -48,12 +50,15 @@ def observe_values(
             e -= factor[a, first + j] * pit[j]
         e /= factor[a, a]
         pit[i] = e
-        surprise += log(factor[a, a] * senses.scale[a]) - _log_density(e, shape[a])
-    if learn:
-        for i in range(d):
-            _learn_shape(pit[i], shape[first + i], readout.moments[first + i], senses.seen[s])
-        block = factor[first : first + d, first : first + d]
-        _learn_factor(error, spread, block, senses.seen[s], room)
+        mean[i] = x[i] - senses.scale[a] * spread * factor[a, a] * e
+        found = _log_density(e, shape[a]) - log(factor[a, a] * senses.scale[a])
+        log_density[i] = found - log(spread) - 0.5 * _LOG_2PI
+        surprise -= found
+    # An outlier is learned as if it were nearer: it may be 1e9 times as far as all others.
+    largest = 0.0
+    for i in range(d):
+        largest = max(largest, abs(pit[i]))
+    near = min(1.0, OUTLIER / max(largest, _TINY))
     for i in range(d):
         a = first + i
         e, below = pit[i], 0.0
@@ -61,6 +66,12 @@ def observe_values(
             u = (e - shape[a, j, 1]) / shape[a, j, 2]
             below += 0.5 * shape[a, j, 0] * erfc(-u * _SQRT_HALF)
         pit[i] = below
+        error[i] *= near
+        if learn:
+            _learn_shape(near * e, shape[a], readout.moments[a], senses.seen[s])
+    if learn:
+        block = factor[first : first + d, first : first + d]
+        _learn_factor(error, spread, block, senses.seen[s], room)
     return surprise
 
 

@@ -20,6 +20,7 @@ from neurolp.kernels.stream_state import (
     SYMBOLS,
     VALUES,
     Contexts,
+    Experts,
     Memory,
     Rates,
     Readout,
@@ -27,6 +28,7 @@ from neurolp.kernels.stream_state import (
     empty,
 )
 from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
+from neurolp.stream.experts import MOVING, draw_experts
 from neurolp.stream.sensors import Place, Sensor, places
 
 Rule = Literal["rls", "diagonal_rls", "nlms"]
@@ -64,6 +66,7 @@ class StreamDesign:
     max_order: int
     n_contexts: int
     mixing_rate: float
+    experts: bool
     warmup: int
     dtype: str
 
@@ -92,6 +95,7 @@ _PARTS: dict[str, Any] = {
     "memory": Memory,
     "readout": Readout,
     "contexts": Contexts,
+    "experts": Experts,
 }
 
 
@@ -103,6 +107,7 @@ class StreamState:
     memory: Memory
     readout: Readout
     contexts: Contexts
+    experts: Experts
 
     def to_arrays(self) -> dict[str, Array]:
         """All arrays, by the names of their part and their own, e.g. ``"memory_activity"``."""
@@ -131,7 +136,10 @@ class StreamState:
         )
         history, known = self.contexts.history.copy(), self.contexts.known.copy()
         contexts = self.contexts._replace(history=history, known=known)
-        return replace(self, memory=memory, contexts=contexts)
+        experts = self.experts._replace(
+            **{name: getattr(self.experts, name).copy() for name in MOVING}
+        )
+        return replace(self, memory=memory, contexts=contexts, experts=experts)
 
     def copy(self) -> StreamState:
         """The same state in arrays of its own."""
@@ -152,6 +160,7 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
         _memory(design, senses, n, n_features, connectivity, given, rng),
         _readout(design, n_outputs, n_features),
         _contexts(design),
+        draw_experts(where, design.n_lags, design.experts),
     )
 
 
@@ -185,6 +194,7 @@ def _senses(where: Sequence[Place]) -> Senses:
         location=np.concatenate(location).astype(np.float64),
         scale=np.concatenate(scale).astype(np.float64),
         seen=np.zeros(len(where), np.int64),
+        ready=np.array([int(p.symbols or p.sensor.units is not None) for p in where]),
     )
 
 

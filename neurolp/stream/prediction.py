@@ -9,13 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
+from scipy.optimize import elementwise
 from scipy.special import logsumexp, ndtr
 
 from neurolp.arrays import Array
 from neurolp.errors import DataError
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
-_BISECTIONS = 200
+_BISECTIONS = 2000
+_ELEMENTS = 2**20
 _N_SAMPLES = 10_000
 
 
@@ -60,29 +62,46 @@ class SymbolPrediction:
 
 @dataclass(frozen=True)
 class ValuePrediction:
-    """Density of the next d values of a sensor, normalised by differentiation.
+    """Density of the next d values of a sensor: of each a mixture of normals, given those before.
 
-    x = location + factor e, factor (d, d) lower triangular, and the e_i are independent with
-    densities sum_j w_j N(m_j, s_j^2); ``shape`` (d, J, 3) holds w, m and s. Arguments and results
-    have shape (d,) or (n, d); if d = 1, also () or (n,).
+        p(x) = prod_i sum_c w_ic N(x_i; mu_i,m(c)(x) + o_ic, s_ic^2),
+        mu_im(x) = mean_im + sum_{j < i} slope_imj (x_j - reference_j)
+
+    ``reference`` (d,), ``means`` (d, M), ``slope`` (d, M, d); ``component`` (d, C, 4) holds the
+    number of the mean, the weight, the offset and the scale of each component. Arguments and
+    results have shape (d,) or (n, d); if d = 1, also () or (n,).
     """
 
-    location: Array
-    factor: Array
-    shape: Array
+    reference: Array
+    means: Array
+    slope: Array
+    component: Array
+
+    @classmethod
+    def of_chain(cls, location: Array, factor: Array, shape: Array) -> ValuePrediction:
+        """The density of x = location + factor e, the e_i independent mixtures.
+
+        ``factor`` (d, d) is lower triangular; ``shape`` (d, J, 3) holds weights, means, scales.
+        """
+        d = len(location)
+        slope = np.zeros((d, 1, d))
+        for i in range(1, d):
+            before = solve_triangular(factor[:i, :i].T, factor[i, :i], lower=False)
+            slope[i, 0, :i] = before
+        component = np.zeros((d, shape.shape[1], 4))
+        component[..., 1] = shape[..., 0]
+        component[..., 2:] = shape[..., 1:] * np.diagonal(factor)[:, None, None]
+        return cls(location, np.asarray(location)[:, None], slope, component)
 
     @property
     def mean(self) -> Array:
         """Expected values, (d,)."""
-        w, m, _ = np.moveaxis(self.shape, -1, 0)
-        return np.asarray(self.location + self.factor @ (w * m).sum(axis=1))
+        return self._moments[0]
 
     @property
     def covariance(self) -> Array:
         """Covariance of the values, (d, d)."""
-        w, m, s = np.moveaxis(self.shape, -1, 0)
-        variance = (w * (m * m + s * s)).sum(axis=1) - (w * m).sum(axis=1) ** 2
-        return np.asarray((self.factor * variance) @ self.factor.T)
+        return self._moments[1]
 
     @property
     def std(self) -> Array:
@@ -92,10 +111,13 @@ class ValuePrediction:
     def log_prob(self, x: npt.ArrayLike) -> Array:
         """Log-density in nats, and the units of x."""
         rows, back = self._rows(x)
-        w, m, s = np.moveaxis(self.shape, -1, 0)
-        z = (self._residuals(rows)[..., None] - m) / s
-        parts = logsumexp(np.log(w) - np.log(s) - 0.5 * z * z - _HALF_LOG_2PI, axis=-1)
-        return np.asarray(back(parts.sum(axis=1) - np.log(np.diagonal(self.factor)).sum()))
+        out = np.zeros(len(rows))
+        for part in self._parts(rows):
+            for i in range(len(self.reference)):
+                m, w, o, s = self._components(i)
+                z = (rows[part, i, None] - self._means(rows[part], i)[:, m] - o) / s
+                out[part] += logsumexp(np.log(w) - np.log(s) - 0.5 * z * z - _HALF_LOG_2PI, axis=1)
+        return np.asarray(back(out))
 
     def pdf(self, x: npt.ArrayLike) -> Array:
         """Density, per unit of each value."""
@@ -104,9 +126,11 @@ class ValuePrediction:
     def cdf(self, x: npt.ArrayLike) -> Array:
         """Distribution function of each value, given those before it in the sensor."""
         rows, back = self._rows(x)
-        w, m, s = np.moveaxis(self.shape, -1, 0)
-        below = (w * ndtr((self._residuals(rows)[..., None] - m) / s)).sum(axis=-1)
-        return np.asarray(back(below, keep=True))
+        out = np.empty_like(rows)
+        for part in self._parts(rows):
+            for i in range(len(self.reference)):
+                out[part, i] = self._below(rows[part], i, rows[part, i])
+        return np.asarray(back(out, keep=True))
 
     def quantile(self, probability: npt.ArrayLike) -> Array:
         """Inverse of :meth:`cdf`: values at probabilities in (0, 1)."""
@@ -115,41 +139,88 @@ class ValuePrediction:
             raise DataError(
                 f"argument `probability` must be in (0, 1), but holds {rows.min()} .. {rows.max()}"
             )
-        values = self.location + self._inverse(rows) @ self.factor.T
-        return np.asarray(back(values, keep=True))
+        out = np.zeros_like(rows)
+        for part in self._parts(rows):
+            for i in range(len(self.reference)):
+                out[part, i] = self._inverse(out[part], i, rows[part, i])
+        return np.asarray(back(out, keep=True))
 
     def sample(self, n_samples: int, rng: np.random.Generator) -> Array:
         """Values drawn, (n_samples, d)."""
-        d, n_parts = self.shape.shape[:2]
-        cumulative = self.shape[..., 0].cumsum(axis=1)
-        u = rng.random((n_samples, d, 1)) * cumulative[:, -1:]
-        part = np.minimum((u >= cumulative).sum(axis=-1), n_parts - 1)
-        _, m, s = np.moveaxis(self.shape[np.arange(d), part], -1, 0)
-        return np.asarray(
-            self.location + (m + s * rng.standard_normal((n_samples, d))) @ self.factor.T
+        d = len(self.reference)
+        out = np.zeros((n_samples, d))
+        for i in range(d):
+            m, w, o, s = self._components(i)
+            cumulative = np.cumsum(w)
+            u = rng.random(n_samples) * cumulative[-1]
+            c = np.minimum(np.searchsorted(cumulative, u, side="right"), len(w) - 1)
+            means = np.take_along_axis(self._means(out, i), m[c][:, None], axis=1)[:, 0]
+            out[:, i] = means + o[c] + s[c] * rng.standard_normal(n_samples)
+        return out
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean and covariance, value by value: each is linear in those before."""
+        d = len(self.reference)
+        mean, covariance = np.zeros(d), np.zeros((d, d))
+        for i in range(d):
+            m, w, o, s = self._components(i)
+            before, known = self.slope[i, :, :i], covariance[:i, :i]
+            centre = self.means[i] + before @ (mean[:i] - self.reference[:i])
+            each = centre[m] + o
+            mean[i] = w @ each
+            covariance[i, :i] = covariance[:i, i] = (w @ before[m]) @ known
+            explained = np.einsum("mj,jk,mk->m", before, known, before)
+            covariance[i, i] = w @ ((each - mean[i]) ** 2 + s * s + explained[m])
+        return mean, covariance
+
+    def _components(self, i: int) -> tuple[Array, Array, Array, Array]:
+        """Mean's number, weight, offset and scale of the components of a value."""
+        m, w, o, s = self.component[i].T
+        used = w > 0
+        w = w[used]
+        return m[used].astype(np.intp), w / w.sum(), o[used], s[used]
+
+    def _means(self, rows: Array, i: int) -> Array:
+        """Means (n, M) of value i, given the values before it in each row."""
+        before = rows[:, :i] - self.reference[:i]
+        return np.asarray(self.means[i] + before @ self.slope[i, :, :i].T)
+
+    def _below(self, rows: Array, i: int, x: Array) -> Array:
+        m, w, o, s = self._components(i)
+        return np.asarray(ndtr((x[:, None] - self._means(rows, i)[:, m] - o) / s) @ w)
+
+    def _inverse(self, rows: Array, i: int, probability: Array) -> Array:
+        """Values at probabilities, to rounding, whatever the density."""
+
+        def excess(x: Array, row: Array, p: Array) -> Array:
+            return self._below(rows[row.astype(np.intp)], i, x) - p
+
+        _, w, _, s = self._components(i)
+        order = np.argsort(s)
+        width = s[order][np.searchsorted(np.cumsum(w[order]), 0.5)]
+        means = self._means(rows, i)
+        centre = 0.5 * (means.min(axis=1) + means.max(axis=1))
+        width = np.maximum(width, 16 * np.spacing(abs(centre)))
+        arguments = np.arange(len(rows), dtype=np.float64), probability
+        begun = elementwise.bracket_root(
+            excess, centre - width, centre + width, args=arguments, maxiter=_BISECTIONS
         )
+        found = elementwise.find_root(
+            excess, begun.bracket, args=arguments, maxiter=_BISECTIONS,
+            tolerances={"xatol": 0.0, "xrtol": 4e-16, "fatol": 0.0, "frtol": 0.0},
+        )  # fmt: skip
+        return np.asarray(found.x)
 
-    def _residuals(self, rows: Array) -> Array:
-        return np.asarray(solve_triangular(self.factor, (rows - self.location).T, lower=True).T)
-
-    def _inverse(self, probability: Array) -> Array:
-        """Residuals at probabilities, by bisection: exact to rounding, whatever the shape."""
-        w, m, s = np.moveaxis(self.shape, -1, 0)
-        reach = 40 * s.max(axis=1)
-        low = np.broadcast_to(m.min(axis=1) - reach, probability.shape).copy()
-        high = np.broadcast_to(m.max(axis=1) + reach, probability.shape).copy()
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            if np.all((middle == low) | (middle == high)):
-                break
-            below = (w * ndtr((middle[..., None] - m) / s)).sum(axis=-1) < probability
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.asarray(0.5 * (low + high))
+    def _parts(self, rows: Array) -> list[slice]:
+        """Parts of the rows for which an array of all components is not large."""
+        step = max(_ELEMENTS // self.component.shape[1], 1)
+        return [slice(a, a + step) for a in range(0, len(rows), step)]
 
     def _rows(self, x: npt.ArrayLike) -> tuple[Array, Any]:
         """Rows (n, d), and how a result of the rows gets the shape of the argument."""
         given = np.asarray(x, dtype=np.float64)
-        d = len(self.location)
+        d = len(self.reference)
         rows = given.reshape(-1, 1) if d == 1 else np.atleast_2d(given)
         if rows.shape[1] != d or not np.isfinite(rows).all():
             raise DataError(

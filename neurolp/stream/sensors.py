@@ -70,6 +70,9 @@ class Sensor(Protocol):
         """
 
 
+_LARGEST = 1e100  # of values
+
+
 class _Uncoded:
     """A sensor whose code is its columns."""
 
@@ -163,13 +166,13 @@ class ContinuousSensor(_Uncoded):
     def wanted(self) -> str:
         """What an entry must be."""
         if self.n_values == 1:
-            return "a finite number or NaN"
-        return "finite numbers, or NaN in all values at once,"
+            return "a number of at most 1e100 or NaN"
+        return "numbers of at most 1e100, or NaN in all values at once,"
 
     def valid(self, columns: Array) -> Array:
-        """Whether each entry is finite, or all of its row are missing."""
+        """Whether each entry has a square that is finite, or all of its row are missing."""
         missing = np.isnan(columns).all(axis=1, keepdims=True)
-        return np.asarray(np.isfinite(columns) | missing)
+        return np.asarray((abs(columns) <= _LARGEST) | missing)
 
 
 SENSORS = Registry(

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.kernels.stream_means import FIRST_VALUES
 from neurolp.kernels.stream_state import Outcome
+from neurolp.stream.experts import begin
 from neurolp.stream.network import StreamState, input_feature
 from neurolp.stream.prediction import CodePrediction, ValuePrediction
 from neurolp.stream.sensors import Place
@@ -39,19 +41,21 @@ class _Observations:
         squares = np.maximum(1 + self._squares - n * mean**2, np.finfo(np.float64).tiny)
         scale = np.sqrt((n + 1) / n * squares / n)
         shape = np.broadcast_to(_SHAPE, (len(mean), *_SHAPE.shape))
-        return ValuePrediction(mean, np.diag(scale), shape)
+        return ValuePrediction.of_chain(mean, np.diag(scale), shape)
 
 
 class WarmUp:
     """Sensors whose location and scale are not known yet, and the codes seen meanwhile.
 
-    Each sensor waits for ``n_steps`` observations of its own. Until then the network takes its code
-    as missing; then the units are fixed, and the codes of the last ``n_lags`` steps enter the
-    memory. Time and memory for ``n`` rows are linear in n.
+    Each sensor waits for ``n_steps`` observations of its own. Until then the network does not take
+    it; then the units are fixed, and the codes of the last ``n_lags`` steps enter the memory. The
+    first ``n_broad`` observations have a broad prediction; the experts, if there are any, have the
+    others. Time and memory for ``n`` rows are linear in n.
     """
 
-    def __init__(self, places: Sequence[Place], n_steps: int, n_lags: int) -> None:
+    def __init__(self, places: Sequence[Place], n_steps: int, n_lags: int, experts: bool) -> None:
         self._places, self._n_steps, self._n_lags = places, n_steps, n_lags
+        self._n_broad = min(FIRST_VALUES, n_steps) if experts else n_steps
         self._waiting = {
             s: _Observations(p.n_outputs)
             for s, p in enumerate(places)
@@ -63,39 +67,42 @@ class WarmUp:
         """Whether any sensor waits."""
         return bool(self._waiting)
 
-    def __contains__(self, s: int) -> bool:
-        """Whether the sensor number ``s`` waits."""
-        return s in self._waiting
+    def broad(self, s: int) -> bool:
+        """Whether the sensor number ``s`` has a broad prediction."""
+        return s in self._waiting and len(self._waiting[s].values) < self._n_broad
 
     @property
     def of_all(self) -> bool:
-        """Whether all sensors wait, so that the network has nothing to do."""
-        return len(self._waiting) == len(self._places)
+        """Whether all predictions are broad, so that the kernel has nothing to do."""
+        return all(self.broad(s) for s in range(len(self._places)))
 
     def prediction(self, s: int) -> CodePrediction | None:
-        """Broad prediction of the next code of a waiting sensor; None of others."""
-        return self._waiting[s].prediction() if s in self._waiting else None
+        """Broad prediction of the next code of a sensor that has one; None of others."""
+        return self._waiting[s].prediction() if self.broad(s) else None
 
     def n_until_ready(self, codes: Array) -> int:
-        """Number of rows until a sensor has all its observations; at most ``len(codes)``."""
+        """Number of rows until something changes for a sensor; at most ``len(codes)``."""
         n = len(codes)
         for s, observed in self._waiting.items():
             steps = np.flatnonzero(~np.isnan(codes[:, self._places[s].codes.start]))
-            wanted = self._n_steps - len(observed.values)
+            wanted = self._n_broad if self.broad(s) else self._n_steps
+            wanted -= len(observed.values)
             if len(steps) >= wanted:
                 n = min(n, int(steps[wanted - 1]) + 1)
         return n
 
-    def without_waiting(self, codes: Array) -> Array:
-        """Codes as the network gets them: those of waiting sensors are missing."""
+    def without_broad(self, codes: Array) -> Array:
+        """Codes as the kernel gets them: those of sensors with broad predictions are missing."""
         out = codes.copy()
         for s in self._waiting:
-            out[:, self._places[s].codes] = np.nan
+            if self.broad(s):
+                out[:, self._places[s].codes] = np.nan
         return out
 
     def observe(self, codes: Array, learn: bool, out: Outcome) -> None:
-        """Predict and then observe codes (n, n_codes) of waiting sensors; write the results to out.
+        """Predict and then observe codes (n, n_codes) of waiting sensors.
 
+        The results of broad predictions are written to ``out``.
         Without ``learn`` only the memory of the last steps moves on.
         """
         surprise, pit, mean, std = out
@@ -103,6 +110,10 @@ class WarmUp:
             place = self._places[s]
             here = codes[:, place.codes]
             known = ~np.isnan(here[:, 0])
+            if not self.broad(s):
+                for x in here[known & learn]:
+                    observed.add(x)
+                continue
             prediction, changed = observed.prediction(), False
             for t in np.flatnonzero(known) if not len(mean) else range(len(codes)):
                 if changed:
@@ -119,14 +130,19 @@ class WarmUp:
         self._recent = joined[max(len(joined) - self._n_lags, 0) :]
 
     def fix_units(self, state: StreamState) -> None:
-        """Fix location and scale of the sensors that have all observations: they wait no longer.
+        """Let the experts begin, or the network: the units are fixed, the sensor waits no longer.
 
         A value that never changed has scale 1. Missing codes are remembered as the location.
         """
         senses, memory = state.senses, state.memory
+        for s, observed in self._waiting.items():
+            v = state.experts.value[s]
+            if v >= 0 and len(observed.values) == self._n_broad and not state.experts.seen[v]:
+                begin(state.experts, s, np.array(observed.values))
         for s in [s for s, o in self._waiting.items() if len(o.values) >= self._n_steps]:
             place, values = self._places[s], np.array(self._waiting.pop(s).values)
             location, std = values.mean(axis=0), values.std(axis=0)
+            senses.ready[s] = 1
             senses.location[place.outputs] = location
             senses.scale[place.outputs] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
             past = self._recent[:, place.codes] - senses.location[place.outputs]

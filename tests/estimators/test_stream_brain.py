@@ -151,7 +151,10 @@ def test_sensors_out_of_range_are_named(make, message):
             [[0, 0, 0, 0, 0], [0, 3, 0, 0, 0]],
             "a symbol 0 .. 2 or NaN for sensor 'symbol', but step 1",
         ),
-        ([[np.inf, 0, 0, 0, 0]], "a finite number or NaN for sensor 'value', but step 0 holds inf"),
+        (
+            [[np.inf, 0, 0, 0, 0]],
+            "a number of at most 1e100 or NaN for sensor 'value', but step 0 holds inf",
+        ),
         ([[0, 0, 0, np.nan, 0]], "or NaN in all values at once, for sensor 'vector'"),
         ([["a", 0, 0, 0, 0]], "must hold numbers"),
     ],
@@ -168,7 +171,7 @@ def test_rows_that_are_wrong_are_named_and_change_nothing(rows, message):
 
 
 def test_a_surprise_that_is_no_number_names_step_and_sensor():
-    brain = StreamBrain((SYMBOLS, VALUE), **SMALL, random_state=0)
+    brain = StreamBrain((SYMBOLS, VALUE), **SMALL, experts=False, random_state=0)
     brain.run(rows_of((SYMBOLS, VALUE), 20))
     brain._state.readout.weights[3, 0] = np.nan
     with pytest.raises(NeurolpError, match="sensor 'value' became nan in step 20"):

@@ -8,6 +8,7 @@ from scipy.stats import kstest
 
 from neurolp import CategoricalSensor, ContinuousSensor, StreamBrain
 from neurolp.data.streams import generator
+from neurolp.stream.experts import MOVING
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, rows_of
 
 
@@ -79,7 +80,8 @@ def test_learning_the_recurrence_is_worth_more_than_a_random_one():
     ("name", "settings", "excess"),
     [
         ("markov3", {"n_hidden": 0, "n_lags": 0, "max_order": 3}, 0.06),
-        ("ar2", {"n_hidden": 0, "n_lags": 2}, 0.002),
+        ("ar2", {"n_hidden": 0, "n_lags": 2, "experts": False}, 0.002),
+        ("ar2", {"n_hidden": 0, "n_lags": 2}, 0.006),
         ("ar2", {"n_hidden": 100}, 0.02),
         ("mackey_glass", {"n_hidden": 150}, 0.09),
         ("causality", {"n_hidden": 0, "n_lags": 4}, 0.05),
@@ -116,7 +118,7 @@ def test_weights_that_drift_follow_a_world_that_changes():
         a = 0.9 if t < 3000 else -0.9
         x[t] = a * x[t - 1] + rng.standard_normal()
     late = [
-        StreamBrain(VALUE, n_hidden=0, n_lags=1, process_noise=drift, random_state=0)
+        StreamBrain(VALUE, n_hidden=0, n_lags=1, process_noise=drift, experts=False, random_state=0)
         .run(x)
         .total[3500:]
         .mean()
@@ -134,6 +136,8 @@ def learned(brain):
     arrays = {name: getattr(state.memory, name) for name in names}
     arrays |= state.readout._asdict() | {"seen": state.senses.seen}
     arrays |= {name: getattr(state.contexts, name) for name in ("counts", "mixing", "slopes")}
+    experts = state.experts._asdict()
+    arrays |= {f"experts' {name}": experts[name] for name in experts if name not in MOVING}
     return {name: a.copy() for name, a in arrays.items() if name not in ("gain", "pending")}
 
 
@@ -161,8 +165,10 @@ def test_only_learning_changes_what_is_learned(rule):
     moving = ("features", "activity", "trace", "squashed", "post")
     memory = {name: getattr(brain._state.memory, name) for name in moving}
     contexts = {name: getattr(brain._state.contexts, name) for name in ("history", "known")}
+    experts = {name: getattr(brain._state.experts, name).copy() for name in MOVING}
     asked._state = dataclasses.replace(
         asked._state,
+        experts=asked._state.experts._replace(**experts),
         memory=asked._state.memory._replace(**{k: v.copy() for k, v in memory.items()}),
         contexts=asked._state.contexts._replace(**{k: v.copy() for k, v in contexts.items()}),
     )
