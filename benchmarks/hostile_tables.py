@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from tests import hostile_tables  # noqa: E402  (found where it is looked for above)
 
 _ROUND = 6  # longer ones repeat themselves; the first of each is always the same
-_SHOWN = 3  # of the faults from one place
+_SHOWN = 3  # of the faults from one place that begin with the same words
 
 
 def drawn(number: int) -> list[hostile_tables.Case]:
@@ -71,7 +71,7 @@ def main() -> None:
                 what, n_wrong = "wrong", n_wrong + 1
                 frames = traceback.extract_tb(error.__traceback__)
                 last = [f for f in frames if f.filename.startswith(str(ROOT))][-1]
-                place = f"{last.filename}:{last.lineno}"
+                place = f"{last.filename}:{last.lineno} {error!s:.20}"
                 places[place] += 1
                 if places[place] <= _SHOWN:
                     print(f"WRONG {rounds}:{k} {type(error).__name__}: {error!s:.500} ({place})")

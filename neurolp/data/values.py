@@ -310,7 +310,7 @@ def cells_of_numbers(values: Array, dtype: str) -> Any:
 def _cells_of_integers(values: Array, missing: Array, dtype: str) -> Any:
     whole = np.where(missing, 0.0, values)
     limits = np.iinfo(dtype.lower())
-    if np.any(whole != np.rint(whole)) or np.any(np.abs(whole) > EXACT):
+    if np.any(whole != np.rint(whole)) or np.any(np.abs(whole) >= 2.0**63):
         return values
     if np.any((whole < limits.min) | (whole > limits.max)):
         dtype = "Int64" if dtype[0] in "IU" else "int64"

@@ -8,6 +8,7 @@ import pytest
 
 from neurolp.data.column_inference import decimals, find_atoms, unseen_share
 from neurolp.data.columns import Columns
+from neurolp.data.values import cells_of_numbers
 from neurolp.errors import ConfigurationError, DataError, DataTypeError
 
 RNG = np.random.default_rng(0)
@@ -366,3 +367,11 @@ def test_pyarrow():
     check_mixed(Capsule())
     with pytest.raises(DataError, match="'a'"):
         Columns.infer(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]))
+
+
+def test_integers_beyond_those_that_floats_tell_apart_stay_integers():
+    numbers = np.array([0.0, 2.0**53 + 4, -(2.0**62)])
+    cells = cells_of_numbers(numbers, "int64")
+    assert cells.dtype == np.int64
+    assert cells.tolist() == [0, 2**53 + 4, -(2**62)]
+    assert cells_of_numbers(numbers * 4, "int64").dtype == np.float64  # they have no room there
