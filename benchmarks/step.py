@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import scratch_for
+from neurolp.stream.experts import scratch_of
 from neurolp.stream.run import Outputs
 
 Array = np.ndarray[Any, Any]
@@ -52,6 +53,7 @@ def brain_of(connectivity: Any, n: int, dtype: Any) -> StreamBrain:
         connectivity=connectivity,
         rule="nlms",
         recurrent_rate=0.01,
+        experts=False,
         dtype=dtype,
         random_state=0,
     )
@@ -63,12 +65,12 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     outputs = Outputs.empty(brain.sensors, n_steps, False, s.memory.activity, False)
 
-    scratch = scratch_for(s.memory, s.readout, s.contexts)
+    scratch, room = scratch_for(s.memory, s.readout, s.contexts), scratch_of(s.experts, 1)
 
     def kernel() -> None:
         stream_block(
-            rows, True, s.senses, s.memory, s.readout, s.contexts, brain._design.rates,
-            outputs.outcome, outputs.activity, scratch,
+            rows, True, s.senses, s.memory, s.readout, s.contexts, s.experts,
+            brain._design.rates, outputs.outcome, outputs.activity, scratch, room,
         )  # fmt: skip
 
     def run() -> None:

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from neurolp.kernels.stream_laws import LOG_TAIL, NODE_RATES, RATES, RUNGS, TAIL_SCALES, TAIL_SHARE
 from neurolp.kernels.stream_means import FIRST_VALUES, KEEP, LEVEL_RATES, SEASON_SIZES
 
-SHARE, FLOOR, CLIP, LEAST = 0.002, 2e-6, 10.0, 1e-24
+FLOOR, CLIP, LEAST = 2e-6, 10.0, 1e-24
 CYCLES, CHANGES, LONGEST = 4, 12, 400
 
 
@@ -199,7 +199,7 @@ class NaiveExperts:
         spread, told = np.zeros(self.d), []
         for i in range(self.d):
             free, doubt = self.means(i, self.expected)
-            doubt, width = np.minimum(doubt, 1e4), np.ptp(self.past[i])
+            doubt, width = np.minimum(doubt, 1e12), np.ptp(self.past[i])
             mean = np.clip(free, min(self.past[i]) - width, max(self.past[i]) + width)
             w = self.of_pairs(i)
             awake = np.isfinite(mean)
@@ -248,7 +248,8 @@ class NaiveExperts:
         total, w = self.of_pairs(i)[:, :, awake].sum(), self.of_pairs(i)
         ratio = density * (1 - TAIL_SHARE) / mixture
         moved = w * (1 + mixture / p * (ratio - 1))  # what the tail explains says nothing
-        moved = (1 - SHARE) * moved + SHARE * total / self.weight.shape[1]
+        share = max(0.001, min(0.01, 1 / (n + 1)))
+        moved = (1 - share) * moved + share * total / self.weight.shape[1]
         w[:, :, awake] = moved[:, :, awake]
         self.weight[i] /= self.weight[i].sum()
         for m in np.flatnonzero(awake):

@@ -30,6 +30,7 @@ file = "good0.npy"
 [brain]
 n_hidden = 1
 n_lags = 4
+experts = false
 [record]
 last = 0
 dream = 0
@@ -57,8 +58,8 @@ def write_sweep(folder, n_good, n_hidden, n_steps):
     names = [f"good{k}.npy" for k in range(n_good)]
     for name in names:
         np.save(folder / name, rng.standard_normal(n_steps))
-    far = rng.standard_normal(n_steps)
-    far[200] = 1e200
+    far = 1e-60 * rng.standard_normal(n_steps)
+    far[200] = 1e100
     np.save(folder / "far.npy", far)
     bad = rng.standard_normal(n_steps)
     bad[210] = np.inf

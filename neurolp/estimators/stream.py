@@ -20,16 +20,15 @@ from neurolp.estimators import ranges
 from neurolp.estimators.files import Stored, add_tree, header
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
-from neurolp.kernels.stream_means import FIRST_VALUES
-from neurolp.kernels.stream_state import Experts, scratch_for
+from neurolp.kernels.stream_state import scratch_for
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
-from neurolp.stream.experts import predict, scratch_of
+from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
-from neurolp.stream.prediction import Prediction, SymbolPrediction, ValuePrediction
+from neurolp.stream.predicting import predict_values
+from neurolp.stream.prediction import Prediction, SymbolPrediction
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
-    Place,
     Sensor,
     check_rows,
     check_sensors,
@@ -232,28 +231,10 @@ class StreamBrain(Stored):
                 p = outputs.outcome.prediction[0, place.outputs]
                 prediction = SymbolPrediction(p / p.sum())
             elif prediction is None:
-                prediction = self._prediction_of_values(s, place, moved.experts)
+                nlms = self._design.rule == "nlms"
+                prediction = predict_values(self._state, moved.experts, s, place.outputs, nlms)
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
-
-    def _prediction_of_values(self, s: int, place: Place, experts: Experts) -> ValuePrediction:
-        """Prediction of a sensor of values, from what the kernel has left in its arrays."""
-        readout, senses = self._state.readout, self._state.senses
-        at, by_readout = place.outputs, None
-        if senses.ready[s]:
-            z = self._state.memory.features
-            nlms = self._design.rule == "nlms"
-            q = 0.0 if nlms else float(max(z @ readout.gain[1], 0.0))
-            scale = senses.scale[at]
-            by_readout = ValuePrediction.of_chain(
-                senses.location[at] + scale * (readout.weights[at] @ z),
-                scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
-                readout.shape[at].copy(),
-            )
-        v = experts.value[s]
-        if by_readout is not None and (v < 0 or experts.seen[v] < FIRST_VALUES):
-            return by_readout
-        return predict(experts, s, place.n_outputs, by_readout)
 
     def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.

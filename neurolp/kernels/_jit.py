@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., object])
 # ``fastmath=False`` is said because a kernel would else inherit the flags of its first caller.
 _PLAIN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 _FUSED = _PLAIN | {"fastmath": {"contract"}}
+_ORDERED = _FUSED | {"_nrt": False}
 _VECTOR = _PLAIN | {"fastmath": {"reassoc", "contract", "nsz"}, "_nrt": False}
 
 
@@ -40,6 +41,16 @@ def fused_kernel(function: F) -> F:
     the instruction (fused multiply-add).
     """
     return cast(F, _compiled(function, _FUSED))
+
+
+def ordered_kernel(function: F) -> F:
+    """Compile like :func:`fused_kernel`, without counting references; nothing may be allocated.
+
+    A function that a kernel calls is compiled by itself and once more with its caller, and a
+    process takes the one or the other: sums that may be reordered can then differ in their last
+    bits between the process that compiled them and those that read them from the disk.
+    """
+    return cast(F, _compiled(function, _ORDERED))
 
 
 def vector_kernel(function: F) -> F:

@@ -7,7 +7,7 @@ M * SCALES * SHAPES normalised densities, and one more, the readout's own. The p
 
     p = (1 - t) sum_e w_e p_e + t p_tail,        w_e <- (1 - a) w_e p_e / sum_e w_e p_e + a / E
 
-with the fixed share a (M. Herbster and M. K. Warmuth, "Tracking the best expert", Machine Learning
+with a fixed share a (M. Herbster and M. K. Warmuth, "Tracking the best expert", Machine Learning
 32, 1998), and a tail that no weight can lose. Experts that cannot predict yet keep their weight.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import exp, inf, log, sqrt
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.stream_laws import (
     FREE,
     LADDER,
@@ -44,14 +44,15 @@ from neurolp.kernels.stream_laws import (
     tail_log_density,
 )
 from neurolp.kernels.stream_means import FIRST_VALUES, add_same_step, bounded, predict_means
+from neurolp.kernels.stream_passes import total_of
 from neurolp.kernels.stream_state import Experts, ExpertScratch
 
-_SHARE = 0.002
+_SHARE, _FIRST_SHARE = 0.001, 0.01  # for all experts alike, in every step, and in the first ones
 _LEAST = 1e-24  # variance, as a share of that of the first values
 _NORMALISER = 0.3989422804014327
 
 
-@vector_kernel
+@ordered_kernel
 def predict_value(
     experts: Experts, v: int, readout: float, doubt: float, scratch: ExpertScratch
 ) -> None:
@@ -76,42 +77,47 @@ def predict_value(
     node_variances(experts.average[v], experts.blend[v], least, most, node)
     _share_prediction(experts, v)
     share, mean, reference = experts.share[v], experts.mean[v], experts.mean[v, 1]
-    first = second = 0.0
+    product = scratch.product
     for law in range(SHAPES):
         for k in range(SCALES):
             start, scale = (law * SCALES + k) * n_means, experts.scale[v, k]
             for m in range(n_means):
                 w, x = share[start + m], mean[m] - reference
-                first += w * x
-                second += w * (x * x + scale[m] * (1.0 + experts.doubt[v, m]))
+                product[0, start + m] = w * x
+                product[1, start + m] = w * (x * x + scale[m] * (1.0 + experts.doubt[v, m]))
+    w, x = share[share.shape[0] - 1], mean[last] - reference
+    product[0, share.shape[0] - 1] = w * x
+    own = experts.scale[v, 0, last] * (1.0 + experts.doubt[v, last])
+    product[1, share.shape[0] - 1] = w * (x * x + own)
+    first, second = total_of(product[0]), total_of(product[1])
     experts.expected[v] = reference + first
     experts.spread[v] = sqrt(max(second - first * first, least))
     experts.now[v] = experts.expected[v]
 
 
-@vector_kernel
+@ordered_kernel
 def _greatest_variance(experts: Experts, v: int) -> float:
     """No residual is larger than the range of the values so far."""
-    width = max(experts.unit[v, 1], experts.bounds[v, 1] - experts.bounds[v, 0])
+    width: float = max(experts.unit[v, 1], experts.bounds[v, 1] - experts.bounds[v, 0])
     return width * width
 
 
-@vector_kernel
+@ordered_kernel
 def _share_prediction(experts: Experts, v: int) -> None:
     """Shares of the experts in the prediction: their weights, but none of those that sleep."""
     weight, share = experts.weight[v], experts.share[v]
     n_means = experts.mean.shape[1]
     n = weight.shape[0]
-    total = 0.0
-    for e in range(n):
-        m = e % n_means if e < n - 1 else n_means - 1
-        share[e] = experts.awake[v, m] * weight[e]
-        total += share[e]
+    for start in range(0, n - 1, n_means):
+        for m in range(n_means):
+            share[start + m] = experts.awake[v, m] * weight[start + m]
+    share[n - 1] = experts.awake[v, n_means - 1] * weight[n - 1]
+    total = total_of(share)
     for e in range(n):
         share[e] /= total
 
 
-@vector_kernel
+@ordered_kernel
 def meet_value(
     experts: Experts, v: int, x: float, shift: float, cdf: float, scratch: ExpertScratch
 ) -> float:
@@ -146,20 +152,20 @@ def meet_value(
     )
     free_law(scratch.z, scratch.components, density[FREE], cumulated[FREE], scratch.free_part)
     share, n_pairs = experts.share[v], SCALES * n_means
-    own = share[SHAPES * n_pairs]
-    lower = own * cdf if own > 0.0 else 0.0
+    own, lower = share[SHAPES * n_pairs], scratch.product[0]
+    lower[SHAPES * n_pairs] = own * cdf if own > 0.0 else 0.0
     for law in range(SHAPES):
         for p in range(n_pairs):
-            lower += share[law * n_pairs + p] * cumulated[law, p]
+            lower[law * n_pairs + p] = share[law * n_pairs + p] * cumulated[law, p]
     z, tail = (x - experts.expected[v]) / experts.spread[v], 0.0
     for r in range(TAIL_SCALES.shape[0]):
         y = z / TAIL_SCALES[r]
         tail += exp(LOG_TAIL[r]) * below(y, bell(y))
-    out: float = (1.0 - TAIL_SHARE) * lower + TAIL_SHARE * tail
+    out: float = (1.0 - TAIL_SHARE) * total_of(lower) + TAIL_SHARE * tail
     return out
 
 
-@vector_kernel
+@ordered_kernel
 def learn_value(
     experts: Experts, v: int, x: float, own: float, learn: bool, scratch: ExpertScratch
 ) -> float:
@@ -174,11 +180,13 @@ def learn_value(
     density, n = scratch.density, float(experts.seen[v] - FIRST_VALUES)
     own_density = exp(max(own, -700.0)) if experts.awake[v, last] else 0.0
     share = experts.share[v]
-    mixture = share[SHAPES * n_pairs] * own_density
+    product = scratch.product[0]
+    product[SHAPES * n_pairs] = share[SHAPES * n_pairs] * own_density
     for law in range(SHAPES):
         for p in range(n_pairs):
             found = density[law, p] * scratch.inverse[p] * _NORMALISER
-            mixture += share[law * n_pairs + p] * found
+            product[law * n_pairs + p] = share[law * n_pairs + p] * found
+    mixture = total_of(product)
     spread = experts.spread[v]
     tail = tail_log_density((x - experts.expected[v]) / spread) - log(spread) + log(TAIL_SHARE)
     out = tail
@@ -206,7 +214,7 @@ def learn_value(
     return out
 
 
-@vector_kernel
+@ordered_kernel
 def _learn_weights(
     experts: Experts, v: int, own: float, mixture: float, believed: float, scratch: ExpertScratch
 ) -> None:
@@ -215,30 +223,29 @@ def _learn_weights(
     ``own`` is the density of the readout's own law, ``mixture`` that of all experts, ``believed``
     the probability that the value is of them and not of the tail.
     """
-    weight, density = experts.weight[v], scratch.density
+    weight, density, now = experts.weight[v], scratch.density, scratch.product[0]
     n_pairs, last = density.shape[1], experts.mean.shape[1] - 1
-    awake, everything = experts.awake[v, last] * weight[SHAPES * n_pairs], 0.0
     for law in range(SHAPES):
         for p in range(n_pairs):
-            awake += scratch.awake[p] * weight[law * n_pairs + p]
-    share = _SHARE * awake / weight.shape[0]
+            now[law * n_pairs + p] = scratch.awake[p] * weight[law * n_pairs + p]
+    now[SHAPES * n_pairs] = experts.awake[v, last] * weight[SHAPES * n_pairs]
+    fixed = max(_SHARE, min(_FIRST_SHARE, 1.0 / (experts.seen[v] - FIRST_VALUES + 1.0)))
+    share = fixed * total_of(now) / weight.shape[0]
     for law in range(SHAPES):
         for p in range(n_pairs):
             w = weight[law * n_pairs + p]
             ratio = density[law, p] * scratch.inverse[p] * _NORMALISER / mixture
-            moved = (1.0 - _SHARE) * w * (1.0 + believed * (ratio - 1.0)) + share
-            w += scratch.awake[p] * (moved - w)
-            weight[law * n_pairs + p] = w
-            everything += w
+            moved = (1.0 - fixed) * w * (1.0 + believed * (ratio - 1.0)) + share
+            weight[law * n_pairs + p] = w + scratch.awake[p] * (moved - w)
     if experts.awake[v, last]:
         w = weight[SHAPES * n_pairs] * (1.0 + believed * (own / mixture - 1.0))
-        weight[SHAPES * n_pairs] = (1.0 - _SHARE) * w + share
-    everything += weight[SHAPES * n_pairs]
+        weight[SHAPES * n_pairs] = (1.0 - fixed) * w + share
+    everything = total_of(weight)
     for e in range(weight.shape[0]):
         weight[e] /= everything
 
 
-@vector_kernel
+@ordered_kernel
 def write_components(experts: Experts, v: int, scratch: ExpertScratch, out: Array) -> float:
     """Mean's number, weight, offset and scale of all components (C, 4), zero of those that sleep.
 

@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import kernel, vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.exponential import exponential
 
 # Rates at which variances follow squared residuals, and those that the node mixes: the fastest is
@@ -43,7 +43,7 @@ _TINY = 1e-290
 _HALF_LOG_2PI = 0.9189385332046727
 
 
-@vector_kernel
+@ordered_kernel
 def bell(x: float) -> float:
     """exp(-x^2 / 2), zero beyond 37."""
     a = -0.5 * x * x
@@ -51,7 +51,7 @@ def bell(x: float) -> float:
     return out if a > -700.0 else 0.0
 
 
-@vector_kernel
+@ordered_kernel
 def below(x: float, e: float) -> float:
     """Normal distribution function, given e = exp(-x^2 / 2), to 1e-15.
 
@@ -70,7 +70,7 @@ def below(x: float, e: float) -> float:
     return 1.0 - tail if x > 0.0 else tail
 
 
-@kernel
+@ordered_kernel
 def free_components(moments: Array, out: Array) -> None:
     """Weights, means and standard deviations (3, N_FREE, P) of the free mixtures, from moments.
 
@@ -86,13 +86,13 @@ def free_components(moments: Array, out: Array) -> None:
             out[2, c, p] = sqrt(max(second[p] * inverse - mean * mean, _FREE_VARIANCE))
 
 
-@vector_kernel
+@ordered_kernel
 def rung_weight(weight: float) -> float:
     """Weight of a rung of the ladder, never zero; the weights sum to 1."""
     return (1.0 - _FLOOR) * weight + _FLOOR / N_RUNGS
 
 
-@vector_kernel
+@ordered_kernel
 def normal_law(z: Array, density: Array, cdf: Array) -> None:
     """Densities, up to 1 / sqrt(2 pi), and distribution functions (P,) of residuals ``z``."""
     for p in range(z.shape[0]):
@@ -101,7 +101,7 @@ def normal_law(z: Array, density: Array, cdf: Array) -> None:
         cdf[p] = below(z[p], e)
 
 
-@vector_kernel
+@ordered_kernel
 def ladder_law(z: Array, weights: Array, density: Array, cdf: Array, part: Array) -> None:
     """As :func:`normal_law`, for ladders with ``weights`` (rungs, P); ``part`` is their parts."""
     for p in range(z.shape[0]):
@@ -116,7 +116,7 @@ def ladder_law(z: Array, weights: Array, density: Array, cdf: Array, part: Array
             cdf[p] += w * below(x, e)
 
 
-@vector_kernel
+@ordered_kernel
 def free_law(z: Array, components: Array, density: Array, cdf: Array, part: Array) -> None:
     """As :func:`normal_law`, for free mixtures; ``part`` (N_FREE, P) is their components' parts."""
     for p in range(z.shape[0]):
@@ -131,7 +131,7 @@ def free_law(z: Array, components: Array, density: Array, cdf: Array, part: Arra
             cdf[p] += w * below(x, e)
 
 
-@vector_kernel
+@ordered_kernel
 def learn_ladder(n: float, awake: Array, weights: Array, density: Array, part: Array) -> None:
     """Online expectation-maximisation of the ladders' weights; what is far is of the widest."""
     rate = max(1.0 / (n + _LADDER_ROWS), _LADDER_RATE)
@@ -143,7 +143,7 @@ def learn_ladder(n: float, awake: Array, weights: Array, density: Array, part: A
             weights[r, p] += rate * awake[p] * (share - weights[r, p])
 
 
-@vector_kernel
+@ordered_kernel
 def learn_free(
     n: float, awake: Array, z: Array, moments: Array, density: Array, part: Array
 ) -> None:
@@ -159,7 +159,7 @@ def learn_free(
             moments[2, c, p] += step * (share * near * near - moments[2, c, p])
 
 
-@vector_kernel
+@ordered_kernel
 def node_variances(averages: Array, blend: Array, least: float, most: float, out: Array) -> None:
     """Variances (M,) that the volatility nodes predict: sum_r blend_r averages_r."""
     for m in range(out.shape[0]):
@@ -171,7 +171,7 @@ def node_variances(averages: Array, blend: Array, least: float, most: float, out
         out[m] = min(max(out[m], least), most)
 
 
-@vector_kernel
+@ordered_kernel
 def learn_nodes(residual: Array, awake: Array, scale: Array, averages: Array, blend: Array) -> None:
     """Multiplicative step of the volatility nodes on the surprise of the squared residuals.
 
@@ -186,7 +186,7 @@ def learn_nodes(residual: Array, awake: Array, scale: Array, averages: Array, bl
             blend[r, m] = min(max(moved, 1e-13), 2e4)
 
 
-@vector_kernel
+@ordered_kernel
 def follow_scales(
     n: float, least: float, most: float, residual: Array, awake: Array, scale: Array,
     averages: Array,
@@ -207,7 +207,7 @@ def follow_scales(
             scale[k, m] = min(max(moved, least), most)
 
 
-@vector_kernel
+@ordered_kernel
 def tail_log_density(z: float) -> float:
     """Log-density of the shared tail, of a residual in standard deviations."""
     top = -np.inf

@@ -7,7 +7,7 @@ from math import sqrt
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.stream_laws import SCALES
 from neurolp.kernels.stream_regression import (
     add_row,
@@ -34,16 +34,16 @@ KEEP = np.array([1.0, 0.99, 1.0, 0.99])
 REGRESSIONS = len(KEEP)
 SEASON_SIZES = np.array([2, 3, 4, 7, 16])  # numbers of features of the two seasons' ladders
 
-MOST_DOUBT = 1e4  # variance of a mean, in units of the noise
+MOST_DOUBT = 1e12  # variance of a mean, in units of the noise
 
 _RIDGE, _SEASON_RIDGE = 0.1, 0.01
 _REPLAYED = 1600  # values from which the regression on a new period begins
 _LEVERAGE, _HUBER = 10.0, 5.0  # rows beyond these count less in a regression
-_LEAST_UNIT = 1e-100
+_LEAST_UNIT, _LARGEST_FEATURE = 1e-100, 1e60
 _USUAL = 1  # the scale by which a residual is found to be large
 
 
-@vector_kernel
+@ordered_kernel
 def remember_value(experts: Experts, v: int, x: float) -> None:
     """Append a value to the past."""
     past, end = experts.past[v], experts.end[v]
@@ -59,7 +59,7 @@ def remember_value(experts: Experts, v: int, x: float) -> None:
     experts.stored[v] = min(experts.stored[v] + 1, PAST)
 
 
-@vector_kernel
+@ordered_kernel
 def wake(experts: Experts, v: int) -> None:
     """Take units, first scales and prior precisions from the first values of the past."""
     n, end, past = FIRST_VALUES, experts.end[v], experts.past[v]
@@ -104,7 +104,7 @@ def wake(experts: Experts, v: int) -> None:
     experts.due[v] = FIRST_LOOK - n
 
 
-@vector_kernel
+@ordered_kernel
 def predict_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
     """Write the means and doubts of all experts of a value but the readout's."""
     past, end, unit = experts.past[v], experts.end[v], experts.unit[v, 1]
@@ -152,14 +152,15 @@ def predict_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
         doubt[k] = min(doubt[k], MOST_DOUBT)
 
 
-@vector_kernel
+@ordered_kernel
 def bounded(experts: Experts, v: int, mean: float) -> float:
     """The mean, if it is not beyond the values so far by more than their range; else the limit."""
     low, high = experts.bounds[v, 0], experts.bounds[v, 1]
-    return min(max(mean, low - (high - low)), high + (high - low))
+    out: float = min(max(mean, low - (high - low)), high + (high - low))
+    return out
 
 
-@vector_kernel
+@ordered_kernel
 def add_same_step(experts: Experts, v: int) -> None:
     """Correct the means of the regressions by other values of the step that are known now."""
     n_sizes = experts.size.shape[0]
@@ -174,7 +175,7 @@ def add_same_step(experts: Experts, v: int) -> None:
         experts.mean[v, SIMPLE + (r + 1) * n_sizes - 1] += shift
 
 
-@vector_kernel
+@ordered_kernel
 def learn_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
     """Learn the regressions from the value of this step, which is not in the past yet."""
     if experts.seen[v] < FIRST_VALUES:
@@ -206,7 +207,7 @@ def learn_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
             )  # fmt: skip
 
 
-@vector_kernel
+@ordered_kernel
 def remember(experts: Experts, v: int, known: bool, learn: bool, scratch: ExpertScratch) -> None:
     """End a step: move levels, append the value, seek seasons; wake up after the first values.
 
@@ -229,7 +230,7 @@ def remember(experts: Experts, v: int, known: bool, learn: bool, scratch: Expert
             wake(experts, v)
 
 
-@vector_kernel
+@ordered_kernel
 def _seek_season(experts: Experts, v: int, scratch: ExpertScratch) -> None:
     """Compare the last value with its past, and now and then choose the periods anew."""
     past, end, n = experts.past[v], experts.end[v], experts.stored[v]
@@ -266,7 +267,7 @@ def _seek_season(experts: Experts, v: int, scratch: ExpertScratch) -> None:
                     experts.average[v, r, m] = experts.average[v, r, 1]
 
 
-@vector_kernel
+@ordered_kernel
 def _row_weight(experts: Experts, v: int, m: int, x: float) -> float:
     """Weight of a row in a regression: small for outliers, and for features far from all others."""
     doubt = experts.doubt[v, m]
@@ -276,7 +277,7 @@ def _row_weight(experts: Experts, v: int, m: int, x: float) -> float:
     return weight
 
 
-@vector_kernel
+@ordered_kernel
 def _has_same_step(experts: Experts, v: int) -> bool:
     out = False
     for o in range(experts.other.shape[1]):
@@ -284,7 +285,7 @@ def _has_same_step(experts: Experts, v: int) -> bool:
     return out
 
 
-@vector_kernel
+@ordered_kernel
 def _features(experts: Experts, v: int, z: Array) -> None:
     """Features of values z[0] and of changes z[1], in units: a constant, lags, other values.
 
@@ -295,8 +296,8 @@ def _features(experts: Experts, v: int, z: Array) -> None:
     n_lags = z.shape[1] - 1 - experts.other.shape[1]
     z[0, 0] = z[1, 0] = 1.0
     for j in range(1, n_lags + 1):
-        z[0, j] = (past[end - j] - location) / unit if j <= n else 0.0
-        z[1, j] = (past[end - j] - past[end - j - 1]) / unit if j + 1 <= n else 0.0
+        z[0, j] = _feature(past[end - j] - location, unit) if j <= n else 0.0
+        z[1, j] = _feature(past[end - j] - past[end - j - 1], unit) if j + 1 <= n else 0.0
     for o in range(experts.other.shape[1]):
         j, w = 1 + n_lags + o, experts.other[v, o]
         z[0, j] = z[1, j] = 0.0
@@ -306,5 +307,11 @@ def _features(experts: Experts, v: int, z: Array) -> None:
         x, before = theirs[at - 1], theirs[at - 2]
         if experts.same_step[v, o]:
             x, before = experts.now[w], theirs[at - 1]
-        z[0, j] = (x - experts.unit[w, 0]) / experts.unit[w, 1]
-        z[1, j] = (x - before) / experts.unit[w, 1]
+        z[0, j] = _feature(x - experts.unit[w, 0], experts.unit[w, 1])
+        z[1, j] = _feature(x - before, experts.unit[w, 1])
+
+
+@ordered_kernel
+def _feature(x: float, unit: float) -> float:
+    """A value in units, in a range whose squares are finite."""
+    return min(max(x / unit, -_LARGEST_FEATURE), _LARGEST_FEATURE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, sqrt
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.stream_laws import (
     LOG_TAIL,
     N_FREE,
@@ -21,7 +21,7 @@ from neurolp.kernels.stream_means import REGRESSIONS, SIMPLE
 from neurolp.kernels.stream_state import Experts, ExpertScratch, Readout, Senses
 
 
-@vector_kernel
+@ordered_kernel
 def write_moments(
     experts: Experts, senses: Senses, readout: Readout, s: int, wide: float, mean: Array,
     std: Array, scratch: ExpertScratch,
@@ -32,7 +32,7 @@ def write_moments(
     the factor that the readout's doubt makes its own law wider by.
     """
     first, v, d = senses.output[s], experts.value[s], senses.size[s]
-    covariance, slope, product = scratch.covariance, scratch.slope, scratch.product
+    covariance, slope, product = scratch.covariance, scratch.slope, scratch.shared
     last = experts.mean.shape[1] - 1
     for i in range(d):
         w, a = v + i, first + i
@@ -73,7 +73,7 @@ def write_moments(
             covariance[i, j] = covariance[j, i] = shared
 
 
-@vector_kernel
+@ordered_kernel
 def _law_moments(experts: Experts, v: int, m: int, components: Array) -> tuple[float, float, float]:
     """Weight of a mean, and weighted first and second moments of its residuals."""
     weight = first = second = 0.0
@@ -95,7 +95,7 @@ def _law_moments(experts: Experts, v: int, m: int, components: Array) -> tuple[f
     return weight, first, second
 
 
-@vector_kernel
+@ordered_kernel
 def _own_moments(senses: Senses, readout: Readout, a: int, wide: float) -> tuple[float, float]:
     """First and second moment of a residual by the readout's own law, in raw units."""
     scale = senses.scale[a] * readout.factor[a, a] * wide
@@ -107,7 +107,7 @@ def _own_moments(senses: Senses, readout: Readout, a: int, wide: float) -> tuple
     return scale * first, scale * scale * second
 
 
-@vector_kernel
+@ordered_kernel
 def _slopes(
     experts: Experts, senses: Senses, readout: Readout, s: int, i: int, m: int, out: Array
 ) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from math import sqrt
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 
 
-@vector_kernel
+@ordered_kernel
 def predict_nested(
     factor: Array, target: Array, z: Array, u: Array, mean: Array, doubt: Array
 ) -> None:
@@ -38,7 +38,7 @@ def predict_nested(
         doubt[i] = variance
 
 
-@vector_kernel
+@ordered_kernel
 def solve_coefficients(factor: Array, target: Array, out: Array) -> None:
     """Coefficients of all features: R out = t."""
     n = target.shape[0]
@@ -49,7 +49,7 @@ def solve_coefficients(factor: Array, target: Array, out: Array) -> None:
         out[i] = total / factor[i, i]
 
 
-@vector_kernel
+@ordered_kernel
 def add_row(
     factor: Array, target: Array, z: Array, y: float, weight: float, keep: float, w: Array
 ) -> None:
@@ -60,7 +60,7 @@ def add_row(
     _rotate(factor, target, w, size * y, sqrt(keep), 0)
 
 
-@vector_kernel
+@ordered_kernel
 def renew_prior(factor: Array, target: Array, prior: Array, share: float, k: int, w: Array) -> None:
     """Add what the prior of feature k loses in a round of all features, each step a feature.
 
@@ -73,7 +73,7 @@ def renew_prior(factor: Array, target: Array, prior: Array, share: float, k: int
     _rotate(factor, target, w, 0.0, 1.0, k)
 
 
-@vector_kernel
+@ordered_kernel
 def _rotate(factor: Array, target: Array, w: Array, y: float, old: float, first: int) -> None:
     """Givens rotations that bring the row w, zero before ``first``, into the factor."""
     n = w.shape[0]

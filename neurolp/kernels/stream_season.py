@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 
 LONGEST, CYCLES, CHANGES = 400, 4, 12
 FEATURES = 4 + CHANGES
@@ -18,7 +18,7 @@ FIRST_LOOK, LOOK_AGAIN = 24, 1.25  # observations until a period is sought, and 
 _AS_GOOD = 1.03  # of two periods as good as each other within so much, the shorter one
 
 
-@vector_kernel
+@ordered_kernel
 def compare_with_past(past: Array, end: int, n: int, unit: float, differences: Array) -> None:
     """Add to ``differences`` (2, LONGEST + 1) how far the last value is from those before it.
 
@@ -34,7 +34,7 @@ def compare_with_past(past: Array, end: int, n: int, unit: float, differences: A
         differences[1, p] += d / (d + unit)
 
 
-@vector_kernel
+@ordered_kernel
 def best_period(differences: Array, n: int) -> int:
     """The period of least mean difference after ``n`` comparisons; 0 before there are enough."""
     least, last = inf, min(LONGEST, n // 2 - 2)
@@ -46,7 +46,7 @@ def best_period(differences: Array, n: int) -> int:
     return 0
 
 
-@vector_kernel
+@ordered_kernel
 def season_features(past: Array, end: int, n: int, period: int, unit: float, z: Array) -> None:
     """Features (FEATURES,) of the next change, of a value with this period, in ``unit``.
 

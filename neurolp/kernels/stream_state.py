@@ -137,9 +137,10 @@ class ExpertScratch(NamedTuple):
     free_part: Array  # (N_FREE, P)
     density: Array  # (SHAPES, P)
     cdf: Array  # (SHAPES, P)
+    product: Array  # (3, SHAPES P + 1) to be summed
     covariance: Array  # (D, D) of the values of the largest sensor
     slope: Array  # (D,)
-    product: Array  # (D,)
+    shared: Array  # (D,)
 
 
 class Rates(NamedTuple):

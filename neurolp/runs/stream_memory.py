@@ -24,6 +24,7 @@ _NODE = 1000  # bytes of a hidden node and its inputs, while it is drawn
 _SENSOR = 1000  # bytes of a sensor and its name
 _COMPRESSED = 4  # times smaller is what numbers of a record may become in a file
 _SMALL = 1e9  # bytes of a file that nobody would call absurd
+_EXPERTS = 250_000  # bytes of the experts of a value
 _IN_DEGREE = 100  # of sparse recurrent weights, at most
 
 
@@ -46,6 +47,7 @@ def memory(configuration: StreamConfiguration) -> Memory:
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
     size += 16.0 * features**2 if brain.rule == "rls" else 0
     size += 8.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
+    size += _EXPERTS * max(n_outputs - n_symbols * n_categorical, 0) if brain.experts else 0
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
     return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)
 

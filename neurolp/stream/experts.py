@@ -1,4 +1,4 @@
-"""Experts for values: their first state, and what they predict as a distribution."""
+"""Experts for values: their first state, and their work arrays."""
 
 from __future__ import annotations
 
@@ -7,18 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.kernels.stream_experts import write_components
-from neurolp.kernels.stream_laws import (
-    LOG_TAIL,
-    N_FREE,
-    N_RUNGS,
-    NODE_RATES,
-    RUNGS,
-    SCALES,
-    SHAPES,
-    TAIL_SCALES,
-    TAIL_SHARE,
-)
+from neurolp.kernels.stream_laws import N_FREE, N_RUNGS, NODE_RATES, RUNGS, SCALES, SHAPES
 from neurolp.kernels.stream_means import (
     FIRST_VALUES,
     LEVEL_RATES,
@@ -30,7 +19,6 @@ from neurolp.kernels.stream_means import (
 )
 from neurolp.kernels.stream_season import FEATURES, LONGEST, PAST
 from neurolp.kernels.stream_state import Experts, ExpertScratch, empty
-from neurolp.stream.prediction import ValuePrediction
 from neurolp.stream.sensors import Place
 
 # What changes where nothing is learned.
@@ -119,9 +107,10 @@ def scratch_of(experts: Experts, largest: int) -> ExpertScratch:
         free_part=empty(N_FREE, n_pairs),
         density=empty(SHAPES, n_pairs),
         cdf=empty(SHAPES, n_pairs),
+        product=empty(3, experts.weight.shape[1]),
         covariance=np.zeros((largest, largest)),
         slope=np.zeros(largest),
-        product=np.zeros(largest),
+        shared=np.zeros(largest),
     )
 
 
@@ -134,54 +123,6 @@ def begin(experts: Experts, s: int, values: Array) -> None:
         experts.seen[v] = len(column)
         if len(column) == FIRST_VALUES:
             wake(experts, v)
-
-
-def predict(experts: Experts, s: int, d: int, readout: ValuePrediction | None) -> ValuePrediction:
-    """Distribution of the d values of sensor ``s``, from the means that the kernel has written.
-
-    ``readout`` is the prediction of the readout with its own law, if there is one.
-    """
-    at = slice(experts.value[s], experts.value[s] + d)
-    reference, means = experts.expected[at].copy(), experts.mean[at].copy()
-    n_means = means.shape[1]
-    means = np.concatenate([means, reference[:, None]], axis=1)  # the last is that of the tail
-    slope = np.zeros((d, n_means + 1, d))
-    n_sizes = len(experts.size)
-    for i in range(d):
-        v = experts.value[s] + i
-        for r in range(REGRESSIONS):
-            for o in np.flatnonzero(experts.same_step[v]):
-                j = experts.other[v, o] - experts.value[s]
-                slope[i, SIMPLE + (r + 1) * n_sizes - 1, j] = experts.slope[v, r, o]
-        if readout is not None:
-            slope[i, n_means - 1] = readout.slope[i, 0]
-            before = reference[:i] - readout.reference[:i]
-            means[i, n_means - 1] += readout.slope[i, 0, :i] @ before
-    parts = [_components(experts, experts.value[s] + i, i, readout) for i in range(d)]
-    n = max(len(part) for part in parts)
-    component = np.zeros((d, n, 4))
-    component[..., 3] = 1.0
-    for i, part in enumerate(parts):
-        component[i, : len(part)] = part
-    return ValuePrediction(reference, means, slope, component)
-
-
-def _components(experts: Experts, v: int, i: int, readout: ValuePrediction | None) -> Array:
-    """Mean's number, weight, offset and scale of all components of a value, (C, 4)."""
-    n_means = experts.awake.shape[1]
-    rows = np.zeros((n_means * SCALES * (1 + N_RUNGS + N_FREE), 4))
-    own = write_components(experts, v, scratch_of(experts, 1), rows)
-    out = [rows[rows[:, 1] > 0]]
-    if readout is not None:
-        law = readout.component[i].copy()
-        law[:, 0] = n_means - 1
-        law[:, 1] *= own / law[:, 1].sum()
-        out.append(law)
-    tail = np.zeros((len(TAIL_SCALES), 4))
-    tail[:, 0] = n_means
-    tail[:, 1] = TAIL_SHARE * np.exp(LOG_TAIL)
-    tail[:, 3] = experts.spread[v] * TAIL_SCALES
-    return np.concatenate([*out, tail])
 
 
 def _others(where: Sequence[Place], n_values: int) -> tuple[Array, Array]:
