@@ -248,7 +248,7 @@ class NaiveExperts:
         total, w = self.of_pairs(i)[:, :, awake].sum(), self.of_pairs(i)
         ratio = density * (1 - TAIL_SHARE) / mixture
         moved = w * (1 + mixture / p * (ratio - 1))  # what the tail explains says nothing
-        share = max(0.001, min(0.01, 1 / (n + 1)))
+        share = max(2e-4, min(0.01, 1 / (n + 1)))
         moved = (1 - share) * moved + share * total / self.weight.shape[1]
         w[:, :, awake] = moved[:, :, awake]
         self.weight[i] /= self.weight[i].sum()

@@ -47,7 +47,7 @@ from neurolp.kernels.stream_means import FIRST_VALUES, add_same_step, bounded, p
 from neurolp.kernels.stream_passes import total_of
 from neurolp.kernels.stream_state import Experts, ExpertScratch
 
-_SHARE, _FIRST_SHARE = 0.001, 0.01  # for all experts alike, in every step, and in the first ones
+_SHARE, _FIRST_SHARE = 2e-4, 0.01  # for all experts alike, at last and at first
 _LEAST = 1e-24  # variance, as a share of that of the first values
 _NORMALISER = 0.3989422804014327
 
