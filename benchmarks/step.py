@@ -31,13 +31,14 @@ from threadpoolctl import threadpool_limits
 
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.kernels.stream import stream_block
-from neurolp.kernels.stream_state import scratch_for
+from neurolp.kernels.stream_state import Injection, scratch_for
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.run import Outputs
 
 Array = np.ndarray[Any, Any]
 Contender = Callable[[], None]  # does all steps
 
+NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
 SECONDS = 0.04  # that a turn of ours takes about
 SMALL = 1e-6  # learning leaves the weights what they were, but not their bits
 NODES = 10_000  # of the sparse networks
@@ -70,7 +71,7 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     def kernel() -> None:
         stream_block(
             rows, True, s.senses, s.memory, s.readout, s.contexts, s.experts,
-            brain._design.rates, outputs.outcome, outputs.activity, scratch, room,
+            brain._design.rates, NOTHING, outputs.outcome, outputs.activity, scratch, room,
         )  # fmt: skip
 
     def run() -> None:

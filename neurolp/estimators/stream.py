@@ -18,11 +18,13 @@ from neurolp.brain.seeds import generator
 from neurolp.errors import DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.files import Stored, add_tree, header
+from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
-from neurolp.kernels.stream_state import scratch_for
+from neurolp.kernels.stream_state import Injection, scratch_for
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
+from neurolp.stream.editing import read_injection
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.predicting import predict_values
@@ -34,15 +36,16 @@ from neurolp.stream.sensors import (
     check_sensors,
     encode_rows,
     places,
-    row_of,
     sensors_from_json,
     sensors_to_json,
 )
 from neurolp.stream.warmup import WarmUp
 
+_NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
+
 
 @final
-class StreamBrain(Stored):
+class StreamBrain(StreamBench, Stored):
     """A recurrent network that predicts the next row of a stream and learns from every row.
 
         p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
@@ -69,6 +72,12 @@ class StreamBrain(Stored):
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
         booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
         all edges if it is dense and those it stores if it is a SciPy sparse one.
+    input_weights : None, matrix (n_hidden, n_outputs), or with columns for all lags
+        Weights from the last row to the hidden nodes, or from the rows of all lags, or from the
+        constant and these, as in ``feature_names``; entries of 0 are no edges. None draws them.
+        Input is in units of a sensor; symbols are indicators, centred and scaled.
+    train_connectivity, train_input_weights : bool
+        Whether recurrent weights learn, and whether input weights and thresholds do.
     rule : {"rls", "diagonal_rls", "nlms"}
         How the readout learns: recursive least squares (memory and time grow with the square of the
         features), the same with the diagonal of the covariance only, or normalised least mean
@@ -84,6 +93,8 @@ class StreamBrain(Stored):
         Rate at which the threshold of a hidden node moves to make its mean activity zero.
     strength, recurrent_strength : float
         Norm of a hidden node's input weights, and of its recurrent weights, as drawn.
+    spectral_radius : None or float
+        Largest absolute eigenvalue of the recurrent weights as drawn, instead of their norm.
     time_constants : tuple of float
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
     max_order, n_contexts : int
@@ -129,6 +140,9 @@ class StreamBrain(Stored):
         n_lags: ranges.Count = 20,
         fan_in: ranges.Positive = 5,
         connectivity: Any = None,
+        input_weights: Any = None,
+        train_connectivity: ranges.Flag = True,
+        train_input_weights: ranges.Flag = True,
         rule: Rule = "rls",
         rate: ranges.Share = 0.3,
         process_noise: ranges.Share = 0.0,
@@ -136,6 +150,7 @@ class StreamBrain(Stored):
         homeostasis: ranges.Share = 0.0,
         strength: ranges.Strength = 1.0,
         recurrent_strength: ranges.Strength = 0.5,
+        spectral_radius: ranges.Strength | None = None,
         time_constants: ranges.TimeConstants = (1.0, 1.0),
         max_order: ranges.Count = 6,
         n_contexts: ranges.Count = 16384,
@@ -147,9 +162,10 @@ class StreamBrain(Stored):
     ) -> None:
         self.sensors = check_sensors(sensors)
         self._design = StreamDesign(
-            self.sensors, connectivity, n_hidden, n_lags, fan_in, rule, rate, process_noise,
-            recurrent_rate, homeostasis, strength, recurrent_strength, time_constants,
-            max_order, n_contexts, mixing_rate, experts, warmup, dtype,
+            self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in, rule, rate,
+            process_noise, recurrent_rate, train_connectivity, train_input_weights, homeostasis,
+            strength, recurrent_strength, spectral_radius, time_constants, max_order, n_contexts,
+            mixing_rate, experts, warmup, dtype,
         )  # fmt: skip
         ranges.check_parameters(StreamBrain, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
@@ -160,10 +176,10 @@ class StreamBrain(Stored):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse attributes that would have no effect: parameters are fixed at construction."""
-        if not (name.startswith("_") or name in ("sensors", "seed_", "n_steps_")):
+        if not (name.startswith("_") or name in ("sensors", "seed_", "n_steps_", "activity")):
             raise AttributeError(
                 f"StreamBrain has no attribute {name!r} to assign: parameters are arguments of "
-                "StreamBrain(...)"
+                "StreamBrain(...), and set_params changes some of them"
             )
         super().__setattr__(name, value)
 
@@ -181,14 +197,19 @@ class StreamBrain(Stored):
         learn: bool = True,
         predictions: bool = False,
         activity: bool = False,
+        inject: Any = None,
     ) -> StreamRun:
         """Present rows (n_steps, n_columns) one after another; NaN is missing.
 
         Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
         learned; the memory moves on. The memory takes the expected value of what is missing.
+        ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
+        added to the potentials of hidden nodes after each row.
 
         Raises
         ------
+        ConfigurationError
+            If ``inject`` names no nodes.
         DataError
             If the rows are not what the sensors want.
         DivergedError
@@ -198,22 +219,16 @@ class StreamBrain(Stored):
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
+        injection = Injection(*read_injection(inject, len(codes), self._design.n_hidden))
         start = 0
         while start < len(codes):
             n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
             part = slice(start, start + n)
-            self._advance(codes[part], learn, outputs.between(part.start, part.stop))
+            now = Injection(injection.nodes, injection.current[part])
+            self._advance(codes[part], learn, outputs.between(part.start, part.stop), now)
             start = part.stop
         np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
         return outputs.run(self._design.n_hidden)
-
-    def observe(self, x: Any, *, learn: bool = True) -> float:
-        """Present one row and return its surprise in nats, summed over the observed sensors.
-
-        ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
-        mapping leaves out are missing.
-        """
-        return float(self.run(row_of(x, self.sensors), learn=learn).total[0])
 
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
@@ -264,11 +279,6 @@ class StreamBrain(Stored):
     # --- looking inside ---------------------------------------------------------------------------
 
     @property
-    def activity(self) -> Array:
-        """Present activity of the hidden nodes, (n_hidden,)."""
-        return self._state.memory.activity[: self._design.n_hidden].copy()
-
-    @property
     def feature_names(self) -> list[str]:
         """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
         return contents.feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
@@ -277,16 +287,6 @@ class StreamBrain(Stored):
     def output_names(self) -> list[str]:
         """Name of each output: each symbol and each value."""
         return contents.output_names(self.sensors)
-
-    @property
-    def weights(self) -> dict[str, Any]:
-        """Copies of all weights, by name.
-
-        "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
-        "recurrent" (n_hidden, n_hidden), (target, source), dense or CSR, absent without edges;
-        "afferent" CSR (n_hidden, n_features): from features to hidden nodes.
-        """
-        return contents.weights_of(self._state, self._design.n_hidden)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -339,7 +339,7 @@ class StreamBrain(Stored):
         brain.restore(source.read_group("state"))
         return brain
 
-    def copy(self) -> StreamBrain:
+    def copy(self) -> Self:
         """Independent brain in the same state."""
         out = copy.copy(self)
         out._state, out._warmup = self._state.copy(), copy.deepcopy(self._warmup)
@@ -351,12 +351,12 @@ class StreamBrain(Stored):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _advance(self, codes: Array, learn: bool, outputs: Outputs) -> None:
+    def _advance(self, codes: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
         """Present codes after which units may have to be fixed."""
         warmup, done = self._warmup, len(codes)
         if not warmup.of_all:
             shown = warmup.without_broad(codes) if warmup else codes
-            done = self._present(shown, learn, outputs)
+            done = self._present(shown, learn, outputs, injection)
         if warmup:
             warmup.observe(codes[:done], learn, outputs.between(0, done).outcome)
             warmup.fix_units(self._state)
@@ -368,12 +368,14 @@ class StreamBrain(Stored):
                 contents.bad_surprise(surprise, missing, self.sensors, self.n_steps_)
             )
 
-    def _present(self, codes: Array, learn: bool, outputs: Outputs) -> int:
+    def _present(
+        self, codes: Array, learn: bool, outputs: Outputs, injection: Injection = _NOTHING
+    ) -> int:
         """Run the kernel over codes; number of steps done, less than all after a bad surprise."""
         s, largest = self._state, max(p.n_outputs for p in self._places)
         return stream_block(
             codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, s.experts,
-            self._design.rates, outputs.outcome, outputs.activity,
+            self._design.rates, injection, outputs.outcome, outputs.activity,
             scratch_for(s.memory, s.readout, s.contexts), scratch_of(s.experts, largest),
         )  # fmt: skip
 

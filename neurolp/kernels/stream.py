@@ -41,6 +41,7 @@ from neurolp.kernels.stream_state import (
     Contexts,
     Experts,
     ExpertScratch,
+    Injection,
     Memory,
     Outcome,
     Rates,
@@ -140,8 +141,8 @@ def _learn_hidden(
     for i in range(n):
         slope = 1.0 - memory.squashed[i] * memory.squashed[i]
         memory.post[i] *= rates.recurrent * slope / (power * energy[i])
+    for i in range(n if rates.inputs else 0):
         memory.bias[i] += memory.post[i]
-    for i in range(n):
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             memory.afferent_weight[e] += memory.post[i] * z[memory.afferent_source[e]]
 
@@ -149,9 +150,9 @@ def _learn_hidden(
 @vector_kernel
 def _remember(
     memory: Memory, received: Array, learn_hidden: bool, homeostasis: float, turn: bool,
-    u: Array, power: Array, pairs: Array,
+    u: Array, power: Array, pairs: Array, injection: Injection, t: int,
 ) -> None:  # fmt: skip
-    """Shift the lagged input, learn and read the weights, update the hidden nodes."""
+    """Shift the lagged input, learn and read the weights, update the hidden nodes in step t."""
     z, width = memory.features, received.shape[0]
     n = memory.afferent_first.shape[0] - 1
     for j in range(memory.n_lags * width, width, -1):
@@ -180,6 +181,8 @@ def _remember(
         for e in range(memory.afferent_first[i], memory.afferent_first[i + 1]):
             total += memory.afferent_weight[e] * z[memory.afferent_source[e]]
         u[i] += total
+    for k in range(injection.nodes.shape[0]):
+        u[injection.nodes[k]] += injection.current[t, k]
     for i in range(n):
         memory.trace[i] += memory.leak[i] * (memory.activity[i] - memory.trace[i])
     squash(u, power, memory.squashed)
@@ -261,8 +264,8 @@ def _end_step(
 @vector_kernel
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
-    experts: Experts, rates: Rates, outcome: Outcome, activity: Array, scratch: Scratch,
-    room: ExpertScratch,
+    experts: Experts, rates: Rates, injection: Injection, outcome: Outcome, activity: Array,
+    scratch: Scratch, room: ExpertScratch,
 ) -> int:  # fmt: skip
     """Present codes (T, n_codes), NaN where missing; return the number of steps done.
 
@@ -338,5 +341,8 @@ def stream_block(
                 _learn_readout(senses, readout, which, rates, z, q[which], error)
             if learn and used[which] and rates.rule == RLS and rates.process_noise > 0.0:
                 _add_process_noise(readout, which, rates)
-        _remember(memory, received, learn_hidden, homeostasis, turn, u, power, pairs)
+        _remember(
+            memory, received, learn_hidden and rates.connectivity, homeostasis, turn,
+            u, power, pairs, injection, t,
+        )  # fmt: skip
     return n_steps

@@ -152,8 +152,17 @@ class Rates(NamedTuple):
     recurrent: float
     homeostasis: float
     mixing: float
+    connectivity: bool  # whether recurrent weights learn
+    inputs: bool  # whether input weights and thresholds learn
     prior_symbols: float
     prior_values: float
+
+
+class Injection(NamedTuple):
+    """Currents that are added to the potentials of hidden nodes."""
+
+    nodes: Array  # (I,)
+    current: Array  # (T, I)
 
 
 class Outcome(NamedTuple):

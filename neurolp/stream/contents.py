@@ -61,10 +61,9 @@ def feature_names(sensors: Sequence[Sensor], n_lags: int, n_hidden: int) -> list
 
 def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
     """Copies of readout, recurrent and afferent weights, without padding."""
-    memory, n_outputs = state.memory, len(state.senses.location)
-    start = len(memory.features) - len(memory.activity)
-    n_past = 1 + memory.n_lags * n_outputs
-    kept = np.concatenate([np.arange(n_past), start + np.arange(n_hidden)])
+    memory = state.memory
+    kept = kept_features(state, n_hidden)
+    n_past = len(kept) - n_hidden
     out: dict[str, Any] = {
         "readout": state.readout.weights[:, kept],
         "afferent": _csr(
@@ -77,6 +76,14 @@ def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
     elif memory.first.size:
         out["recurrent"] = _csr(memory.weight, memory.source, memory.first, (n_hidden, n_hidden))
     return out
+
+
+def kept_features(state: StreamState, n_hidden: int) -> Array:
+    """Places of the features without padding."""
+    memory = state.memory
+    start = len(memory.features) - len(memory.activity)
+    n_past = 1 + memory.n_lags * len(state.senses.location)
+    return np.concatenate([np.arange(n_past), start + np.arange(n_hidden)])
 
 
 def _csr(values: Any, source: Any, first: Any, shape: tuple[int, int]) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.arrays import Array
-from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_state import (
@@ -30,11 +29,13 @@ from neurolp.kernels.stream_state import (
 from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
 from neurolp.stream.experts import MOVING, draw_experts
 from neurolp.stream.sensors import Place, Sensor, places
+from neurolp.stream.wiring import connections, inputs, spectral_radius
 
 Rule = Literal["rls", "diagonal_rls", "nlms"]
 
+NOT_PLAIN = ("sensors", "connectivity", "input_weights")
+
 RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}
-DEFAULT_IN_DEGREE = 10
 LARGEST_STATE = 8e9  # bytes
 
 _REGISTER = 8  # numbers in a vector register: rows of matrices begin at its multiples
@@ -52,6 +53,7 @@ class StreamDesign:
 
     sensors: tuple[Sensor, ...]
     connectivity: Any
+    input_weights: Any
     n_hidden: int
     n_lags: int
     fan_in: int
@@ -59,9 +61,12 @@ class StreamDesign:
     rate: float
     process_noise: float
     recurrent_rate: float
+    train_connectivity: bool
+    train_input_weights: bool
     homeostasis: float
     strength: float
     recurrent_strength: float
+    spectral_radius: float | None
     time_constants: tuple[float, float]
     max_order: int
     n_contexts: int
@@ -72,8 +77,8 @@ class StreamDesign:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All parameters that are plain values: all but sensors and connectivity."""
-        return {k: v for k, v in vars(self).items() if k not in ("sensors", "connectivity")}
+        """All parameters that are plain values."""
+        return {k: v for k, v in vars(self).items() if k not in NOT_PLAIN}
 
     @property
     def rates(self) -> Rates:
@@ -85,6 +90,8 @@ class StreamDesign:
             float(self.recurrent_rate),
             float(self.homeostasis),
             float(self.mixing_rate),
+            self.train_connectivity,
+            self.train_input_weights,
             _PRIOR_SYMBOLS,
             _PRIOR_VALUES,
         )
@@ -153,7 +160,7 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
     n_outputs = len(senses.location)
     n = _padded(design.n_hidden)
     n_features = _padded(1 + design.n_lags * n_outputs) + n
-    connectivity, given = _connectivity(design, rng)
+    connectivity, given = connections(design.connectivity, design.n_hidden, rng)
     _check_size(design, connectivity, n, n_features)
     return StreamState(
         senses,
@@ -162,11 +169,6 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
         _contexts(design),
         draw_experts(where, design.n_lags, design.experts),
     )
-
-
-def input_feature(lag: int, output: Any, n_outputs: int) -> Any:
-    """Index of the feature, or features, of outputs ``lag`` steps ago (1 is the last step)."""
-    return 1 + (lag - 1) * n_outputs + output
 
 
 def _aligned(values: Array) -> Array:
@@ -198,44 +200,6 @@ def _senses(where: Sequence[Place]) -> Senses:
     )
 
 
-def _connectivity(
-    design: StreamDesign, rng: np.random.Generator
-) -> tuple[Connectivity | None, Array | None]:
-    """Edges between hidden nodes; and their weights, (n, n) or one for each edge, if given."""
-    given, n = design.connectivity, design.n_hidden
-    seed = int(rng.integers(2**62))
-    if n == 0 or (isinstance(given, str) and given == "none"):
-        return None, None
-    if given is None:
-        return wiring.random(n, in_degree=min(DEFAULT_IN_DEGREE, n - 1), seed=seed), None
-    if isinstance(given, str):
-        if given != "full":
-            raise ConfigurationError(
-                "argument `connectivity` must be None, 'none', 'full', edges or weights between "
-                f"the hidden nodes, but is {given!r}"
-            )
-        return Connectivity.full(n), None
-    if isinstance(given, Connectivity):
-        return Connectivity.from_array(given, n), None
-    matrix: Any = sparse.csr_array(given) if sparse.issparse(given) else np.asarray(given)
-    if matrix.dtype == np.bool_:
-        return Connectivity.from_array(matrix, n), None
-    weights = matrix.astype(np.float64)
-    if not sparse.issparse(weights):
-        Connectivity.from_array(weights != 0, n)  # checks shape and diagonal
-        edges, values = Connectivity.full(n), weights
-    else:
-        weights.sum_duplicates()
-        pattern = np.ones(weights.nnz, np.bool_), weights.indices, weights.indptr
-        edges = Connectivity.from_array(sparse.csr_array(pattern, weights.shape), n)
-        values = weights.data
-    if not np.isfinite(values).all():
-        raise ConfigurationError(
-            "argument `connectivity` must hold finite weights, but contains NaN or infinity"
-        )
-    return edges, values
-
-
 def _memory(
     design: StreamDesign,
     senses: Senses,
@@ -248,7 +212,7 @@ def _memory(
     dtype = np.dtype(design.dtype)
     features = empty(n_features)
     features[0] = 1.0
-    first, source, weight, bias = _afferents(design, senses, n, rng)
+    first, source, weight, bias = inputs(design, senses, n, rng)
     shortest, longest = np.log(design.time_constants)
     leak = np.zeros(n)
     leak[: design.n_hidden] = np.exp(-rng.uniform(shortest, longest, design.n_hidden))
@@ -273,48 +237,23 @@ def _memory(
             values = rng.standard_normal(len(columns)) * np.repeat(size, degree)
         else:
             values = given
+    if design.spectral_radius is not None:
+        if given is not None:
+            raise ConfigurationError(
+                "argument `spectral_radius` is of weights that are drawn, but argument "
+                "`connectivity` holds weights: scale these"
+            )
+        drawn = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
+        radius = spectral_radius(drawn)
+        scale = design.spectral_radius / radius if radius > 0 else 1.0
+        weights *= dtype.type(scale)
+        values = values * scale
     nodes = [empty(n, dtype=dtype) for _ in range(6)]
     nodes[3][:], nodes[4][:] = leak, bias
     activity, trace, squashed, leak_, bias_, post = nodes
     return Memory(
         features, activity, trace, squashed, leak_, bias_, post, first, source, weight,
         weights, rows, columns, values.astype(dtype), design.n_lags,
-    )  # fmt: skip
-
-
-def _afferents(
-    design: StreamDesign, senses: Senses, n: int, rng: np.random.Generator
-) -> tuple[Array, Array, Array, Array]:
-    """Draw the weights from features to hidden nodes (CSR), and the thresholds.
-
-    Each node gets one sensor at a few lags within a span; spans are log-uniform, so that short
-    memories are as common as long ones. Of values it gets 1 to ``fan_in`` lags, one value each; of
-    symbols ``fan_in`` lags (if the span has them), all symbols with a weight each.
-    """
-    n_outputs = len(senses.location)
-    first, source, weight, bias = np.zeros(n + 1, np.uint32), [], [], np.zeros(n)
-    for i in range(design.n_hidden if design.n_lags else 0):
-        s = int(rng.integers(len(senses.kind)))
-        span = int(np.ceil(design.n_lags ** rng.uniform()))
-        span = min(max(span, 2), design.n_lags)
-        n_inputs = min(design.fan_in, span)
-        if senses.kind[s] == VALUES:
-            n_inputs = min(int(rng.integers(1, design.fan_in + 1)), span)
-        outputs = senses.output[s] + np.arange(senses.size[s])
-        lags = 1 + rng.choice(span, n_inputs, replace=False)
-        if senses.kind[s] == VALUES:
-            of_each = [rng.choice(outputs, 1) for _ in lags]
-        else:
-            of_each = [outputs] * n_inputs
-        here = [input_feature(k, o, n_outputs) for k, o in zip(lags, of_each, strict=True)]
-        source.append(np.concatenate(here))
-        strength = rng.standard_normal(len(source[-1]))
-        weight.append(design.strength * strength / np.linalg.norm(strength))
-        bias[i] = design.strength * rng.uniform(-1, 1)
-        first[i + 1] = len(source[-1])
-    joined = np.concatenate([np.zeros(0, np.uint32), *source]).astype(np.uint32)
-    return (
-        np.cumsum(first).astype(np.uint32), joined, np.concatenate([np.zeros(0), *weight]), bias
     )  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from neurolp.arrays import Array
 from neurolp.kernels.stream_means import FIRST_VALUES
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.experts import begin
-from neurolp.stream.network import StreamState, input_feature
+from neurolp.stream.network import StreamState
 from neurolp.stream.prediction import CodePrediction, ValuePrediction
 from neurolp.stream.sensors import Place
+from neurolp.stream.wiring import input_feature
 
 # Shape of the broad prediction: normal nine times in ten, else a scale mixture of normals with
 # tails like 1 / x^2 over twelve decades, as the first values may come in any units.

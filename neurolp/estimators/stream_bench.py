@@ -1,0 +1,190 @@
+"""What one can do to a brain for streams by hand: read and set, cut, clear, one row at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from neurolp.arrays import Array
+from neurolp.errors import ConfigurationError
+from neurolp.estimators import ranges
+from neurolp.stream import editing
+from neurolp.stream.network import NOT_PLAIN, StreamDesign, StreamState
+from neurolp.stream.prediction import Prediction, SymbolPrediction
+from neurolp.stream.run import StreamRun
+from neurolp.stream.sensors import Sensor, row_of
+from neurolp.stream.wiring import spectral_radius
+
+# Parameters that can change while a brain lives: those that say how it learns.
+CHANGEABLE = (
+    "rate", "process_noise", "recurrent_rate", "train_connectivity", "train_input_weights",
+    "homeostasis", "mixing_rate",
+)  # fmt: skip
+
+
+class StreamBench(ABC):
+    """Part of :class:`neurolp.StreamBrain`: parameters, weights, lesions, single rows."""
+
+    sensors: tuple[Sensor, ...]
+    n_steps_: int
+    seed_: int
+    _design: StreamDesign
+    _state: StreamState
+
+    @abstractmethod
+    def run(self, rows: Any, *, learn: bool = True) -> StreamRun:
+        """Present rows one after another."""
+
+    @abstractmethod
+    def predict(self) -> dict[str, Prediction]:
+        """Distribution of the next observation of each sensor."""
+
+    @abstractmethod
+    def copy(self) -> Self:
+        """Independent brain in the same state."""
+
+    # --- parameters -------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Arguments of the constructor, by name; ``deep`` changes nothing, as none has any."""
+        del deep
+        out = {name: getattr(self._design, name) for name in NOT_PLAIN}
+        return out | self._design.parameters | {"random_state": self.seed_}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change how the brain learns from now on, and return it.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such parameter, its value is out of range, or it is fixed when a brain is
+            made, as numbers of nodes are.
+        """
+        for name in parameters:
+            if name not in self.get_params():
+                raise ConfigurationError(
+                    f"argument `{name}` is not known; there are {', '.join(self.get_params())}"
+                )
+            if name not in CHANGEABLE:
+                raise ConfigurationError(
+                    f"argument `{name}` is fixed when a brain is made; {', '.join(CHANGEABLE)} "
+                    "can change later"
+                )
+        design = replace(self._design, **parameters)
+        ranges.check_parameters(type(self), design.parameters)
+        self._design = design
+        return self
+
+    def __repr__(self) -> str:
+        """The call that makes such a brain, and how many steps it has seen."""
+        defaults = type(self).__init__.__kwdefaults__ or {}
+        said = [repr(list(self.sensors) if len(self.sensors) > 1 else self.sensors[0])]
+        for name, value in self.get_params().items():
+            if name in ("sensors", "random_state") or _same(value, defaults.get(name)):
+                continue
+            plain = isinstance(value, int | float | str | tuple)
+            said.append(f"{name}={value!r}" if plain else f"{name}=<{type(value).__name__}>")
+        return (
+            f"StreamBrain({', '.join(said)}, random_state={self.seed_})  # {self.n_steps_:,} steps"
+        )
+
+    # --- activity and weights ---------------------------------------------------------------------
+
+    @property
+    def activity(self) -> Array:
+        """Present activity of the hidden nodes, (n_hidden,); what is assigned is their activity."""
+        return self._state.memory.activity[: self._design.n_hidden].copy()
+
+    @activity.setter
+    def activity(self, values: Any) -> None:
+        memory, n = self._state.memory, self._design.n_hidden
+        given = editing.finite_numbers("argument `activity`", values, (n,))
+        memory.activity[:n] = given
+        start = len(memory.features) - len(memory.activity)
+        memory.features[start : start + n] = memory.activity[:n]
+
+    @property
+    def weights(self) -> editing.Weights:
+        """Copies of all weights, by name; what is assigned, the brain uses from now on.
+
+        "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
+        "recurrent" (n_hidden, n_hidden), (target, source), dense or CSR, absent without edges;
+        "afferent" CSR (n_hidden, n_features): from features to hidden nodes.
+        ``brain.weights["recurrent"] = W`` assigns; where there is no edge W must be zero.
+        """
+        return editing.Weights(self._state, self._design.n_hidden)
+
+    @property
+    def spectral_radius(self) -> float:
+        """Largest absolute eigenvalue of the recurrent weights; 0 without."""
+        recurrent = self.weights.get("recurrent")
+        return 0.0 if recurrent is None else spectral_radius(recurrent)
+
+    def lesion(self, *, nodes: Any = None, edges: Any = None) -> Self:
+        """Take hidden nodes and recurrent edges away for ever, and return the brain.
+
+        Parameters
+        ----------
+        nodes : array of int, or mask (n_hidden,)
+            Their activity is 0 from now on; all their weights are gone.
+        edges : pairs (target, source) (k, 2), or mask (n_hidden, n_hidden)
+            They carry and learn nothing any more.
+
+        Raises
+        ------
+        ConfigurationError
+            If there are no such nodes, or none of the edges.
+        """
+        n = self._design.n_hidden
+        chosen = editing.chosen_nodes(nodes, n), editing.chosen_edges(edges, n)
+        if not any(map(len, chosen)):
+            raise ConfigurationError("arguments `nodes` and `edges` must name what is to be taken")
+        self._state = editing.without(self._state, *chosen)
+        return self
+
+    def reset(self) -> Self:
+        """Clear the memory, as if nothing had come before, and return the brain.
+
+        Hidden nodes and lagged input are zero, the last symbols unknown, and the experts find their
+        running mean in the past. All that was learned stays.
+        """
+        self._state = editing.with_cleared_memory(self._state)
+        return self
+
+    # --- one row at a time ------------------------------------------------------------------------
+
+    def observe(self, x: Any, *, learn: bool = True) -> float:
+        """Present one row and return its surprise in nats, summed over the observed sensors.
+
+        ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
+        mapping leaves out are missing.
+        """
+        return float(self.run(row_of(x, self.sensors), learn=learn).total[0])
+
+    def learn_one(self, x: Any) -> None:
+        """Present one row, and learn it, as in river; ``x`` as in :meth:`observe`."""
+        self.observe(x)
+
+    def score_one(self, x: Any) -> float:
+        """Surprise that a row would have, in nats; nothing changes. ``x`` as in :meth:`observe`."""
+        return float(self.copy().run(row_of(x, self.sensors), learn=False).total[0])
+
+    def predict_one(self) -> dict[str, Any]:
+        """The expected values, or the most probable symbol, of the next row, by sensor."""
+        return {name: _best(prediction) for name, prediction in self.predict().items()}
+
+
+def _best(prediction: Any) -> Any:
+    if isinstance(prediction, SymbolPrediction):
+        return int(np.argmax(prediction.probabilities))
+    mean: Array = np.asarray(prediction.mean)
+    return float(mean[0]) if len(mean) == 1 else mean
+
+
+def _same(value: Any, default: Any) -> bool:
+    plain: Sequence[type] = (int, float, str, tuple, bool, type(None))
+    return isinstance(value, tuple(plain)) and value == default

@@ -1,0 +1,257 @@
+"""Changes of a state by hand: assigned weights, lesions, a cleared memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from neurolp.arrays import Array
+from neurolp.errors import ConfigurationError, DataError
+from neurolp.kernels.stream_season import PAST
+from neurolp.stream import contents
+from neurolp.stream.network import StreamState
+
+
+class Weights(dict[str, Any]):
+    """Copies of the weights of a brain, by name. What is assigned, the brain uses from now on.
+
+    The shape is that of the weights; where a brain has edges, all others must be zero.
+    """
+
+    def __init__(self, state: StreamState, n_hidden: int) -> None:
+        super().__init__(contents.weights_of(state, n_hidden))
+        self._state, self._n_hidden = state, n_hidden
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        """Let the brain use these values.
+
+        Raises
+        ------
+        ConfigurationError
+            If there are no such weights, or the values are not finite or of another shape, or not
+            zero where there is no edge.
+        """
+        if name not in self:
+            raise ConfigurationError(f"weights must be one of {list(self)}, but are {name!r}")
+        assign_weights(self._state, name, values, self[name], self._n_hidden)
+        super().__setitem__(name, contents.weights_of(self._state, self._n_hidden)[name])
+
+
+def assign_weights(state: StreamState, name: str, values: Any, present: Any, n_hidden: int) -> None:
+    """Write weights of the shape and the edges of ``present`` into a state."""
+    given = finite_numbers(f"weights {name!r}", values, present.shape)
+    memory = state.memory
+    if name == "readout":
+        kept = contents.kept_features(state, n_hidden)
+        state.readout.weights[:, kept] = given
+        return
+    memory.post[:] = 0.0  # what the last step would have added to the weights there were
+    if name == "recurrent" and not sparse.issparse(present):
+        if np.diagonal(given).any():
+            raise ConfigurationError(
+                "weights 'recurrent' must be zero on the diagonal: no node has an edge to itself"
+            )
+        memory.weights[:n_hidden, :n_hidden] = given
+        return
+    rows = np.repeat(np.arange(present.shape[0]), np.diff(present.indptr))
+    edges = np.zeros(present.shape, np.bool_)
+    edges[rows, present.indices] = True
+    if given[~edges].any():
+        target, source = np.argwhere((given != 0) & ~edges)[0]
+        raise ConfigurationError(
+            f"weights {name!r} must be zero where there is no edge, but there is none from "
+            f"{source} to {target}"
+        )
+    kept = memory.weight if name == "recurrent" else memory.afferent_weight
+    kept[:] = given[rows, present.indices]
+
+
+def finite_numbers(what: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """The values as float64.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are not finite numbers of this shape; the message begins with ``what``.
+    """
+    try:
+        dense = values.toarray() if sparse.issparse(values) else values
+        given = np.asarray(dense, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{what} must be numbers: {error}") from error
+    if given.shape != shape or not np.isfinite(given).all():
+        fault = f"have shape {given.shape}" if given.shape != shape else "contain NaN or infinity"
+        raise ConfigurationError(f"{what} must be finite, of shape {shape}, but {fault}")
+    return given
+
+
+def without(state: StreamState, nodes: Array, edges: Array) -> StreamState:
+    """The state without hidden nodes (k,) and without edges (m, 2) of targets and sources.
+
+    A node without edges and inputs keeps the activity 0 for ever. Dense recurrent weights become
+    sparse ones where edges are taken, so that they do not grow again.
+    """
+    if len(edges) and not _recurrent(state).tolil()[edges[:, 0], edges[:, 1]].nnz:
+        raise ConfigurationError("argument `edges` must name edges, but there are none of these")
+    state = state.copy()
+    memory, n = state.memory, len(state.memory.activity)
+    if len(edges) or (len(nodes) and memory.first.size):
+        matrix = _recurrent(state).tolil()
+        matrix[edges[:, 0], edges[:, 1]] = 0.0
+        kept = matrix.tocoo()
+        use = (kept.data != 0.0) & ~np.isin(kept.row, nodes) & ~np.isin(kept.col, nodes)
+        graph = sparse.csr_array((kept.data[use], (kept.row[use], kept.col[use])), shape=(n, n))
+        graph.sort_indices()
+        memory = memory._replace(
+            weights=memory.weights[:0, :0].copy(),
+            first=graph.indptr.astype(np.uint32),
+            source=graph.indices.astype(np.uint32),
+            weight=graph.data.astype(memory.activity.dtype),
+        )
+    elif len(nodes) and memory.weights.size:
+        memory.weights[nodes] = 0.0
+        memory.weights[:, nodes] = 0.0
+    if len(nodes):
+        memory = _without_inputs(memory, nodes)
+        hidden = len(memory.features) - n + nodes
+        memory.features[hidden] = 0.0
+        for values in (memory.activity, memory.trace, memory.squashed, memory.post):
+            values[nodes] = 0.0
+        memory.leak[nodes] = memory.bias[nodes] = 0.0
+        readout = state.readout
+        readout.weights[:, hidden] = 0.0
+        for step in (readout.gain, readout.pending, readout.left):
+            step[:, hidden] = 0.0
+        for covariance in (readout.covariance_symbols, readout.covariance_values):
+            if covariance.size:
+                covariance[:, hidden] = 0.0
+            if len(covariance) > 1:
+                covariance[hidden] = 0.0
+    return replace(state, memory=memory).copy()
+
+
+def _recurrent(state: StreamState) -> Any:
+    memory, n = state.memory, len(state.memory.activity)
+    if memory.weights.size:
+        return sparse.csr_array(memory.weights.astype(np.float64))
+    first = memory.first.astype(np.int64) if memory.first.size else np.zeros(n + 1, np.int64)
+    data = memory.weight.astype(np.float64), memory.source.astype(np.int64), first
+    return sparse.csr_array(data, shape=(n, n))
+
+
+def _without_inputs(memory: Any, nodes: Array) -> Any:
+    n = len(memory.activity)
+    count = np.diff(memory.afferent_first.astype(np.int64))
+    use = ~np.isin(np.repeat(np.arange(n), count), nodes)
+    count[nodes] = 0
+    return memory._replace(
+        afferent_first=np.concatenate([[0], np.cumsum(count)]).astype(np.uint32),
+        afferent_source=memory.afferent_source[use],
+        afferent_weight=memory.afferent_weight[use],
+    )
+
+
+def with_cleared_memory(state: StreamState) -> StreamState:
+    """The state as if nothing had come before: what was learned stays.
+
+    Hidden nodes and lagged input are zero, no symbol is known, and the experts find the running
+    mean in the past.
+    """
+    state = state.copy()
+    memory, experts = state.memory, state.experts
+    memory.features[1:] = 0.0
+    for values in (memory.activity, memory.trace, memory.squashed, memory.post):
+        values[:] = 0.0
+    state.contexts.history[:] = 0
+    state.contexts.known[:] = 0
+    mean = experts.level[:, :1]
+    experts.past[:, :PAST] = mean
+    experts.level[:] = mean
+    experts.end[:] = experts.stored[:] = PAST
+    return state
+
+
+def chosen_nodes(nodes: Any, n_hidden: int, name: str = "nodes") -> Array:
+    """Hidden nodes by their numbers or by a mask, as numbers (k,).
+
+    Raises
+    ------
+    ConfigurationError
+        If there are no such nodes.
+    """
+    given = np.atleast_1d(np.asarray(() if nodes is None else nodes))
+    if given.dtype == np.bool_ and given.shape == (n_hidden,):
+        return np.flatnonzero(given)
+    if given.size == 0:
+        return np.zeros(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu" or not _within(given, n_hidden):
+        raise ConfigurationError(
+            f"argument `{name}` must hold hidden nodes 0 .. {n_hidden - 1} or be a mask of them, "
+            f"but is {nodes!r:.60}"
+        )
+    return np.unique(given).astype(np.int64)
+
+
+def chosen_edges(edges: Any, n_hidden: int) -> Array:
+    """Edges by pairs (target, source) or by a mask (n_hidden, n_hidden), as pairs (m, 2).
+
+    Raises
+    ------
+    ConfigurationError
+        If they are neither.
+    """
+    if edges is None:
+        return np.zeros((0, 2), np.int64)
+    given = edges.toarray() if sparse.issparse(edges) else np.asarray(edges)
+    if given.dtype == np.bool_ and given.shape == (n_hidden, n_hidden):
+        return np.argwhere(given)
+    pairs = given.ndim == 2 and given.shape[1] == 2 and given.dtype.kind in "iu"
+    if not pairs or not _within(given, n_hidden):
+        raise ConfigurationError(
+            f"argument `edges` must be pairs (target, source) of hidden nodes 0 .. {n_hidden - 1} "
+            f"or a mask of shape {(n_hidden, n_hidden)}, but is {edges!r:.60}"
+        )
+    return np.asarray(given, np.int64)
+
+
+def _within(given: Array, n: int) -> bool:
+    return bool(np.all((given >= 0) & (given < n)))
+
+
+def read_injection(inject: Any, n_steps: int, n_hidden: int) -> tuple[Array, Array]:
+    """Nodes (k,) and currents (n_steps, k) that are added to their potentials, step by step.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``inject`` is no mapping of "nodes" and "current".
+    DataError
+        If the current has another shape, or is not finite.
+    """
+    if inject is None:
+        return np.zeros(0, np.int64), np.zeros((0, 0))
+    if not isinstance(inject, Mapping) or set(inject) != {"nodes", "current"}:
+        raise ConfigurationError(
+            f'argument `inject` must be a mapping with "nodes" and "current", but is {inject!r:.60}'
+        )
+    nodes = np.atleast_1d(np.asarray(inject["nodes"]))
+    known = chosen_nodes(nodes, n_hidden, 'inject["nodes"]')
+    if nodes.dtype == np.bool_:
+        nodes = known
+    if len(known) != len(nodes) or not len(nodes):
+        raise ConfigurationError(
+            f'argument `inject["nodes"]` must name nodes, each once, but is {inject["nodes"]!r:.60}'
+        )
+    current = np.asarray(inject["current"], dtype=np.float64)
+    if current.ndim == 1:
+        current = np.repeat(current[:, None], len(nodes), axis=1)
+    if current.shape != (n_steps, len(nodes)) or not np.isfinite(current).all():
+        raise DataError(
+            f'argument `inject["current"]` must be finite, of shape ({n_steps},) or '
+            f"({n_steps}, {len(nodes)}), but has shape {np.shape(inject['current'])}"
+        )
+    return nodes.astype(np.int64), np.ascontiguousarray(current)
