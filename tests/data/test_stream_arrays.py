@@ -94,12 +94,12 @@ def test_large_arrays_stay_on_disk(tmp_path):
         (
             np.array([[1, 2], [3, np.inf]]),
             {},
-            "column 'column 1', row 1: wanted a finite number or NaN, but found inf",
+            "column 'column 1', row 1: wanted a number of at most 1e100 or NaN, but found inf",
         ),
         (
             np.array([[1, 2], [3, NAN]]),
             {"vector": True},
-            "row 1: wanted finite numbers, or NaN in all values at once, but found nan",
+            "row 1: wanted numbers of at most 1e100, or NaN in all values at once, but found nan",
         ),
         (
             np.array([1.0, 0.0, 4.0]),

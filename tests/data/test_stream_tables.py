@@ -95,12 +95,12 @@ def test_a_long_csv_is_read_in_pieces(tmp_path):
         (
             "a,b\n1,2\n\n3,inf\n",
             {},
-            "column 'b', line 4: wanted a finite number or NaN, but found inf",
+            "column 'b', line 4: wanted a number of at most 1e100 or NaN, but found inf",
         ),
         (
             "a,b\n1,2\n3,\n",
             {"vector": True},
-            "'b', line 3: wanted finite numbers, or NaN in all values at once, but found nan",
+            "'b', line 3: wanted numbers of at most 1e100, or NaN in all values at once, but found nan",
         ),
         ("a,b\n1,2\n", {"columns": ["c"]}, "no column 'c' among a, b"),
         ("a,b\n1,2\n", {"columns": [2]}, "no column 2 among a, b"),
