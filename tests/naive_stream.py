@@ -174,7 +174,7 @@ class NaiveStreamBrain:
             rate = 2 / (self.seen[s] + 4)
             self.S[s] = (1 - rate) * self.S[s] + rate * np.outer(r, r) / wide**2
         limit = CLIP * np.sqrt(np.diag(np.linalg.cholesky(self.S[s]) ** 2))
-        return surprise, seen, np.clip(r, -limit, limit)
+        return surprise, np.clip(seen, -1e6, 1e6), np.clip(r, -limit, limit)
 
     # --- hidden nodes -----------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ from neurolp.kernels.stream_state import (
 from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
 from neurolp.kernels.stream_values import observe_values, write_predictions
 
+FARTHEST = 1e6  # units that nodes get of a value: the square of more would drown all others
 CLIP = 3.0  # of errors from which hidden nodes learn, in standard deviations
 _TINY = 1e-300
 
@@ -240,8 +241,7 @@ def _observe_sensor(
             received[i] = (experts.now[v + i] - senses.location[a]) / senses.scale[a]
         elif not missing:
             received[i] = (x[i] - senses.location[a]) / senses.scale[a]
-        if not ready:
-            received[i] = 0.0
+        received[i] = min(max(received[i], -FARTHEST), FARTHEST) if ready else 0.0
     return surprise
 
 
