@@ -18,7 +18,7 @@ from math import sqrt
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.stream_experts import learn_value, meet_value, predict_value
 from neurolp.kernels.stream_means import FIRST_VALUES, learn_means, remember
 from neurolp.kernels.stream_moments import write_moments
@@ -57,7 +57,7 @@ CLIP = 3.0  # of errors from which hidden nodes learn, in standard deviations
 _TINY = 1e-300
 
 
-@vector_kernel
+@ordered_kernel
 def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> float:
     """Gain k = P z and uncertainty q = z' k, for one kind of sensors."""
     k = readout.gain[which]
@@ -74,7 +74,7 @@ def _gain(readout: Readout, which: int, rates: Rates, z: Array, turn: bool) -> f
     return q
 
 
-@vector_kernel
+@ordered_kernel
 def _learn_readout(
     senses: Senses, readout: Readout, which: int, rates: Rates, z: Array, q: float, error: Array
 ) -> None:
@@ -95,7 +95,7 @@ def _learn_readout(
             p[0, i] /= 1.0 + p[0, i] * z[i] * z[i]
 
 
-@vector_kernel
+@ordered_kernel
 def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
     """P_ii <- P_ii + process noise (prior - P_ii): the weights may have changed since."""
     p = readout.covariance_symbols if which == SYMBOLS else readout.covariance_values
@@ -104,7 +104,7 @@ def _add_process_noise(readout: Readout, which: int, rates: Rates) -> None:
         p[i, i] += rates.process_noise * max(prior - p[i, i], 0.0)
 
 
-@vector_kernel
+@ordered_kernel
 def _learn_hidden(
     memory: Memory, senses: Senses, readout: Readout, error: Array, rates: Rates, energy: Array
 ) -> None:
@@ -148,7 +148,7 @@ def _learn_hidden(
             memory.afferent_weight[e] += memory.post[i] * z[memory.afferent_source[e]]
 
 
-@vector_kernel
+@ordered_kernel
 def _remember(
     memory: Memory, received: Array, learn_hidden: bool, homeostasis: float, turn: bool,
     u: Array, power: Array, pairs: Array, injection: Injection, t: int,
@@ -194,7 +194,7 @@ def _remember(
         z[start + i] = memory.activity[i]
 
 
-@vector_kernel
+@ordered_kernel
 def _observe_sensor(
     x: Array, s: int, senses: Senses, readout: Readout, experts: Experts, rates: Rates,
     learn: bool, q: float, o: Array, error: Array, pit: Array, received: Array, mean: Array,
@@ -245,7 +245,7 @@ def _observe_sensor(
     return surprise
 
 
-@vector_kernel
+@ordered_kernel
 def _end_step(
     row: Array, senses: Senses, experts: Experts, learn: bool, room: ExpertScratch
 ) -> None:
@@ -261,7 +261,7 @@ def _end_step(
                 remember(experts, v, known, learn, room)
 
 
-@vector_kernel
+@ordered_kernel
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
     experts: Experts, rates: Rates, injection: Injection, outcome: Outcome, activity: Array,

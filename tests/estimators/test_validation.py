@@ -79,7 +79,7 @@ def test_faults_are_named(values, message):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.__name__)
 def test_every_parameter_is_declared_in_words_and_its_default_is_in_range(estimator):
-    elsewhere = {"sensors", "connectivity", "random_state", "order", "density"}
+    elsewhere = {"sensors", "connectivity", "input_weights", "random_state", "order", "density"}
     declared = declared_parameters(estimator)
     assert declared.keys() == inspect.signature(estimator).parameters.keys() - elsewhere
     for name, (kind, default) in declared.items():
