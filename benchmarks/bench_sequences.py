@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     options = parser.parse_args()
     began = time.monotonic()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         BenchSequences,
         settings=settings(
             max_examples=options.count, stateful_step_count=12, deadline=None, database=None,

@@ -89,7 +89,7 @@ def _has(package: str) -> bool:
 
 def ours(x: Array, n_hidden: int) -> Array:
     """Surprise of every step."""
-    settings = {} if n_hidden < 0 else {"n_hidden": n_hidden}
+    settings: dict[str, Any] = {} if n_hidden < 0 else {"n_hidden": n_hidden}
     return StreamBrain(ContinuousSensor(), random_state=0, **settings).run(x).total
 
 
