@@ -75,7 +75,9 @@ def _all() -> Iterator[tuple[str, Any]]:
         yield "water flow", [y for _, y in streams.WaterFlow()]
         yield "poll", [y for _, y in streams.TrumpApproval()]
     if _has("nitime"):
-        folder = Path(str(importlib.util.find_spec("nitime").origin)).parent / "data"  # type: ignore[union-attr]
+        import nitime
+
+        folder = Path(nitime.__file__).parent / "data"
         regions = np.genfromtxt(folder / "fmri_timeseries.csv", delimiter=",", skip_header=1)
         yield "fMRI, region 1", regions[:, 0]
         yield "fMRI, region 6", regions[:, 5]
@@ -99,7 +101,7 @@ def seasonal_naive(x: Array) -> Array:
     for p in PERIODS:
         if 2 * p < half:
             best[p] = np.mean((x[p:half] - x[: half - p]) ** 2)
-    p = min(best, key=best.get)  # type: ignore[arg-type]
+    p = min(best, key=lambda period: best[period])
     square = np.append(np.full(p, np.nan), (x[p:] - x[:-p]) ** 2)
     variance = np.cumsum(np.nan_to_num(square)) / np.maximum(np.arange(len(x)) + 1 - p, 1)
     before = np.append(np.nan, np.maximum(variance[:-1], 1e-12))
@@ -136,13 +138,13 @@ def compare(parts: list[str], n_hidden: int) -> Table:
         difference = mine - min(found.values(), key=np.mean)
         blocks = [block.mean() for block in np.array_split(difference, 20)]
         mean, error = difference.mean(), np.std(blocks, ddof=1) / np.sqrt(len(blocks))
-        place = "first" if mean < 0 else "tied" if mean <= error else "behind"
-        counts[place] += 1
+        rank = "first" if mean < 0 else "tied" if mean <= error else "behind"
+        counts[rank] += 1
         table.add_row(
             name, f"{len(x):,}", *(f"{s.mean():.3f}" for s in found.values()), f"{mine.mean():.3f}",
-            f"{took:.0f}", f"{mean:+.3f} +- {error:.3f}", place,
+            f"{took:.0f}", f"{mean:+.3f} +- {error:.3f}", rank,
         )  # fmt: skip
-    table.title = ", ".join(f"{place} {n}" for place, n in counts.items())
+    table.title = ", ".join(f"{rank} {n}" for rank, n in counts.items())
     return table
 
 

@@ -29,11 +29,11 @@ from neurolp.kernels.stream_laws import (
     SHAPES,
     TAIL_SCALES,
     TAIL_SHARE,
-    bell,
     below,
     follow_scales,
     free_components,
     free_law,
+    gaussian,
     ladder_law,
     learn_free,
     learn_ladder,
@@ -160,7 +160,7 @@ def meet_value(
     z, tail = (x - experts.expected[v]) / experts.spread[v], 0.0
     for r in range(TAIL_SCALES.shape[0]):
         y = z / TAIL_SCALES[r]
-        tail += exp(LOG_TAIL[r]) * below(y, bell(y))
+        tail += exp(LOG_TAIL[r]) * below(y, gaussian(y))
     out: float = (1.0 - TAIL_SHARE) * total_of(lower) + TAIL_SHARE * tail
     return out
 

@@ -44,7 +44,7 @@ _HALF_LOG_2PI = 0.9189385332046727
 
 
 @ordered_kernel
-def bell(x: float) -> float:
+def gaussian(x: float) -> float:
     """exp(-x^2 / 2), zero beyond 37."""
     a = -0.5 * x * x
     out: float = exponential(max(a, -700.0))
@@ -96,7 +96,7 @@ def rung_weight(weight: float) -> float:
 def normal_law(z: Array, density: Array, cdf: Array) -> None:
     """Densities, up to 1 / sqrt(2 pi), and distribution functions (P,) of residuals ``z``."""
     for p in range(z.shape[0]):
-        e = bell(z[p])
+        e = gaussian(z[p])
         density[p] = e
         cdf[p] = below(z[p], e)
 
@@ -110,7 +110,7 @@ def ladder_law(z: Array, weights: Array, density: Array, cdf: Array, part: Array
         inverse = 1.0 / RUNGS[r]
         for p in range(z.shape[0]):
             x, w = z[p] * inverse, rung_weight(weights[r, p])
-            e = bell(x)
+            e = gaussian(x)
             part[r, p] = w * inverse * e
             density[p] += part[r, p]
             cdf[p] += w * below(x, e)
@@ -125,7 +125,7 @@ def free_law(z: Array, components: Array, density: Array, cdf: Array, part: Arra
         for p in range(z.shape[0]):
             w, inverse = components[0, c, p], 1.0 / components[2, c, p]
             x = (z[p] - components[1, c, p]) * inverse
-            e = bell(x)
+            e = gaussian(x)
             part[c, p] = w * inverse * e
             density[p] += part[c, p]
             cdf[p] += w * below(x, e)
