@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Annotated, Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.brain.seeds import generator
+from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
 from neurolp.errors import DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.files import Stored, add_tree, header
@@ -32,7 +32,6 @@ from neurolp.stream.prediction import Prediction, SymbolPrediction
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
     Sensor,
-    check_rows,
     check_sensors,
     encode_rows,
     places,
@@ -192,7 +191,7 @@ class StreamBrain(StreamBench, Stored):
 
     def run(
         self,
-        rows: npt.ArrayLike,
+        rows: Any,
         *,
         learn: bool = True,
         predictions: bool = False,
@@ -200,6 +199,9 @@ class StreamBrain(StreamBench, Stored):
         inject: Any = None,
     ) -> StreamRun:
         """Present rows (n_steps, n_columns) one after another; NaN is missing.
+
+        Columns of frames are found by their names. Frames and arrays of objects hold labels. See
+        :func:`neurolp.data.streams.rows.read_rows`.
 
         Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
         learned; the memory moves on. The memory takes the expected value of what is missing.
@@ -215,7 +217,7 @@ class StreamBrain(StreamBench, Stored):
         DivergedError
             If a surprise is not finite; the message names step and sensor.
         """
-        all_rows = check_rows(rows, self.sensors, self.n_steps_)
+        all_rows = read_rows(rows, self.sensors, self.n_steps_)
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
@@ -251,10 +253,11 @@ class StreamBrain(StreamBench, Stored):
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
 
-    def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
+    def dream(self, n_steps: int, *, random_state: Any = None, as_frame: bool = False) -> Any:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        The state is the same before and after. Sensors whose units are not known yet are missing.
+        An array of numbers; with ``as_frame`` a pandas frame with names and labels. The state is
+        the same before and after. Sensors whose units are not known yet are missing.
         """
         ranges.check_value("n_steps", n_steps, ranges.Count)
         if self._warmup.of_all:
@@ -271,10 +274,10 @@ class StreamBrain(StreamBench, Stored):
                 for s, place in enumerate(self._places):
                     if not self._warmup.broad(s):
                         drawn = expected[place.sensor.name].sample(1, rng)
-                        out[t, place.columns] = np.reshape(drawn, -1)
+                        out[t, place.columns] = as_columns(drawn, place.sensor)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
                 self._present(codes, False, outputs)
-        return out
+        return rows_to_frame(out, self.sensors) if as_frame else out
 
     # --- looking inside ---------------------------------------------------------------------------
 
