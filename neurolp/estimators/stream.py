@@ -28,7 +28,7 @@ from neurolp.stream.editing import read_injection
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.predicting import predict_values
-from neurolp.stream.prediction import Prediction, SymbolPrediction
+from neurolp.stream.prediction import Prediction, SymbolPrediction, central
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import (
     Sensor,
@@ -251,12 +251,15 @@ class StreamBrain(StreamBench, Stored):
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
 
-    def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
+    def dream(self, n_steps: int, *, sampled: bool = True, random_state: Any = None) -> Array:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        The state is the same before and after. Sensors whose units are not known yet are missing.
+        ``sampled=False`` takes the expected values and the most probable symbols instead: a free
+        run, as of reservoirs. The state is the same before and after. Sensors whose units are not
+        known yet are missing.
         """
         ranges.check_value("n_steps", n_steps, ranges.Count)
+        ranges.check_value("sampled", sampled, ranges.Flag)
         if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
@@ -270,7 +273,8 @@ class StreamBrain(StreamBench, Stored):
                 expected = self.predict()
                 for s, place in enumerate(self._places):
                     if not self._warmup.broad(s):
-                        drawn = expected[place.sensor.name].sample(1, rng)
+                        here = expected[place.sensor.name]
+                        drawn = here.sample(1, rng) if sampled else central(here)
                         out[t, place.columns] = np.reshape(drawn, -1)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
                 self._present(codes, False, outputs)
