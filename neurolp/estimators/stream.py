@@ -24,9 +24,9 @@ from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
-from neurolp.stream.editing import read_injection
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
+from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
 from neurolp.stream.prediction import Prediction, SymbolPrediction, central
 from neurolp.stream.run import Outputs, StreamRun
@@ -71,7 +71,8 @@ class StreamBrain(StreamBench, Stored):
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
         booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
-        all edges if it is dense and those it stores if it is a SciPy sparse one.
+        all edges if it is dense and those it stores if it is a SciPy sparse one. Weights and names
+        of a Connectivity (:func:`neurolp.from_edge_table`) are used.
     input_weights : None, matrix (n_hidden, n_outputs), or with columns for all lags
         Weights from the last row to the hidden nodes, or from the rows of all lags, or from the
         constant and these, as in ``feature_names``; entries of 0 are no edges. None draws them.
@@ -94,7 +95,7 @@ class StreamBrain(StreamBench, Stored):
     strength, recurrent_strength : float
         Norm of a hidden node's input weights, and of its recurrent weights, as drawn.
     spectral_radius : None or float
-        Largest absolute eigenvalue of the recurrent weights as drawn, instead of their norm.
+        Largest absolute eigenvalue to which the recurrent weights, drawn or given, are scaled.
     time_constants : tuple of float
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
     max_order, n_contexts : int
@@ -171,6 +172,7 @@ class StreamBrain(StreamBench, Stored):
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
+        self._nodes = HiddenNodes(n_hidden, getattr(connectivity, "names", None))
         self._places = places(self.sensors)
         self._warmup = self._new_warmup()
 
@@ -204,7 +206,7 @@ class StreamBrain(StreamBench, Stored):
         Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
         learned; the memory moves on. The memory takes the expected value of what is missing.
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
-        added to the potentials of hidden nodes after each row.
+        added to the potentials of hidden nodes, by number or name, after each row.
 
         Raises
         ------
@@ -219,7 +221,7 @@ class StreamBrain(StreamBench, Stored):
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
-        injection = Injection(*read_injection(inject, len(codes), self._design.n_hidden))
+        injection = Injection(*self._nodes.injection(inject, len(codes)))
         start = 0
         while start < len(codes):
             n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
@@ -285,7 +287,7 @@ class StreamBrain(StreamBench, Stored):
     @property
     def feature_names(self) -> list[str]:
         """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
-        return contents.feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
+        return contents.feature_names(self.sensors, self._design.n_lags, self._nodes.labels)
 
     @property
     def output_names(self) -> list[str]:
@@ -302,6 +304,7 @@ class StreamBrain(StreamBench, Stored):
         out = NamedArrays(attributes={"brain": about})
         what = "state of the brain, see neurolp.kernels.stream_state"
         out.add_group("state", self._arrays(), what)
+        contents.add_node_names(out, self._nodes.names)
         add_tree(out, type(self))
         return out
 
@@ -340,6 +343,7 @@ class StreamBrain(StreamBench, Stored):
         sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
         brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
         brain._design = replace(brain._design, **parameters)
+        brain._nodes = HiddenNodes(brain._design.n_hidden, contents.node_names(source))
         brain.restore(source.read_group("state"))
         return brain
 

@@ -14,6 +14,7 @@ from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.stream import editing
 from neurolp.stream.network import NOT_PLAIN, StreamDesign, StreamState
+from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.prediction import Prediction, SymbolPrediction
 from neurolp.stream.run import StreamRun
 from neurolp.stream.sensors import Sensor, row_of
@@ -34,6 +35,7 @@ class StreamBench(ABC):
     seed_: int
     _design: StreamDesign
     _state: StreamState
+    _nodes: HiddenNodes
 
     @abstractmethod
     def run(self, rows: Any, *, learn: bool = True) -> StreamRun:
@@ -92,6 +94,11 @@ class StreamBench(ABC):
             f"StreamBrain({', '.join(said)}, random_state={self.seed_})  # {self.n_steps_:,} steps"
         )
 
+    @property
+    def node_names(self) -> tuple[str, ...] | tuple[int, ...]:
+        """Names of the hidden nodes, those of ``connectivity``; their numbers if it has none."""
+        return self._nodes.labels
+
     # --- activity and weights ---------------------------------------------------------------------
 
     @property
@@ -129,9 +136,9 @@ class StreamBench(ABC):
 
         Parameters
         ----------
-        nodes : array of int, or mask (n_hidden,)
+        nodes : array of int or of names, or mask (n_hidden,)
             Their activity is 0 from now on; all their weights are gone.
-        edges : pairs (target, source) (k, 2), or mask (n_hidden, n_hidden)
+        edges : pairs (target, source) (k, 2) of numbers or names, or mask (n_hidden, n_hidden)
             They carry and learn nothing any more.
 
         Raises
@@ -139,8 +146,7 @@ class StreamBench(ABC):
         ConfigurationError
             If there are no such nodes, or none of the edges.
         """
-        n = self._design.n_hidden
-        chosen = editing.chosen_nodes(nodes, n), editing.chosen_edges(edges, n)
+        chosen = self._nodes.numbers(nodes), self._nodes.pairs(edges)
         if not any(map(len, chosen)):
             raise ConfigurationError("arguments `nodes` and `edges` must name what is to be taken")
         self._state = editing.without(self._state, *chosen)

@@ -22,6 +22,7 @@ class Nameable(Protocol):
 
     output_names: Sequence[str]
     feature_names: Sequence[str]
+    node_names: Sequence[Any]
     activity: Array
     weights: dict[str, Any]
 
@@ -75,8 +76,9 @@ def names_to_arrays(out: NamedArrays, brain: Nameable) -> None:
     n_hidden = len(brain.activity)
     if not n_hidden:
         return
-    out.add_coordinate("hidden", np.arange(n_hidden), "1", "hidden node")
-    out.add_coordinate("hidden_source", np.arange(n_hidden), "1", "hidden node that is heard")
+    nodes = np.array(brain.node_names)
+    out.add_coordinate("hidden", nodes, "1", "hidden node")
+    out.add_coordinate("hidden_source", nodes, "1", "hidden node that is heard")
     for name, weights in brain.weights.items():
         if not sparse.issparse(weights):
             continue

@@ -238,13 +238,8 @@ def _memory(
         else:
             values = given
     if design.spectral_radius is not None:
-        if given is not None:
-            raise ConfigurationError(
-                "argument `spectral_radius` is of weights that are drawn, but argument "
-                "`connectivity` holds weights: scale these"
-            )
-        drawn = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
-        radius = spectral_radius(drawn)
+        present = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
+        radius = spectral_radius(present)
         scale = design.spectral_radius / radius if radius > 0 else 1.0
         weights *= dtype.type(scale)
         values = values * scale
