@@ -256,9 +256,8 @@ class StreamBrain(StreamBench, Stored):
     def dream(self, n_steps: int, *, sampled: bool = True, random_state: Any = None) -> Array:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        ``sampled=False`` takes the expected values and the most probable symbols instead: a free
-        run, as of reservoirs. The state is the same before and after. Sensors whose units are not
-        known yet are missing.
+        ``sampled=False``, a free run, takes expected values and the most probable symbols instead.
+        The state is the same before and after. Sensors without units yet are missing.
         """
         ranges.check_value("n_steps", n_steps, ranges.Count)
         ranges.check_value("sampled", sampled, ranges.Flag)
@@ -277,7 +276,7 @@ class StreamBrain(StreamBench, Stored):
                     if not self._warmup.broad(s):
                         here = expected[place.sensor.name]
                         drawn = here.sample(1, rng) if sampled else central(here)
-                        out[t, place.columns] = np.reshape(drawn, -1)
+                        out[t, place.columns] = np.ravel(drawn)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
                 self._present(codes, False, outputs)
         return out
