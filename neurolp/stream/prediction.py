@@ -312,3 +312,24 @@ class EncodedPrediction:
     @cached_property
     def _samples(self) -> Array:
         return self.sample(_N_SAMPLES, np.random.default_rng(0))
+
+
+def central(prediction: Prediction) -> Array:
+    """The expected values, or the most probable symbol: an observation (n_columns,).
+
+    Of a code of symbols these are the columns of the most probable one.
+
+    Raises
+    ------
+    DataError
+        If a prediction of one's own has no ``mean``.
+    """
+    if isinstance(prediction, SymbolPrediction):
+        best = [int(np.argmax(prediction.probabilities))]
+        return np.array(prediction.labels)[best] if prediction.labels else np.array(best, float)
+    if isinstance(prediction, EncodedPrediction) and isinstance(prediction.code, SymbolPrediction):
+        code = central(prediction.code)[:, None]
+        return np.ravel(prediction.encoder.decode(code, np.random.default_rng(0)))
+    if not hasattr(prediction, "mean"):
+        raise DataError(f"a {type(prediction).__name__} has no `mean`: a free run needs one")
+    return np.ravel(prediction.mean)

@@ -170,6 +170,10 @@ def test_dreams_are_numbers_or_frames_of_the_same_rows():
     np.testing.assert_array_equal(frame.sky.cat.codes, dream[:, 2])
     np.testing.assert_array_equal(frame.step.astype(float), dream[:, 6])
     assert set(dream[:, 6]) <= {5, -2, 10}
+    free = brain.dream(1, sampled=False, as_frame=True).iloc[0]
+    best = brain.predict_one()
+    assert (free.sky, free.door, free.step) == (best["sky"], best["door"], best["step"])
+    assert [free.lat, free.lon] == list(best["place"])
     one, other = brain.copy().run(frame), brain.copy().run(dream)
     np.testing.assert_array_equal(one.surprise, other.surprise)
 
