@@ -12,6 +12,8 @@ from .brain.rules.rule import LocalStep as LocalStep
 from .brain.rules.rule import LocalView as LocalView
 from .data.column import Column as Column
 from .data.columns import Columns as Columns
+from .data.edge_tables import from_edge_table as from_edge_table
+from .data.streams.rows import sensors_of as sensors_of
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
 from .errors import DataWarning as DataWarning
@@ -51,6 +53,9 @@ from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
 from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
+from .simulation.stream_monitors import Activity as Activity
+from .simulation.stream_monitors import Predictions as Predictions
+from .simulation.stream_monitors import Weights as Weights
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.prediction import EncodedPrediction as EncodedPrediction

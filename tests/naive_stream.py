@@ -15,7 +15,7 @@ PRIOR = {"symbols": 0.015, "values": 3.0}
 
 
 def _classes(sensor):
-    labels = getattr(sensor, "labels", None)
+    labels = getattr(sensor, "labels", ())
     return [class_of(label) for label in labels] if are_characters(labels) else None
 
 

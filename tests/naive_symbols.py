@@ -5,6 +5,7 @@ single precision where the kernels keep them so.
 """
 
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
@@ -40,8 +41,8 @@ class NaiveContexts:
         self.orders = orders
         if self.characters:
             word = len(orders)
-            at = lambda r: orders.index(min(r, max_order))
-            self.parents += [at(1), word, word, at(1), word, at(2), at(1)]
+            one, two = orders.index(min(1, max_order)), orders.index(min(2, max_order))
+            self.parents += [one, word, word, one, word, two, one]
         n = len(self.parents)
         self.tables = [defaultdict(Context) for _ in range(n)]
         self.logit, self.prior = np.zeros((n, 9)), np.full((n, 9), np.log(0.3))
@@ -50,9 +51,7 @@ class NaiveContexts:
         self.first = np.full(n + 2, 1 / (n + 2))
         self.first[n] = 0.5
         self.weights = [
-            defaultdict(
-                lambda: np.zeros((n + 2, n_symbols), np.float32 if j >= N_SINGLE else float)
-            )
+            defaultdict(partial(np.zeros, (n + 2, n_symbols), [float, np.float32][j >= N_SINGLE]))
             for j in range(N_NEURONS)
         ]
         self.uses = [defaultdict(int) for _ in range(N_NEURONS)]

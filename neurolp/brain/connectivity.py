@@ -23,8 +23,9 @@ class Connectivity:
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
     ``positions`` (n_nodes, dimensions) say where the nodes are, for networks laid out in space.
-    ``weights``, where given, are those of the first slice of a :class:`neurolp.BrainDensity`, and
-    those from which a :class:`neurolp.OnlineBrain` begins to learn.
+    ``weights``, where given, are those of the first slice of a :class:`neurolp.BrainDensity`, those
+    from which a :class:`neurolp.OnlineBrain` begins to learn, and the recurrent weights of a
+    :class:`neurolp.StreamBrain`. ``names`` of the nodes, where they have any, are used by the last.
     """
 
     n_nodes: int
@@ -32,6 +33,7 @@ class Connectivity:
     matrix: Any = None  # None (full), bool (n, n) ndarray (dense), bool CSR array (sparse)
     positions: Array | None = None
     weights: Any = None  # (n, n), dense or CSR: those that were given, if any
+    names: tuple[str, ...] | None = None  # of the nodes
 
     @classmethod
     def full(cls, n_nodes: int) -> Connectivity:
@@ -93,6 +95,40 @@ class Connectivity:
         csr.sort_indices()
         permitted = csr.astype(np.bool_, copy=False)
         return cls(n, "sparse", permitted, positions, None if weights is None else csr)
+
+    @classmethod
+    def from_edges(
+        cls,
+        target: Array,
+        source: Array,
+        n_nodes: int,
+        weights: Array | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> Connectivity:
+        """Sparse connectivity from the ends of edges, counted from 0, and their weights.
+
+        An edge that occurs several times is one edge, whose weights add up; one of weight 0 is an
+        edge.
+
+        Raises
+        ------
+        NetworkError
+            If an edge leads from a node to itself, or a weight is not finite.
+        """
+        loops = np.asarray(target) == np.asarray(source)
+        if loops.any():
+            node = int(np.asarray(target)[np.argmax(loops)])
+            name = node if names is None else repr(names[node])
+            raise NetworkError(f"edges must be no self-edges, but node {name} has one")
+        values = np.ones(len(target)) if weights is None else np.asarray(weights, np.float64)
+        if not np.all(np.isfinite(values)):
+            raise NetworkError("edges must have finite weights, but have not")
+        csr = sparse.csr_array(sparse.coo_array((values, (target, source)), (n_nodes, n_nodes)))
+        csr.sort_indices()
+        ones = np.ones(csr.nnz, np.bool_)
+        matrix = sparse.csr_array((ones, csr.indices, csr.indptr), csr.shape)
+        given = None if weights is None else csr
+        return cls(n_nodes, "sparse", matrix, weights=given, names=names)
 
     @property
     def n_edges(self) -> int:

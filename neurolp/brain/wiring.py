@@ -6,19 +6,16 @@ same edges. "In-degree" is the number of presynaptic nodes of a node.
 
 from __future__ import annotations
 
-import os
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from scipy import sparse
 
 from neurolp.arrays import Array
 from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.pairs import bernoulli, near_pairs, nodes_of, race, subsets
-from neurolp.errors import DataError, NetworkError
+from neurolp.errors import NetworkError
 
 _ROUNDS = 100  # attempts at a free partner; half of all partners free leaves 2^-100 without
 
@@ -173,38 +170,6 @@ def modular(
     return _from_edges(n, np.append(target, far_target[far]), np.append(source, far_source[far]))
 
 
-def from_edge_table(
-    path: str | os.PathLike[str], *, dataset: str | None = None, n_nodes: int | None = None
-) -> Connectivity:
-    """Edges from an HDF5 file: a table with the columns source and target, counted from 0.
-
-    ``dataset`` names an (n_edges, 2) array of integers, or a group with the arrays ``source`` and
-    ``target``; by default it is the file's only array or the file's root. An edge that is listed
-    twice is one edge. There are as many nodes as the largest number needs, unless ``n_nodes`` says.
-
-    Raises
-    ------
-    DataError
-        If the file or the table cannot be read, or does not hold node numbers.
-    NetworkError
-        If it has self-edges.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            source, target = _read_edges(file, dataset, Path(path))
-    except OSError as error:
-        reason = "not a readable HDF5 file" if Path(path).is_file() else "no such file"
-        raise DataError(f"{path}: {reason}") from error
-    highest = int(max(source.max(initial=-1), target.max(initial=-1)))
-    lowest = int(min(source.min(initial=0), target.min(initial=0)))
-    n = max(highest + 1, 1) if n_nodes is None else _count("n_nodes", n_nodes, 1)
-    if lowest < 0 or highest >= n:
-        wrong = lowest if lowest < 0 else highest
-        raise DataError(f"{path}: node numbers must lie in [0, {n - 1}], but one is {wrong}")
-    ones = np.ones(len(source), dtype=np.bool_)
-    return Connectivity.from_array(sparse.coo_array((ones, (target, source)), (n, n)))
-
-
 # --- pairs and edges ------------------------------------------------------------------------------
 
 
@@ -222,40 +187,6 @@ def _from_edges(
     ones = np.ones(len(target), dtype=np.bool_)
     matrix = sparse.coo_array((ones, (target, source)), (n, n))
     return Connectivity.from_array(matrix, positions=positions)
-
-
-def _read_edges(file: h5py.File, dataset: str | None, path: Path) -> tuple[Array, Array]:
-    node = file if dataset is None else file.get(dataset)
-    if node is None:
-        raise DataError(f"{path}: has no '{dataset}', but has {sorted(file)}")
-    if isinstance(node, h5py.Group) and not {"source", "target"} <= set(node):
-        if dataset is not None or len(node) != 1:
-            raise DataError(
-                f"{path}: wanted a group with 'source' and 'target' or the name of one in "
-                f"`dataset`, but it has {sorted(node)}"
-            )
-        return _read_edges(file, next(iter(node)), path)
-    if isinstance(node, h5py.Group):
-        source, target = node["source"][()], node["target"][()]
-    else:
-        table = node[()]
-        if table.ndim != 2 or table.shape[1] != 2:
-            raise DataError(
-                f"{path}: '{node.name}' must have shape (n_edges, 2), but has shape {table.shape}"
-            )
-        source, target = table[:, 0], table[:, 1]
-    for column in (source, target):
-        if not np.issubdtype(column.dtype, np.integer) or column.ndim != 1:
-            raise DataError(
-                f"{path}: node numbers must be integers in one dimension, but have dtype "
-                f"{column.dtype} and shape {column.shape}"
-            )
-    if len(source) != len(target):
-        raise DataError(
-            f"{path}: 'source' and 'target' must be as long as each other, but have lengths "
-            f"{len(source)} and {len(target)}"
-        )
-    return source, target
 
 
 # --- arguments ------------------------------------------------------------------------------------

@@ -218,11 +218,15 @@ class ModularSection(_DrawnSection):
 
 
 class FileSection(Section):
-    """``kind = "file"``: a matrix in NPY or SciPy sparse NPZ, or an HDF5 edge table."""
+    """``kind = "file"``: a matrix in NPY or SciPy sparse NPZ, or a table of edges."""
 
     kind: Literal["file"]
     file: FilePath
     dataset: str | None = None
+    nodes: list[str | NonNegativeInt] | None = None
+    source: str | None = None
+    target: str | None = None
+    weight: str | None = None
 
 
 ConnectivitySection = Annotated[

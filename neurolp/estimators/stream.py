@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from neurolp.arrays import Array, ArraySource, NamedArrays
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
+from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
 from neurolp.errors import DataError, DivergedError
 from neurolp.estimators import ranges
-from neurolp.estimators.files import Stored, add_tree, header
 from neurolp.estimators.stream_bench import StreamBench
+from neurolp.estimators.stream_files import StreamFiles
+from neurolp.estimators.stream_recording import recorded
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
-from neurolp.storage.reader import Trajectory
+from neurolp.simulation.monitors import Monitor
 from neurolp.stream import contents
 from neurolp.stream.contexts import symbol_scratch
-from neurolp.stream.editing import read_injection
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
+from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
-from neurolp.stream.prediction import Prediction, SymbolPrediction
+from neurolp.stream.prediction import Prediction, SymbolPrediction, central
 from neurolp.stream.run import Outputs, StreamRun
-from neurolp.stream.sensors import (
-    Sensor,
-    check_rows,
-    check_sensors,
-    encode_rows,
-    places,
-    sensors_from_json,
-    sensors_to_json,
-)
+from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
 from neurolp.stream.warmup import WarmUp
 
 _NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
 
 
 @final
-class StreamBrain(StreamBench, Stored):
+class StreamBrain(StreamBench, StreamFiles):
     """A recurrent network that predicts the next row of a stream and learns from every row.
 
         p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
@@ -72,7 +65,8 @@ class StreamBrain(StreamBench, Stored):
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
         booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
-        all edges if it is dense and those it stores if it is a SciPy sparse one.
+        all edges if it is dense and those it stores if it is a SciPy sparse one. Weights and names
+        of a Connectivity (:func:`neurolp.from_edge_table`) are used.
     input_weights : None, matrix (n_hidden, n_outputs), or with columns for all lags
         Weights from the last row to the hidden nodes, or from the rows of all lags, or from the
         constant and these, as in ``feature_names``; entries of 0 are no edges. None draws them.
@@ -95,7 +89,7 @@ class StreamBrain(StreamBench, Stored):
     strength, recurrent_strength : float
         Norm of a hidden node's input weights, and of its recurrent weights, as drawn.
     spectral_radius : None or float
-        Largest absolute eigenvalue of the recurrent weights as drawn, instead of their norm.
+        Largest absolute eigenvalue to which the recurrent weights, drawn or given, are scaled.
     time_constants : tuple of float
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
     max_order, n_contexts : int
@@ -172,6 +166,7 @@ class StreamBrain(StreamBench, Stored):
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
+        self._nodes = HiddenNodes(n_hidden, getattr(connectivity, "names", None))
         self._places = places(self.sensors)
         self._warmup = self._new_warmup()
 
@@ -193,43 +188,59 @@ class StreamBrain(StreamBench, Stored):
 
     def run(
         self,
-        rows: npt.ArrayLike,
+        rows: Any,
         *,
         learn: bool = True,
         predictions: bool = False,
         activity: bool = False,
         inject: Any = None,
+        monitors: Sequence[Monitor] = (),
+        output: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
     ) -> StreamRun:
         """Present rows (n_steps, n_columns) one after another; NaN is missing.
+
+        Columns of frames are found by their names. Frames and arrays of objects hold labels. See
+        :func:`neurolp.data.streams.rows.read_rows`.
 
         Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
         learned; the memory moves on. The memory takes the expected value of what is missing.
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
-        added to the potentials of hidden nodes after each row.
+        added to the potentials of hidden nodes, by number or name, after each row.
+
+        ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
+        counted from the first of these rows: to ``monitors`` of the result, or to the file
+        ``output``, which then also has the surprise of every step and, at its end, the brain.
+        Ctrl-C leaves there what was recorded, and the brain, for :func:`neurolp.load`.
 
         Raises
         ------
         ConfigurationError
-            If ``inject`` names no nodes.
+            If ``inject`` names no nodes, or monitors are none or record the same.
         DataError
             If the rows are not what the sensors want.
         DivergedError
             If a surprise is not finite; the message names step and sensor.
+        OutputError, RecordingError
+            If ``output`` exists and ``overwrite`` is false, or it cannot be written.
         """
-        all_rows = check_rows(rows, self.sensors, self.n_steps_)
-        codes, log_factor = encode_rows(all_rows, self.sensors)
+        given = read_rows(rows, self.sensors, self.n_steps_)
         memory = self._state.memory
-        outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
-        injection = Injection(*read_injection(inject, len(codes), self._design.n_hidden))
-        start = 0
-        while start < len(codes):
-            n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
-            part = slice(start, start + n)
-            now = Injection(injection.nodes, injection.current[part])
-            self._advance(codes[part], learn, outputs.between(part.start, part.stop), now)
-            start = part.stop
-        np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
-        return outputs.run(self._design.n_hidden)
+        outputs = Outputs.empty(self.sensors, len(given), predictions, memory.activity, activity)
+        nodes, current = self._nodes.injection(inject, len(given))
+
+        def present(part: Array, learn: bool, start: int) -> StreamRun:
+            here = outputs.between(start, start + len(part))
+            now = Injection(nodes, current[start : start + len(part)])
+            self._run(part, learn, here, now)
+            return here.run(self._design.n_hidden)
+
+        if not monitors and output is None:
+            return present(given, learn, 0)
+        record = recorded(
+            self, given, present, learn=learn, monitors=monitors, output=output, overwrite=overwrite
+        )
+        return replace(outputs.run(self._design.n_hidden), monitors=record)
 
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
@@ -252,12 +263,23 @@ class StreamBrain(StreamBench, Stored):
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
 
-    def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
+    def dream(
+        self,
+        n_steps: int,
+        *,
+        sampled: bool = True,
+        as_frame: bool = False,
+        random_state: Any = None,
+    ) -> Any:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        The state is the same before and after. Sensors whose units are not known yet are missing.
+        ``sampled=False``, a free run, takes expected values and the most probable symbols instead.
+        An array of numbers; with ``as_frame`` a pandas frame with names and labels. The state is
+        the same before and after. Sensors without units yet are missing.
         """
         ranges.check_value("n_steps", n_steps, ranges.Count)
+        ranges.check_value("sampled", sampled, ranges.Flag)
+        ranges.check_value("as_frame", as_frame, ranges.Flag)
         if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
@@ -271,74 +293,24 @@ class StreamBrain(StreamBench, Stored):
                 expected = self.predict()
                 for s, place in enumerate(self._places):
                     if not self._warmup.broad(s):
-                        drawn = expected[place.sensor.name].sample(1, rng)
-                        out[t, place.columns] = np.reshape(drawn, -1)
+                        here = expected[place.sensor.name]
+                        drawn = here.sample(1, rng) if sampled else central(here)
+                        out[t, place.columns] = as_columns(drawn, place.sensor)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
                 self._present(codes, False, outputs)
-        return out
+        return rows_to_frame(out, self.sensors) if as_frame else out
 
     # --- looking inside ---------------------------------------------------------------------------
 
     @property
     def feature_names(self) -> list[str]:
         """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
-        return contents.feature_names(self.sensors, self._design.n_lags, self._design.n_hidden)
+        return contents.feature_names(self.sensors, self._design.n_lags, self._nodes.labels)
 
     @property
     def output_names(self) -> list[str]:
         """Name of each output: each symbol and each value."""
         return contents.output_names(self.sensors)
-
-    # --- files ------------------------------------------------------------------------------------
-
-    def to_arrays(self) -> NamedArrays:
-        """Sensors, parameters, and in the group ``state`` all that the next step depends on."""
-        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_}
-        about["sensors"] = sensors_to_json(self.sensors)
-        about["parameters"] = json.dumps(self._design.parameters)
-        out = NamedArrays(attributes={"brain": about})
-        what = "state of the brain, see neurolp.kernels.stream_state"
-        out.add_group("state", self._arrays(), what)
-        add_tree(out, type(self))
-        return out
-
-    def state(self) -> dict[str, Array]:
-        """Everything that the next step depends on, by name, in arrays of its own."""
-        return {name: array.copy() for name, array in self._arrays().items()}
-
-    def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Continue from the :meth:`state` of a brain with the same sensors and parameters."""
-        n_lags = self._design.n_lags
-        self._state = StreamState.from_arrays(arrays, n_lags)
-        self._warmup = self._new_warmup()
-        self._warmup.restore(arrays)
-        self.n_steps_ = int(arrays["n_steps"][0])
-
-    def _arrays(self) -> dict[str, Array]:
-        n_steps = {"n_steps": np.array([self.n_steps_])}
-        return self._state.to_arrays() | self._warmup.to_arrays() | n_steps
-
-    def _contents(self) -> NamedArrays:
-        out = header(self.seed_, "", {"brain": self._design.parameters})
-        out.attributes[""]["status"] = "complete"
-        out.update(self.to_arrays())
-        return out
-
-    @classmethod
-    def _from_file(cls, file: Trajectory) -> Self:
-        return cls.from_arrays(file)
-
-    @classmethod
-    def from_arrays(cls, source: ArraySource) -> Self:
-        """The brain that :meth:`to_arrays` was called of."""
-        about = source.attributes("brain")
-        parameters = json.loads(about["parameters"])
-        # Hidden nodes and their edges are among the arrays, none need be drawn.
-        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
-        brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
-        brain._design = replace(brain._design, **parameters)
-        brain.restore(source.read_group("state"))
-        return brain
 
     def copy(self) -> Self:
         """Independent brain in the same state."""
@@ -351,6 +323,18 @@ class StreamBrain(StreamBench, Stored):
         return contents.first_fault(self._state, self.sensors, self._design.n_hidden)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _run(self, rows: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
+        """Present rows of numbers, in pieces between which something changes for a sensor."""
+        codes, log_factor = encode_rows(rows, self.sensors)
+        start = 0
+        while start < len(codes):
+            n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
+            part = slice(start, start + n)
+            now = Injection(injection.nodes, injection.current[part])
+            self._advance(codes[part], learn, outputs.between(part.start, part.stop), now)
+            start = part.stop
+        np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
 
     def _advance(self, codes: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
         """Present codes after which units may have to be fixed."""

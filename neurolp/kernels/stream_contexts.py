@@ -70,12 +70,12 @@ def learn_counts(contexts: Contexts, v: int, code: Array, slots: Array, y: int) 
             if entry < 0:
                 continue
             contexts.symbol[v, entry] = y
-            contexts.count[v, entry] = 0.0
+            contexts.counts[v, entry] = 0.0
             contexts.weight[v, entry] = 0.0
             contexts.following[v, entry] = contexts.first[v, slot]
             contexts.first[v, slot] = entry + 1
             contexts.distinct[v, slot] += 1
-        contexts.count[v, entry] += 1.0
+        contexts.counts[v, entry] += 1.0
         contexts.total[v, slot] += 1.0
         if contexts.total[v, slot] > _MOST:
             _halve(contexts, v, slot)
@@ -107,7 +107,7 @@ def _entry(contexts: Contexts, v: int, slot: int, y: int) -> int:
 def _halve(contexts: Contexts, v: int, slot: int) -> None:
     entry = contexts.first[v, slot] - 1
     while entry >= 0:
-        contexts.count[v, entry] *= 0.5
+        contexts.counts[v, entry] *= 0.5
         entry = contexts.following[v, entry] - 1
     contexts.total[v, slot] *= 0.5
 
@@ -116,9 +116,9 @@ def _halve(contexts: Contexts, v: int, slot: int) -> None:
 def _discount(contexts: Contexts, v: int, slot: int, y: int) -> None:
     entry = _entry(contexts, v, slot, y)
     if entry >= 0:
-        before = contexts.count[v, entry]
+        before = contexts.counts[v, entry]
         after = max(before - 1.0 + _TO_PARENT, _LEAST_COUNT)
-        contexts.count[v, entry] = after
+        contexts.counts[v, entry] = after
         contexts.total[v, slot] += after - before
 
 

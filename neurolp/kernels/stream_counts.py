@@ -35,7 +35,7 @@ _BUCKET_RATE, _RUN_RATE = 0.002, 0.005
 def bucket(n: float) -> int:
     """Class of the magnitude of a count: two for each power of 2 of n + 1."""
     bits = np.float64(n + 1.0).view(np.int64) >> np.int64(51)
-    return int(min(bits - np.int64(2 * 1023), N_BUCKETS - 1))
+    return min(int(bits) - 2 * 1023, N_BUCKETS - 1)
 
 
 @ordered_kernel
@@ -51,8 +51,8 @@ def predict_chain(contexts: Contexts, v: int, slots: Array, q: Array, logs: Arra
             n, rest = theta, theta
             entry = contexts.first[v, slot] - 1
             while entry >= 0:
-                n += contexts.count[v, entry]
-                rest += min(d, contexts.count[v, entry])
+                n += contexts.counts[v, entry]
+                rest += min(d, contexts.counts[v, entry])
                 entry = contexts.following[v, entry] - 1
             share = 1.0 / n
             rest *= share
@@ -68,7 +68,7 @@ def predict_chain(contexts: Contexts, v: int, slots: Array, q: Array, logs: Arra
         if slot != ABSENT:
             entry = contexts.first[v, slot] - 1
             while entry >= 0:
-                excess = contexts.count[v, entry] - d
+                excess = contexts.counts[v, entry] - d
                 if excess > 0.0:
                     a = contexts.symbol[v, entry]
                     q[i, a] += excess * share
@@ -91,8 +91,8 @@ def learn_chain(contexts: Contexts, v: int, slots: Array, q: Array, y: int) -> N
         n, n_discounted, counted = theta, 0.0, 0.0
         entry = contexts.first[v, slot] - 1
         while entry >= 0:
-            n += contexts.count[v, entry]
-            if contexts.count[v, entry] > d:
+            n += contexts.counts[v, entry]
+            if contexts.counts[v, entry] > d:
                 n_discounted += 1.0
                 if contexts.symbol[v, entry] == y:
                     counted = 1.0
@@ -122,7 +122,7 @@ def predict_sum(contexts: Contexts, v: int, slots: Array, p: Array, logs: Array)
         of_total = bucket(contexts.total[v, slot])
         entry = contexts.first[v, slot] - 1
         while entry >= 0:
-            of_count = bucket(contexts.count[v, entry])
+            of_count = bucket(contexts.counts[v, entry])
             step = contexts.of_bucket[v, i, of_total, of_count]
             p[contexts.symbol[v, entry]] += contexts.weight[v, entry] + step
             entry = contexts.following[v, entry] - 1
@@ -147,7 +147,7 @@ def learn_sum(contexts: Contexts, v: int, slots: Array, p: Array, y: int) -> Non
         entry = contexts.first[v, slot] - 1
         while entry >= 0:
             error = _error(p, contexts.symbol[v, entry], y)
-            of_count = bucket(contexts.count[v, entry])
+            of_count = bucket(contexts.counts[v, entry])
             contexts.weight[v, entry] += rate * error
             contexts.of_bucket[v, i, of_total, of_count] += _BUCKET_RATE * error
             entry = contexts.following[v, entry] - 1

@@ -87,7 +87,7 @@ class Contexts(NamedTuple):
     visits: Array  # (V, slots) steps in which the entries learned
     first: Array  # (V, slots) first entry + 1; 0 for none
     symbol: Array  # (V, E)
-    count: Array  # (V, E)
+    counts: Array  # (V, E)
     weight: Array  # (V, E) in the sum
     following: Array  # (V, E) next entry + 1; 0 for none
     free: Array  # (V, 3)

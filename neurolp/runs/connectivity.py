@@ -19,6 +19,8 @@ from neurolp.config.sections import (
     RandomSection,
     SmallWorldSection,
 )
+from neurolp.data.edge_tables import HDF5_SUFFIXES, from_edge_table
+from neurolp.data.tables import PARQUET_SUFFIXES, TEXT_SUFFIXES
 from neurolp.errors import ConfigurationError
 from neurolp.runs.memory import Memory, check_memory
 
@@ -27,6 +29,7 @@ _BUILDERS: dict[str, Callable[..., Connectivity]] = {
     "random": wiring.random,
     "small_world": wiring.small_world,
 }
+_TABLES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *HDF5_SUFFIXES)
 _EDGE = 24  # bytes: two ends and a number
 
 
@@ -70,11 +73,22 @@ def mean_degree(section: ConnectivitySection, n: int) -> float:
 
 
 def _read(section: FileSection, n_nodes: int) -> Connectivity:
-    path = section.file
+    path, of_table = section.file, ("dataset", "nodes", "source", "target", "weight")
     if not path.is_file():
         raise ConfigurationError(f"key 'connectivity.file': {path}: no such file")
-    if path.suffix in (".h5", ".hdf5"):
-        return wiring.from_edge_table(path, dataset=section.dataset, n_nodes=n_nodes)
+    given = section.model_dump(include=set(of_table), exclude_none=True)
+    if path.suffix.lower() in _TABLES:
+        found = from_edge_table(path, **given)
+        if found.names is None:  # the last nodes may have no edges
+            found = from_edge_table(path, **given, nodes=n_nodes)
+        if found.n_nodes != n_nodes:
+            raise ConfigurationError(
+                f"key 'connectivity.file': {path}: there are {n_nodes} nodes, but its edges have "
+                f"{found.n_nodes}"
+            )
+        return found
+    for key in given:
+        raise ConfigurationError(f"key 'connectivity.{key}' has no meaning for {path}")
     try:
         edges = (
             sparse.load_npz(path) if path.suffix == ".npz" else np.load(path, allow_pickle=False)
@@ -82,6 +96,6 @@ def _read(section: FileSection, n_nodes: int) -> Connectivity:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"key 'connectivity.file': {path}: wanted an NPY matrix, a SciPy sparse NPZ matrix "
-            "or an HDF5 edge table"
+            "or a table of edges in CSV, Parquet or HDF5"
         ) from error
     return Connectivity.from_array(edges, n_nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,19 +11,43 @@ from scipy import sparse
 
 from neurolp.arrays import Array, NamedArrays
 from neurolp.data.streams.source import Stream
+from neurolp.simulation.stream import StreamProcess
 from neurolp.simulation.stream_monitors import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
-from neurolp.stream.sensors import Place, places
+from neurolp.stream.labels import column_values, text_of
+from neurolp.stream.sensors import Place, column_names, places, symbol_labels
 
 
 class Nameable(Protocol):
     """What is stored of a brain once: the names of what it weighs and what it expects."""
 
-    output_names: Sequence[str]
-    feature_names: Sequence[str]
-    activity: Array
-    weights: dict[str, Any]
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Name of each output."""
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Name of each feature of the memory."""
+
+    @property
+    def node_names(self) -> Sequence[Any]:
+        """Names or numbers of the hidden nodes."""
+
+    @property
+    def activity(self) -> Array:
+        """Activity of the hidden nodes."""
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """Dense arrays, or CSR, by name."""
+
+
+class Storable(Protocol):
+    """What a checkpoint asks of a brain."""
+
+    def to_arrays(self) -> NamedArrays:
+        """Everything, as in a file."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +55,7 @@ class StoredSensor:
     """A sensor as a file knows it: where it is, and what its outputs stand for.
 
     ``n_symbols`` is 0 for values; ``columns``, ``outputs`` and ``values`` are its places among
-    those of all sensors.
+    those of all sensors. ``in_column`` is the number that stands in rows for each symbol.
     """
 
     name: str
@@ -40,6 +64,36 @@ class StoredSensor:
     outputs: slice
     values: slice
     labels: tuple[str, ...]
+    in_column: Array
+
+    def symbols(self, rows: Array) -> Array:
+        """Number of the symbol in each row, -1 where it is missing or none of them."""
+        same = rows[:, self.columns.start, None] == self.in_column
+        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+
+def begun_to_arrays(out: NamedArrays, stream: Stream, brain: Nameable) -> None:
+    """Add what is known before the first step: the source, sensors, names of what is weighed."""
+    known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
+    out.attributes["experiment"] = {"name": "stream"}
+    out.attributes["result"] = {"stream": stream.name, "n_steps": 0}
+    out.attributes["result"] |= {k: v for k, v in known.items() if v is not None}
+    sensors_to_arrays(out, stream)
+    names_to_arrays(out, brain)
+
+
+def unfinished(brain: Storable, process: StreamProcess) -> NamedArrays:
+    """What readers find in an unfinished run, beside the state of the process."""
+    about = brain.to_arrays().attributes
+    return NamedArrays(attributes=about | {"result": {"n_steps": process.time}})
+
+
+def closing(status: str, n_steps: int, speed: float, seconds: float) -> NamedArrays:
+    """What is known at the end."""
+    result = {"n_steps": n_steps, "steps_per_second": speed}
+    return NamedArrays(
+        attributes={"": {"status": status}, "experiment": {"seconds": seconds}, "result": result}
+    )
 
 
 def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
@@ -47,10 +101,10 @@ def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
     where = places(stream.sensors)
     names = [p.sensor.name for p in where]
     out.add_coordinate("sensor", np.array(names), "1", "sensor")
-    columns = [name for p in where for name in _numbered(p, p.sensor.n_columns)]
+    columns = [name for p in where for name in column_names(p.sensor)]
     out.add_coordinate("column", np.array(columns), "1", "column of the rows")
     if any(not p.symbols for p in where):
-        values = [n for p in where if not p.symbols for n in _numbered(p, p.sensor.n_columns)]
+        values = [name for p in where if not p.symbols for name in column_names(p.sensor)]
         out.add_coordinate("value", np.array(values), "1", "column of a sensor of values")
         middle = (np.arange(N_PIT_BINS) + 0.5) / N_PIT_BINS
         out.add_coordinate("pit_bin", middle, "1", "middle of a bin of F(x_t | past)")
@@ -59,8 +113,11 @@ def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
     out.add("n_symbols", ("sensor",), n_symbols, "1", "number of symbols; 0 for values")
     n_columns = [p.sensor.n_columns for p in where]
     out.add("n_columns", ("sensor",), n_columns, "1", "number of columns")
-    labels = [label for p in where for label in _labels(p, stream)]
+    labels = [label for p in where for label in _labels(p)]
     out.add("label", ("output",), np.array(labels), "1", "what a symbol stands for, or a value")
+    numbers = np.concatenate([_in_column(p) for p in where])
+    what = "number that stands in rows for a symbol; NaN for values"
+    out.add("symbol_in_column", ("output",), numbers, "data", what)
     rates = stream.rates
     if rates is None and len(where) == 1 and stream.rate is not None:
         rates = (stream.rate,)
@@ -75,8 +132,9 @@ def names_to_arrays(out: NamedArrays, brain: Nameable) -> None:
     n_hidden = len(brain.activity)
     if not n_hidden:
         return
-    out.add_coordinate("hidden", np.arange(n_hidden), "1", "hidden node")
-    out.add_coordinate("hidden_source", np.arange(n_hidden), "1", "hidden node that is heard")
+    nodes = np.array(brain.node_names)
+    out.add_coordinate("hidden", nodes, "1", "hidden node")
+    out.add_coordinate("hidden_source", nodes, "1", "hidden node that is heard")
     for name, weights in brain.weights.items():
         if not sparse.issparse(weights):
             continue
@@ -92,6 +150,7 @@ def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
     labels = [str(label) for label in file.read("label")]
     out, column, output, value = [], 0, 0, 0
     n_symbols, n_columns = file.read("n_symbols"), file.read("n_columns")
+    numbers = file.read("symbol_in_column")
     for j, name in enumerate(file.read("sensor")):
         n_values = 0 if n_symbols[j] else int(n_columns[j])
         ends = (
@@ -108,19 +167,20 @@ def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
                 outputs,
                 slice(value, ends[2]),
                 tuple(labels[outputs]),
+                numbers[outputs],
             )
         )
         column, output, value = ends
     return tuple(out)
 
 
-def _numbered(place: Place, n: int) -> list[str]:
-    name = place.sensor.name
-    return [name] if n == 1 else [f"{name} {j}" for j in range(n)]
-
-
-def _labels(place: Place, stream: Stream) -> Sequence[str]:
+def _labels(place: Place) -> Sequence[str]:
     if not place.symbols:
-        return _numbered(place, place.sensor.n_columns)
-    alphabet = (stream.alphabets or {}).get(place.sensor.name)
-    return alphabet or [str(k) for k in range(place.n_outputs)]
+        return column_names(place.sensor)
+    return [text_of(label) for label in symbol_labels(place.sensor)]
+
+
+def _in_column(place: Place) -> Array:
+    if not place.symbols:
+        return np.full(place.n_outputs, np.nan)
+    return column_values(symbol_labels(place.sensor))

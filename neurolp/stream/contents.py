@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, ArraySource, NamedArrays
+from neurolp.stream.labels import text_of
 from neurolp.stream.network import StreamState
-from neurolp.stream.sensors import Sensor
+from neurolp.stream.sensors import Sensor, column_names, symbol_labels
 
 # Arrays in the order in which a step changes them: group, field, name, meaning of the first index.
 _PARTS = (
@@ -42,22 +43,32 @@ _PARTS = (
 
 
 def output_names(sensors: Sequence[Sensor]) -> list[str]:
-    """Name of each output: ``sensor=symbol``, ``sensor``, or ``sensor[index]``."""
+    """Name of each output: ``sensor=symbol``, or the name of the column of a value."""
     out: list[str] = []
     for s in sensors:
         if s.n_symbols:
-            out += [f"{s.name}={k}" for k in range(s.n_symbols)]
-        elif s.n_columns == 1:
-            out.append(s.name)
+            out += [f"{s.name}={text_of(label)}" for label in symbol_labels(s)]
         else:
-            out += [f"{s.name}[{k}]" for k in range(s.n_columns)]
+            out += column_names(s)
     return out
 
 
-def feature_names(sensors: Sequence[Sensor], n_lags: int, n_hidden: int) -> list[str]:
+def feature_names(sensors: Sequence[Sensor], n_lags: int, nodes: Iterable[Any]) -> list[str]:
     """Name of each feature of the memory: constant, each output at each lag, hidden nodes."""
     past = [f"{name} lag {d + 1}" for d in range(n_lags) for name in output_names(sensors)]
-    return ["constant", *past, *(f"hidden {k}" for k in range(n_hidden))]
+    return ["constant", *past, *(f"hidden {node}" for node in nodes)]
+
+
+def add_node_names(out: NamedArrays, names: tuple[str, ...] | None) -> None:
+    """Add the names of hidden nodes, if they have any, as what the dimension "hidden" is."""
+    if names:
+        out.add_coordinate("hidden", np.array(names), "1", "hidden node")
+
+
+def node_names(source: ArraySource) -> tuple[str, ...] | None:
+    """Names of hidden nodes in a file; None where they are numbers, or there is none."""
+    found = source.read("hidden") if "hidden" in source else np.zeros(0)
+    return tuple(map(str, found)) if found.dtype.kind == "U" else None
 
 
 def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def _owner(
         first = {"edge": memory.first, "afferent": memory.afferent_first}.get(whose)
         node = at[0] if first is None else int(np.searchsorted(first, at[0], side="right")) - 1
         return f"hidden node {node}"
-    names = feature_names(sensors, memory.n_lags, n_hidden)
+    names = feature_names(sensors, memory.n_lags, range(n_hidden))
     n_padded, n_inputs = len(memory.activity), len(names) - n_hidden
     k = at[-1] - (len(memory.features) - n_padded)
     return f"hidden node {k}" if k >= 0 else f"feature '{names[min(at[-1], n_inputs - 1)]}'"

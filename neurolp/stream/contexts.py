@@ -71,12 +71,10 @@ def class_of(character: str) -> int:
     return SPACE if character.isspace() else OTHER
 
 
-def are_characters(labels: Sequence[Any] | None) -> bool:
+def are_characters(labels: Sequence[Any]) -> bool:
     """Whether symbols are characters, some of them letters: they have words."""
-    return labels is not None and (
-        all(isinstance(label, str) and len(label) == 1 for label in labels)
-        and any(label.isalpha() for label in labels)
-    )
+    characters = all(isinstance(label, str) and len(label) == 1 for label in labels)
+    return characters and any(label.isalpha() for label in labels)
 
 
 def n_slots(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -> int:
@@ -85,7 +83,7 @@ def n_slots(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -
     wanted += n_contexts * characters * len(_OF_CHARACTERS)
     # Twice as many slots as contexts: then few compete for a slot.
     size = min(max(2 * wanted, _SMALLEST_TABLE), n_contexts)
-    return SLOTS_TRIED * -(-size // SLOTS_TRIED)
+    return int(SLOTS_TRIED * -(-size // SLOTS_TRIED))
 
 
 def orders(max_order: int) -> list[int]:
@@ -97,7 +95,7 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
     """Contexts before the first step; none with ``n_contexts`` 0."""
     mine = [p for p in where if p.symbols] if n_contexts else []
     number = np.full(len(where), -1)
-    labels = [getattr(p.sensor, "labels", None) for p in mine]
+    labels = [getattr(p.sensor, "labels", ()) for p in mine]
     characters = [are_characters(one) for one in labels]
     sizes = [p.n_outputs for p in mine]
     for v, place in enumerate(mine):
@@ -137,7 +135,7 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         visits=np.zeros((n, slots), np.int32),
         first=np.zeros((n, slots), np.int32),
         symbol=np.zeros((n, entries), np.int32),
-        count=np.zeros((n, entries), np.float32),
+        counts=np.zeros((n, entries), np.float32),
         weight=np.zeros((n, entries), np.float32),
         following=np.zeros((n, entries), np.int32),
         free=np.zeros((n, 3), np.int64),

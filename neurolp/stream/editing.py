@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.arrays import Array
-from neurolp.errors import ConfigurationError, DataError
+from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_match import FOUND
 from neurolp.kernels.stream_season import PAST
 from neurolp.stream import contents
@@ -176,85 +175,3 @@ def with_cleared_memory(state: StreamState) -> StreamState:
     experts.level[:] = mean
     experts.end[:] = experts.stored[:] = PAST
     return state
-
-
-def chosen_nodes(nodes: Any, n_hidden: int, name: str = "nodes") -> Array:
-    """Hidden nodes by their numbers or by a mask, as numbers (k,).
-
-    Raises
-    ------
-    ConfigurationError
-        If there are no such nodes.
-    """
-    given = np.atleast_1d(np.asarray(() if nodes is None else nodes))
-    if given.dtype == np.bool_ and given.shape == (n_hidden,):
-        return np.flatnonzero(given)
-    if given.size == 0:
-        return np.zeros(0, np.int64)
-    if given.ndim != 1 or given.dtype.kind not in "iu" or not _within(given, n_hidden):
-        raise ConfigurationError(
-            f"argument `{name}` must hold hidden nodes 0 .. {n_hidden - 1} or be a mask of them, "
-            f"but is {nodes!r:.60}"
-        )
-    return np.unique(given).astype(np.int64)
-
-
-def chosen_edges(edges: Any, n_hidden: int) -> Array:
-    """Edges by pairs (target, source) or by a mask (n_hidden, n_hidden), as pairs (m, 2).
-
-    Raises
-    ------
-    ConfigurationError
-        If they are neither.
-    """
-    if edges is None:
-        return np.zeros((0, 2), np.int64)
-    given = edges.toarray() if sparse.issparse(edges) else np.asarray(edges)
-    if given.dtype == np.bool_ and given.shape == (n_hidden, n_hidden):
-        return np.argwhere(given)
-    pairs = given.ndim == 2 and given.shape[1] == 2 and given.dtype.kind in "iu"
-    if not pairs or not _within(given, n_hidden):
-        raise ConfigurationError(
-            f"argument `edges` must be pairs (target, source) of hidden nodes 0 .. {n_hidden - 1} "
-            f"or a mask of shape {(n_hidden, n_hidden)}, but is {edges!r:.60}"
-        )
-    return np.asarray(given, np.int64)
-
-
-def _within(given: Array, n: int) -> bool:
-    return bool(np.all((given >= 0) & (given < n)))
-
-
-def read_injection(inject: Any, n_steps: int, n_hidden: int) -> tuple[Array, Array]:
-    """Nodes (k,) and currents (n_steps, k) that are added to their potentials, step by step.
-
-    Raises
-    ------
-    ConfigurationError
-        If ``inject`` is no mapping of "nodes" and "current".
-    DataError
-        If the current has another shape, or is not finite.
-    """
-    if inject is None:
-        return np.zeros(0, np.int64), np.zeros((0, 0))
-    if not isinstance(inject, Mapping) or set(inject) != {"nodes", "current"}:
-        raise ConfigurationError(
-            f'argument `inject` must be a mapping with "nodes" and "current", but is {inject!r:.60}'
-        )
-    nodes = np.atleast_1d(np.asarray(inject["nodes"]))
-    known = chosen_nodes(nodes, n_hidden, 'inject["nodes"]')
-    if nodes.dtype == np.bool_:
-        nodes = known
-    if len(known) != len(nodes) or not len(nodes):
-        raise ConfigurationError(
-            f'argument `inject["nodes"]` must name nodes, each once, but is {inject["nodes"]!r:.60}'
-        )
-    current = np.asarray(inject["current"], dtype=np.float64)
-    if current.ndim == 1:
-        current = np.repeat(current[:, None], len(nodes), axis=1)
-    if current.shape != (n_steps, len(nodes)) or not np.isfinite(current).all():
-        raise DataError(
-            f'argument `inject["current"]` must be finite, of shape ({n_steps},) or '
-            f"({n_steps}, {len(nodes)}), but has shape {np.shape(inject['current'])}"
-        )
-    return nodes.astype(np.int64), np.ascontiguousarray(current)

@@ -238,13 +238,8 @@ def _memory(
         else:
             values = given
     if design.spectral_radius is not None:
-        if given is not None:
-            raise ConfigurationError(
-                "argument `spectral_radius` is of weights that are drawn, but argument "
-                "`connectivity` holds weights: scale these"
-            )
-        drawn = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
-        radius = spectral_radius(drawn)
+        present = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
+        radius = spectral_radius(present)
         scale = design.spectral_radius / radius if radius > 0 else 1.0
         weights *= dtype.type(scale)
         values = values * scale
@@ -297,7 +292,7 @@ def _check_size(
     size += 16 * n_features**2 if design.rule == "rls" else 0
     for s in design.sensors:
         if s.n_symbols:
-            characters = contexts.are_characters(getattr(s, "labels", None))
+            characters = contexts.are_characters(getattr(s, "labels", ()))
             size += contexts.n_bytes(s.n_symbols, design.max_order, design.n_contexts, characters)
     if size > LARGEST_STATE:
         raise ConfigurationError(

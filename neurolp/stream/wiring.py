@@ -64,7 +64,7 @@ def connections(
             )
         return Connectivity.full(n), None
     if isinstance(given, Connectivity):
-        return Connectivity.from_array(given, n), None
+        return _with_weights(Connectivity.from_array(given, n))
     matrix: Any = sparse.csr_array(given) if sparse.issparse(given) else np.asarray(given)
     if matrix.dtype == np.bool_:
         return Connectivity.from_array(matrix, n), None
@@ -82,6 +82,17 @@ def connections(
             "argument `connectivity` must hold finite weights, but contains NaN or infinity"
         )
     return edges, values
+
+
+def _with_weights(edges: Connectivity) -> tuple[Connectivity, Array | None]:
+    """Edges and their own weights, if they have any; dense ones if no edge is absent."""
+    n, weights = edges.n_nodes, edges.weights
+    if weights is None:
+        return edges, None
+    if edges.n_edges == n * (n - 1):
+        dense = weights.toarray() if sparse.issparse(weights) else weights
+        return Connectivity.full(n), dense
+    return edges, weights.data if sparse.issparse(weights) else weights[edges.matrix]
 
 
 def spectral_radius(weights: Any) -> float:

@@ -1,6 +1,5 @@
 """Connectivity builders: their statistics, their refusals, their pictures."""
 
-import h5py
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -8,7 +7,7 @@ from scipy import sparse, stats
 
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
-from neurolp.errors import DataError, NetworkError
+from neurolp.errors import NetworkError
 from neurolp.plotting.density import plot_connectivity
 
 LINE = np.arange(40.0)[:, None]
@@ -191,41 +190,6 @@ def test_wrong_arguments_get_one_line(call, message):
     with pytest.raises(NetworkError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_edge_tables(tmp_path):
-    source, target = np.array([1, 2, 0, 1]), np.array([0, 0, 3, 0])
-    path = tmp_path / "edges.h5"
-    with h5py.File(path, "w") as file:
-        file["source"], file["target"] = source, target
-    expected = np.zeros((4, 4), dtype=bool)
-    expected[[0, 0, 3], [1, 2, 0]] = True  # the edge from 1 to 0 is listed twice
-    assert np.array_equal(wiring.from_edge_table(path).matrix.toarray(), expected)
-    assert wiring.from_edge_table(path, n_nodes=9).n_nodes == 9
-    with h5py.File(path, "w") as file:
-        file["a/table"] = np.stack([source, target], axis=1)
-        file["other"] = np.arange(4)
-        file["loops"] = np.array([[0, 1], [2, 2]])
-        file["real"] = np.array([[0.0, 1.0]])
-        file["negative"] = np.array([[0, -1]])
-    read = wiring.from_edge_table
-    assert np.array_equal(read(path, dataset="a/table").matrix.toarray(), expected)
-    for arguments, error, message in (
-        ({}, DataError, "wanted a group with 'source' and 'target'"),
-        ({"dataset": "none"}, DataError, "has no 'none'"),
-        ({"dataset": "other"}, DataError, "must have shape"),
-        ({"dataset": "real"}, DataError, "must be integers"),
-        ({"dataset": "negative"}, DataError, "but one is -1"),
-        ({"dataset": "a/table", "n_nodes": 3}, DataError, r"\[0, 2\], but one is 3"),
-        ({"dataset": "loops"}, NetworkError, "no self-edges, but node 2"),
-    ):
-        with pytest.raises(error, match=message):
-            read(path, **arguments)
-    with pytest.raises(DataError, match="no such file"):
-        read(tmp_path / "absent.h5")
-    (tmp_path / "text.h5").write_text("1 2")
-    with pytest.raises(DataError, match="not a readable HDF5 file"):
-        read(tmp_path / "text.h5")
 
 
 def drawn(connectivity):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from neurolp import ConfigurationError, ContinuousSensor, DataError, StreamBrain
 from neurolp.evaluation.dynamics import lyapunov_exponent, memory_capacity, pulse_response
@@ -10,7 +11,7 @@ UNIT = ContinuousSensor(location=0.0, scale=1.0)
 
 
 def brain_of(w, v=None, **settings):
-    n = len(w)
+    n = w.shape[0]
     v = np.zeros((n, 1)) if v is None else v
     settings = {"n_hidden": n, "n_lags": 1, "experts": False, "random_state": 0} | settings
     return StreamBrain(UNIT, connectivity=w, input_weights=v, **settings)
@@ -91,5 +92,13 @@ def test_assigned_activity_is_used_and_what_is_wrong_is_named():
     np.testing.assert_allclose(brain.activity, np.tanh([0.0, 0.05, 0.1, 0.15]), atol=1e-12)
     with pytest.raises(ConfigurationError, match=r"`activity` must be finite, of shape \(4,\)"):
         brain.activity = [1.0]
-    with pytest.raises(ConfigurationError, match="`spectral_radius` is of weights that are drawn"):
-        brain_of(shift(4), spectral_radius=0.9)
+
+
+@pytest.mark.parametrize("make", [np.array, sparse.csr_array], ids=["dense", "sparse"])
+def test_given_weights_are_scaled_to_a_spectral_radius(make):
+    w = np.random.default_rng(0).standard_normal((6, 6)) * (1 - np.eye(6))
+    radius = np.abs(np.linalg.eigvals(w)).max()
+    brain = brain_of(make(w), spectral_radius=0.9)
+    given = brain.weights["recurrent"]
+    given = given.toarray() if sparse.issparse(given) else given
+    np.testing.assert_allclose(given, 0.9 / radius * w, rtol=1e-12)
