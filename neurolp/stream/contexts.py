@@ -50,6 +50,7 @@ _CLASSES = (
     (SENTENCE_END, ".!?…"),
 )
 _RECENT = 32
+_SPARSE = 8  # slots for each context, so that hardly ever more than four compete for four slots
 _SMALLEST_TABLE = 64
 _SLOT = 70  # bytes of a slot, its entries, and its part of what passed
 _LARGEST_WEIGHTS = 1 << 22  # weights of the neurons of a kind
@@ -81,8 +82,7 @@ def n_slots(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -
     """Contexts of a sensor that are kept: all there can be, or ``n_contexts``."""
     wanted = sum(min(n_symbols**r, n_contexts) for r in orders(max_order))
     wanted += n_contexts * characters * len(_OF_CHARACTERS)
-    # Twice as many slots as contexts: then few compete for a slot.
-    size = min(max(2 * wanted, _SMALLEST_TABLE), n_contexts)
+    size = min(max(_SPARSE * wanted, _SMALLEST_TABLE), n_contexts)
     return int(SLOTS_TRIED * -(-size // SLOTS_TRIED))
 
 
