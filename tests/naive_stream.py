@@ -55,7 +55,7 @@ class NaiveStreamBrain:
         self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
         self.seen = np.zeros(len(self.sensors))
         self.contexts = [
-            NaiveContexts(p.n_outputs, design.max_order, design.mixing_rate, _classes(p.sensor))
+            NaiveContexts(p.n_outputs, design, state.contexts, _classes(p.sensor))
             for p in self.places
         ]
 

@@ -1,6 +1,7 @@
 """Readable oracle of contexts and their mixing: dictionaries and NumPy, contexts by their content.
 
-Nothing is forgotten here, and there are no hashes. Counts and weights of contexts are rounded to
+Nothing is forgotten here. Only where five symbols came last is told by the kernels' hash, so that
+the same places are overwritten. Counts and weights of contexts are rounded to
 single precision where the kernels keep them so.
 """
 
@@ -9,8 +10,11 @@ from functools import partial
 
 import numpy as np
 
+from neurolp.kernels.stream_contexts import first_hash, hashed
+
 VOWEL, CONSONANT, DIGIT, SPACE, LINE_END, QUOTE, APOSTROPHE, SENTENCE_END, OTHER = range(9)
 ORDERS, N_SINGLE, N_NEURONS, N_SECOND = 6, 2, 5, 3
+SHARE = 2e-4
 CHAIN, ENTRY, BUCKET, RUN, OF_SYMBOLS, SECOND = 0.02, 0.3, 0.002, 0.005, 5.0, 1 / 6
 
 
@@ -33,8 +37,9 @@ class Context:
 class NaiveContexts:
     """Contexts of one sensor; ``classes`` of its symbols, or None if they are no characters."""
 
-    def __init__(self, n_symbols, max_order, rate, classes=None):
-        self.k, self.rate, self.characters = n_symbols, rate, classes is not None
+    def __init__(self, n_symbols, design, first, classes=None):
+        self.k, self.characters, max_order = n_symbols, classes is not None, design.max_order
+        self.rate, self.n_places, self.places = design.mixing_rate, first.places.shape[-1], {}
         self.classes = classes if self.characters else [3 + a % 6 for a in range(n_symbols)]
         orders = [r for r in range(max_order + 1) if r <= ORDERS or r % 2 == 0]
         self.parents = [i - 1 for i in range(len(orders))]
@@ -56,6 +61,7 @@ class NaiveContexts:
         ]
         self.uses = [defaultdict(int) for _ in range(N_NEURONS)]
         self.second = [defaultdict(lambda: np.full(N_NEURONS, 1 / 5)) for _ in range(N_SECOND)]
+        self.average = np.full(N_NEURONS + 1, 1 / (N_NEURONS + 1))
         self.stored, self.match = [], None
         self.lose()
 
@@ -165,11 +171,14 @@ class NaiveContexts:
         ]
         logs = np.log(self.f)
         self.g = [softmax(self.second[j][c] @ logs) for j, c in enumerate(self.above)]
-        return softmax(np.log(self.g).mean(axis=0))
+        self.all = np.array([*self.f, softmax(np.log(self.g).mean(axis=0))])
+        return self.average @ self.all
 
     def learn(self, y):
         came = (np.arange(self.k) == y).astype(float)
         logs = np.log(self.f)
+        self.average *= self.all[:, y] / (self.average @ self.all[:, y])
+        self.average += SHARE * (1 / len(self.average) - self.average)
         for j, c in enumerate(self.above):
             self.second[j][c] += self.rate * SECOND * logs @ (came - self.g[j])
         for j, c in enumerate(self.chosen):
@@ -233,9 +242,10 @@ class NaiveContexts:
             self.match = None
         if len(self.history) < 5:
             return
-        five = tuple(self.history[-5:])
-        if not hasattr(self, "places"):
-            self.places = {}
+        code = first_hash(5)
+        for a in self.history[:-6:-1]:
+            code = hashed(np.uint64(code), a)
+        five = int((np.uint64(code) >> np.uint64(20)) % np.uint64(self.n_places))
         if self.match is None and self.places.get(five, len(self.stored)) < len(self.stored):
             at, n = self.places[five], 0
             while n < min(len(self.history), 32) and at - 1 - n >= 0:

@@ -7,7 +7,10 @@ what came before selects; after symbol y, with x_i = log p_i,
     w_i(a) <- w_i(a) + rate ([a = y] - f(a)) x_i(a).
 
 No neuron sees another's error (gated linear networks: Veness et al., AAAI 2021). The second layer
-mixes the neurons of the first; the result is the geometric mean of its neurons.
+mixes the neurons of the first, and its neurons have a geometric mean g. The result is the mean of
+the f of the first layer and g, p = sum_e v_e p_e, with weights that follow the surprise of each,
+
+    v_e <- (1 - share) v_e p_e(y) / p(y) + share / E.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ N_SECOND = 3
 # Rates in units of that of the mixing: a part that stays, and one that falls with use.
 _STAYS, _DECAY = 0.05, 0.02
 _OF_SYMBOLS, _SECOND_RATE = 5.0, 1.0 / 6.0
+_SHARE = 2e-4
 _LOWEST = -700.0
 
 
@@ -48,7 +52,7 @@ def softmax_of(f: Array, logs: Array) -> None:
 
 @ordered_kernel
 def mix(contexts: Contexts, v: int, room: SymbolScratch, p: Array) -> None:
-    """Write the mean of the second layer to ``p`` (K,), from the log-probabilities of the inputs.
+    """Write the mean of all to ``p`` (K,), from the log-probabilities of the inputs.
 
     A context that is absent is no input. Weights are differences to the first ones.
     """
@@ -70,8 +74,9 @@ def mix(contexts: Contexts, v: int, room: SymbolScratch, p: Array) -> None:
                 for a in range(n_symbols):
                     f[a] += (first + ws[a]) * x[a]
         softmax_of(f, room.neuron_log[k, :n_symbols])
+    g = room.mixed[N_SECOND, :n_symbols]
     for a in range(n_symbols):
-        p[a] = 0.0
+        g[a] = 0.0
     for j in range(N_SECOND):
         f, chosen = room.mixed[j, :n_symbols], room.selected[N_FIRST + j]
         for a in range(n_symbols):
@@ -82,8 +87,13 @@ def mix(contexts: Contexts, v: int, room: SymbolScratch, p: Array) -> None:
                 f[a] += w * x[a]
         softmax_of(f, room.mixed_log)
         for a in range(n_symbols):
-            p[a] += room.mixed_log[a] / N_SECOND
-    softmax_of(p, room.mixed_log)
+            g[a] += room.mixed_log[a] / N_SECOND
+    softmax_of(g, room.mixed_log)
+    for a in range(n_symbols):
+        p[a] = contexts.average[v, N_FIRST] * g[a]
+    for k in range(N_FIRST):
+        for a in range(n_symbols):
+            p[a] += contexts.average[v, k] * room.neuron[k, a]
 
 
 @ordered_kernel
@@ -91,6 +101,7 @@ def learn_mixing(
     contexts: Contexts, v: int, room: SymbolScratch, y: int, n: int, rate: float
 ) -> None:
     """Let each neuron learn from symbol ``y`` of ``n``."""
+    _learn_average(contexts.average[v], room, y)
     for j in range(N_SECOND):
         f, chosen = room.mixed[j, :n], room.selected[N_FIRST + j]
         for k in range(N_FIRST):
@@ -115,6 +126,16 @@ def learn_mixing(
                 ws = contexts.of_symbols[v, k - N_SINGLE, chosen, i]
                 for a in range(n):
                     ws[a] += f[a] * x[a]
+
+
+@ordered_kernel
+def _learn_average(average: Array, room: SymbolScratch, y: int) -> None:
+    total = 0.0
+    for k in range(N_FIRST + 1):
+        average[k] *= room.neuron[k, y] if k < N_FIRST else room.mixed[N_SECOND, y]
+        total += average[k]
+    for k in range(N_FIRST + 1):
+        average[k] = (1.0 - _SHARE) * average[k] / total + _SHARE / (N_FIRST + 1)
 
 
 @ordered_kernel

@@ -104,6 +104,7 @@ class Contexts(NamedTuple):
     of_symbols: Array  # (V, N_OF_SYMBOLS, chosen, I + 2, K)
     second: Array  # (V, N_SECOND, chosen, N_FIRST)
     uses: Array  # (V, N_FIRST, chosen)
+    average: Array  # (V, N_FIRST + 1) weights of the first layer's neurons, and of the mean g
 
 
 class SymbolScratch(NamedTuple):
@@ -118,7 +119,7 @@ class SymbolScratch(NamedTuple):
     sum: Array  # (K,)
     neuron: Array  # (N_FIRST, K)
     neuron_log: Array  # (N_FIRST, K)
-    mixed: Array  # (N_SECOND, K)
+    mixed: Array  # (N_SECOND + 1, K) the last is g
     mixed_log: Array  # (K,)
 
 

@@ -52,7 +52,7 @@ _CLASSES = (
 _RECENT = 32
 _SPARSE = 8  # slots for each context, so that hardly ever more than four compete for four slots
 _SMALLEST_TABLE = 64
-_SLOT = 70  # bytes of a slot, its entries, and its part of what passed
+_SLOT = 64  # bytes of a slot and its entries
 _LARGEST_WEIGHTS = 1 << 22  # weights of the neurons of a kind
 _DISCOUNT, _PRIOR = 0.5, 0.3
 _RUN, _MATCH, _SUM = 0.1, 1.0, 0.5
@@ -145,13 +145,14 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         of_run=np.full((n, n_kinds, N_RUNS), _RUN),
         of_match=np.full((n, N_LENGTHS), _MATCH),
         match=np.zeros((n, N_MATCH), np.int64),
-        passed=np.zeros((n, max(slots, MATCHED + 1) if n else 0), np.int32),
-        places=np.zeros((n, slots // 2), np.int32),
+        passed=np.zeros((n, max(n_contexts, MATCHED + 1)), np.int32),
+        places=np.zeros((n, max(n_contexts // 2, 1)), np.int32),
         first_weight=first_weight,
         single=np.zeros((n, N_SINGLE, max(n_kinds, N_LENGTHS), n_inputs)),
         of_symbols=np.zeros((n, N_OF_SYMBOLS, chosen, n_inputs, k), np.float32),
         second=np.zeros((n, N_SECOND, max(chosen, n_kinds * N_LENGTHS), N_FIRST)),
         uses=np.zeros((n, N_FIRST, max(chosen, n_kinds, N_LENGTHS))),
+        average=np.full((n, N_FIRST + 1), 1.0 / (N_FIRST + 1)),
     )
 
 
@@ -168,7 +169,7 @@ def symbol_scratch(contexts: Contexts, n_outputs: int) -> SymbolScratch:
         sum=np.zeros(k),
         neuron=np.zeros((N_FIRST, k)),
         neuron_log=np.zeros((N_FIRST, k)),
-        mixed=np.zeros((N_SECOND, k)),
+        mixed=np.zeros((N_SECOND + 1, k)),
         mixed_log=np.zeros(k),
     )
 
@@ -179,7 +180,8 @@ def n_bytes(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -
         return 0
     n_inputs = len(_kinds(max_order, characters)) + 2
     weights = N_OF_SYMBOLS * _choices(n_inputs, n_symbols) * n_inputs * n_symbols
-    return _SLOT * n_slots(n_symbols, max_order, n_contexts, characters) + 4 * weights
+    tables = _SLOT * n_slots(n_symbols, max_order, n_contexts, characters)
+    return tables + 6 * n_contexts + 4 * weights
 
 
 def _kinds(max_order: int, characters: bool) -> list[tuple[int, int]]:
