@@ -19,7 +19,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.kernels.stream_state import Outcome
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
-from neurolp.stream.batch import Step, of_stream, stacked
+from neurolp.stream.batch import Steps, check_size, of_stream, stacked
 from neurolp.stream.network import StreamState
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import encode_rows, places
@@ -60,7 +60,8 @@ class StreamBatch(Stored):
     Raises
     ------
     ConfigurationError
-        If weights are to be shared by sensors of symbols, or an argument is out of range.
+        If weights are to be shared by sensors of symbols, an argument is out of range, or the
+        streams would need too much memory.
 
     Examples
     --------
@@ -92,6 +93,7 @@ class StreamBatch(Stored):
                 f"argument `shared` must be False where sensors have symbols, as '{symbols[0]}' "
                 "has, but is True"
             )
+        check_size(brain._state, n_streams, shared)
         self._brains: list[StreamBrain] = []
         self._n_steps = brain.n_steps_
         if shared:
@@ -142,15 +144,16 @@ class StreamBatch(Stored):
         with Workers() as workers:
             while start < n_steps:
                 n = n_steps - start
-                if learn:
+                if learn and any(self._warmups):
                     n = min(
                         warmup.n_until_ready(codes[b, start:])
                         for b, warmup in enumerate(self._warmups)
                     )
                 part = slice(start, start + n)
                 now = Outcome(*(values[:, part] for values in outcome))
-                step = Step(self._state, self._brain._design.rates, now, seen[:, part], workers)
-                self._advance(step, codes[:, part], bool(learn))
+                rates = self._brain._design.rates
+                steps = Steps(self._state, rates, now, seen[:, part], workers)
+                self._advance(steps, codes[:, part], bool(learn))
                 start += n
         outcome.surprise[...] -= log_factor.reshape(outcome.surprise.shape)
         return Outputs(self.sensors, outcome, seen).run(self._brain._design.n_hidden)
@@ -244,7 +247,11 @@ class StreamBatch(Stored):
                 f"argument `rows` must have shape ({self.n_streams}, n_steps, {width}), "
                 f"but has shape {np.shape(rows)}"
             )
-        return np.stack([self._of_stream(one, b) for b, one in enumerate(given)])
+        try:
+            flat = read_rows(given.reshape(-1, width), self.sensors)
+        except DataError:
+            return np.stack([self._of_stream(one, b) for b, one in enumerate(given)])
+        return flat.reshape(given.shape)
 
     def _of_stream(self, rows: Any, b: int) -> Array:
         try:
@@ -258,29 +265,31 @@ class StreamBatch(Stored):
         shapes = (n_steps, len(self.sensors)), (n_steps, n_outputs), *[(shown, n_outputs)] * 2
         return Outcome(*(np.full((self.n_streams, *shape), np.nan) for shape in shapes))
 
-    def _advance(self, step: Step, codes: Array, learn: bool) -> None:
+    def _advance(self, steps: Steps, codes: Array, learn: bool) -> None:
         """Present codes (n_streams, n, n_codes) after which units may have to be fixed."""
-        active = np.array([not warmup.of_all for warmup in self._warmups])
-        shown, done, bad = codes, codes.shape[1], -1
-        if any(self._warmups):
+        active = np.ones(self.n_streams, np.bool_)
+        shown, done, bad, waiting = codes, codes.shape[1], -1, any(self._warmups)
+        if waiting:
+            active = np.array([not warmup.of_all for warmup in self._warmups])
             shown = np.stack(
                 [w.without_broad(c) if w else c for w, c in zip(self._warmups, codes, strict=True)]
             )
         if active.any():
-            for t in range(done):
-                bad = step.present(np.ascontiguousarray(shown[:, t]), learn, active, t)
-                if bad >= 0:
-                    done = t
-                    break
-        for b, warmup in enumerate(self._warmups):
+            with steps:
+                for t in range(done):
+                    bad = steps.present(np.ascontiguousarray(shown[:, t]), learn, active, t)
+                    if bad >= 0:
+                        done = t
+                        break
+        for b, warmup in enumerate(self._warmups if waiting else ()):
             if warmup:
-                own = Outcome(*(values[b, :done] for values in step.outcome))
+                own = Outcome(*(values[b, :done] for values in steps.outcome))
                 warmup.observe(codes[b, :done], learn, own)
                 warmup.fix_units(of_stream(self._state, b))
         self._n_steps += done
         if bad >= 0:
             missing = np.isnan(shown[bad, done][self._state.senses.column])
-            surprise = step.outcome.surprise[bad, done]
+            surprise = steps.outcome.surprise[bad, done]
             said = contents.bad_surprise(surprise, missing, self.sensors, self._n_steps)
             raise DivergedError(f"stream {bad}: {said}")
 

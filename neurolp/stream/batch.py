@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from scipy.linalg import lapack
 
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
-from neurolp.errors import DivergedError
+from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.kernels.stream_batch import (
     excite_nodes,
     learn_nodes,
@@ -27,23 +29,39 @@ from neurolp.kernels.stream_state import (
     DIAGONAL_RLS,
     NLMS,
     RLS,
+    ExpertScratch,
     Outcome,
     Rates,
     Readout,
+    Scratch,
     Senses,
     empty,
     scratch_for,
 )
 from neurolp.stream.experts import scratch_of
-from neurolp.stream.network import StreamState
+from neurolp.stream.network import LARGEST_STATE, StreamState
 
 OWN = {
     "senses": ("location", "scale", "seen", "ready"),
     "readout": ("factor", "shape", "moments"),
 }  # of a stream, beside all experts; streams are the first axis
 COLUMNS = ("features", "activity", "trace", "squashed", "post")  # streams are the last axis
-_ROWS, _STREAMS = 128, 8  # of a task
+_PRODUCTS = 10_000_000  # of two numbers, that a part of a matrix costs at least
 _TINY = 1e-300
+
+
+def check_size(state: StreamState, n_streams: int, shared: bool) -> None:
+    """Raise an error before anything is allocated if so many states would be too large."""
+    each = sum(values.nbytes for values in state.to_arrays().values())
+    if shared:
+        parts = [getattr(getattr(state, part), name) for part in OWN for name in OWN[part]]
+        parts += [getattr(state.memory, name) for name in COLUMNS]
+        each = sum(values.nbytes for values in (*parts, *state.experts))
+    if n_streams * each > LARGEST_STATE:
+        raise ConfigurationError(
+            f"argument `n_streams` needs {n_streams * each / 1e9:.0f} GB of memory, more than "
+            f"{LARGEST_STATE / 1e9:.0f}, but is {n_streams}"
+        )
 
 
 def stacked(state: StreamState, n_streams: int) -> StreamState:
@@ -95,14 +113,38 @@ def _without_pending(readout: Readout) -> Readout:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Steps of all streams; ``workers`` do their parts."""
+class _Part:
+    """Streams first .. last - 1, and work arrays for them."""
 
-    state: StreamState
-    rates: Rates
-    outcome: Outcome  # streams are the first axis
-    activity: Array  # (B, n_steps or 0, n)
-    workers: Workers
+    first: int
+    last: int
+    scratch: Scratch
+    room: ExpertScratch
+
+
+class Steps:
+    """Steps of all streams; ``workers`` do their parts.
+
+    A context: at its end the covariance of the memory gets the update of the last step, which the
+    next step does while it reads the matrix.
+    """
+
+    def __init__(
+        self, state: StreamState, rates: Rates, outcome: Outcome, activity: Array, workers: Workers
+    ) -> None:
+        self.state, self.rates, self.workers = state, rates, workers
+        self.outcome = outcome  # streams are the first axis
+        self.activity = activity  # (B, n_steps or 0, n)
+        self._pending: Array | None = None  # V (B, M) of the update P <- P - V' V
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            p = self.state.readout.covariance_values
+            self._over(len(p), lambda rows: _subtract(p[rows], pending, rows))
 
     def present(self, codes: Array, learn: bool, active: Array, t: int) -> int:
         """Present codes (B, n_codes) of step ``t``; the first stream with a bad surprise, or -1.
@@ -134,7 +176,7 @@ class Step:
             lost = rates.prior_values - np.diagonal(readout.covariance_values)
             regained = rates.process_noise * np.maximum(lost, 0.0)
         if learn and n_learning:
-            learn_readout(readout, senses, rates, z, gain, q, error, observed, self._over)
+            self._pending = learn_readout(readout, senses, rates, z, gain, q, error, observed)
         if regained is not None:
             np.einsum("ii->i", readout.covariance_values)[:] += regained
         counts = np.asarray(observed.any(axis=1) if n_learning else active)
@@ -146,10 +188,17 @@ class Step:
 
     def _gain(self, z: Array) -> tuple[Array, Array]:
         """Gains (M, B) and uncertainties (B,)."""
-        p = self.state.readout.covariance_values
+        p, pending = self.state.readout.covariance_values, self._pending
         if self.rates.rule == RLS:
             gain = np.empty_like(z)
-            self._over(len(z), lambda rows: np.dot(p[rows], z, out=gain[rows]))
+
+            def read(rows: slice) -> None:
+                if pending is not None:
+                    _subtract(p[rows], pending, rows)
+                np.dot(p[rows], z, out=gain[rows])
+
+            self._over(len(z), read)
+            self._pending = None
         else:
             gain = z * p[0][:, None] if self.rates.rule == DIAGONAL_RLS else z
         return gain, np.maximum(np.einsum("mb,mb->b", z, gain), 0.0)
@@ -158,21 +207,32 @@ class Step:
         self, t: int, codes: Array, learn: bool, q: Array, o: Array, error: Array,
         received: Array, observed: Array,
     ) -> int:  # fmt: skip
-        state, n_streams = self.state, len(codes)
-        largest = int(state.senses.size.max())
-        one = of_stream(state, 0)
+        state = self.state
 
-        def observe(part: slice) -> int:
+        def observe(part: _Part) -> int:
             return observe_streams(
-                part.start, part.stop, t, codes, learn, state.senses, state.readout,
+                part.first, part.last, t, codes, learn, state.senses, state.readout,
                 state.experts, self.rates, q, o, error, received, observed, self.outcome,
-                scratch_for(one.memory, one.readout, one.contexts),
-                scratch_of(one.experts, largest),
+                part.scratch, part.room,
             )  # fmt: skip
 
-        size = _STREAMS if one.experts.seen.size else n_streams
-        found = self._over(n_streams, observe, size)
+        found = self.workers.map(observe, self._parts)
         return next((bad for bad in found if bad >= 0), -1)
+
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        """The streams in as many parts as there are threads; one if there is little to do."""
+        one, n = of_stream(self.state, 0), len(self.outcome.surprise)
+        n_parts = min(self.workers.n_threads, n) if one.experts.seen.size else 1
+        ends = [k * n // n_parts for k in range(n_parts + 1)]
+        largest = int(self.state.senses.size.max())
+        return [
+            _Part(
+                first, last, scratch_for(one.memory, one.readout, one.contexts),
+                scratch_of(one.experts, largest),
+            )
+            for first, last in pairwise(ends)
+        ]  # fmt: skip
 
     def _learn_hidden(self, error: Array, weight: float) -> None:
         """Learning signals of all nodes, and the mean step of thresholds and input weights."""
@@ -208,15 +268,27 @@ class Step:
         if memory.weights.size:
             if weight:
                 signal = memory.post * memory.post.dtype.type(weight)
-                self._over(n, lambda rows: _add_product(memory.weights, rows, signal, memory.trace))
-                np.fill_diagonal(memory.weights, 0.0)
-            self._over(n, lambda rows: np.dot(memory.weights[rows], memory.activity, out=u[rows]))
+
+            def read(rows: slice) -> None:
+                part = memory.weights[rows]
+                if weight:
+                    np.add(part, signal[rows] @ memory.trace.T, out=part)
+                    part[np.arange(len(part)), np.arange(n)[rows]] = 0.0  # none feeds itself
+                np.dot(part, memory.activity, out=u[rows])
+
+            self._over(n, read)
         excite_nodes(0, n, memory, weight, u)
         settle_nodes(0, n, memory, u, np.empty(u.shape[1]), homeostasis)
 
-    def _over(self, n: int, do: Callable[[slice], Any], size: int = _ROWS) -> list[Any]:
-        """Call ``do`` for parts of 0 .. n - 1, which do not depend on the number of threads."""
-        return self.workers.map(do, [slice(a, min(a + size, n)) for a in range(0, n, size)])
+    def _over(self, n: int, do: Callable[[slice], Any]) -> None:
+        """Call ``do`` for parts of the rows 0 .. n - 1 of a square matrix.
+
+        Parts do not depend on the number of threads, and there is one where the product of the
+        matrix with a vector of each stream is done before another thread would begin.
+        """
+        n_parts = min(max(n * n * len(self.outcome.surprise) // _PRODUCTS, 1), n)
+        ends = [k * n // n_parts for k in range(n_parts + 1)]
+        self.workers.map(do, [slice(*part) for part in pairwise(ends)])
 
 
 class _Still:
@@ -235,9 +307,11 @@ class _Still:
 
 def learn_readout(
     readout: Readout, senses: Senses, rates: Rates, z: Array, gain: Array, q: Array, error: Array,
-    observed: Array, over: Callable[[int, Callable[[slice], Any]], Any],
-) -> None:  # fmt: skip
+    observed: Array,
+) -> Array | None:  # fmt: skip
     """Let the readout learn from the errors (B, K) of all streams together.
+
+    Returns V (B, M), where the covariance P (M, M) is still to become P - V' V, or None.
 
     With G = P Z (M, B) and S = I + Z' G, least squares give A <- A + E' S^-1 G' and
     P <- P - G S^-1 G': the posterior that the rows give one after another, in any order. A sensor
@@ -248,7 +322,7 @@ def learn_readout(
     if rates.rule == NLMS:
         step = rates.readout / np.maximum(q[rows], _TINY) / rows.sum()
         readout.weights[...] += (error[rows] * step[:, None]).T @ z[:, rows].T
-        return
+        return None
     if not rows.all():
         z, gain, error, observed = z[:, rows], gain[:, rows], error[rows], observed[rows]
     shared = z.T @ gain
@@ -264,11 +338,11 @@ def learn_readout(
             mine = _inverse_factor(shared[np.ix_(here, here)])
             step = mine @ gain[:, here].T
             readout.weights[at] += (mine @ error[here, at]).T @ step
-    p = readout.covariance_values
     if rates.rule == RLS:
-        over(len(p), lambda part: _add_product(p, part, -white.T, white.T))
-    else:
-        p[0] = 1.0 / (1.0 / p[0] + np.einsum("mb,mb->m", z, z))
+        return white
+    diagonal = readout.covariance_values[0]
+    diagonal[:] = 1.0 / (1.0 / diagonal + np.einsum("mb,mb->m", z, z))
+    return None
 
 
 def _inverse_factor(matrix: Array) -> Array:
@@ -279,14 +353,12 @@ def _inverse_factor(matrix: Array) -> Array:
     DivergedError
         If the matrix is not positive definite.
     """
-    try:
-        lower = np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError as error:
-        raise DivergedError("the covariance of the memory is not positive definite") from error
-    inverse, _ = lapack.dtrtri(lower, lower=1)
-    return np.asarray(inverse)
+    lower, fault = lapack.dpotrf(matrix, lower=1, clean=1)
+    if fault:
+        raise DivergedError("the covariance of the memory is no longer positive definite")
+    return np.ascontiguousarray(lapack.dtrtri(lower, lower=1)[0])
 
 
-def _add_product(out: Array, rows: slice, a: Array, b: Array) -> None:
-    """Let out[rows] += a[rows] b', (n, m) of (n, B) and (m, B)."""
-    out[rows] += a[rows] @ b.T
+def _subtract(part: Array, white: Array, rows: slice) -> None:
+    """Let P <- P - V' V in some rows, ``part`` of P, given V (B, M)."""
+    np.subtract(part, white[:, rows].T @ white, out=part)
