@@ -13,6 +13,7 @@ from .brain.rules.rule import LocalView as LocalView
 from .data.column import Column as Column
 from .data.columns import Columns as Columns
 from .data.edge_tables import from_edge_table as from_edge_table
+from .data.streams.rows import sensors_of as sensors_of
 from .errors import ConfigurationError as ConfigurationError
 from .errors import DataError as DataError
 from .errors import DataWarning as DataWarning

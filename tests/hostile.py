@@ -36,6 +36,7 @@ BASES = [
     {"experiment": "univariate"},
     {"experiment": "supervised", "table": {"file": "table.csv", "target": "c"}},
     {"experiment": "general_purpose", "files": ["table.csv"]},
+    {"experiment": "reservoir", "capacity": {"n_hidden": 5}, "free_run": {"n_hidden": 5}},
 ]  # fmt: skip
 
 PATHS = ("", ".", "..", "/", "table.csv", "folder.csv", "empty.csv", "absent.csv", "binary.h5", "words.txt",

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from neurolp.config.sections import FilePath, RunConfiguration, Section, Seed
 from neurolp.data.problems_1d import PROBLEMS
 from neurolp.data.tables import DATA_NAMES
+from neurolp.evaluation.dynamics import least_steps
 
 
 class PrincipleConfiguration(RunConfiguration):
@@ -88,3 +96,45 @@ class SupervisedConfiguration(RunConfiguration):
     n_points: int = Field(default=1000, ge=50)
     split_seed: Seed = 0
     max_rows: int = Field(default=10_000, ge=20)
+
+
+class CapacitySection(Section):
+    """``[capacity]``: memory capacity of random networks against their spectral radius."""
+
+    n_hidden: PositiveInt = 100
+    spectral_radius: list[NonNegativeFloat] = Field(
+        default=[0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 1.8], min_length=1
+    )
+    strength: PositiveFloat = 0.1
+    n_seeds: PositiveInt = 5
+    n_steps: PositiveInt = 4000
+
+
+class FreeRunSection(Section):
+    """``[free_run]``: brains that learn the Mackey-Glass equation, and then run by themselves."""
+
+    n_hidden: PositiveInt = 500
+    spectral_radius: NonNegativeFloat = 1.2
+    strength: PositiveFloat = 0.4
+    delay: Annotated[int, Field(ge=1, le=10_000)] = 17
+    n_train: Annotated[int, Field(ge=200)] = 3000
+    n_runs: PositiveInt = 20
+    n_steps: Annotated[int, Field(ge=2)] = 300
+
+
+class ReservoirConfiguration(RunConfiguration):
+    """``experiment = "reservoir"``: memory capacity, and free runs of a chaotic equation."""
+
+    experiment: Literal["reservoir"]
+    capacity: CapacitySection = CapacitySection()
+    free_run: FreeRunSection = FreeRunSection()
+
+    @model_validator(mode="after")
+    def _enough_steps(self) -> Self:
+        least = least_steps(self.capacity.n_hidden)
+        if self.capacity.n_steps < least:
+            raise ValueError(
+                f"'capacity.n_steps' must be at least {least} for {self.capacity.n_hidden} nodes, "
+                f"but is {self.capacity.n_steps}"
+            )
+        return self

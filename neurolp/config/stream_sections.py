@@ -11,6 +11,9 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
     create_model,
 )
 
@@ -32,6 +35,9 @@ class StreamSection(Section):
     n_steps: PositiveInt | None = None
 
 
+Symbols = Annotated[int, Field(ge=2, strict=True)] | list[StrictStr | StrictInt | StrictFloat]
+
+
 class FileStreamSection(StreamSection):
     """``[stream]`` with ``file``: arguments of :func:`neurolp.data.streams.open_stream`."""
 
@@ -39,7 +45,7 @@ class FileStreamSection(StreamSection):
     file: FilePath
     dataset: str | None = None
     columns: list[NonNegativeInt | str] | None = None
-    symbols: dict[str, Annotated[int, Field(ge=2)]] | list[NonNegativeInt | str] | None = None
+    symbols: dict[str, Symbols] | list[NonNegativeInt | str] | None = None
     vector: bool | str = False
     header: bool | None = None
     lower_case: bool = False

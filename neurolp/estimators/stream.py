@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Annotated, Any, Self, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from neurolp.arrays import Array, ArraySource, NamedArrays
+from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
+from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
 from neurolp.errors import DataError, DivergedError
 from neurolp.estimators import ranges
-from neurolp.estimators.files import Stored, add_tree, header
 from neurolp.estimators.stream_bench import StreamBench
+from neurolp.estimators.stream_files import StreamFiles
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
-from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
-from neurolp.stream.prediction import Prediction, SymbolPrediction
+from neurolp.stream.prediction import Prediction, SymbolPrediction, central
 from neurolp.stream.run import Outputs, StreamRun
-from neurolp.stream.sensors import (
-    Sensor,
-    check_rows,
-    check_sensors,
-    encode_rows,
-    places,
-    sensors_from_json,
-    sensors_to_json,
-)
+from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
 from neurolp.stream.warmup import WarmUp
 
 _NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
 
 
 @final
-class StreamBrain(StreamBench, Stored):
+class StreamBrain(StreamBench, StreamFiles):
     """A recurrent network that predicts the next row of a stream and learns from every row.
 
         p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
@@ -194,7 +183,7 @@ class StreamBrain(StreamBench, Stored):
 
     def run(
         self,
-        rows: npt.ArrayLike,
+        rows: Any,
         *,
         learn: bool = True,
         predictions: bool = False,
@@ -202,6 +191,9 @@ class StreamBrain(StreamBench, Stored):
         inject: Any = None,
     ) -> StreamRun:
         """Present rows (n_steps, n_columns) one after another; NaN is missing.
+
+        Columns of frames are found by their names. Frames and arrays of objects hold labels. See
+        :func:`neurolp.data.streams.rows.read_rows`.
 
         Presenting them in pieces gives the same results. ``learn=False`` changes nothing that was
         learned; the memory moves on. The memory takes the expected value of what is missing.
@@ -217,7 +209,7 @@ class StreamBrain(StreamBench, Stored):
         DivergedError
             If a surprise is not finite; the message names step and sensor.
         """
-        all_rows = check_rows(rows, self.sensors, self.n_steps_)
+        all_rows = read_rows(rows, self.sensors, self.n_steps_)
         codes, log_factor = encode_rows(all_rows, self.sensors)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
@@ -253,12 +245,23 @@ class StreamBrain(StreamBench, Stored):
             out[place.sensor.name] = place.sensor.express(prediction)
         return out
 
-    def dream(self, n_steps: int, *, random_state: Any = None) -> Array:
+    def dream(
+        self,
+        n_steps: int,
+        *,
+        sampled: bool = True,
+        as_frame: bool = False,
+        random_state: Any = None,
+    ) -> Any:
         """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
 
-        The state is the same before and after. Sensors whose units are not known yet are missing.
+        ``sampled=False``, a free run, takes expected values and the most probable symbols instead.
+        An array of numbers; with ``as_frame`` a pandas frame with names and labels. The state is
+        the same before and after. Sensors without units yet are missing.
         """
         ranges.check_value("n_steps", n_steps, ranges.Count)
+        ranges.check_value("sampled", sampled, ranges.Flag)
+        ranges.check_value("as_frame", as_frame, ranges.Flag)
         if self._warmup.of_all:
             raise DataError(
                 f"argument `warmup` is {self._design.warmup}, but the brain has seen "
@@ -272,11 +275,12 @@ class StreamBrain(StreamBench, Stored):
                 expected = self.predict()
                 for s, place in enumerate(self._places):
                     if not self._warmup.broad(s):
-                        drawn = expected[place.sensor.name].sample(1, rng)
-                        out[t, place.columns] = np.reshape(drawn, -1)
+                        here = expected[place.sensor.name]
+                        drawn = here.sample(1, rng) if sampled else central(here)
+                        out[t, place.columns] = as_columns(drawn, place.sensor)
                 codes, _ = encode_rows(out[t : t + 1], self.sensors)
                 self._present(codes, False, outputs)
-        return out
+        return rows_to_frame(out, self.sensors) if as_frame else out
 
     # --- looking inside ---------------------------------------------------------------------------
 
@@ -289,59 +293,6 @@ class StreamBrain(StreamBench, Stored):
     def output_names(self) -> list[str]:
         """Name of each output: each symbol and each value."""
         return contents.output_names(self.sensors)
-
-    # --- files ------------------------------------------------------------------------------------
-
-    def to_arrays(self) -> NamedArrays:
-        """Sensors, parameters, and in the group ``state`` all that the next step depends on."""
-        about = {"model": "stream", "n_steps": self.n_steps_, "seed": self.seed_}
-        about["sensors"] = sensors_to_json(self.sensors)
-        about["parameters"] = json.dumps(self._design.parameters)
-        out = NamedArrays(attributes={"brain": about})
-        what = "state of the brain, see neurolp.kernels.stream_state"
-        out.add_group("state", self._arrays(), what)
-        contents.add_node_names(out, self._nodes.names)
-        add_tree(out, type(self))
-        return out
-
-    def state(self) -> dict[str, Array]:
-        """Everything that the next step depends on, by name, in arrays of its own."""
-        return {name: array.copy() for name, array in self._arrays().items()}
-
-    def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Continue from the :meth:`state` of a brain with the same sensors and parameters."""
-        n_lags = self._design.n_lags
-        self._state = StreamState.from_arrays(arrays, n_lags)
-        self._warmup = self._new_warmup()
-        self._warmup.restore(arrays)
-        self.n_steps_ = int(arrays["n_steps"][0])
-
-    def _arrays(self) -> dict[str, Array]:
-        n_steps = {"n_steps": np.array([self.n_steps_])}
-        return self._state.to_arrays() | self._warmup.to_arrays() | n_steps
-
-    def _contents(self) -> NamedArrays:
-        out = header(self.seed_, "", {"brain": self._design.parameters})
-        out.attributes[""]["status"] = "complete"
-        out.update(self.to_arrays())
-        return out
-
-    @classmethod
-    def _from_file(cls, file: Trajectory) -> Self:
-        return cls.from_arrays(file)
-
-    @classmethod
-    def from_arrays(cls, source: ArraySource) -> Self:
-        """The brain that :meth:`to_arrays` was called of."""
-        about = source.attributes("brain")
-        parameters = json.loads(about["parameters"])
-        # Hidden nodes and their edges are among the arrays, none need be drawn.
-        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
-        brain = cls(sensors, **parameters | small, random_state=int(about["seed"]))
-        brain._design = replace(brain._design, **parameters)
-        brain._nodes = HiddenNodes(brain._design.n_hidden, contents.node_names(source))
-        brain.restore(source.read_group("state"))
-        return brain
 
     def copy(self) -> Self:
         """Independent brain in the same state."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.data.streams.rows import row_of
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
 from neurolp.stream import editing
@@ -17,7 +18,7 @@ from neurolp.stream.network import NOT_PLAIN, StreamDesign, StreamState
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.prediction import Prediction, SymbolPrediction
 from neurolp.stream.run import StreamRun
-from neurolp.stream.sensors import Sensor, row_of
+from neurolp.stream.sensors import Sensor
 from neurolp.stream.wiring import spectral_radius
 
 # Parameters that can change while a brain lives: those that say how it learns.
@@ -166,8 +167,8 @@ class StreamBench(ABC):
     def observe(self, x: Any, *, learn: bool = True) -> float:
         """Present one row and return its surprise in nats, summed over the observed sensors.
 
-        ``x`` is a number, the values of a row, or a mapping from names of sensors; sensors that a
-        mapping leaves out are missing.
+        ``x`` is a number, the values of a row, or a mapping from names of sensors or columns to
+        values or labels; what a mapping leaves out is missing.
         """
         return float(self.run(row_of(x, self.sensors), learn=learn).total[0])
 
@@ -180,13 +181,25 @@ class StreamBench(ABC):
         return float(self.copy().run(row_of(x, self.sensors), learn=False).total[0])
 
     def predict_one(self) -> dict[str, Any]:
-        """The expected values, or the most probable symbol, of the next row, by sensor."""
+        """The expected values, or the most probable label, of the next row, by sensor."""
         return {name: _best(prediction) for name, prediction in self.predict().items()}
+
+    def predict_proba_one(self) -> dict[str, dict[Any, float]]:
+        """Probability of each label, of each sensor of symbols, in the next row."""
+        return {
+            name: dict(zip(_labels(prediction), prediction.probabilities.tolist(), strict=True))
+            for name, prediction in self.predict().items()
+            if isinstance(prediction, SymbolPrediction)
+        }
+
+
+def _labels(prediction: SymbolPrediction) -> Sequence[Any]:
+    return prediction.labels or range(len(prediction.probabilities))
 
 
 def _best(prediction: Any) -> Any:
     if isinstance(prediction, SymbolPrediction):
-        return int(np.argmax(prediction.probabilities))
+        return _labels(prediction)[int(np.argmax(prediction.probabilities))]
     mean: Array = np.asarray(prediction.mean)
     return float(mean[0]) if len(mean) == 1 else mean
 

@@ -50,6 +50,12 @@ class MemoryCapacity:
         return float(self.by_delay.sum())
 
 
+def least_steps(n_hidden: int, n_delays: int | None = None) -> int:
+    """Steps that :func:`memory_capacity` needs: four a node beside the delays and the washout."""
+    n_delays = 2 * n_hidden if n_delays is None else n_delays
+    return int((n_delays + 4 * n_hidden) / (1 - _WASHOUT)) + 1
+
+
 def memory_capacity(
     brain: Brain, n_delays: int | None = None, *, n_steps: int = 4000, random_state: Any = 0
 ) -> MemoryCapacity:
@@ -72,12 +78,12 @@ def memory_capacity(
             f"but has {brain.n_columns} and {n}"
         )
     n_delays = 2 * n if n_delays is None else n_delays
-    first = n_delays + int(_WASHOUT * n_steps)
-    if n_delays < 1 or n_steps - first < 4 * n:
+    if n_delays < 1 or n_steps < least_steps(n, n_delays):
         raise ConfigurationError(
-            f"argument `n_steps` must be at least {int((n_delays + 4 * n) / (1 - _WASHOUT)) + 1} "
+            f"argument `n_steps` must be at least {least_steps(n, n_delays)} "
             f"for {n_delays} delays of {n} nodes, but is {n_steps}"
         )
+    first = n_delays + int(_WASHOUT * n_steps)
     x = np.random.default_rng(random_state).uniform(-1, 1, n_steps)
     h = brain.copy().run(x, learn=False, activity=True).activity[first:]
     delayed = np.column_stack([x[first - k : n_steps - k] for k in range(1, n_delays + 1)])

@@ -1,10 +1,12 @@
-"""Sources of streams, step by step: a Markov chain, an oscillator, two chaotic systems.
+"""Sources of streams, step by step: a Markov chain, an oscillator, chaotic systems.
 
 Random numbers come in as arrays and the state of a source is carried from call to call, so that a
 sequence does not depend on how it is cut into blocks.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import kernel
@@ -69,6 +71,31 @@ def mackey_glass_map(noise: Array, past: Array, rows: Array) -> None:
             past[j] = past[j + n]
         for j in range(n):
             past[delay - n + j] = rows[j, 0]
+
+
+@kernel
+def mackey_glass_path(past: Array, n_substeps: int, rows: Array) -> None:
+    """The equation x' = .2 x(t - d) / (1 + x(t - d)^10) - .1 x into ``rows`` (n,), one a unit of t.
+
+    Euler's method with ``n_substeps`` steps a unit. ``past`` (d n_substeps + 1,) holds the values
+    from t - d to t, and is replaced by the last ones.
+    """
+    size, step = past.shape[0], 1.0 / n_substeps
+    x, at = past[size - 1], 0
+    for t in range(rows.shape[0]):
+        for _ in range(n_substeps):
+            late = past[at]
+            square = late * late
+            fourth = square * square
+            x = x + step * (0.2 * late / (1.0 + fourth * fourth * square) - 0.1 * x)
+            past[at] = x
+            at = (at + 1) % size
+        rows[t] = x
+    ordered = np.empty(size)
+    for j in range(size):
+        ordered[j] = past[(at + j) % size]
+    for j in range(size):
+        past[j] = ordered[j]
 
 
 @kernel

@@ -42,6 +42,7 @@ _BUILT_IN = {
     "univariate": "neurolp.runs.univariate",
     "supervised": "neurolp.runs.supervised",
     "general_purpose": "neurolp.runs.general_purpose",
+    "reservoir": "neurolp.runs.reservoir",
 }
 # The section that stands for a kind where the key ``experiment`` is left out.
 _SECTIONS = {"data": "density", "stream": "stream"}

@@ -252,7 +252,7 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
 def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:
     """What the brain dreams; nothing, while it has not seen enough to know the units of values."""
     try:
-        return brain.dream(n_steps, random_state=seed % 2**32)
+        return np.asarray(brain.dream(n_steps, random_state=seed % 2**32))
     except DataError:
         return np.empty((0, brain.n_columns))
 

@@ -14,7 +14,8 @@ from neurolp.data.streams.source import Stream
 from neurolp.simulation.stream_monitors import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
-from neurolp.stream.sensors import Place, places
+from neurolp.stream.labels import column_values, text_of
+from neurolp.stream.sensors import Place, column_names, places, symbol_labels
 
 
 class Nameable(Protocol):
@@ -32,7 +33,7 @@ class StoredSensor:
     """A sensor as a file knows it: where it is, and what its outputs stand for.
 
     ``n_symbols`` is 0 for values; ``columns``, ``outputs`` and ``values`` are its places among
-    those of all sensors.
+    those of all sensors. ``in_column`` is the number that stands in rows for each symbol.
     """
 
     name: str
@@ -41,6 +42,12 @@ class StoredSensor:
     outputs: slice
     values: slice
     labels: tuple[str, ...]
+    in_column: Array
+
+    def symbols(self, rows: Array) -> Array:
+        """Number of the symbol in each row, -1 where it is missing or none of them."""
+        same = rows[:, self.columns.start, None] == self.in_column
+        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
 
 
 def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
@@ -48,10 +55,10 @@ def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
     where = places(stream.sensors)
     names = [p.sensor.name for p in where]
     out.add_coordinate("sensor", np.array(names), "1", "sensor")
-    columns = [name for p in where for name in _numbered(p, p.sensor.n_columns)]
+    columns = [name for p in where for name in column_names(p.sensor)]
     out.add_coordinate("column", np.array(columns), "1", "column of the rows")
     if any(not p.symbols for p in where):
-        values = [n for p in where if not p.symbols for n in _numbered(p, p.sensor.n_columns)]
+        values = [name for p in where if not p.symbols for name in column_names(p.sensor)]
         out.add_coordinate("value", np.array(values), "1", "column of a sensor of values")
         middle = (np.arange(N_PIT_BINS) + 0.5) / N_PIT_BINS
         out.add_coordinate("pit_bin", middle, "1", "middle of a bin of F(x_t | past)")
@@ -60,8 +67,11 @@ def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:
     out.add("n_symbols", ("sensor",), n_symbols, "1", "number of symbols; 0 for values")
     n_columns = [p.sensor.n_columns for p in where]
     out.add("n_columns", ("sensor",), n_columns, "1", "number of columns")
-    labels = [label for p in where for label in _labels(p, stream)]
+    labels = [label for p in where for label in _labels(p)]
     out.add("label", ("output",), np.array(labels), "1", "what a symbol stands for, or a value")
+    numbers = np.concatenate([_in_column(p) for p in where])
+    what = "number that stands in rows for a symbol; NaN for values"
+    out.add("symbol_in_column", ("output",), numbers, "data", what)
     rates = stream.rates
     if rates is None and len(where) == 1 and stream.rate is not None:
         rates = (stream.rate,)
@@ -94,6 +104,7 @@ def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
     labels = [str(label) for label in file.read("label")]
     out, column, output, value = [], 0, 0, 0
     n_symbols, n_columns = file.read("n_symbols"), file.read("n_columns")
+    numbers = file.read("symbol_in_column")
     for j, name in enumerate(file.read("sensor")):
         n_values = 0 if n_symbols[j] else int(n_columns[j])
         ends = (
@@ -110,19 +121,20 @@ def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:
                 outputs,
                 slice(value, ends[2]),
                 tuple(labels[outputs]),
+                numbers[outputs],
             )
         )
         column, output, value = ends
     return tuple(out)
 
 
-def _numbered(place: Place, n: int) -> list[str]:
-    name = place.sensor.name
-    return [name] if n == 1 else [f"{name} {j}" for j in range(n)]
-
-
-def _labels(place: Place, stream: Stream) -> Sequence[str]:
+def _labels(place: Place) -> Sequence[str]:
     if not place.symbols:
-        return _numbered(place, place.sensor.n_columns)
-    alphabet = (stream.alphabets or {}).get(place.sensor.name)
-    return alphabet or [str(k) for k in range(place.n_outputs)]
+        return column_names(place.sensor)
+    return [text_of(label) for label in symbol_labels(place.sensor)]
+
+
+def _in_column(place: Place) -> Array:
+    if not place.symbols:
+        return np.full(place.n_outputs, np.nan)
+    return column_values(symbol_labels(place.sensor))

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from neurolp.arrays import Array, ArraySource, NamedArrays
+from neurolp.stream.labels import text_of
 from neurolp.stream.network import StreamState
-from neurolp.stream.sensors import Sensor
+from neurolp.stream.sensors import Sensor, column_names, symbol_labels
 
 # Arrays in the order in which a step changes them: group, field, name, meaning of the first index.
 _PARTS = (
@@ -41,15 +42,13 @@ _PARTS = (
 
 
 def output_names(sensors: Sequence[Sensor]) -> list[str]:
-    """Name of each output: ``sensor=symbol``, ``sensor``, or ``sensor[index]``."""
+    """Name of each output: ``sensor=symbol``, or the name of the column of a value."""
     out: list[str] = []
     for s in sensors:
         if s.n_symbols:
-            out += [f"{s.name}={k}" for k in range(s.n_symbols)]
-        elif s.n_columns == 1:
-            out.append(s.name)
+            out += [f"{s.name}={text_of(label)}" for label in symbol_labels(s)]
         else:
-            out += [f"{s.name}[{k}]" for k in range(s.n_columns)]
+            out += column_names(s)
     return out
 
 

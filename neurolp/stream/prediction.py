@@ -14,6 +14,7 @@ from scipy.special import logsumexp, ndtr
 
 from neurolp.arrays import Array
 from neurolp.errors import DataError
+from neurolp.stream.labels import Label, positions_of
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _BISECTIONS = 2000
@@ -33,9 +34,13 @@ class Prediction(Protocol):
 
 @dataclass(frozen=True)
 class SymbolPrediction:
-    """Distribution of the next symbol: ``probabilities`` (n_symbols,) sum to 1."""
+    """Distribution of the next symbol: ``probabilities`` (n_symbols,) sum to 1.
+
+    ``labels`` are what the symbols stand for; without, they are 0 .. n_symbols - 1.
+    """
 
     probabilities: Array
+    labels: tuple[Label, ...] = ()
 
     @property
     def entropy(self) -> float:
@@ -46,6 +51,10 @@ class SymbolPrediction:
     def log_prob(self, symbol: npt.ArrayLike) -> Array:
         """Log-probability of symbols, nats."""
         x = np.asarray(symbol)
+        if self.labels:
+            cells = np.asarray(symbol, dtype=object)
+            places = positions_of(self.labels, cells.ravel(), "argument `symbol` holds")
+            x = places.reshape(cells.shape)
         if np.any((x < 0) | (x >= len(self.probabilities)) | (x != np.floor(x))):
             raise DataError(
                 f"argument `symbol` must hold symbols 0 .. {len(self.probabilities) - 1}, "
@@ -57,7 +66,8 @@ class SymbolPrediction:
         """Symbols drawn, (n_samples,)."""
         cumulative = np.cumsum(self.probabilities)
         drawn = np.searchsorted(cumulative, rng.random(n_samples) * cumulative[-1], side="right")
-        return np.asarray(np.minimum(drawn, len(cumulative) - 1))
+        drawn = np.minimum(drawn, len(cumulative) - 1)
+        return np.array(self.labels)[drawn] if self.labels else np.asarray(drawn)
 
 
 @dataclass(frozen=True)
@@ -302,3 +312,24 @@ class EncodedPrediction:
     @cached_property
     def _samples(self) -> Array:
         return self.sample(_N_SAMPLES, np.random.default_rng(0))
+
+
+def central(prediction: Prediction) -> Array:
+    """The expected values, or the most probable symbol: an observation (n_columns,).
+
+    Of a code of symbols these are the columns of the most probable one.
+
+    Raises
+    ------
+    DataError
+        If a prediction of one's own has no ``mean``.
+    """
+    if isinstance(prediction, SymbolPrediction):
+        best = [int(np.argmax(prediction.probabilities))]
+        return np.array(prediction.labels)[best] if prediction.labels else np.array(best, float)
+    if isinstance(prediction, EncodedPrediction) and isinstance(prediction.code, SymbolPrediction):
+        code = central(prediction.code)[:, None]
+        return np.ravel(prediction.encoder.decode(code, np.random.default_rng(0)))
+    if not hasattr(prediction, "mean"):
+        raise DataError(f"a {type(prediction).__name__} has no `mean`: a free run needs one")
+    return np.ravel(prediction.mean)

@@ -7,10 +7,10 @@ Any class with the members of :class:`Sensor` can be used. :class:`CategoricalSe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ import numpy.typing as npt
 from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.registry import Registry
-from neurolp.stream.prediction import CodePrediction, Prediction
+from neurolp.stream.labels import Label, are_texts, codes_of, column_values, listed, read_labels
+from neurolp.stream.prediction import CodePrediction, Prediction, SymbolPrediction
 
 
 class Sensor(Protocol):
@@ -32,6 +33,8 @@ class Sensor(Protocol):
     For a smooth invertible code log_factor = log |det d code / d columns|; for symbols of several
     observations each, it is log P(columns | symbol). All members can be attributes of
     the class. A sensor whose class is a dataclass of plain values can be stored in files.
+    A sensor may also have ``columns``, the names of its columns in frames, and ``labels``, what
+    stands for its symbols in frames.
     """
 
     @property
@@ -73,84 +76,138 @@ class Sensor(Protocol):
 _LARGEST = 1e100  # of values
 
 
-class _Uncoded:
-    """A sensor whose code is its columns."""
+@dataclass(frozen=True, init=False)
+class CategoricalSensor:
+    """One symbol at every step; NaN is missing.
 
-    def encode(self, columns: Array) -> tuple[Array, Array]:
-        """The columns themselves, factor 1."""
-        return columns, np.zeros(len(columns))
-
-    def express(self, prediction: CodePrediction) -> CodePrediction:
-        """The prediction itself."""
-        return prediction
-
-
-@dataclass(frozen=True)
-class CategoricalSensor(_Uncoded):
-    """One symbol 0 .. ``n_symbols`` - 1 at every step; NaN is missing."""
+    Parameters
+    ----------
+    n_symbols : int or sequence of labels
+        Symbols are 0 .. ``n_symbols`` - 1, or the ``labels``.
+    name : str
+        Name of the sensor, and of its column.
+    labels : sequence
+        What the symbols stand for: texts, booleans or numbers. Rows of numbers hold labels that are
+        numbers or booleans, and the positions of texts; frames, mappings and rows of objects hold
+        the labels.
+    """
 
     n_symbols: int
     name: str = "symbol"
+    labels: tuple[Label, ...] = ()
 
     n_columns: ClassVar[int] = 1
     units: ClassVar[None] = None
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        if not isinstance(self.n_symbols, Integral) or self.n_symbols < 2:
-            raise ConfigurationError(
-                f"argument `n_symbols` must be an integer >= 2, but is {self.n_symbols!r}"
-            )
+    def __init__(
+        self,
+        n_symbols: int | Iterable[Label] | None = None,
+        name: str = "symbol",
+        labels: Iterable[Label] = (),
+    ) -> None:
+        n, labels = read_labels(n_symbols, labels)
+        values = {"n_symbols": n, "name": name, "labels": labels}
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
 
     @property
     def wanted(self) -> str:
         """What an entry must be."""
-        return f"a symbol 0 .. {self.n_symbols - 1} or NaN"
+        if not self.labels or are_texts(self.labels):
+            labels = f" ({listed(self.labels)})" if self.labels else ""
+            return f"a symbol 0 .. {self.n_symbols - 1}{labels} or NaN"
+        return f"one of the labels {listed(self.labels)} or NaN"
 
     def valid(self, columns: Array) -> Array:
         """Whether each entry is a symbol or missing."""
+        if self._coded:
+            return np.asarray(np.isnan(columns) | np.isin(columns, column_values(self.labels)))
         with np.errstate(invalid="ignore"):
             symbol = (columns >= 0) & (columns < self.n_symbols) & (columns == np.floor(columns))
         return np.asarray(np.isnan(columns) | symbol)
 
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """Positions of the labels, or the columns themselves; factor 1."""
+        code = codes_of(self.labels, columns) if self._coded else columns
+        return code, np.zeros(len(columns))
 
-@dataclass(frozen=True)
-class ContinuousSensor(_Uncoded):
-    """``n_values`` real values at every step, observed together; NaN is missing.
+    def express(self, prediction: CodePrediction) -> Prediction:
+        """The prediction, which knows the labels."""
+        if not self.labels or not isinstance(prediction, SymbolPrediction):
+            return prediction
+        return SymbolPrediction(prediction.probabilities, self.labels)
 
-    ``location`` and ``scale`` (a number, or one for each value) are the units of the
-    nodes' input; None takes them from the first observations.
+    @property
+    def _coded(self) -> bool:
+        return len(self.labels) > 0 and not are_texts(self.labels)
+
+
+@dataclass(frozen=True, init=False)
+class ContinuousSensor:
+    """Real values at every step, observed together; NaN is missing.
+
+    Parameters
+    ----------
+    n_values : int or sequence of str
+        How many values, or the names of their columns.
+    name : str
+        Name of the sensor.
+    location, scale : float, or one for each value
+        Units of the nodes' input; None takes them from the first observations.
+    columns : sequence of str
+        Names of the columns in frames; by default the name of the sensor, or ``name[0]``, ..
     """
 
     n_values: int = 1
     name: str = "value"
     location: float | Sequence[float] | None = None
     scale: float | Sequence[float] | None = None
+    columns: tuple[str, ...] = ()
 
     n_symbols: ClassVar[int] = 0
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        if not isinstance(self.n_values, Integral) or self.n_values < 1:
+    def __init__(
+        self,
+        n_values: int | Iterable[str] = 1,
+        name: str = "value",
+        location: float | Sequence[float] | None = None,
+        scale: float | Sequence[float] | None = None,
+        columns: Iterable[str] = (),
+    ) -> None:
+        columns = (columns,) if isinstance(columns, str) else tuple(columns)
+        if not isinstance(n_values, Integral | Real | str) and isinstance(n_values, Iterable):
+            if columns:
+                raise ConfigurationError(
+                    "argument `columns` must not be given where `n_values` holds names"
+                )
+            columns = tuple(n_values)
+            n_values = len(columns)
+        if not isinstance(n_values, Integral) or n_values < 1:
             raise ConfigurationError(
-                f"argument `n_values` must be an integer >= 1, but is {self.n_values!r}"
+                f"argument `n_values` must be an integer >= 1, or names, but is {n_values!r}"
             )
-        if (self.location is None) != (self.scale is None):
+        different = len(set(columns)) == n_values and all(isinstance(c, str) for c in columns)
+        if columns and not (different and len(columns) == n_values):
+            raise ConfigurationError(
+                f"argument `columns` must be {n_values} different names, but is {columns!r}"
+            )
+        if (location is None) != (scale is None):
             raise ConfigurationError(
                 "arguments `location` and `scale` must be given together or not at all"
             )
-        for name in ("location", "scale"):
-            given = getattr(self, name)
+        for what, given in (("location", location), ("scale", scale)):
             if given is None:
                 continue
             numbers = [given] if isinstance(given, Real) else list(given)
-            right = len(numbers) in (1, self.n_values) and np.isfinite(numbers).all()
-            if not right or (name == "scale" and min(numbers) <= 0):
-                wanted = "positive" if name == "scale" else "finite"
+            right = len(numbers) in (1, n_values) and np.isfinite(numbers).all()
+            if not right or (what == "scale" and min(numbers) <= 0):
+                wanted = "positive" if what == "scale" else "finite"
                 raise ConfigurationError(
-                    f"argument `{name}` must be one {wanted} number or {self.n_values}, "
-                    f"but is {given!r}"
+                    f"argument `{what}` must be one {wanted} number or {n_values}, but is {given!r}"
                 )
+        values = {"n_values": int(n_values), "name": name, "columns": columns}
+        for field, value in (values | {"location": location, "scale": scale}).items():
+            object.__setattr__(self, field, value)
 
     @property
     def n_columns(self) -> int:
@@ -173,6 +230,27 @@ class ContinuousSensor(_Uncoded):
         """Whether each entry has a square that is finite, or all of its row are missing."""
         missing = np.isnan(columns).all(axis=1, keepdims=True)
         return np.asarray((abs(columns) <= _LARGEST) | missing)
+
+    def encode(self, columns: Array) -> tuple[Array, Array]:
+        """The columns themselves, factor 1."""
+        return columns, np.zeros(len(columns))
+
+    def express(self, prediction: CodePrediction) -> Prediction:
+        """The prediction itself."""
+        return prediction
+
+
+def column_names(sensor: Sensor) -> tuple[str, ...]:
+    """Names of the columns of a sensor in frames: its ``columns``, its name, or ``name[k]``."""
+    named: tuple[str, ...] = getattr(sensor, "columns", ())
+    if named or sensor.n_columns == 1:
+        return named or (sensor.name,)
+    return tuple(f"{sensor.name}[{k}]" for k in range(sensor.n_columns))
+
+
+def symbol_labels(sensor: Sensor) -> tuple[Label, ...]:
+    """What the symbols of a sensor stand for; their numbers where it says nothing else."""
+    return tuple(getattr(sensor, "labels", ())) or tuple(range(sensor.n_symbols))
 
 
 SENSORS = Registry(
@@ -234,6 +312,9 @@ def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
     names = [s.name for s in all_]
     if len(set(names)) < len(names):
         raise ConfigurationError(f"argument `sensors` must have different names, but has {names}")
+    columns = [name for s in all_ for name in column_names(s)]
+    if twice := [name for k, name in enumerate(columns) if name in columns[:k]]:
+        raise ConfigurationError(f"argument `sensors` has two columns that are named {twice[0]!r}")
     return all_
 
 
@@ -283,31 +364,6 @@ def encode_rows(rows: Array, sensors: Sequence[Sensor]) -> tuple[Array, Array]:
     parts = [p.sensor.encode(rows[:, p.columns]) for p in places(sensors)]
     codes = np.concatenate([code for code, _ in parts], axis=1, dtype=np.float64)
     return np.ascontiguousarray(codes), np.stack([factor for _, factor in parts], axis=1)
-
-
-def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
-    """One row (1, n_columns) of a number, of its values, or of a mapping from names of sensors.
-
-    Sensors that a mapping leaves out are missing.
-    """
-    if not isinstance(x, Mapping):
-        try:
-            return np.reshape(np.asarray(x, dtype=np.float64), (1, -1))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"argument `x` must hold numbers: {error}") from error
-    names = [sensor.name for sensor in sensors]
-    if wrong := sorted(set(x) - set(names)):
-        raise DataError(f"argument `x` must have keys among {names}, but has {wrong}")
-    parts = []
-    for sensor in sensors:
-        values = np.ravel(x.get(sensor.name, np.full(sensor.n_columns, np.nan)))
-        if len(values) != sensor.n_columns:
-            raise DataError(
-                f"argument `x` must hold {sensor.n_columns} numbers for sensor '{sensor.name}', "
-                f"but holds {len(values)}"
-            )
-        parts.append(values)
-    return np.concatenate(parts)[None].astype(np.float64)
 
 
 def sensors_to_json(sensors: Sequence[Sensor]) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 import signal
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from neurolp.plotting.stream.weights import arrows, input_weights
 from neurolp.runs import figures
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
+from neurolp.simulation.stream_contents import stored_sensors
 from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, python, start
 
 SMALL = "[brain]\nn_hidden = 12\nn_lags = 4\n"
@@ -359,6 +361,9 @@ def test_a_table_of_ones_own_with_symbols_and_gaps(tmp_path):
         np.testing.assert_array_equal(missing[:, 1], np.arange(500) % 7 == 0)
         np.testing.assert_array_equal(missing[:, 2], np.arange(500) % 5 == 0)
         assert list(file["label"].values) == ["place", "a", "b", "c", "size"]
+        loaded = StreamBrain.load(file.path)
+        assert loaded.sensors[1].labels == ("a", "b", "c")
+        assert set(loaded.predict_proba_one()["kind"]) == {"a", "b", "c"}
         assert file["mean_surprise"].values[-40:, 1].mean() < 0.3
         assert len(figures(file)) == 9
     # Only some steps and columns of it.
@@ -366,6 +371,31 @@ def test_a_table_of_ones_own_with_symbols_and_gaps(tmp_path):
         ran(tmp_path, text, "stream.n_steps=300", 'stream.columns=["kind"]')
     ) as file:
         assert file["surprise"].shape == (300, 1)
+
+
+@pytest.mark.parametrize("labels", ['["c", "b", "a"]', "[30, 10, 20]"])
+def test_labels_can_be_declared_and_are_in_the_figures(labels, tmp_path):
+    given = tomllib.loads(f"labels = {labels}")["labels"]
+    cells = [str(given[t % 3]) for t in range(300)]
+    (tmp_path / "own.csv").write_text("\n".join(["kind", *cells]) + "\n")
+    text = f'[stream]\nfile = "own.csv"\nsymbols = {{ kind = {labels} }}\n{SMALL}'
+    with open_trajectory(ran(tmp_path, text)) as file:
+        assert list(file["label"].values) == [str(label) for label in given]
+        (sensor,) = stored_sensors(file)
+        np.testing.assert_array_equal(sensor.symbols(file["last_rows"].values)[-3:], [0, 1, 2])
+        (axes,) = figures(file)["predictions"].axes[:1]
+        assert [t.get_text() for t in axes.get_yticklabels()] == [str(label) for label in given]
+        dots = axes.collections[0].get_offsets()  # what was observed, and when
+        steps = file["predicted_step"].values[-len(dots) :]
+        np.testing.assert_array_equal(dots[np.argsort(dots[:, 0])][:, 1], steps % 3)
+        brain = StreamBrain.load(file.path)
+    assert brain.predict_one()["kind"] == given[0]
+    text = text.replace(labels, labels.replace("]", ', "d"]' if '"' in labels else ", 40]"))
+    with open_trajectory(ran(tmp_path, text)) as file:
+        assert file["n_symbols"].values[0] == 4
+    (tmp_path / "own.csv").write_text("kind\n0\n")
+    with pytest.raises(DataError, match="column 'kind', line 2: wanted one of the labels"):
+        ran(tmp_path, text)
 
 
 def test_every_kind_of_file_can_be_a_stream(tmp_path):

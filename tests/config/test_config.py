@@ -107,6 +107,8 @@ DATA = '[data]\nname = "wine"\n'
         ('experiment = "general_purpose"\ndata = ["wines"]\n', "key 'data.0': .*but is 'wines'"),
         ('experiment = "univariate"\nsizes = [5]\n', "key 'sizes.0': .*but is 5"),
         ('experiment = "univariate"\nproblems = ["claws"]\n', "key 'problems.0': .*but is 'claws'"),
+        ('experiment = "reservoir"\n[capacity]\nn_steps = 600\n', "'capacity.n_steps' must be at least 667 for 100 nodes, but is 600"),
+        ('experiment = "reservoir"\n[free_run]\nn_train = 10\n', "key 'free_run.n_train': .*but is 10"),
         ('experiment = "supervised"\n[table]\nfile = "x.csv"\n', "key 'table.target' is missing"),
         ('experiment = "supervised"\n[table]\nfile = "x.csv"\ntarget = "y"\ntaks = "r"\n', "unknown key 'table.taks', the nearest valid key is 'table.task'"),
         ('experiment = "general_purpose"\n[brain]\nlog_scale = true\n', "unknown key 'brain'"),

@@ -61,6 +61,8 @@ def test_the_real_command_says_the_same(folder):
         ('[stream]\nsource = "ar2"\nn_steps = 50\n[brain]\nn_hidden = 1_000_000\n[connectivity]\nkind = "small_world"\nseed = 0\nneighbours = 100_000\nrewiring = 0.1', "section connectivity"),
         ('experiment = "univariate"\nn_seeds = 1_000_000_000_000', "n_seeds"),
         ('experiment = "principle"\nn_runs = 1_000_000_000_000', "n_runs"),
+        ('experiment = "reservoir"\n[free_run]\nn_runs = 1_000_000_000_000', "free_run"),
+        ('experiment = "reservoir"\n[capacity]\nn_hidden = 1_000_000\nn_steps = 10_000_000', "capacity"),
     ],
 )  # fmt: skip
 def test_absurd_sizes_are_refused_with_the_estimate(folder, text, message):

@@ -32,7 +32,7 @@ def test_arrays(tmp_path, kind):
     assert stream.sensors == tuple(ContinuousSensor(1, f"column {j}") for j in range(3))
     np.testing.assert_array_equal(everything(stream, 1111), x)
     stream = open_stream(file, columns=[2, 0], vector="v")
-    assert stream.sensors == (ContinuousSensor(2, "v"),)
+    assert stream.sensors == (ContinuousSensor(["column 2", "column 0"], "v"),)
     np.testing.assert_array_equal(everything(stream, 9000), x[:, [2, 0]])
 
 
@@ -42,8 +42,8 @@ def test_arrays_of_one_column_of_symbols_and_of_frames(tmp_path, kind):
     file = array_file(tmp_path, kind, line)
     np.testing.assert_array_equal(everything(open_stream(file))[:, 0], line)
     stream = open_stream(file, symbols=[0])
-    assert stream.alphabets == {"column 0": ("2", "5", "9")}
-    np.testing.assert_array_equal(everything(stream)[:, 0], [1, 0, 0, 2, 1])
+    assert stream.sensors == (CategoricalSensor([2, 5, 9], "column 0"),)
+    np.testing.assert_array_equal(everything(stream)[:, 0], line)
     stream = open_stream(file, symbols={0: 10})
     assert stream.sensors == (CategoricalSensor(10, "column 0"),)
     np.testing.assert_array_equal(everything(stream)[:, 0], line)

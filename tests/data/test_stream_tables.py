@@ -18,29 +18,40 @@ def test_csv_numbers_are_sensors_of_their_own(tmp_path):
     stream = open_stream(file, columns=["level", 0])
     assert stream.sensors == (ContinuousSensor(1, "level"), ContinuousSensor(1, "time"))
     np.testing.assert_array_equal(everything(stream), [[-1, 0.5], [20, 1.5], [NAN, 2.5], [7, 3.5]])
-    assert stream.alphabets is None
 
 
 def test_csv_symbols_and_a_vector(tmp_path):
     file = written(tmp_path / "a.csv", "\ufeff" + TABLE.replace("nan", "3").replace("\n", "\r\n"))
     stream = open_stream(file, symbols=["mood", "key"], vector="both")
     assert stream.sensors == (
-        ContinuousSensor(2, "both"),
-        CategoricalSensor(3, "key"),
-        CategoricalSensor(2, "mood"),
+        ContinuousSensor(["time", "level"], "both"),
+        CategoricalSensor([0, 1, 3], "key"),
+        CategoricalSensor(["bad", "good"], "mood"),
     )
-    assert stream.alphabets == {"key": ("0", "1", "3"), "mood": ("bad", "good")}
     np.testing.assert_array_equal(
-        everything(stream), [[0.5, -1, 2, 1], [1.5, 20, NAN, 0], [2.5, 3, 1, NAN], [3.5, 7, 0, 1]]
+        everything(stream), [[0.5, -1, 3, 1], [1.5, 20, NAN, 0], [2.5, 3, 1, NAN], [3.5, 7, 0, 1]]
     )
 
 
 def test_csv_symbols_of_a_given_number(tmp_path):
     file = written(tmp_path / "a.csv", TABLE)
-    stream = open_stream(file, columns=["key", "mood"], symbols={"key": 8, "mood": 3})
-    assert [s.n_symbols for s in stream.sensors] == [8, 3]
-    assert stream.alphabets == {"mood": ("bad", "good")}  # numbers stand for themselves
+    stream = open_stream(file, columns=["key", "mood"], symbols={"key": 8, "mood": 2})
+    # Numbers stand for themselves.
+    assert stream.sensors == (
+        CategoricalSensor(8, "key"),
+        CategoricalSensor(["bad", "good"], "mood"),
+    )
     np.testing.assert_array_equal(everything(stream), [[3, 1], [NAN, 0], [1, NAN], [0, 1]])
+
+
+def test_csv_symbols_of_declared_labels(tmp_path):
+    file = written(tmp_path / "a.csv", TABLE)
+    labels = {"mood": ["good", "awful", "bad"], "key": [3, 1, 0]}
+    stream = open_stream(file, columns=["key", "mood"], symbols=labels)
+    assert [s.labels for s in stream.sensors] == [(3, 1, 0), ("good", "awful", "bad")]
+    np.testing.assert_array_equal(everything(stream), [[3, 0], [NAN, 2], [1, NAN], [0, 0]])
+    given = open_stream(file, columns=["key", "mood"], sensors=stream.sensors)
+    np.testing.assert_array_equal(everything(given), everything(stream))
 
 
 def test_csv_sensors_as_given(tmp_path):
@@ -51,11 +62,13 @@ def test_csv_sensors_as_given(tmp_path):
     np.testing.assert_array_equal(everything(stream), [[1, 2, 0], [3, 4, 1], [NAN, NAN, 1]])
 
 
-@pytest.mark.parametrize(("text", "header"), [("1,x\n2,y\n", None), ("a,x\nb,y\n", False)])
-def test_csv_without_a_header(tmp_path, text, header):
+@pytest.mark.parametrize(
+    ("text", "header", "first"), [("1,x\n2,y\n", None, [1, 2]), ("a,x\nb,y\n", False, [0, 1])]
+)
+def test_csv_without_a_header(tmp_path, text, header, first):
     stream = open_stream(written(tmp_path / "a.csv", text), symbols=[0, 1], header=header)
     assert [s.name for s in stream.sensors] == ["column 0", "column 1"]
-    np.testing.assert_array_equal(everything(stream), [[0, 0], [1, 1]])
+    np.testing.assert_array_equal(everything(stream), np.column_stack([first, [0, 1]]))
 
 
 def test_csv_with_a_header_of_numbers(tmp_path):
@@ -66,8 +79,8 @@ def test_csv_with_a_header_of_numbers(tmp_path):
 
 def test_equal_numbers_are_the_same_symbol(tmp_path):
     stream = open_stream(written(tmp_path / "a.csv", "s\n10\n2\n2.0\n010\n0.5\n"), symbols=["s"])
-    assert stream.alphabets == {"s": ("0.5", "2", "10")}
-    np.testing.assert_array_equal(everything(stream)[:, 0], [2, 1, 1, 2, 0])
+    assert stream.sensors[0].labels == (0.5, 2, 10)
+    np.testing.assert_array_equal(everything(stream)[:, 0], [10, 2, 2, 10, 0.5])
 
 
 def test_a_long_csv_is_read_in_pieces(tmp_path):
@@ -119,6 +132,17 @@ def test_a_long_csv_is_read_in_pieces(tmp_path):
             "'a', line 3: wanted a symbol 0 .. 1 or NaN, but found 0.5",
         ),
         ("a,b\nx,1\ny,1\nz,1\n", {"symbols": {"a": 2}}, "has 3 different symbols, but 2 were"),
+        ("a,b\nx,1\ny,1\n", {"symbols": {"a": 3}}, "3 were declared; a list of the labels"),
+        (
+            "a,b\nx,1\n,1\nz,1\n",
+            {"symbols": {"a": ["x", "y"]}},
+            "column 'a', line 4: wanted one of the labels 'x', 'y', but found 'z'",
+        ),
+        (
+            "a,b\n1,1\n7,1\n",
+            {"symbols": {"a": [1, 2]}},
+            "column 'a', line 3: wanted one of the labels 1, 2 or NaN, but found 7",
+        ),
         (b"a,b\n1,2\n\xff,3\n", {}, "not a text file in UTF-8"),
         (b"a,b\n" + 9000 * b"1,2\n" + b"\xe4,3\n", {}, "not a text file in UTF-8"),
     ],
@@ -163,5 +187,5 @@ def test_a_file_that_changes_under_the_stream(tmp_path):
     file = written(tmp_path / "a.csv", "s,t\nx,1\ny,2\n")
     stream = open_stream(file, symbols=["s"])
     written(file, "s,t\nx,1\nz,2\n")
-    with pytest.raises(DataError, match="has changed since it was opened"):
+    with pytest.raises(DataError, match="line 3: wanted one of the labels 'x', 'y', but found 'z'"):
         stream.read(2)

@@ -11,15 +11,15 @@ from tests.data.stream_files import everything, written
 
 
 def read_as_text(stream):
-    return "".join(stream.alphabets["character"][int(k)] for k in everything(stream, 1000)[:, 0])
+    return "".join(stream.sensors[0].labels[int(k)] for k in everything(stream, 1000)[:, 0])
 
 
 def test_text(tmp_path):
     file = written(tmp_path / "a.txt", "\ufeffÄrger über Öl,\r\nΣίσυφος\rund 𝄞!\n")
     stream = open_stream(file)
     assert read_as_text(stream) == "Ärger über Öl,\nΣίσυφος\nund 𝄞!\n"
-    assert list(stream.alphabets["character"]) == sorted(set("Ärger über Öl,\nΣίσυφος\nund 𝄞!\n"))
-    assert stream.sensors == (CategoricalSensor(len(stream.alphabets["character"]), "character"),)
+    alphabet = sorted(set("Ärger über Öl,\nΣίσυφος\nund 𝄞!\n"))
+    assert stream.sensors == (CategoricalSensor(alphabet, "character"),)
     assert read_as_text(open_stream(file, lower_case=True)).startswith("ärger über öl,\nσίσυφος")
     turkish = written(tmp_path / "t.text", "İiIı")  # whose lower case is two characters
     assert read_as_text(open_stream(turkish, lower_case=True)) == "İiiı"

@@ -10,7 +10,7 @@ from neurolp.data.streams import GENERATORS, generator, settings_of
 from neurolp.data.streams.markov import entropy_rate
 from neurolp.errors import ConfigurationError
 from neurolp.kernels import sources
-from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor, check_rows
+from neurolp.stream.sensors import ContinuousSensor, check_rows
 
 WITH_TRUTH = ("markov3", "ar2", "mackey_glass", "causality")
 
@@ -176,12 +176,12 @@ def test_text_is_the_book():
     stream = generator("text")
     rows = stream.read(stream.n_steps + 10)
     assert rows.shape == (142_400, 1)
-    words = "".join(stream.alphabets["character"][int(k)] for k in rows[:, 0])
+    words = "".join(stream.sensors[0].labels[int(k)] for k in rows[:, 0])
     assert words.startswith(
         "chapter i. down the rabbit-hole\nalice was beginning to get very tired"
     )
     assert words.endswith("and the happy summer days.")
-    assert stream.sensors == (CategoricalSensor(43, "character"),)
+    assert [(s.n_symbols, s.name) for s in stream.sensors] == [(43, "character")]
     assert generator("text", lower_case=False).sensors[0].n_symbols == 69
 
 

@@ -9,7 +9,7 @@ from scipy.stats import kstest
 from neurolp import CategoricalSensor, ContinuousSensor, StreamBrain
 from neurolp.data.streams import generator
 from neurolp.stream.experts import MOVING
-from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, rows_of
+from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, rows_of
 
 
 def test_readout_and_hidden_nodes_step_along_the_gradient():
@@ -173,6 +173,23 @@ def test_only_learning_changes_what_is_learned(rule):
         contexts=asked._state.contexts._replace(**{k: v.copy() for k, v in contexts.items()}),
     )
     np.testing.assert_array_equal(asked.run(rows[250:]).surprise, brain.run(rows[250:]).surprise)
+
+
+def test_a_free_run_takes_what_is_expected_as_the_next_row():
+    sensors = (ContinuousSensor(), SYMBOLS, VECTOR)
+    rows = rows_of(sensors, 300)
+    brain, other = (StreamBrain(sensors, **SMALL, random_state=0) for _ in range(2))
+    brain.run(rows)
+    other.run(rows)
+    free = brain.dream(20, sampled=False)
+    np.testing.assert_array_equal(free, brain.dream(20, sampled=False, random_state=3))
+    assert not np.array_equal(free, brain.dream(20, random_state=3))
+    for row in free:
+        expected = other.predict()
+        assert row[0] == expected["value"].mean[0]
+        assert row[1] == np.argmax(expected["symbol"].probabilities)
+        np.testing.assert_array_equal(row[2:], expected["vector"].mean)
+        other.run(row[None], learn=False)
 
 
 def test_freezing_changes_no_weights_and_dreaming_nothing():

@@ -66,6 +66,20 @@ def naive_lorenz(state, n, step=0.01):
     return state
 
 
+@pytest.mark.parametrize(("delay", "n_substeps"), [(1, 1), (3, 2), (17, 10)])
+def test_mackey_glass_path_is_eulers_method(delay, n_substeps):
+    lag, h = delay * n_substeps, 1 / n_substeps
+    past = np.random.default_rng(3).uniform(0.5, 1.3, lag + 1)
+    x = list(past)
+    for _ in range(25 * n_substeps):
+        late = x[-1 - lag]
+        x.append(x[-1] + h * (0.2 * late / (1 + late**10) - 0.1 * x[-1]))
+    rows = np.empty(25)
+    sources.mackey_glass_path(past, n_substeps, rows)
+    np.testing.assert_allclose(rows, x[lag + n_substeps :: n_substeps], rtol=1e-10)
+    np.testing.assert_allclose(past, x[-lag - 1 :], rtol=1e-10)
+
+
 def test_lorenz_kernel_is_runge_kutta():
     state, rows = np.array([1.0, 2.0, 20.0]), np.empty((7, 3))
     sources.lorenz_path(state, 0.01, 5, rows)
@@ -78,6 +92,7 @@ def test_kernels_go_on_where_they_stopped(n):
     z = np.random.default_rng(1).normal(0, 0.02, 60)
     for call, past in (
         (sources.mackey_glass_map, np.full(18, 1.2)),
+        (lambda z, p, rows: sources.mackey_glass_path(p, 3, rows[:, 0]), np.full(31, 1.2)),
         (lambda z, p, rows: sources.autoregression(z, 0.5, -0.2, p, rows), np.zeros(2)),
     ):
         whole, parts, carried = np.empty((60, 1)), np.empty((60, 1)), past.copy()

@@ -169,6 +169,63 @@ def test_univariate_learns_the_densities(tmp_path):
     assert set(drawn) == {"densities", "distributions", "divergence"}
 
 
+RESERVOIR = """experiment = "reservoir"
+[capacity]
+n_hidden = 20
+spectral_radius = [1.6, 0.2, 0.9]
+n_seeds = 2
+n_steps = 1000
+[free_run]
+n_hidden = 60
+n_train = 800
+n_runs = 3
+n_steps = 90
+"""
+
+
+def test_reservoirs_remember_most_near_a_radius_of_one_and_run_freely(tmp_path):
+    file, tables, drawn = done(tmp_path, RESERVOIR)
+    capacity = file["capacity"]
+    assert list(capacity.coords["spectral_radius"].values) == [0.2, 0.9, 1.6]
+    low, best, high = capacity.values.mean(axis=1)
+    assert max(low, high) < best < 20
+    np.testing.assert_allclose(file["capacity_by_delay"].values.sum(axis=2), capacity.values)
+    # Free runs begin well, know more than the mean of the values for some time, and differ.
+    error = file["nrmse"].values
+    assert error.shape == (3, 90)
+    assert np.all(error[:, 0] < 0.05)
+    assert np.all(error[1:, :8] < 0.5)
+    assert len(np.unique(error[:, 50])) == 3
+    truth, known = file["truth"].values, file["known"].values
+    np.testing.assert_array_equal(known[1][:90], truth[0])
+    assert [row[0] for row in tables[0].rows] == ["0.2", "0.9", "1.6"]
+    assert tables[1].columns == ("brain", "1", "10", "84")
+    assert set(drawn) == {"memory_capacity", "free_run"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed", "same"),
+    [
+        ("capacity.strength=0.5", "capacity", "free_run"),
+        ("capacity.n_steps=1200", "capacity", "free_run"),
+        ("free_run.spectral_radius=0.5", "free_run", "capacity"),
+        ("free_run.strength=1.0", "free_run", "capacity"),
+        ("free_run.delay=30", "truth", "capacity"),
+        ("seed=4", "capacity", "truth"),
+    ],
+)
+def test_every_key_of_reservoirs_has_its_effect(tmp_path, setting, changed, same):
+    small = ("capacity.n_seeds=1", "capacity.spectral_radius=[0.9]", "free_run.n_runs=1")
+    small += ("free_run.n_steps=5", "free_run.n_train=200", "free_run.n_hidden=20")
+    files = []
+    for settings in (small, (*small, setting)):
+        path = tmp_path / f"{len(files)}.toml"
+        path.write_text(f"seed = 3\n{RESERVOIR}")
+        files.append(run(path, tmp_path / f"{len(files)}.h5", settings=settings))
+    assert not np.array_equal(*(file[changed].values for file in files))
+    np.testing.assert_array_equal(*(file[same].values for file in files))
+
+
 def test_supervised_knows_more_than_the_mean(tmp_path):
     text = 'experiment = "supervised"\nproblems = ["bimodal"]\nn_points = 300\n'
     file, tables, drawn = done(tmp_path, text)

@@ -186,7 +186,7 @@ def test_a_saved_brain_goes_on_to_the_last_bit(brain, tmp_path):
 
 def test_classes_that_are_no_sensors_are_not_called(brain, tmp_path, monkeypatch):
     sensors = '[{"class": "subprocess:Popen", "fields": {"args": ["true"]}}]'
-    monkeypatch.setattr("neurolp.estimators.stream.sensors_to_json", lambda _: sensors)
+    monkeypatch.setattr("neurolp.estimators.stream_files.sensors_to_json", lambda _: sensors)
     brain.save(tmp_path / "bad.h5")
     with pytest.raises(
         FormatError, match="the class 'Popen' is not for argument `sensors`: it has no name"
@@ -231,3 +231,28 @@ def test_codes_are_missing_where_columns_are():
     np.testing.assert_array_equal(np.isnan(codes), np.isnan(rows))
     assert log_factor.shape == (50, 3)
     assert (codes[~np.isnan(codes[:, 1]), 1] <= 4).all()
+
+
+def test_a_free_run_takes_the_columns_of_the_most_probable_code():
+    brain = StreamBrain(CountSensor(name="a"), **SMALL)
+    brain.run(np.tile([1.0, 3.0, 2.0], 60))
+    np.testing.assert_array_equal(brain.dream(9, sampled=False)[:, 0], np.tile([1, 3, 2], 3))
+
+
+def test_a_free_run_needs_a_mean_of_predictions_of_ones_own():
+    class Meanless:
+        def log_prob(self, x):
+            return np.zeros(1)
+
+        def sample(self, n, rng):
+            return np.zeros(n)
+
+    class Plain(PositiveSensor):
+        def express(self, prediction):
+            return Meanless()
+
+    brain = StreamBrain(Plain(), **SMALL)
+    brain.run(np.tile([1.0, 3.0, 2.0], 60))
+    assert brain.predict()["amount"].sample(2, None).shape == (2,)
+    with pytest.raises(DataError, match="a Meanless has no `mean`: a free run needs one"):
+        brain.dream(1, sampled=False)

@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.data.column import Column
-from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out, symbols_of
+from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.data.tables import chosen_array
 from neurolp.errors import ConfigurationError, DataError, NeurolpError
+from neurolp.stream.labels import Label
 from neurolp.stream.sensors import ContinuousSensor, Sensor
 
 _VALUES = 1 << 20  # read at once: 8 MB
@@ -59,13 +59,10 @@ def open_array(
     else:
         names = tuple(f"column {j}" for j in range(width))
         layout = lay_out(str(path), names, columns, symbols, vector, sensors)
-    codings = _codings(path, dataset, layout)
-    layout = layout.coded(codings)
+    layout = layout.labelled(_labels(path, dataset, layout))
 
     def chunks(start: int) -> Iterator[Chunk]:
         for first, values in _slices(path, dataset, layout.positions, start):
-            for c, coding in codings.items():
-                values[:, c] = symbols_of(str(path), coding, values[:, c])
             check_values(str(path), layout, values, "row", range(first, first + len(values)))
             yield values, None
 
@@ -76,7 +73,6 @@ def open_array(
         n_steps=shape[0],
         description=f"{'frames' if len(shape) == 3 else 'rows'} of {path}",
         frame_shape=(shape[1], shape[2]) if len(shape) == 3 else None,
-        alphabets=layout.alphabets(codings),
     )
 
 
@@ -114,7 +110,7 @@ def _slices(
             yield first, np.array(chosen, dtype=np.float64)
 
 
-def _codings(path: Path, dataset: str | None, layout: Layout) -> dict[int, Column]:
+def _labels(path: Path, dataset: str | None, layout: Layout) -> dict[int, tuple[Label, ...]]:
     """The symbols that columns of unknown symbols hold."""
     cells = {c: Cells(str(path), layout.names[c], 0) for c, n in enumerate(layout.counts) if n == 0}
     if cells:
@@ -122,4 +118,4 @@ def _codings(path: Path, dataset: str | None, layout: Layout) -> dict[int, Colum
             for k, gathered in enumerate(cells.values()):
                 different = np.unique(values[:, k])
                 gathered.add(set(different[~np.isnan(different)].tolist()))
-    return {c: coding for c, gathered in cells.items() if (coding := gathered.coding())}
+    return {c: labels for c, gathered in cells.items() if (labels := gathered.labels())}

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from neurolp.arrays import Array
-from neurolp.data.column import Column, encoded
 from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
 from neurolp.data.tables import column_positions
-from neurolp.data.values import Values
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.stream.labels import Label, check_labels, text_of
 from neurolp.stream.sensors import (
     CategoricalSensor,
     ContinuousSensor,
@@ -24,7 +20,7 @@ from neurolp.stream.sensors import (
     first_invalid,
 )
 
-Symbols = Mapping[str | int, int] | Sequence[str | int]
+Symbols = Mapping[str | int, int | Sequence[Label]] | Sequence[str | int]
 
 _MAX_SYMBOLS = 100_000
 
@@ -35,7 +31,7 @@ class Layout:
 
     ``positions`` are the columns of the file in the order of the rows of the stream, ``names``
     their names; ``counts[j]`` is None for numbers, else the number of symbols, 0 where the file
-    decides.
+    decides; ``labels[j]`` are those of the symbols, empty where there are none, or none yet.
     """
 
     positions: tuple[int, ...]
@@ -43,25 +39,19 @@ class Layout:
     counts: tuple[int | None, ...]
     sensors: tuple[Sensor, ...]
 
-    def coded(self, codings: Mapping[int, Column | None]) -> Layout:
-        """The same with as many symbols as were found, by column of the rows."""
+    @property
+    def labels(self) -> tuple[tuple[Label, ...], ...]:
+        """What the symbols in each column stand for."""
+        return tuple(getattr(s, "labels", ()) for s in self.sensors for _ in range(s.n_columns))
+
+    def labelled(self, found: Mapping[int, tuple[Label, ...]]) -> Layout:
+        """The same with the labels that were found, by column of the rows."""
         sensors, start = list(self.sensors), 0
         for k, sensor in enumerate(self.sensors):
-            coding = codings.get(start)
-            if self.counts[start] == 0 and coding:
-                sensors[k] = CategoricalSensor(len(coding.categories), sensor.name)
+            if start in found:
+                sensors[k] = CategoricalSensor(found[start], sensor.name)
             start += sensor.n_columns
         return replace(self, sensors=tuple(sensors))
-
-    def alphabets(self, codings: Mapping[int, Column | None]) -> dict[str, tuple[str, ...]] | None:
-        """Sensor name -> what its symbols stand for, where they stand for something else."""
-        out, start = {}, 0
-        for sensor in self.sensors:
-            coding = codings.get(start)
-            if coding is not None:
-                out[sensor.name] = tuple(map(_text, coding.categories))
-            start += sensor.n_columns
-        return out or None
 
 
 def lay_out(
@@ -97,7 +87,7 @@ def lay_out(
             )
         counts: list[int | None] = []
         for s in given:
-            counts += [s.n_symbols or None] * s.n_columns
+            counts += [s.n_symbols if isinstance(s, CategoricalSensor) else None] * s.n_columns
         return Layout(tuple(chosen), tuple(names[j] for j in chosen), tuple(counts), given)
     declared = _declared(title, names, symbols)
     if set(declared) - set(chosen):
@@ -112,25 +102,32 @@ def lay_out(
     found: list[Sensor] = []
     for j in chosen:
         if j in declared:
-            found.append(CategoricalSensor(max(declared[j], 2), names[j]))
+            n = declared[j]
+            found.append(CategoricalSensor(n if isinstance(n, tuple) else max(n, 2), names[j]))
             order.append(j)
         elif not vector:
             found.append(ContinuousSensor(1, names[j]))
             order.append(j)
         elif j == numeric[0]:
             name = vector if isinstance(vector, str) else "vector"
-            found.append(ContinuousSensor(len(numeric), name))
+            found.append(ContinuousSensor([names[i] for i in numeric], name))
             order += numeric
     return Layout(
         tuple(order),
         tuple(names[j] for j in order),
-        tuple(declared.get(j) for j in order),
+        tuple(_count(declared.get(j)) for j in order),
         check_sensors(found),
     )
 
 
-def _declared(title: str, names: tuple[str, ...], symbols: Symbols) -> dict[int, int]:
-    """Position -> number of symbols (0: the file decides)."""
+def _count(declared: int | tuple[Label, ...] | None) -> int | None:
+    return len(declared) if isinstance(declared, tuple) else declared
+
+
+def _declared(
+    title: str, names: tuple[str, ...], symbols: Symbols
+) -> dict[int, int | tuple[Label, ...]]:
+    """Position -> number of symbols (0: the file decides), or their labels."""
     if not symbols:
         return {}
     if isinstance(symbols, str):
@@ -142,7 +139,9 @@ def _declared(title: str, names: tuple[str, ...], symbols: Symbols) -> dict[int,
     if not isinstance(symbols, Mapping):
         return dict.fromkeys(positions, 0)
     return {
-        j: check_integer(f"symbols[{column}]", n, 2)
+        j: check_labels(n)
+        if isinstance(n, Sequence) and not isinstance(n, str)
+        else check_integer(f"symbols[{column}]", n, 2)
         for j, (column, n) in zip(positions, symbols.items(), strict=True)
     }
 
@@ -163,41 +162,27 @@ class Cells:
                 f"symbols; is it a column of numbers?"
             )
 
-    def coding(self) -> Column | None:
-        """The column whose categories are the symbols; None where numbers are them already.
+    def labels(self) -> tuple[Label, ...]:
+        """The labels of the symbols; none where numbers are the symbols already.
 
-        Numbers are in their order and equal ones (1 and 1.0) are the same symbol; else the order is
+        Numbers are in their order and equal ones (1 and 1.0) are the same label; else the order is
         that of the text. Numbers in a column of a given number of symbols stand for themselves.
         """
         numbers = all(is_number(str(cell)) for cell in self.seen)
         if numbers and self.n_symbols:
-            return None
-        categories = tuple(sorted({float(cell) for cell in self.seen} if numbers else self.seen))
-        n = len(categories)
-        if self.n_symbols and n > self.n_symbols:
+            return ()
+        found = sorted({float(cell) for cell in self.seen} if numbers else self.seen)
+        n = len(found)
+        if self.n_symbols and n != self.n_symbols:
+            hint = "; a list of the labels declares them" if n < self.n_symbols else ""
             raise DataError(
                 f"{self.title}: column '{self.name}' has {n} different symbols, "
-                f"but {self.n_symbols} were declared"
+                f"but {self.n_symbols} were declared{hint}"
             )
         if n < 2:
-            what = f"only one symbol, {_text(categories[0])!r}" if n else "no symbols"
+            what = f"only one symbol, {text_of(found[0])!r}" if n else "no symbols"
             raise DataError(f"{self.title}: column '{self.name}' has {what}")
-        dtype = "float64" if numbers else "object"
-        return Column(self.name, "nominal", dtype, categories=categories)
-
-
-def symbols_of(title: str, coding: Column, cells: Array) -> Array:
-    """Symbols (n,) of cells that are numbers or texts; NaN where these are NaN or None."""
-    values = Values(coding.family, coding.dtype, cells, None, np.asarray(pd.isna(cells)))
-    out = encoded(coding, values, coding.name, title)
-    if np.any(out == len(coding.categories)):
-        raise DataError(f"{title}: has changed since it was opened")
-    return out
-
-
-def _text(symbol: str | float) -> str:
-    whole = isinstance(symbol, float) and symbol.is_integer()
-    return str(int(symbol) if whole else symbol)
+        return tuple(int(x) if numbers and x.is_integer() else x for x in found)
 
 
 def check_values(

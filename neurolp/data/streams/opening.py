@@ -55,8 +55,8 @@ def open_stream(
     columns : sequence of str or int, optional
         Columns to use, by name (CSV with a header) or position; all by default. Each is a sensor.
     symbols : dict or sequence, optional
-        Columns that hold symbols: ``{"key": 8}`` with their number, or ``["key"]`` to number those
-        that occur; what they stand for is kept in ``Stream.alphabets``.
+        Columns that hold symbols: ``["key"]`` finds the labels that occur, ``{"key": ["a", "b"]}``
+        declares them, ``{"key": 8}`` their number. The sensors keep the labels.
     vector : bool or str
         Join all columns of numbers in one vector sensor, of this name.
     sensors : sequence of sensors, optional

@@ -58,8 +58,6 @@ class Stream:
         Whether :meth:`blocks_with_truth` is available.
     frame_shape : (int, int) or None
         Rows and columns of the image that a vector sensor holds.
-    alphabets : dict or None
-        Sensor name -> what its symbols 0, 1, .. stand for.
     """
 
     name: str
@@ -72,7 +70,6 @@ class Stream:
     rates: tuple[float, ...] | None = None
     has_truth: bool = False
     frame_shape: tuple[int, int] | None = None
-    alphabets: dict[str, tuple[str, ...]] | None = None
 
     @property
     def n_columns(self) -> int:

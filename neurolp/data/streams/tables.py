@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.data.column import Column
 from neurolp.data.csv_file import CsvFile, Piece
-from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out, symbols_of
+from neurolp.data.streams.columns import Cells, Layout, Symbols, check_values, lay_out
 from neurolp.data.streams.source import CHUNK, Chunk, Stream
 from neurolp.errors import DataError
+from neurolp.stream.labels import are_texts, listed
 from neurolp.stream.sensors import Sensor
 
 _MISSING = ("", "nan", "na")
@@ -35,15 +34,11 @@ def open_csv(
     """
     file = CsvFile.open(path, header)
     layout = lay_out(str(path), file.names, columns, symbols, vector, sensors)
-    table = _Table(file, layout)
-    cells = {
-        c: Cells(str(path), layout.names[c], n)
-        for c, n in enumerate(layout.counts)
-        if n is not None
-    }
+    unknown = [c for c, n in enumerate(layout.counts) if n is not None and not layout.labels[c]]
+    cells = {c: Cells(str(path), layout.names[c], layout.counts[c] or 0) for c in unknown}
     n_steps = 0
     for piece in file.pieces(most_rows=CHUNK):
-        table.values(piece, None)
+        _values(file, layout, piece, unknown)
         rows = piece[1]
         for c, gathered in cells.items():
             column = {row[layout.positions[c]].strip() for row in rows}
@@ -51,15 +46,14 @@ def open_csv(
         n_steps += len(rows)
     if not n_steps:
         raise DataError(f"{path}: has no rows below its header")
-    codings = {c: gathered.coding() for c, gathered in cells.items()}
-    layout = layout.coded(codings)
-    table = _Table(file, layout)
+    found = {c: labels for c, gathered in cells.items() if (labels := gathered.labels())}
+    layout = layout.labelled(found)
 
     def chunks(start: int) -> Iterator[Chunk]:
         for piece in file.pieces(start, CHUNK):
-            yield table.values(piece, codings), None
+            yield _values(file, layout, piece), None
 
-    if None in codings.values():  # symbols that are numbers are checked here
+    if len(found) < len(cells):  # symbols that are numbers are checked here
         for _ in chunks(0):
             pass
     return Stream(
@@ -68,31 +62,27 @@ def open_csv(
         chunks=chunks,
         n_steps=n_steps,
         description=f"rows of {path}",
-        alphabets=layout.alphabets(codings),
     )
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A CSV file and the layout of its columns."""
-
-    file: CsvFile
-    layout: Layout
-
-    def values(self, piece: Piece, codings: dict[int, Column | None] | None) -> Array:
-        """Rows of the stream, checked; without ``codings`` all symbols are still missing."""
-        lines, rows = piece
-        out = np.full((len(rows), len(self.layout.positions)), np.nan)
-        for c, position in enumerate(self.layout.positions):
-            coding = codings[c] if codings is not None and c in codings else None
-            if coding is not None and coding.family == "label":
-                cells: Array = np.array([row[position].strip() for row in rows], dtype=object)
-                cells[[cell.lower() in _MISSING for cell in cells]] = None
-                out[:, c] = symbols_of(str(self.file.path), coding, cells)
-            elif self.layout.counts[c] is None or codings is not None:
-                hint = " (columns of text are to be declared as `symbols`)"
-                out[:, c] = self.file.numbers(piece, position, missing=_MISSING, hint=hint)
-                if coding is not None:
-                    out[:, c] = symbols_of(str(self.file.path), coding, out[:, c])
-        check_values(str(self.file.path), self.layout, out, "line", lines)
-        return out
+def _values(file: CsvFile, layout: Layout, piece: Piece, unknown: Collection[int] = ()) -> Array:
+    """Rows of the stream, checked; the symbols of ``unknown`` columns are still missing."""
+    lines, rows = piece
+    out = np.full((len(rows), len(layout.positions)), np.nan)
+    for c, position in enumerate(layout.positions):
+        if c in unknown:
+            continue
+        if are_texts(labels := layout.labels[c]):
+            place = {label: float(k) for k, label in enumerate(labels)}
+            for i, row in enumerate(rows):
+                cell = row[position].strip()
+                number = np.nan if cell.lower() in _MISSING else place.get(cell)
+                if number is None:
+                    wanted = f"wanted one of the labels {listed(labels)}, but found {cell!r}"
+                    raise file.fault(position, lines[i], wanted)
+                out[i, c] = number
+        else:
+            hint = " (columns of text are to be declared as `symbols`)"
+            out[:, c] = file.numbers(piece, position, missing=_MISSING, hint=hint)
+    check_values(str(file.path), layout, out, "line", lines)
+    return out

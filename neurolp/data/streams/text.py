@@ -79,11 +79,10 @@ def _characters(
 
     return Stream(
         name=name,
-        sensors=(CategoricalSensor(len(alphabet), "character"),),
+        sensors=(CategoricalSensor(alphabet, "character"),),
         chunks=from_the_start(make),
         n_steps=n_steps,
         description=description,
-        alphabets={"character": alphabet},
     )
 
 

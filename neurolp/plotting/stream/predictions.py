@@ -51,7 +51,7 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     probability, observed = file["predicted"][rows].values, file["observed"][rows].values
     symbols = _named_symbols(sensors)
     shown = np.array([probability[:, s.outputs.start + k] for s, k, _ in symbols])
-    dots = np.array([observed[:, s.columns.start] == k for s, k, _ in symbols])
+    dots = np.array([s.symbols(observed) == k for s, k, _ in symbols])
     labels = [label for _, _, label in symbols]
     image = ax.imshow(
         shown,
@@ -95,7 +95,7 @@ def plot_dream_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Arra
     ):
         rows = file[name]
         if is_text(sensors):
-            text = _text(rows.values[:, sensors[0].columns.start], sensors[0])
+            text = _text(rows.values, sensors[0])
             ax.set_axis_off()
             shown = ax.text(0, 1, text, family="monospace", fontsize=8, va="top")
             shown.set_in_layout(False)  # what is too long is cut off
@@ -129,8 +129,8 @@ def is_text(sensors: list[StoredSensor]) -> bool:
     return len(sensors) == 1 and of_one and sensors[0].n_symbols >= _ALPHABET
 
 
-def _text(symbols: Array, sensor: StoredSensor) -> str:
-    text = "".join(sensor.labels[int(k)] for k in symbols if not np.isnan(k))
+def _text(rows: Array, sensor: StoredSensor) -> str:
+    text = "".join(sensor.labels[k] for k in sensor.symbols(rows) if k >= 0)
     lines = []
     for paragraph in text.split("\n"):
         lines += [*textwrap.wrap(paragraph, _LINE, replace_whitespace=False), ""]
@@ -151,7 +151,7 @@ def _named_symbols(sensors: list[StoredSensor]) -> list[tuple[StoredSensor, int,
 def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor]) -> None:
     symbols = _named_symbols(sensors)
     for place, (sensor, k, _) in enumerate(symbols):
-        at = steps[rows[:, sensor.columns.start] == k]
+        at = steps[sensor.symbols(rows) == k]
         ax.vlines(at, place - 0.4, place + 0.4, color=BLUE, lw=1)
     ax.set_yticks(range(len(symbols)), [label for _, _, label in symbols], fontsize="small")
     ax.set(xlabel="step", ylim=(len(symbols) - 0.5, -0.5))

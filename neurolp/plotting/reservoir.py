@@ -1,0 +1,80 @@
+"""Figures of the experiment ``reservoir``."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from neurolp.plotting.style import BLACK, GREY, SERIES, NewFigure
+from neurolp.storage.reader import Trajectory
+
+
+def plot_capacity(file: Trajectory, ax: Axes) -> Axes:
+    """Memory capacity against the spectral radius: every seed, and mean and standard deviation."""
+    capacity = file["capacity"]
+    radius, values = capacity.coords["spectral_radius"].values, capacity.values
+    n_nodes = len(file["capacity_by_delay"].coords["delay"]) // 2
+    ax.plot(radius, values, "o", color=SERIES[0], ms=2.5, alpha=0.4)
+    ax.errorbar(
+        radius, values.mean(axis=1), values.std(axis=1), color=SERIES[0], lw=1.8, capsize=3,
+        label=f"{n_nodes} hidden nodes",
+    )  # fmt: skip
+    ax.axvline(1, color=GREY, ls=":", lw=1.2)
+    ax.set(xlabel="spectral radius", ylabel="memory capacity (inputs)", ylim=(0, None))
+    ax.set(title=f"Memory capacity, at most {n_nodes}")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_forgetting(file: Trajectory, ax: Axes) -> Axes:
+    """How well input of each delay is told, at some of the spectral radii; mean over seeds."""
+    curves = file["capacity_by_delay"]
+    radius, delay = (curves.coords[name].values for name in ("spectral_radius", "delay"))
+    wanted = np.unique(np.linspace(0, len(radius) - 1, min(len(radius), 5)).round().astype(int))
+    for k, colour in zip(wanted, SERIES, strict=False):
+        mean = curves.values[k].mean(axis=0)
+        ax.plot(delay, mean, color=colour, lw=1.6, label=f"radius {radius[k]:g}")
+    ax.set(xlabel="delay (steps)", ylabel="squared correlation", ylim=(0, 1.02))
+    ax.set(title="Input told after a delay", xlim=(1, 0.6 * delay[-1]))
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_free_run(file: Trajectory, ax: Axes, *, run: int = 0) -> Axes:
+    """One free run of each brain after the last true value, and what came in truth."""
+    known, truth = file["known"].sel(run=run), file["truth"].sel(run=run)
+    before, ahead = known.coords["before"].values, truth.coords["ahead"].values
+    time = np.concatenate([before, ahead])
+    ax.plot(time, np.concatenate([known.values, truth.values]), color=GREY, lw=3, label="truth")
+    free = file["free_run"].sel(run=run)
+    for name, values, colour in zip(free.coords["brain"].values, free.values, SERIES, strict=False):
+        ax.plot(ahead, values, color=colour, lw=1.4, label=str(name))
+    ax.axvline(0, color=BLACK, ls=":", lw=1.2)
+    ax.set(xlabel="steps since the last true value", ylabel="x", title="Free run, Mackey-Glass")
+    ax.set_xlim(time[0], time[-1])
+    ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower left")
+    return ax
+
+
+def plot_error(file: Trajectory, ax: Axes) -> Axes:
+    """Root mean squared error of free runs against the steps ahead, in standard deviations."""
+    error = file["nrmse"]
+    ahead = error.coords["ahead"].values
+    for name, curve, colour in zip(
+        error.coords["brain"].values, error.values, SERIES, strict=False
+    ):
+        ax.plot(ahead, curve, color=colour, lw=1.8, label=str(name))
+    ax.set(xlabel="steps ahead", ylabel="NRMSE", yscale="log", xlim=(ahead[0], ahead[-1]))
+    ax.set(title="Error of free runs")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def draw(file: Trajectory, figure: NewFigure) -> None:
+    """All figures."""
+    axes = figure("memory_capacity", 11, 4).subplots(1, 2)
+    plot_capacity(file, axes[0])
+    plot_forgetting(file, axes[1])
+    axes = figure("free_run", 14, 4).subplots(1, 2, width_ratios=(2, 1))
+    plot_free_run(file, axes[0])
+    plot_error(file, axes[1])
