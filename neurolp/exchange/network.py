@@ -14,6 +14,7 @@ from neurolp.errors import DataError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.storage.classes import class_path
 from neurolp.storage.reader import Trajectory
+from neurolp.stream.contents import node_names
 
 _BLOCK = 2**18  # weights that are read at once
 
@@ -22,7 +23,7 @@ Rows = Callable[[int, int], Array]
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges from one population of nodes to another, sorted by target and then by source."""
+    """Edges from one population of nodes to another, sorted by target."""
 
     source: str
     target: str
@@ -114,11 +115,12 @@ class SparseEdges(Edges):
 class Network:
     """Nodes of three populations, and the edges between them.
 
-    "hidden" nodes have ``names``, and ``leak`` and ``bias`` where they are known; "features" are
-    the constant and the lagged input; "outputs" are what is predicted.
+    There are ``n_hidden`` nodes "hidden", with ``names``, ``leak`` and ``bias`` where they are
+    known; "features" are the constant and the lagged input; "outputs" are what is predicted.
     """
 
-    names: list[str]
+    n_hidden: int
+    names: tuple[str, ...] | None
     features: list[str]
     outputs: list[str]
     leak: Array | None
@@ -129,8 +131,9 @@ class Network:
 def network_of_brain(brain: StreamBrain) -> Network:
     """The network of a brain in memory."""
     weights: dict[str, Any] = dict(brain.weights)
-    names = [str(name) for name in brain.node_names]
-    n, state = len(names), brain.state()
+    labels, state = brain.node_names, brain.state()
+    n = len(labels)
+    names = tuple(map(str, labels)) if n and isinstance(labels[0], str) else None
 
     def of(name: str) -> tuple[Any, tuple[Array, Array] | None]:
         w = weights[name]
@@ -141,7 +144,8 @@ def network_of_brain(brain: StreamBrain) -> Network:
 
     matrices = {name: of(name) for name in weights}
     leak, bias = (state[f"memory_{name}"][:n] for name in ("leak", "bias"))
-    return _network(names, brain.feature_names, brain.output_names, leak, bias, matrices)
+    hidden = n, names, leak, bias
+    return _network(hidden, brain.feature_names, brain.output_names, matrices)
 
 
 def network_of_file(file: Trajectory) -> Network:
@@ -158,7 +162,7 @@ def network_of_file(file: Trajectory) -> Network:
             raise DataError(f"{file.path}: holds no network of a brain for streams")
         return network_of_brain(StreamBrain.load(file.path))
     last = n_times - 1
-    names = [str(name) for name in file.read("hidden")] if "hidden" in file else []
+    n = len(file.read("hidden")) if "hidden" in file else 0
 
     def of(name: str) -> tuple[Any, tuple[Array, Array] | None]:
         stored = file.stored(name)
@@ -172,20 +176,20 @@ def network_of_file(file: Trajectory) -> Network:
 
     matrices = {name: of(name) for name in ("readout", "recurrent", "afferent") if name in file}
     known = [f"state/memory_{name}" for name in ("leak", "bias")]
-    leak, bias = (file.read(name)[: len(names)] if name in file else None for name in known)
+    leak, bias = (file.read(name)[:n] if name in file else None for name in known)
+    hidden = n, node_names(file), leak, bias
     features, outputs = ([str(name) for name in file.read(k)] for k in ("feature", "output"))
-    return _network(names, features, outputs, leak, bias, matrices)
+    return _network(hidden, features, outputs, matrices)
 
 
 def _network(
-    names: list[str],
+    hidden: tuple[int, tuple[str, ...] | None, Array | None, Array | None],
     features: list[str],
     outputs: list[str],
-    leak: Array | None,
-    bias: Array | None,
     matrices: dict[str, tuple[Any, tuple[Array, Array] | None]],
 ) -> Network:
-    n, past = len(names), features[: len(features) - len(names)]
+    n, names, leak, bias = hidden
+    past = features[: len(features) - n]
     edges: list[Edges] = []
     for name, source, n_sources in (
         ("recurrent", "hidden", n),
@@ -209,4 +213,4 @@ def _network(
 
             shape = (len(outputs), n_sources)
             edges.append(DenseEdges(source, "outputs", shape, rows, loops=True))
-    return Network(names, past, outputs, leak, bias, edges)
+    return Network(n, names, past, outputs, leak, bias, edges)

@@ -123,6 +123,10 @@ def _weights(group: Any, path: Any, name: str, wanted: str | None) -> Array | No
             f"{f' in group {missing[0]}' if attribute in attributes else ''}, "
             f"but {', '.join(attributes) or 'none'}"
         )
+    for key in groups:
+        dtype = group[key][attribute].dtype
+        if dtype.kind not in "fiu":
+            raise DataError(f"{path}: attribute {attribute!r} must be numbers, but is {dtype}")
     if len(groups) == 1:
         values = np.asarray(group[groups[0]][attribute][()])
     else:
@@ -131,8 +135,6 @@ def _weights(group: Any, path: Any, name: str, wanted: str | None) -> Array | No
         for key in groups:
             mine = which == int(key)
             values[mine] = group[key][attribute][()][place[mine]]
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{path}: attribute {attribute!r} must be numbers, but is {values.dtype}")
     return values.astype(np.float64)
 
 

@@ -6,19 +6,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.errors import OutputError
 from neurolp.estimators.stream import StreamBrain
-from neurolp.exchange.sonata_reading import WEIGHT
 from neurolp.exchange.network import Edges, Network, network_of_brain, network_of_file
+from neurolp.exchange.sonata_reading import WEIGHT
+from neurolp.storage.atomic import write_whole
+from neurolp.storage.disk import write_hdf5
 from neurolp.storage.reader import open_trajectory
 
 NODES, EDGES, CONFIG = "nodes.h5", "edges.h5", "circuit_config.json"
@@ -30,7 +31,6 @@ _MODELS = {
     "features": ("virtual", "NULL"),
     "outputs": ("point_neuron", "neurolp:readout"),
 }
-_FILTERS = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 
 def to_sonata(
@@ -95,12 +95,6 @@ def _write_circuit(network: Network, target: Path, files: tuple[str, ...]) -> No
             _write_nodes(network, folder)
             _write_edges(network, folder)
             _write_config(network, folder)
-            for name in files:
-                handle = os.open(folder / name, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
             target.mkdir(exist_ok=True)
             for name in files:  # the configuration, which names the others, is the last
                 os.replace(folder / name, target / name)
@@ -119,27 +113,31 @@ def _beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sonata_file(path: Path) -> Any:
-    file = h5py.File(path, "w")
-    file.attrs["magic"] = np.uint32(_MAGIC)
-    file.attrs["version"] = np.array(_VERSION, np.uint32)
-    return file
+def _write_sonata(path: Path, fill: Callable[[Any], None]) -> None:
+    """Write one file; nothing is compressed, as libsonata's own HDF5 has no filters."""
+
+    def all_of_it(file: Any, check: Callable[[], None]) -> None:
+        file.attrs["magic"] = np.uint32(_MAGIC)
+        file.attrs["version"] = np.array(_VERSION, np.uint32)
+        fill(file)
+
+    write_hdf5(path, all_of_it, checksum=False)
 
 
 def _write_nodes(network: Network, folder: Path) -> None:
     n_outputs, n_past = len(network.outputs), len(network.features)
     past = np.arange(n_past) - 1  # without the constant
     lag, output = past // n_outputs + 1, np.where(past < 0, -1, past % n_outputs)
-    attributes: dict[str, dict[str, Any]] = {
-        "hidden": {"name": network.names},
-        "features": {"name": network.features, "lag": lag, "output": output},
-        "outputs": {"name": network.outputs},
+    attributes: dict[str, tuple[int, dict[str, Any]]] = {
+        "hidden": (network.n_hidden, {} if network.names is None else {"name": network.names}),
+        "features": (n_past, {"name": network.features, "lag": lag, "output": output}),
+        "outputs": (n_outputs, {"name": network.outputs}),
     }
     known = {"leak": network.leak, "bias": network.bias}
     dynamics = {name: values for name, values in known.items() if values is not None}
-    with _sonata_file(folder / NODES) as file:
-        for kind, (population, values) in enumerate(attributes.items()):
-            n = len(values["name"])
+
+    def fill(file: Any) -> None:
+        for kind, (population, (n, values)) in enumerate(attributes.items()):
             if not n:
                 continue
             nodes = file.create_group(f"nodes/{population}")
@@ -152,6 +150,8 @@ def _write_nodes(network: Network, folder: Path) -> None:
             if population == "hidden":
                 for name, column in dynamics.items():
                     group[f"dynamics_params/{name}"] = column.astype(np.float64)
+
+    _write_sonata(folder / NODES, fill)
     lines = [
         f"{kind} {name} {model} {template}"
         for kind, (name, (model, template)) in enumerate(_MODELS.items())
@@ -160,9 +160,11 @@ def _write_nodes(network: Network, folder: Path) -> None:
 
 
 def _write_edges(network: Network, folder: Path) -> None:
-    with _sonata_file(folder / EDGES) as file:
+    def fill(file: Any) -> None:
         for kind, edges in enumerate(network.edges):
             _write_population(file.create_group(f"edges/{edges.name}"), edges, kind)
+
+    _write_sonata(folder / EDGES, fill)
     lines = [f"{kind} {edges.name}" for kind, edges in enumerate(network.edges)]
     _write_table(folder / EDGE_TYPES, "edge_type_id pop_name", lines)
 
@@ -171,7 +173,7 @@ def _write_population(group: Any, edges: Edges, kind: int) -> None:
     n = edges.n_edges
 
     def column(name: str, dtype: Any) -> Any:
-        return group.create_dataset(name, (n,), dtype, chunks=(min(n, 2**16),), **_FILTERS)
+        return group.create_dataset(name, (n,), dtype, chunks=(min(n, 2**16),))
 
     source, target = column("source_node_id", np.uint64), column("target_node_id", np.uint64)
     source.attrs["node_population"], target.attrs["node_population"] = edges.source, edges.target
@@ -203,7 +205,7 @@ def _write_scattered_index(group: Any, name: str, edges: Edges) -> None:
     index = group.create_group(f"indices/{name}")
     shape = (edges.n_edges, 2)
     chunks = (min(edges.n_edges, 2**15), 2)
-    ranges = index.create_dataset("range_to_edge_id", shape, np.uint64, chunks=chunks, **_FILTERS)
+    ranges = index.create_dataset("range_to_edge_id", shape, np.uint64, chunks=chunks)
     counts, start = [], 0
     for count, numbers in edges.of_sources():
         counts.append(count)
@@ -214,12 +216,12 @@ def _write_scattered_index(group: Any, name: str, edges: Edges) -> None:
 
 
 def _write_table(path: Path, header: str, lines: list[str]) -> None:
-    path.write_text("\n".join([header, *lines, ""]), encoding="utf-8")
+    write_whole(path, "\n".join([header, *lines, ""]).encode())
 
 
 def _write_config(network: Network, folder: Path) -> None:
-    sizes = {"hidden": network.names, "features": network.features, "outputs": network.outputs}
-    nodes = {name: {"type": _MODELS[name][0]} for name, members in sizes.items() if members}
+    there = ["hidden"] * (network.n_hidden > 0) + ["features", "outputs"]
+    nodes = {name: {"type": _MODELS[name][0]} for name in there}
     edges = {edges.name: {"type": "point_neuron"} for edges in network.edges}
     config = {
         "version": 2.4,
@@ -241,4 +243,4 @@ def _write_config(network: Network, folder: Path) -> None:
             ],
         },
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
