@@ -369,9 +369,12 @@ class StreamBrain(StreamBench, StreamFiles):
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """Context in which codes may be presented without learning: the memory is restored."""
-        kept, self._state = self._state, self._state.with_own_memory()
+        """Context in which rows may be presented without learning: the memory is restored."""
+        kept = self._state, self._warmup, self.n_steps_
+        self._state = self._state.with_own_memory()
+        if self._warmup:  # it notes the last rows
+            self._warmup = copy.deepcopy(self._warmup)
         try:
             yield
         finally:
-            self._state = kept
+            self._state, self._warmup, self.n_steps_ = kept
