@@ -56,6 +56,9 @@ from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
 from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
+from .simulation.stream_monitors import Activity as Activity
+from .simulation.stream_monitors import Predictions as Predictions
+from .simulation.stream_monitors import Weights as Weights
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.prediction import EncodedPrediction as EncodedPrediction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ class StreamRun:
     ``probabilities`` (n_steps, n_symbols), ``mean`` and ``std`` (n_steps, n_values), by sensor, are
     of the predictions before each step (of the code, where a sensor encodes its columns);
     ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
+    ``monitors`` maps the names of variables and dimensions to what monitors have recorded.
     """
 
     surprise: Array
@@ -29,6 +30,7 @@ class StreamRun:
     mean: dict[str, Array] = field(default_factory=dict)
     std: dict[str, Array] = field(default_factory=dict)
     activity: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    monitors: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def total(self) -> Array:
