@@ -156,12 +156,14 @@ def network_of_file(file: Trajectory) -> Network:
     DataError
         If there is neither.
     """
-    n_times = file.stored("weights_time").shape[0] if "weights_time" in file else 0
-    if not n_times:
-        if file.attributes("estimator").get("class") != class_path(StreamBrain):
-            raise DataError(f"{file.path}: holds no network of a brain for streams")
+    known = "weights_time" in file and "readout" in file
+    times = file.read("weights_time") if known else np.zeros(0)
+    has_brain = file.attributes("estimator").get("class") == class_path(StreamBrain)
+    if has_brain and (not len(times) or times[-1] != file.result["n_steps"]):
         return network_of_brain(StreamBrain.load(file.path))
-    last = n_times - 1
+    if not len(times):
+        raise DataError(f"{file.path}: holds no network of a brain for streams")
+    last = len(times) - 1
     n = len(file.read("hidden")) if "hidden" in file else 0
 
     def of(name: str) -> tuple[Any, tuple[Array, Array] | None]:
@@ -175,8 +177,8 @@ def network_of_file(file: Trajectory) -> Network:
         return rows, (file.read(f"{name}_target"), file.read(f"{name}_source"))
 
     matrices = {name: of(name) for name in ("readout", "recurrent", "afferent") if name in file}
-    known = [f"state/memory_{name}" for name in ("leak", "bias")]
-    leak, bias = (file.read(name)[:n] if name in file else None for name in known)
+    parts = [f"state/memory_{name}" for name in ("leak", "bias")]
+    leak, bias = (file.read(name)[:n] if name in file else None for name in parts)
     hidden = n, node_names(file), leak, bias
     features, outputs = ([str(name) for name in file.read(k)] for k in ("feature", "output"))
     return _network(hidden, features, outputs, matrices)

@@ -214,12 +214,11 @@ def _weights(file: Trajectory, step_seconds: float) -> Iterator[Any]:
 
     from neurolp.exchange.nwb_rows import edge_rows
 
-    if "weights_time" not in file or not file.stored("weights_time").shape[0]:
-        return
-    times = ", ".join(f"{t * step_seconds:g}" for t in file.read("weights_time"))
     for name, (targets, sources) in _WEIGHTS.items():
-        if name not in file:
+        if name not in file or not file.stored(name).shape[0]:
             continue
+        steps = file.read(file.stored(name).dims[0])
+        times = ", ".join(f"{t * step_seconds:g}" for t in steps)
         rows = edge_rows(file, name)
         columns = [
             VectorData(

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 
 N = 12
+
+
+def dense(weights):
+    return weights.toarray() if sparse.issparse(weights) else weights
 
 
 def wiring():

@@ -11,18 +11,22 @@ from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO
 
 from neurolp import (
+    Activity,
     ConfigurationError,
     ContinuousSensor,
     DataError,
     OutputError,
     StreamBrain,
+    Weights,
+    from_sonata,
     open_trajectory,
     to_nwb,
+    to_sonata,
 )
 from neurolp.exchange import nwb_rows
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
-from tests.exchange.small_runs import N, named, ran
+from tests.exchange.small_runs import N, dense, named, ran
 
 SERIES = {
     "surprise": "step", "mean_surprise": "window", "input_mean": "window",
@@ -149,6 +153,23 @@ def test_a_step_lasts_a_millisecond_unless_it_is_said(tmp_path):
         found = io.read().processing["misc"].data_interfaces
         assert found["mean_surprise"].rate == pytest.approx(40)
         assert "surprise" not in found
+
+
+def test_runs_by_hand_are_written_too(tmp_path):
+    brain = StreamBrain(ContinuousSensor(), n_hidden=4, n_lags=2, random_state=0)
+    x = np.random.default_rng(0).standard_normal(50)
+    monitors = [Activity(every=1), Weights("recurrent", every=20)]
+    brain.run(x, monitors=monitors, output=tmp_path / "a.h5")
+    path = to_nwb(tmp_path / "a.h5", tmp_path / "a.nwb")
+    with opened(path) as io, open_trajectory(tmp_path / "a.h5") as file:
+        found = io.read().processing["misc"].data_interfaces
+        np.testing.assert_array_equal(found["activity"].data[:], file.read("activity"))
+        recorded = file.read("recurrent")
+        np.testing.assert_array_equal(found["recurrent_weights"]["weight"].data[:], recorded.T)
+        assert "0.02, 0.04, 0.05 s" in found["recurrent_weights"]["weight"].description
+    to_sonata(tmp_path / "a.h5", tmp_path / "a")  # the weights at the end, those of the brain
+    read = from_sonata(tmp_path / "a/edges.h5", tmp_path / "a/nodes.h5").weights
+    np.testing.assert_array_equal(read.toarray(), dense(brain.weights["recurrent"]))
 
 
 class EnoughError(Exception):

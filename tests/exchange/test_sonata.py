@@ -4,7 +4,6 @@ import h5py
 import libsonata
 import numpy as np
 import pytest
-from scipy import sparse
 
 from neurolp import (
     ContinuousSensor,
@@ -20,7 +19,7 @@ from neurolp import (
 )
 from neurolp.exchange import network
 from tests.estimators.stream_cases import SENSORS, SMALL, rows_of
-from tests.exchange.small_runs import named, ran, wiring
+from tests.exchange.small_runs import dense, named, ran, wiring
 
 KINDS = {"full": "full", "sparse": None, "named": None, "none": "none"}
 
@@ -45,10 +44,6 @@ def matrix_of(population, shape):
     assert len(set(zip(*ends, strict=True))) == population.size
     out[ends] = population.get_attribute("syn_weight", every)
     return out
-
-
-def dense(weights):
-    return weights.toarray() if sparse.issparse(weights) else weights
 
 
 def check_circuit(folder, weights, n_features):
