@@ -15,7 +15,7 @@ from pydantic import Field
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import ConfigurationError, DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.stream_files import StreamFiles
@@ -77,10 +77,11 @@ class StreamBrain(StreamBench, StreamFiles):
         features), the same with the diagonal of the covariance only, or normalised least mean
         squares with step ``rate``.
     rate : float
-        Step of NLMS, as a share of the error.
+        Step of NLMS, as a share of the error; with another rule it must be the default.
     process_noise : float
         Variance that the weights of the readout regain at each learned step (RLS only), as a share
-        of their distance to the prior variance: old data count less. 0 forgets nothing.
+        of their distance to the prior variance: old data count less. 0 forgets nothing, and is the
+        only value with another rule.
     recurrent_rate : float
         Step of the hidden nodes' weights, as a share of the error; 0 leaves them as drawn.
     homeostasis : float
@@ -161,7 +162,7 @@ class StreamBrain(StreamBench, StreamFiles):
             strength, recurrent_strength, spectral_radius, time_constants, max_order, n_contexts,
             mixing_rate, experts, warmup, dtype,
         )  # fmt: skip
-        ranges.check_parameters(StreamBrain, self._design.parameters)
+        self._check(self._design)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))
@@ -223,6 +224,11 @@ class StreamBrain(StreamBench, StreamFiles):
         OutputError, RecordingError
             If ``output`` exists and ``overwrite`` is false, or it cannot be written.
         """
+        flags = {"learn": learn, "predictions": predictions, "activity": activity}
+        for name, flag in (flags | {"overwrite": overwrite}).items():
+            ranges.check_value(name, flag, ranges.Flag)
+        if overwrite and output is None:
+            raise ConfigurationError("argument `overwrite` has no meaning without `output`")
         given = read_rows(rows, self.sensors, self.n_steps_)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(given), predictions, memory.activity, activity)
