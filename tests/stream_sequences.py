@@ -116,9 +116,9 @@ class BenchSequences(RuleBasedStateMachine):
 
     @rule(rate=st.floats(0, 1), learn=st.booleans())
     def set_params(self, rate, learn):
-        self.brain.set_params(recurrent_rate=rate, homeostasis=0.1 * rate)
-        if self.brain.rule == "rls":
-            self.brain.set_params(process_noise=0.01 * rate)
+        self.brain.set_params(
+            recurrent_rate=rate, homeostasis=0.1 * rate, process_noise=0.01 * rate
+        )
         self.brain.set_params(train_connectivity=learn, train_input_weights=not learn)
 
     @rule(n=st.integers(1, 3))

@@ -77,11 +77,10 @@ class StreamBrain(StreamBench, StreamFiles):
         features), the same with the diagonal of the covariance only, or normalised least mean
         squares with step ``rate``.
     rate : float
-        Step of NLMS, as a share of the error; with another rule it must be the default.
+        Step of NLMS, as a share of the error; the other rules have none.
     process_noise : float
         Variance that the weights of the readout regain at each learned step (RLS only), as a share
-        of their distance to the prior variance: old data count less. 0 forgets nothing, and is the
-        only value with another rule.
+        of their distance to the prior variance: old data count less. 0 forgets nothing.
     recurrent_rate : float
         Step of the hidden nodes' weights, as a share of the error; 0 leaves them as drawn.
     homeostasis : float
@@ -162,7 +161,7 @@ class StreamBrain(StreamBench, StreamFiles):
             strength, recurrent_strength, spectral_radius, time_constants, max_order, n_contexts,
             mixing_rate, experts, warmup, dtype,
         )  # fmt: skip
-        self._check(self._design)
+        ranges.check_parameters(StreamBrain, self._design.parameters)
         self.seed_ = resolve_seed(random_state)
         self.n_steps_ = 0
         self._state: StreamState = draw(self._design, generator(self.seed_, "stream brain"))

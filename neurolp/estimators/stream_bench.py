@@ -27,7 +27,6 @@ CHANGEABLE = (
     "rate", "process_noise", "recurrent_rate", "train_connectivity", "train_input_weights",
     "homeostasis", "mixing_rate",
 )  # fmt: skip
-_OF_ONE_RULE = {"rate": "nlms", "process_noise": "rls"}
 
 
 class StreamBench(ABC):
@@ -90,21 +89,9 @@ class StreamBench(ABC):
                     "can change later"
                 )
         design = replace(self._design, **parameters)
-        self._check(design)
+        ranges.check_parameters(type(self), design.parameters)
         self._design = design
         return self
-
-    def _check(self, design: StreamDesign) -> None:
-        """Raise :class:`ConfigurationError` if a parameter is out of range or of another rule."""
-        ranges.check_parameters(type(self), design.parameters)
-        defaults = type(self).__init__.__kwdefaults__ or {}
-        for name, rule in _OF_ONE_RULE.items():
-            value = getattr(design, name)
-            if design.rule != rule and value != defaults[name]:
-                raise ConfigurationError(
-                    f"argument `{name}` is of rule {rule!r}, but is {value!r} with rule "
-                    f"{design.rule!r}, which has none"
-                )
 
     def __repr__(self) -> str:
         """The call that makes such a brain, and how many steps it has seen."""

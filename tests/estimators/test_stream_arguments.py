@@ -155,8 +155,6 @@ def test_units_are_fixed_after_the_warm_up_and_not_before():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rate": 0.5}, "argument `rate` is of rule 'nlms', but is 0.5 with rule 'rls'"),
-        ({"rule": "nlms", "process_noise": 0.1}, "`process_noise` is of rule 'rls', but is 0.1"),
         ({"connectivity": "none", "spectral_radius": 0.9}, "`spectral_radius` scales .* are none"),
         ({"connectivity": np.triu(MATRIX), "spectral_radius": 0.9}, "spectral radius is 0"),
     ],
@@ -164,6 +162,16 @@ def test_units_are_fixed_after_the_warm_up_and_not_before():
 def test_what_would_have_no_effect_is_refused(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         brain_of(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "used"), [("rate", 0.9, ["nlms"]), ("process_noise", 0.1, ["rls"])]
+)
+def test_rates_of_a_rule_are_of_that_rule_alone(name, value, used):
+    """So that sweeps can draw a rule and its rates together."""
+    for rule in ("rls", "diagonal_rls", "nlms"):
+        one, other = told(rule=rule)[1], told(**{"rule": rule, name: value})[1]
+        assert np.array_equal(one, other) == (rule not in used)
 
 
 # --- sensors --------------------------------------------------------------------------------------

@@ -46,7 +46,6 @@ def test_what_can_change_has_an_effect_from_then_on(name, value):
         ({"n_hidden": 3}, "argument `n_hidden` is fixed when a brain is made"),
         ({"speed": 3}, "argument `speed` is not known; there are sensors, "),
         ({"recurrent_rate": 2.0}, "`recurrent_rate`"),
-        ({"rate": 0.7}, "argument `rate` is of rule 'nlms', but is 0.7 with rule 'rls'"),
     ],
 )
 def test_what_cannot_change_is_refused_and_nothing_has_changed(parameters, message):

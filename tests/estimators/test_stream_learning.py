@@ -146,8 +146,7 @@ def test_only_learning_changes_what_is_learned(rule):
     """Predictions and dreams change nothing, watching moves the memory on: bit for bit."""
     sensors = (VALUE, SYMBOLS)
     rows = rows_of(sensors, 300)
-    settings = SMALL | {"rule": rule, "homeostasis": 0.01}
-    settings["process_noise"] = 0.01 if rule == "rls" else 0.0
+    settings = SMALL | {"rule": rule, "process_noise": 0.01, "homeostasis": 0.01}
     brain = StreamBrain(sensors, **settings, random_state=0)
     brain.run(rows[:150])
     asked = brain.copy()
