@@ -143,8 +143,8 @@ def cost(folder: Path) -> Counter[str]:
 
     methods = [
         (of_streams.StepMonitor, "observe"), (of_streams.WindowMonitor, "observe"),
-        (of_streams.PredictionMonitor, "sample"), (of_streams.ActivityMonitor, "sample"),
-        (of_streams.WeightMonitor, "sample"), (ScoreMonitor, "sample"), (FrameMonitor, "sample"),
+        (of_streams.Predictions, "sample"), (of_streams.Activity, "sample"),
+        (of_streams.Weights, "sample"), (ScoreMonitor, "sample"), (FrameMonitor, "sample"),
         (Checkpointer, "commit"),
         (RunStore, "begin"), (RunStore, "commit"), (RunStore, "finish"),
     ]  # fmt: skip

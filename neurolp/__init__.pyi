@@ -33,6 +33,9 @@ from .estimators.stream import StreamBrain as StreamBrain
 from .estimators.stream_batch import StreamBatch as StreamBatch
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
+from .exchange.nwb import to_nwb as to_nwb
+from .exchange.sonata_reading import from_sonata as from_sonata
+from .exchange.sonata_writing import to_sonata as to_sonata
 from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
 from .paper.estimators import BoundedBrain as BoundedBrain
@@ -54,6 +57,9 @@ from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
 from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
+from .simulation.stream_monitors import Activity as Activity
+from .simulation.stream_monitors import Predictions as Predictions
+from .simulation.stream_monitors import Weights as Weights
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
 from .stream.prediction import EncodedPrediction as EncodedPrediction

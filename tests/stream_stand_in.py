@@ -50,6 +50,7 @@ class StandIn:
         n = places(self.sensors)[-1].outputs.stop
         self.output_names = [f"output {k}" for k in range(n)]
         self.feature_names = ["constant", *(f"hidden {k}" for k in range(n_hidden))]
+        self.node_names = range(n_hidden)
         self.weights = {
             "readout": np.zeros((n, 1 + n_hidden)),
             "recurrent": self.rng.standard_normal((n_hidden, n_hidden)),

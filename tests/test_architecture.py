@@ -25,6 +25,7 @@ ROOMS = [
     "simulation",
     "estimators",
     "paper",
+    "exchange",
     "config",
     "plotting",
     "runs",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Self, final
 
 import numpy as np
@@ -13,13 +15,15 @@ from pydantic import Field
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import ConfigurationError, DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.stream_files import StreamFiles
+from neurolp.estimators.stream_recording import recorded
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
+from neurolp.simulation.monitors import Monitor
 from neurolp.stream import contents
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
@@ -73,7 +77,7 @@ class StreamBrain(StreamBench, StreamFiles):
         features), the same with the diagonal of the covariance only, or normalised least mean
         squares with step ``rate``.
     rate : float
-        Step of NLMS, as a share of the error.
+        Step of NLMS, as a share of the error; the other rules have none.
     process_noise : float
         Variance that the weights of the readout regain at each learned step (RLS only), as a share
         of their distance to the prior variance: old data count less. 0 forgets nothing.
@@ -189,6 +193,9 @@ class StreamBrain(StreamBench, StreamFiles):
         predictions: bool = False,
         activity: bool = False,
         inject: Any = None,
+        monitors: Sequence[Monitor] = (),
+        output: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
     ) -> StreamRun:
         """Present rows (n_steps, n_columns) one after another; NaN is missing.
 
@@ -200,29 +207,44 @@ class StreamBrain(StreamBench, StreamFiles):
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
         added to the potentials of hidden nodes, by number or name, after each row.
 
+        ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
+        counted from the first of these rows: to ``monitors`` of the result, or to the file
+        ``output``, which then also has the surprise of every step and, at its end, the brain.
+        Ctrl-C leaves there what was recorded, and the brain, for :func:`neurolp.load`.
+
         Raises
         ------
         ConfigurationError
-            If ``inject`` names no nodes.
+            If ``inject`` names no nodes, or monitors are none or record the same.
         DataError
             If the rows are not what the sensors want.
         DivergedError
             If a surprise is not finite; the message names step and sensor.
+        OutputError, RecordingError
+            If ``output`` exists and ``overwrite`` is false, or it cannot be written.
         """
-        all_rows = read_rows(rows, self.sensors, self.n_steps_)
-        codes, log_factor = encode_rows(all_rows, self.sensors)
+        flags = {"learn": learn, "predictions": predictions, "activity": activity}
+        for name, flag in (flags | {"overwrite": overwrite}).items():
+            ranges.check_value(name, flag, ranges.Flag)
+        if overwrite and output is None:
+            raise ConfigurationError("argument `overwrite` has no meaning without `output`")
+        given = read_rows(rows, self.sensors, self.n_steps_)
         memory = self._state.memory
-        outputs = Outputs.empty(self.sensors, len(codes), predictions, memory.activity, activity)
-        injection = Injection(*self._nodes.injection(inject, len(codes)))
-        start = 0
-        while start < len(codes):
-            n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
-            part = slice(start, start + n)
-            now = Injection(injection.nodes, injection.current[part])
-            self._advance(codes[part], learn, outputs.between(part.start, part.stop), now)
-            start = part.stop
-        np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
-        return outputs.run(self._design.n_hidden)
+        outputs = Outputs.empty(self.sensors, len(given), predictions, memory.activity, activity)
+        nodes, current = self._nodes.injection(inject, len(given))
+
+        def present(part: Array, learn: bool, start: int) -> StreamRun:
+            here = outputs.between(start, start + len(part))
+            now = Injection(nodes, current[start : start + len(part)])
+            self._run(part, learn, here, now)
+            return here.run(self._design.n_hidden)
+
+        if not monitors and output is None:
+            return present(given, learn, 0)
+        record = recorded(
+            self, given, present, learn=learn, monitors=monitors, output=output, overwrite=overwrite
+        )
+        return replace(outputs.run(self._design.n_hidden), monitors=record)
 
     def predict(self) -> dict[str, Prediction]:
         """Distribution of the next observation of each sensor, by name. Nothing is changed."""
@@ -306,6 +328,18 @@ class StreamBrain(StreamBench, StreamFiles):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _run(self, rows: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
+        """Present rows of numbers, in pieces between which something changes for a sensor."""
+        codes, log_factor = encode_rows(rows, self.sensors)
+        start = 0
+        while start < len(codes):
+            n = self._warmup.n_until_ready(codes[start:]) if learn else len(codes)
+            part = slice(start, start + n)
+            now = Injection(injection.nodes, injection.current[part])
+            self._advance(codes[part], learn, outputs.between(part.start, part.stop), now)
+            start = part.stop
+        np.subtract(outputs.outcome.surprise, log_factor, out=outputs.outcome.surprise)
+
     def _advance(self, codes: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
         """Present codes after which units may have to be fixed."""
         warmup, done = self._warmup, len(codes)
@@ -340,9 +374,12 @@ class StreamBrain(StreamBench, StreamFiles):
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """Context in which codes may be presented without learning: the memory is restored."""
-        kept, self._state = self._state, self._state.with_own_memory()
+        """Context in which rows may be presented without learning: the memory is restored."""
+        kept = self._state, self._warmup, self.n_steps_
+        self._state = self._state.with_own_memory()
+        if self._warmup:  # it notes the last rows
+            self._warmup = copy.deepcopy(self._warmup)
         try:
             yield
         finally:
-            self._state = kept
+            self._state, self._warmup, self.n_steps_ = kept

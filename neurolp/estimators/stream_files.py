@@ -82,7 +82,8 @@ class StreamFiles(Stored):
             for name, value in json.loads(about["parameters"]).items()
         }
         # Hidden nodes and their edges are among the arrays, none need be drawn.
-        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
+        sensors = sensors_from_json(about["sensors"])
+        small = {"n_hidden": 0, "n_contexts": 0, "spectral_radius": None}
         make: Any = cls
         brain: Self = make(sensors, **parameters | small, random_state=int(about["seed"]))
         brain._design = replace(brain._design, **parameters)

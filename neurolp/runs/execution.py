@@ -135,6 +135,11 @@ def resume_file(path: str | os.PathLike[str], *, observe: Observer = _ignore) ->
     store = RunStore.reopen(path)  # not the file: a run with --force may have one still
     try:
         with store.header() as header:
+            if "experiment" not in header.configuration:
+                raise FormatError(
+                    f"{path}: was run from Python, not from a configuration; neurolp.load has its "
+                    "brain as it was saved, to go on from there"
+                )
             configuration = configuration_of(header.configuration, str(path))
     finally:
         store.close()

@@ -36,15 +36,14 @@ from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
 from neurolp.simulation.monitors import Monitor
-from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess, StreamProgress
-from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays
+from neurolp.simulation.stream_contents import begun_to_arrays, closing, unfinished
 from neurolp.simulation.stream_monitors import (
-    ActivityMonitor,
+    Activity,
     LastRowsMonitor,
-    PredictionMonitor,
+    Predictions,
     StepMonitor,
-    WeightMonitor,
+    Weights,
     WindowMonitor,
 )
 from neurolp.storage.reader import Trajectory
@@ -94,13 +93,7 @@ class _Simulation(SavedRun):
         header.attributes[""]["title"] = self.configuration.title or stream.description
         if self.digest is not None:
             header.attributes["provenance"]["data_sha256"] = self.digest
-        header.attributes["experiment"] = {"name": "stream"}
-        known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
-        header.attributes["result"] = {"stream": stream.name, "n_steps": 0}
-        header.attributes["result"] |= {k: v for k, v in known.items() if v is not None}
-        sensors_to_arrays(header, stream)
-        brain: Any = self.brain
-        names_to_arrays(header, brain)
+        begun_to_arrays(header, stream, self.brain)
 
     def go_on(self) -> RunResult:
         """Simulate to the end, and write the file."""
@@ -165,19 +158,11 @@ class _Simulation(SavedRun):
 
     def _unfinished(self, process: StreamProcess) -> NamedArrays:
         """What readers find in an unfinished run, beside the state of the process."""
-        return NamedArrays(
-            attributes=self.brain.to_arrays().attributes | {"result": {"n_steps": process.time}}
-        )
+        return unfinished(self.brain, process)
 
     def _closing(self, outcome: Outcome, status: str) -> NamedArrays:
         """What is known at the end."""
-        return NamedArrays(
-            attributes={
-                "": {"status": status},
-                "experiment": {"seconds": self.checkpointer.elapsed},
-                "result": {"n_steps": outcome.time, "steps_per_second": outcome.speed},
-            }
-        )
+        return closing(status, outcome.time, outcome.speed, self.checkpointer.elapsed)
 
 
 # --- what the configuration describes -------------------------------------------------------------
@@ -237,16 +222,15 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
     last = min(record.last, n)
     monitors: list[Monitor] = [StepMonitor()] if record.per_step else []
     monitors.append(WindowMonitor(record.every or max(1, n // _N_WINDOWS)))
-    predictions = Schedule(
-        record.predictions_every, tuple(sorted(record.predictions_at)), (n - last, n)
+    predictions = Predictions(
+        record.predictions_every, at=record.predictions_at, interval=(n - last, n)
     )
-    if predictions:
-        monitors.append(PredictionMonitor(predictions))
-    activity = Schedule(
-        record.activity_every, tuple(sorted(record.activity_at)), (n - last + 1, n + 1)
-    )
-    weights = Schedule(record.weights_every, tuple(sorted(record.weights_at)))
-    return [*monitors, ActivityMonitor(activity), WeightMonitor(weights)]
+    if predictions.schedule:
+        monitors.append(predictions)
+    shown = (n - last + 1, n + 1)
+    activity = Activity(record.activity_every, at=record.activity_at, interval=shown)
+    weights = Weights(every=record.weights_every, at=record.weights_at)
+    return [*monitors, activity, weights]
 
 
 def _dream(brain: StreamBrain, n_steps: int, seed: int) -> Array:

@@ -104,6 +104,11 @@ class MemoryStore(Mapping[str, Array]):
         self._rows[name].append(rows)
         self._n_rows[name] += len(rows)
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        """Names of what is appended to: variables, and coordinates of growing dimensions."""
+        return tuple(self._about)
+
     def n_rows(self, name: str) -> int:
         """Rows that were appended to a variable."""
         return self._n_rows[name]

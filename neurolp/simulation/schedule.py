@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Self
+
+from neurolp.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,24 @@ class Schedule:
     every: int | None = None
     times: tuple[int, ...] = ()
     interval: tuple[int, int] = (0, 0)  # from the first to before the second
+
+    @classmethod
+    def of(
+        cls, every: int | None = None, at: Iterable[int] = (), interval: tuple[int, int] = (0, 0)
+    ) -> Self:
+        """A schedule of arguments that were checked; ``at`` in any order.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``every`` is not an integer of at least 1, or a time in ``at`` not one of at least 0.
+        """
+        if every is not None and not _is_whole(every, 1):
+            raise ConfigurationError(f"argument `every` must be an integer >= 1, but is {every!r}")
+        times = list(at)
+        if wrong := [t for t in times if not _is_whole(t, 0)]:
+            raise ConfigurationError(f"argument `at` must hold integers >= 0, but has {wrong[0]!r}")
+        return cls(every, tuple(sorted({int(t) for t in times})), interval)
 
     def __contains__(self, t: int) -> bool:
         at = bisect.bisect_left(self.times, t)
@@ -40,3 +63,7 @@ class Schedule:
         if t + 1 < self.interval[1]:
             candidates.append(max(t + 1, self.interval[0]))
         return min(candidates)
+
+
+def _is_whole(value: object, low: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low

@@ -92,7 +92,8 @@ class StreamProcess:
     """A brain that is presented the rows of a stream, and learns each before the next.
 
     From time ``train_steps`` on it only predicts. At time t it has observed the rows 0 .. t - 1.
-    Advancing in pieces of any size gives the same results.
+    Advancing in pieces of any size gives the same results. ``present(rows, learn, time)`` presents
+    rows to the brain; by default that is its ``run``.
     """
 
     time: int
@@ -102,9 +103,15 @@ class StreamProcess:
     _blocks: Iterator[tuple[Array, Array | None]]
 
     def __init__(
-        self, brain: StreamModel, stream: Stream, *, train_steps: int | None = None
+        self,
+        brain: StreamModel,
+        stream: Stream,
+        *,
+        train_steps: int | None = None,
+        present: Callable[[Array, bool, int], Run] | None = None,
     ) -> None:
         self.brain, self.stream = brain, stream
+        self._run = present or (lambda rows, learn, start: brain.run(rows, learn=learn))
         self._train_steps = math.inf if train_steps is None else train_steps
         self._recent = np.zeros(2)  # decaying sum of the surprise, and of the weights
         self._go_to(0)
@@ -160,7 +167,7 @@ class StreamProcess:
             n = int(min(n, self._train_steps - start))
         part = slice(self._at, self._at + n)
         rows, truth = self._rows[part], None if self._truth is None else self._truth[part]
-        run = self.brain.run(rows, learn=learn)
+        run = self._run(rows, learn, start)
         self.time, self._at = start + n, self._at + n
         self._average(np.nansum(run.surprise, axis=1))
         return StreamObservation(start, rows, run.surprise, run.pit, truth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from scipy import sparse
 
 from neurolp.arrays import Array, NamedArrays
 from neurolp.data.streams.source import Stream
+from neurolp.simulation.stream import StreamProcess
 from neurolp.simulation.stream_monitors import QUANTILES
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
@@ -21,11 +22,32 @@ from neurolp.stream.sensors import Place, column_names, places, symbol_labels
 class Nameable(Protocol):
     """What is stored of a brain once: the names of what it weighs and what it expects."""
 
-    output_names: Sequence[str]
-    feature_names: Sequence[str]
-    node_names: Sequence[Any]
-    activity: Array
-    weights: dict[str, Any]
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Name of each output."""
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """Name of each feature of the memory."""
+
+    @property
+    def node_names(self) -> Sequence[Any]:
+        """Names or numbers of the hidden nodes."""
+
+    @property
+    def activity(self) -> Array:
+        """Activity of the hidden nodes."""
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """Dense arrays, or CSR, by name."""
+
+
+class Storable(Protocol):
+    """What a checkpoint asks of a brain."""
+
+    def to_arrays(self) -> NamedArrays:
+        """Everything, as in a file."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,30 @@ class StoredSensor:
         """Number of the symbol in each row, -1 where it is missing or none of them."""
         same = rows[:, self.columns.start, None] == self.in_column
         return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+
+def begun_to_arrays(out: NamedArrays, stream: Stream, brain: Nameable) -> None:
+    """Add what is known before the first step: the source, sensors, names of what is weighed."""
+    known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
+    out.attributes["experiment"] = {"name": "stream"}
+    out.attributes["result"] = {"stream": stream.name, "n_steps": 0}
+    out.attributes["result"] |= {k: v for k, v in known.items() if v is not None}
+    sensors_to_arrays(out, stream)
+    names_to_arrays(out, brain)
+
+
+def unfinished(brain: Storable, process: StreamProcess) -> NamedArrays:
+    """What readers find in an unfinished run, beside the state of the process."""
+    about = brain.to_arrays().attributes
+    return NamedArrays(attributes=about | {"result": {"n_steps": process.time}})
+
+
+def closing(status: str, n_steps: int, speed: float, seconds: float) -> NamedArrays:
+    """What is known at the end."""
+    result = {"n_steps": n_steps, "steps_per_second": speed}
+    return NamedArrays(
+        attributes={"": {"status": status}, "experiment": {"seconds": seconds}, "result": result}
+    )
 
 
 def sensors_to_arrays(out: NamedArrays, stream: Stream) -> None:

@@ -6,12 +6,14 @@ t, of the activity of its hidden nodes, of its weights. Memory does not grow wit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, final
 
 import numpy as np
 from scipy import sparse
 
 from neurolp.arrays import Array, NamedArrays
+from neurolp.errors import ConfigurationError
 from neurolp.simulation.memory_store import Store
 from neurolp.simulation.monitors import Monitor
 from neurolp.simulation.schedule import Schedule
@@ -19,6 +21,7 @@ from neurolp.simulation.stream import StreamObservation, StreamProcess
 from neurolp.simulation.windows import N_PIT_BINS, Window
 from neurolp.stream.sensors import places
 
+Interval = tuple[int, int]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _N_SAMPLES = 400
 
@@ -136,11 +139,23 @@ class WindowMonitor(Monitor):
 
 
 @final
-class PredictionMonitor(Monitor):
-    """What is predicted at the times of a schedule, and the row that is observed then."""
+class Predictions(Monitor):
+    """What is predicted every so many steps, at chosen ones, and the row that is observed then.
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    Parameters
+    ----------
+    every : int or None
+        Steps between samples; None: only at those of ``at`` and ``interval``.
+    at : sequence of int
+        Steps at which to sample.
+    interval : (int, int)
+        Sample at all steps from the first to before the second.
+    """
+
+    def __init__(
+        self, every: int | None = 1, *, at: Iterable[int] = (), interval: Interval = (0, 0)
+    ) -> None:
+        self.schedule = Schedule.of(every, at, interval)
 
     def begin(self, process: StreamProcess, store: Store) -> None:
         """Declare the variables, whose first dimension is ``predicted_step``."""
@@ -188,11 +203,13 @@ class PredictionMonitor(Monitor):
 
 
 @final
-class ActivityMonitor(Monitor):
-    """``activity`` (activity_time, hidden) at the times of a schedule."""
+class Activity(Monitor):
+    """``activity`` (activity_time, hidden); arguments as of :class:`Predictions`."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    def __init__(
+        self, every: int | None = 1, *, at: Iterable[int] = (), interval: Interval = (0, 0)
+    ) -> None:
+        self.schedule = Schedule.of(every, at, interval)
 
     def begin(self, process: StreamProcess, store: Store) -> None:
         """Declare the variable, if there are hidden nodes."""
@@ -211,27 +228,60 @@ class ActivityMonitor(Monitor):
 
 
 @final
-class WeightMonitor(Monitor):
-    """All weights at the times of a schedule and at the end: readout, recurrent, afferent."""
+class Weights(Monitor):
+    """Weights every so many steps and at the end: "readout", "recurrent", "afferent".
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    Those of ``names``, with a dimension of time of their own, ``NAME_time``; or all there are, with
+    the dimension ``weights_time``. Of sparse ones the values of the edges.
+
+    Parameters
+    ----------
+    names : str
+        Which weights.
+    every, at
+        As of :class:`Predictions`.
+    """
+
+    def __init__(self, *names: str, every: int | None = None, at: Iterable[int] = ()) -> None:
+        if unknown := [name for name in names if name not in _WEIGHTS]:
+            raise ConfigurationError(
+                f"argument `names` must be among {list(_WEIGHTS)}, but has {unknown[0]!r}"
+            )
+        self.names = names
+        self.schedule = Schedule.of(every, at)
 
     def begin(self, process: StreamProcess, store: Store) -> None:
-        """Declare the variables, whose first dimension is ``weights_time``."""
+        """Declare the variables.
+
+        Raises
+        ------
+        ConfigurationError
+            If the brain has no weights of a name.
+        """
         self._store = store
-        store.declare_dimension("weights_time", "i8", "step", "steps observed")
-        for name, w in _arrays(process).items():
-            dense, what = _WEIGHTS[name]
+        there = _arrays(process)
+        if absent := [name for name in self.names if name not in there]:
+            raise ConfigurationError(
+                f"monitor Weights asks for {absent[0]!r}, but the brain has {list(there)}"
+            )
+        self._chosen = tuple(self.names or there)
+        for name in self._chosen:
+            w, (dense, what) = there[name], _WEIGHTS[name]
             dims = dense if w.ndim == len(dense) else (f"{name}_edge",)
+            store.declare_dimension(self._time(name), "i8", "step", "steps observed")
             what = f"weights {what}"
-            store.declare(name, ("weights_time", *dims), w.shape, w.dtype.str, "1", what)
+            store.declare(name, (self._time(name), *dims), w.shape, w.dtype.str, "1", what)
 
     def sample(self, process: StreamProcess) -> None:
         """Append the weights."""
-        self._store.append("weights_time", [process.time])
+        for time in dict.fromkeys(map(self._time, self._chosen)):
+            self._store.append(time, [process.time])
         for name, w in _arrays(process).items():
-            self._store.append(name, w[None])
+            if name in self._chosen:
+                self._store.append(name, w[None])
+
+    def _time(self, name: str) -> str:
+        return f"{name}_time" if self.names else "weights_time"
 
     def finish(self, process: StreamProcess) -> None:
         """Append the weights at the end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ class StreamRun:
     of the predictions before each step (of the code, where a sensor encodes its columns);
     ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
     Of many streams at once all arrays have the streams as one more axis, the first.
+    ``monitors`` maps the names of variables and dimensions to what monitors have recorded.
     """
 
     surprise: Array
@@ -30,6 +31,7 @@ class StreamRun:
     mean: dict[str, Array] = field(default_factory=dict)
     std: dict[str, Array] = field(default_factory=dict)
     activity: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    monitors: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def total(self) -> Array:

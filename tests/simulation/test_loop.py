@@ -14,12 +14,7 @@ from neurolp.simulation.loop import Pace, simulate
 from neurolp.simulation.memory_store import MemoryStore
 from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess
-from neurolp.simulation.stream_monitors import (
-    PredictionMonitor,
-    StepMonitor,
-    WeightMonitor,
-    WindowMonitor,
-)
+from neurolp.simulation.stream_monitors import Predictions, StepMonitor, Weights, WindowMonitor
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.store import RunStore
 
@@ -138,8 +133,8 @@ class Norms(Monitor):
 
 def monitors():
     return [
-        StepMonitor(), WindowMonitor(50), PredictionMonitor(Schedule(90)),
-        WeightMonitor(Schedule(150)), Norms(70),
+        StepMonitor(), WindowMonitor(50), Predictions(90),
+        Weights(every=150), Norms(70),
     ]  # fmt: skip
 
 

@@ -21,11 +21,11 @@ from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamProcess
 from neurolp.simulation.stream_contents import names_to_arrays, sensors_to_arrays, stored_sensors
 from neurolp.simulation.stream_monitors import (
-    ActivityMonitor,
+    Activity,
     LastRowsMonitor,
-    PredictionMonitor,
+    Predictions,
     StepMonitor,
-    WeightMonitor,
+    Weights,
     WindowMonitor,
 )
 from neurolp.simulation.windows import Window
@@ -170,9 +170,9 @@ def test_everything_asked_for_is_recorded_at_its_time(tmp_path):
     monitors = [
         StepMonitor(),
         WindowMonitor(50),
-        PredictionMonitor(Schedule(100, (3,), (220, 230))),
-        ActivityMonitor(Schedule(None, (0, 7), (229, 231))),
-        WeightMonitor(Schedule(100, (0,))),
+        Predictions(100, at=[3], interval=(220, 230)),
+        Activity(None, at=[7, 0], interval=(229, 231)),
+        Weights(every=100, at=[0]),
     ]
     _, outcome = simulated(tmp_path / "a.h5", stream, monitors, last_rows=12)
     assert (outcome.interrupted, outcome.time) == (False, 230)
@@ -224,9 +224,9 @@ def test_the_file_does_not_depend_on_how_many_steps_are_run_at_once(tmp_path):
         return [
             StepMonitor(),
             WindowMonitor(64),
-            PredictionMonitor(Schedule(101, (), (880, 900))),
-            ActivityMonitor(Schedule(50)),
-            WeightMonitor(Schedule(300)),
+            Predictions(101, interval=(880, 900)),
+            Activity(50),
+            Weights(every=300),
         ]
 
     class Fixed(Pace):

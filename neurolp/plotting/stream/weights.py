@@ -23,8 +23,7 @@ def input_weights(file: Trajectory) -> Array:
     """Last readout weights from past outputs, (n_outputs, n_lags, n_outputs)."""
     readout = file["readout"][-1].values
     n_outputs = len(readout)
-    n_hidden = file["activity"].shape[1] if "activity" in file else _n_hidden(file)
-    n_lags = (readout.shape[1] - 1 - n_hidden) // n_outputs
+    n_lags = (readout.shape[1] - 1 - _n_hidden(file)) // n_outputs
     return readout[:, 1 : 1 + n_lags * n_outputs].reshape(n_outputs, n_lags, n_outputs)
 
 
@@ -66,7 +65,7 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
 def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     """Last weights between the first hidden nodes; and all last weights against the first ones."""
     recurrent = file["recurrent"]
-    times, last = recurrent.coords["weights_time"].values, recurrent[-1].values
+    times, last = recurrent[recurrent.dims[0]].values, recurrent[-1].values
     n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
     matrix = last
     if last.ndim == 1:
@@ -197,5 +196,4 @@ def output_labels(sensors: tuple[StoredSensor, ...]) -> list[str]:
 
 
 def _n_hidden(file: Trajectory) -> int:
-    names = file["readout"].coords["feature"].values
-    return int(np.char.startswith(names, "hidden ").sum())
+    return len(file.read("hidden")) if "hidden" in file else 0
