@@ -126,11 +126,16 @@ class StreamBatch(Stored):
 
         Raises
         ------
+        ConfigurationError
+            If an argument is no boolean.
         DataError
             If the rows are not what the sensors want.
         DivergedError
             If a surprise is not finite; the message names stream, step and sensor.
         """
+        flags = {"learn": learn, "predictions": predictions, "activity": activity}
+        for name, flag in flags.items():
+            ranges.check_value(name, flag, ranges.Flag)
         all_rows = self._read(rows)
         if not self.shared:
             return self._run_each(all_rows, learn, predictions, activity)

@@ -359,6 +359,12 @@ def test_wrong_rows_get_one_line(rows, message):
         StreamBatch(brain_of(), 3).run(rows)
 
 
+@pytest.mark.parametrize("name", ["learn", "predictions", "activity"])
+def test_flags_are_booleans(name):
+    with pytest.raises(ConfigurationError, match=f"`{name}`"):
+        StreamBatch(brain_of(), 3).run(np.zeros((3, 2)), **{name: 1})
+
+
 def test_a_stream_that_is_not_there_is_refused():
     with pytest.raises(ConfigurationError, match="argument `stream` must be at most 2, but is 3"):
         StreamBatch(brain_of(), 3).brain(3)
