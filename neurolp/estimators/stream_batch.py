@@ -19,7 +19,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.kernels.stream_state import Outcome
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
-from neurolp.stream.batch import Steps, check_size, of_stream, stacked
+from neurolp.stream.batch import Part, Steps, check_size, of_stream, parts_of, stacked
 from neurolp.stream.network import StreamState
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import encode_rows, places
@@ -96,6 +96,7 @@ class StreamBatch(Stored):
         check_size(brain._state, n_streams, shared)
         self._brains: list[StreamBrain] = []
         self._n_steps = brain.n_steps_
+        self._parts: tuple[int, list[Part]] | None = None
         if shared:
             self._state: StreamState = stacked(brain._state, n_streams)
             self._warmups: list[WarmUp] = [copy.deepcopy(brain._warmup) for _ in range(n_streams)]
@@ -156,9 +157,11 @@ class StreamBatch(Stored):
                     )
                 part = slice(start, start + n)
                 now = Outcome(*(values[:, part] for values in outcome))
-                rates = self._brain._design.rates
-                steps = Steps(self._state, rates, now, seen[:, part], workers)
-                self._advance(steps, codes[:, part], bool(learn))
+                steps = Steps(
+                    self._state, self._brain._design.rates, now, seen[:, part], workers,
+                    self._parts_for(workers.n_threads),
+                )  # fmt: skip
+                self._advance(steps, codes[:, part], learn)
                 start += n
         outcome.surprise[...] -= log_factor.reshape(outcome.surprise.shape)
         return Outputs(self.sensors, outcome, seen).run(self._brain._design.n_hidden)
@@ -269,6 +272,12 @@ class StreamBatch(Stored):
         shown = n_steps if predictions else 0
         shapes = (n_steps, len(self.sensors)), (n_steps, n_outputs), *[(shown, n_outputs)] * 2
         return Outcome(*(np.full((self.n_streams, *shape), np.nan) for shape in shapes))
+
+    def _parts_for(self, n_threads: int) -> list[Part]:
+        """The parts of the streams, kept from call to call: work arrays take long to make."""
+        if self._parts is None or self._parts[0] != n_threads:
+            self._parts = n_threads, parts_of(self._state, self.n_streams, n_threads)
+        return self._parts[1]
 
     def _advance(self, steps: Steps, codes: Array, learn: bool) -> None:
         """Present codes (n_streams, n, n_codes) after which units may have to be fixed."""

@@ -6,9 +6,8 @@ The state is a :class:`neurolp.stream.network.StreamState` whose arrays have mor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -113,13 +112,28 @@ def _without_pending(readout: Readout) -> Readout:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Streams first .. last - 1, and work arrays for them."""
 
     first: int
     last: int
     scratch: Scratch
     room: ExpertScratch
+
+
+def parts_of(state: StreamState, n_streams: int, n_threads: int) -> list[Part]:
+    """The streams in as many parts as there are threads; in one if they have no experts."""
+    one = of_stream(state, 0)
+    n_parts = min(n_threads, n_streams) if one.experts.seen.size else 1
+    ends = [k * n_streams // n_parts for k in range(n_parts + 1)]
+    largest = int(state.senses.size.max())
+    return [
+        Part(
+            first, last, scratch_for(one.memory, one.readout, one.contexts),
+            scratch_of(one.experts, largest),
+        )
+        for first, last in pairwise(ends)
+    ]  # fmt: skip
 
 
 class Steps:
@@ -130,9 +144,10 @@ class Steps:
     """
 
     def __init__(
-        self, state: StreamState, rates: Rates, outcome: Outcome, activity: Array, workers: Workers
-    ) -> None:
-        self.state, self.rates, self.workers = state, rates, workers
+        self, state: StreamState, rates: Rates, outcome: Outcome, activity: Array,
+        workers: Workers, parts: Sequence[Part],
+    ) -> None:  # fmt: skip
+        self.state, self.rates, self.workers, self.parts = state, rates, workers, parts
         self.outcome = outcome  # streams are the first axis
         self.activity = activity  # (B, n_steps or 0, n)
         self._pending: Array | None = None  # V (B, M) of the update P <- P - V' V
@@ -209,30 +224,15 @@ class Steps:
     ) -> int:  # fmt: skip
         state = self.state
 
-        def observe(part: _Part) -> int:
+        def observe(part: Part) -> int:
             return observe_streams(
                 part.first, part.last, t, codes, learn, state.senses, state.readout,
                 state.experts, self.rates, q, o, error, received, observed, self.outcome,
                 part.scratch, part.room,
             )  # fmt: skip
 
-        found = self.workers.map(observe, self._parts)
+        found = self.workers.map(observe, self.parts)
         return next((bad for bad in found if bad >= 0), -1)
-
-    @cached_property
-    def _parts(self) -> list[_Part]:
-        """The streams in as many parts as there are threads; one if there is little to do."""
-        one, n = of_stream(self.state, 0), len(self.outcome.surprise)
-        n_parts = min(self.workers.n_threads, n) if one.experts.seen.size else 1
-        ends = [k * n // n_parts for k in range(n_parts + 1)]
-        largest = int(self.state.senses.size.max())
-        return [
-            _Part(
-                first, last, scratch_for(one.memory, one.readout, one.contexts),
-                scratch_of(one.experts, largest),
-            )
-            for first, last in pairwise(ends)
-        ]  # fmt: skip
 
     def _learn_hidden(self, error: Array, weight: float) -> None:
         """Learning signals of all nodes, and the mean step of thresholds and input weights."""
