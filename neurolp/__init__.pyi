@@ -30,6 +30,7 @@ from .estimators import OnlineBrain as OnlineBrain
 from .estimators import TriangularDensity as TriangularDensity
 from .estimators import load as load
 from .estimators.stream import StreamBrain as StreamBrain
+from .estimators.stream_batch import StreamBatch as StreamBatch
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
 from .exchange.nwb import to_nwb as to_nwb
