@@ -142,7 +142,7 @@ class StreamBatch(Stored):
             return self._run_each(all_rows, learn, predictions, activity)
         n_streams, n_steps, _ = all_rows.shape
         flat, log_factor = encode_rows(all_rows.reshape(-1, all_rows.shape[2]), self.sensors)
-        codes = flat.reshape(n_streams, n_steps, -1)
+        codes = flat.reshape(n_streams, n_steps, flat.shape[1])
         outcome = self._empty_outcome(n_steps, predictions)
         nodes = self._state.memory.activity
         seen = np.zeros((n_streams, n_steps if activity else 0, len(nodes)), nodes.dtype)

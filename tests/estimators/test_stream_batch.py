@@ -17,6 +17,7 @@ from neurolp.kernels.stream_state import RLS
 from neurolp.stream.batch import learn_readout
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, edges, rows_of
 from tests.naive_batch import mean_step, rank_one_updates
+from tests.stream.test_sensors import PositiveSensor
 
 CASES = {
     "known units": (VALUE,),
@@ -94,6 +95,33 @@ def test_one_stream_in_single_precision(connectivity):
     found, wanted = batch.run(rows[None]).total[0], brain.run(rows).total
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert batch.brain(0).activity.dtype == np.float32
+
+
+def test_one_stream_of_a_brain_with_lesions_and_names():
+    brain = brain_of(connectivity="full", experts=False)
+    rows = rows_of(CASES["known units"], 120)
+    brain.run(rows[:50])
+    brain.lesion(nodes=[2, 5], edges=[(0, 1), (7, 3)])
+    batch = StreamBatch(brain, 1)
+    found, wanted = batch.run(rows[None, 50:]).surprise[0], brain.run(rows[50:]).surprise
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    assert not batch.brain(0).activity[[2, 5]].any()
+
+
+def test_one_stream_of_a_sensor_with_a_code():
+    sensors = (PositiveSensor(), VALUE)
+    rows = np.abs(rows_of((VALUE, VALUE), 90)) + 0.1
+    brain = StreamBrain(sensors, **SMALL, random_state=0)
+    found = StreamBatch(brain, 1).run(rows[None]).surprise[0]
+    np.testing.assert_allclose(found, brain.run(rows).surprise, rtol=1e-9, atol=1e-9)
+
+
+def test_no_steps_and_streams_that_have_none():
+    batch = StreamBatch(brain_of("several"), 2)
+    assert batch.run(np.zeros((2, 0, 6))).surprise.shape == (2, 0, 3)
+    assert batch.n_steps_ == 0
+    run = batch.run([np.zeros((0, 6)), np.ones((4, 6))])
+    np.testing.assert_array_equal(np.isnan(run.surprise).all(axis=2), [[True] * 4, [False] * 4])
 
 
 # --- streams are for themselves -------------------------------------------------------------------
