@@ -370,6 +370,34 @@ def test_a_stream_that_is_not_there_is_refused():
         StreamBatch(brain_of(), 3).brain(3)
 
 
+def test_a_brain_says_who_takes_many_streams():
+    with pytest.raises(DataError, match=r"shape \(3, 5, 1\); neurolp.StreamBatch takes many"):
+        brain_of().run(np.zeros((3, 5, 1)))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"rule": "diagonal_rls"}, {"rule": "nlms"}, {"process_noise": 0.1}], ids=str
+)
+def test_values_far_away_constants_and_holes_leave_all_numbers_finite(settings):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 300)).cumsum(axis=1)
+    far = rng.random(x.shape) < 0.02
+    x[far] *= 10.0 ** rng.integers(2, 90, far.sum())
+    x[3], x[4] = 5.0, rng.integers(0, 2, 300)
+    x[rng.random(x.shape) < 0.05] = np.nan
+    batch = StreamBatch(brain_of("units of the first values", **settings), 6)
+    surprise = batch.run(x).surprise[..., 0]
+    np.testing.assert_array_equal(np.isfinite(surprise), ~np.isnan(x))
+    assert [batch.brain(b).fault() for b in range(6)] == [None] * 6
+
+
+def test_a_covariance_that_is_none_is_said():
+    batch = StreamBatch(brain_of(experts=False), 3)
+    batch._state.readout.covariance_values[...] *= -1.0
+    with pytest.raises(DivergedError, match="the covariance of the memory is no longer positive"):
+        batch.run(np.ones((3, 5)))
+
+
 def test_divergence_names_the_stream():
     brain = brain_of(experts=False)
     batch = StreamBatch(brain, 3)
