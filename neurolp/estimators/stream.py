@@ -15,7 +15,7 @@ from pydantic import Field
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import ConfigurationError, DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.stream_files import StreamFiles
@@ -81,7 +81,7 @@ class StreamBrain(StreamBench, StreamFiles):
         features), the same with the diagonal of the covariance only, or normalised least mean
         squares with step ``rate``.
     rate : float
-        Step of NLMS, as a share of the error.
+        Step of NLMS, as a share of the error; the other rules have none.
     process_noise : float
         Variance that the weights of the readout regain at each learned step (RLS only), as a share
         of their distance to the prior variance: old data count less. 0 forgets nothing.
@@ -229,6 +229,11 @@ class StreamBrain(StreamBench, StreamFiles):
         OutputError, RecordingError
             If ``output`` exists and ``overwrite`` is false, or it cannot be written.
         """
+        flags = {"learn": learn, "predictions": predictions, "activity": activity}
+        for name, flag in (flags | {"overwrite": overwrite}).items():
+            ranges.check_value(name, flag, ranges.Flag)
+        if overwrite and output is None:
+            raise ConfigurationError("argument `overwrite` has no meaning without `output`")
         given = read_rows(rows, self.sensors, self.n_steps_)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(given), predictions, memory.activity, activity)

@@ -242,7 +242,12 @@ def _memory(
     if design.spectral_radius is not None:
         present = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
         radius = spectral_radius(present)
-        scale = design.spectral_radius / radius if radius > 0 else 1.0
+        if radius == 0.0:
+            raise ConfigurationError(
+                "argument `spectral_radius` scales recurrent weights, but there are none, or none "
+                "in a circle, so that their spectral radius is 0"
+            )
+        scale = design.spectral_radius / radius
         weights *= dtype.type(scale)
         values = values * scale
     nodes = [empty(n, dtype=dtype) for _ in range(6)]
