@@ -30,8 +30,12 @@ from .estimators import OnlineBrain as OnlineBrain
 from .estimators import TriangularDensity as TriangularDensity
 from .estimators import load as load
 from .estimators.stream import StreamBrain as StreamBrain
+from .estimators.stream_batch import StreamBatch as StreamBatch
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
+from .exchange.nwb import to_nwb as to_nwb
+from .exchange.sonata_reading import from_sonata as from_sonata
+from .exchange.sonata_writing import to_sonata as to_sonata
 from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
 from .paper.estimators import BoundedBrain as BoundedBrain
@@ -62,6 +66,8 @@ from .stream.prediction import EncodedPrediction as EncodedPrediction
 from .stream.sensors import CategoricalSensor as CategoricalSensor
 from .stream.sensors import ContinuousSensor as ContinuousSensor
 from .stream.sensors import Sensor as Sensor
+from .stream.spike_sensor import SpikePrediction as SpikePrediction
+from .stream.spike_sensor import SpikeSensor as SpikeSensor
 from .sweep.api import Sweep as Sweep
 
 __version__: str

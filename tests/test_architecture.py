@@ -25,6 +25,7 @@ ROOMS = [
     "simulation",
     "estimators",
     "paper",
+    "exchange",
     "config",
     "plotting",
     "runs",
@@ -118,7 +119,7 @@ KNOWN_CIRCLES: list[list[str]] = []
 # Kernels that other kernels call; what is cached is good as long as none of all kernels changes.
 SHARED_KERNELS = tuple(
     f"neurolp.kernels.{name}"
-    for name in ("exponential", "fused", "logistic", "stream_", "tree_growing")
+    for name in ("exponential", "fused", "logistic", "stream", "tree_growing")
 )
 
 

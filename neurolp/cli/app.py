@@ -1,4 +1,4 @@
-"""The command line: run, resume, reproduce, sweep, collect, validate, info, verify, plot."""
+"""The command line: run, resume, reproduce, sweep, collect, validate, info, verify, plot, ..."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,6 +18,14 @@ from neurolp.storage.atomic import same_file
 
 if TYPE_CHECKING:
     from neurolp.runs.kinds import RunResult
+
+
+class Format(StrEnum):
+    """Formats that files are exported to."""
+
+    nwb = "nwb"
+    sonata = "sonata"
+
 
 app = typer.Typer(
     add_completion=False,
@@ -259,6 +268,42 @@ def plot(
         except OSError as error:
             reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise errors.OutputError(f"{folder}: cannot write the figures, {reason}") from error
+
+
+@app.command()
+def export(
+    file: FileArgument,
+    to: Annotated[Format, typer.Option("--to", help="Neurodata Without Borders; or SONATA.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File (nwb) or folder (sonata).",
+            show_default="FILE.nwb or FILE-sonata here",
+        ),
+    ] = None,
+    step_seconds: Annotated[
+        float | None,
+        typer.Option("--step-seconds", help="Duration of a step (nwb).", show_default="0.001"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+) -> None:
+    """Write a run of a brain for streams, or its network, in a format of the field."""
+    if step_seconds is not None and to is not Format.nwb:
+        _refuse(f"--step-seconds is for nwb, and has no meaning for {to.value}")
+    with exit_codes.one_line_errors():
+        stem = file.absolute().stem
+        if to is Format.nwb:
+            from neurolp.exchange.nwb import STEP_SECONDS, to_nwb
+
+            path = output or Path(f"{stem}.nwb")
+            seconds = STEP_SECONDS if step_seconds is None else step_seconds
+            print(to_nwb(file, path, step_seconds=seconds, overwrite=force))
+        else:
+            from neurolp.exchange.sonata_writing import to_sonata
+
+            print(to_sonata(file, output or Path(f"{stem}-sonata"), overwrite=force))
 
 
 def main() -> None:

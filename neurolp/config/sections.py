@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from neurolp.data.column_inference import KINDS
+from neurolp.data.connectomes import GABAERGIC
 from neurolp.data.tables import DATA_NAMES
 from neurolp.estimators import BRAINS, brain_class
 from neurolp.estimators.ranges import declared_parameters
@@ -229,13 +230,23 @@ class FileSection(Section):
     weight: str | None = None
 
 
+class CElegansSection(Section):
+    """``kind = "c_elegans"``: arguments of :func:`neurolp.data.connectomes.c_elegans`."""
+
+    kind: Literal["c_elegans"]
+    chemical: bool = True
+    gap_junctions: bool = True
+    inhibitory: list[str] = list(GABAERGIC)
+
+
 ConnectivitySection = Annotated[
     FullSection
     | RandomSection
     | SmallWorldSection
     | DistanceSection
     | ModularSection
-    | FileSection,
+    | FileSection
+    | CElegansSection,
     Field(discriminator="kind"),
 ]
 

@@ -118,6 +118,16 @@ Connectivity = Annotated[
 ]
 
 
+Node = NonNegativeInt | str
+
+
+class NodesSection(Section):
+    """``[nodes]``: which hidden nodes the input reaches, and which are taken away."""
+
+    input: list[Node] | None = None
+    lesion: list[Node] = Field(default_factory=list)
+
+
 class StreamConfiguration(RunConfiguration):
     """One brain that learns from a stream, as in a file of ``simulations/`` with ``[stream]``."""
 
@@ -126,4 +136,5 @@ class StreamConfiguration(RunConfiguration):
     stream: AnySource
     brain: StreamBrainSection = _BRAIN()
     connectivity: Connectivity = None
+    nodes: NodesSection = NodesSection()
     record: StreamRecordSection = StreamRecordSection()

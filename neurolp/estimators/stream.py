@@ -15,7 +15,7 @@ from pydantic import Field
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
 from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
-from neurolp.errors import DataError, DivergedError
+from neurolp.errors import ConfigurationError, DataError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.stream_files import StreamFiles
@@ -31,6 +31,7 @@ from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
 from neurolp.stream.prediction import Prediction, SymbolPrediction, central
+from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
 from neurolp.stream.warmup import WarmUp
@@ -61,7 +62,10 @@ class StreamBrain(StreamBench, StreamFiles):
     n_lags : int
         Steps for which the input stays in the memory unchanged.
     fan_in : int
-        Largest number of lags that feed a hidden node.
+        Largest number of lags that feed a hidden node, where ``receptive_fields`` is ``"lags"``.
+    receptive_fields : {"lags", "windows"}
+        What hidden nodes hear, where ``input_weights`` is None: one sensor at a few lags, or a
+        value at successive lags and, half of the nodes, a decaying trace of symbols: for spikes.
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
         booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
@@ -78,7 +82,7 @@ class StreamBrain(StreamBench, StreamFiles):
         features), the same with the diagonal of the covariance only, or normalised least mean
         squares with step ``rate``.
     rate : float
-        Step of NLMS, as a share of the error.
+        Step of NLMS, as a share of the error; the other rules have none.
     process_noise : float
         Variance that the weights of the readout regain at each learned step (RLS only), as a share
         of their distance to the prior variance: old data count less. 0 forgets nothing.
@@ -134,6 +138,7 @@ class StreamBrain(StreamBench, StreamFiles):
         n_hidden: ranges.Count = 600,
         n_lags: ranges.Count = 20,
         fan_in: ranges.Positive = 5,
+        receptive_fields: ReceptiveFields = "lags",
         connectivity: Any = None,
         input_weights: Any = None,
         train_connectivity: ranges.Flag = True,
@@ -157,7 +162,8 @@ class StreamBrain(StreamBench, StreamFiles):
     ) -> None:
         self.sensors = check_sensors(sensors)
         self._design = StreamDesign(
-            self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in, rule, rate,
+            self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in,
+            receptive_fields, rule, rate,
             process_noise, recurrent_rate, train_connectivity, train_input_weights, homeostasis,
             strength, recurrent_strength, spectral_radius, time_constants, max_order, n_contexts,
             mixing_rate, experts, warmup, dtype,
@@ -224,6 +230,11 @@ class StreamBrain(StreamBench, StreamFiles):
         OutputError, RecordingError
             If ``output`` exists and ``overwrite`` is false, or it cannot be written.
         """
+        flags = {"learn": learn, "predictions": predictions, "activity": activity}
+        for name, flag in (flags | {"overwrite": overwrite}).items():
+            ranges.check_value(name, flag, ranges.Flag)
+        if overwrite and output is None:
+            raise ConfigurationError("argument `overwrite` has no meaning without `output`")
         given = read_rows(rows, self.sensors, self.n_steps_)
         memory = self._state.memory
         outputs = Outputs.empty(self.sensors, len(given), predictions, memory.activity, activity)
@@ -371,9 +382,12 @@ class StreamBrain(StreamBench, StreamFiles):
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """Context in which codes may be presented without learning: the memory is restored."""
-        kept, self._state = self._state, self._state.with_own_memory()
+        """Context in which rows may be presented without learning: the memory is restored."""
+        kept = self._state, self._warmup, self.n_steps_
+        self._state = self._state.with_own_memory()
+        if self._warmup:  # it notes the last rows
+            self._warmup = copy.deepcopy(self._warmup)
         try:
             yield
         finally:
-            self._state = kept
+            self._state, self._warmup, self.n_steps_ = kept

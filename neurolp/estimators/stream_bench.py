@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -50,7 +51,17 @@ class StreamBench(ABC):
     def copy(self) -> Self:
         """Independent brain in the same state."""
 
+    @abstractmethod
+    def _unmoved(self) -> AbstractContextManager[None]:
+        """Context in which rows may be presented without learning: the memory is restored."""
+
     # --- parameters -------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a parameter, as in :meth:`get_params`."""
+        if not name.startswith("_") and name in (parameters := self.get_params()):
+            return parameters[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Arguments of the constructor, by name; ``deep`` changes nothing, as none has any."""
@@ -178,7 +189,9 @@ class StreamBench(ABC):
 
     def score_one(self, x: Any) -> float:
         """Surprise that a row would have, in nats; nothing changes. ``x`` as in :meth:`observe`."""
-        return float(self.copy().run(row_of(x, self.sensors), learn=False).total[0])
+        row = row_of(x, self.sensors)
+        with self._unmoved():
+            return float(self.run(row, learn=False).total[0])
 
     def predict_one(self) -> dict[str, Any]:
         """The expected values, or the most probable label, of the next row, by sensor."""

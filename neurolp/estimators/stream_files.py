@@ -77,9 +77,13 @@ class StreamFiles(Stored):
     def from_arrays(cls, source: ArraySource) -> Self:
         """The brain that :meth:`to_arrays` was called of."""
         about = source.attributes("brain")
-        parameters = json.loads(about["parameters"])
+        parameters: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(about["parameters"]).items()
+        }
         # Hidden nodes and their edges are among the arrays, none need be drawn.
-        sensors, small = sensors_from_json(about["sensors"]), {"n_hidden": 0, "n_contexts": 0}
+        sensors = sensors_from_json(about["sensors"])
+        small = {"n_hidden": 0, "n_contexts": 0, "spectral_radius": None}
         make: Any = cls
         brain: Self = make(sensors, **parameters | small, random_state=int(about["seed"]))
         brain._design = replace(brain._design, **parameters)

@@ -8,7 +8,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.data.streams.rows import read_rows
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.stream.sensors import Sensor
 
 _RIDGE = 1e-9  # of the regressions of memory capacity, in mean squares of an activity
 _WASHOUT = 0.1  # share of the steps that are not looked at
@@ -19,6 +21,7 @@ class Brain(Protocol):
     """What is asked of a brain: :class:`neurolp.StreamBrain`."""
 
     activity: Array
+    sensors: tuple[Sensor, ...]
 
     @property
     def n_columns(self) -> int:
@@ -119,7 +122,7 @@ def lyapunov_exponent(brain: Brain, rows: Any, *, random_state: Any = 0) -> floa
     n = len(brain.activity)
     if n == 0:
         raise ConfigurationError("argument `brain` must have hidden nodes, but has none")
-    given = np.asarray(rows, dtype=np.float64).reshape(-1, brain.n_columns)
+    given = read_rows(rows, brain.sensors)
     if len(given) < 10:
         raise DataError(f"argument `rows` must have at least 10 rows, but has {len(given)}")
     one, other = brain.copy(), brain.copy()
@@ -152,7 +155,7 @@ def pulse_response(brain: Brain, nodes: Any, rows: Any, *, current: float = 1.0)
     ConfigurationError
         If there are no such nodes.
     """
-    given = np.asarray(rows, dtype=np.float64).reshape(-1, brain.n_columns)
+    given = read_rows(rows, brain.sensors)
     pulse = np.zeros(len(given))
     pulse[:1] = current
     out = []

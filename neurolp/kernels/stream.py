@@ -196,7 +196,7 @@ def _remember(
 
 
 @ordered_kernel
-def _observe_sensor(
+def observe_sensor(
     x: Array, s: int, senses: Senses, readout: Readout, experts: Experts, rates: Rates,
     learn: bool, q: float, o: Array, error: Array, pit: Array, received: Array, mean: Array,
     own: Array, expected: Array, spread: Array, room: ExpertScratch,
@@ -247,7 +247,7 @@ def _observe_sensor(
 
 
 @ordered_kernel
-def _end_step(
+def end_step(
     row: Array, senses: Senses, experts: Experts, learn: bool, room: ExpertScratch
 ) -> None:
     """Let all experts learn from the step, and only then remember it: none sees a part of it."""
@@ -317,7 +317,7 @@ def stream_block(
             else:
                 part = rows[t, column : column + senses.size[s]]
                 missing = np.isnan(part[0])
-                surprise = _observe_sensor(
+                surprise = observe_sensor(
                     part, s, senses, readout, experts, rates, learn, q[VALUES],
                     o[a:b], error[a:b], pit[a:b], received[a:b], mean[a:b], own[a:b],
                     outcome.prediction[wanted:], outcome.spread[wanted:], room,
@@ -332,7 +332,7 @@ def stream_block(
         if not good:
             return t
         # Update the experts, hidden nodes and readout, then the memory.
-        _end_step(rows[t], senses, experts, learn, room)
+        end_step(rows[t], senses, experts, learn, room)
         if learn_hidden:
             _learn_hidden(memory, senses, readout, error, rates, power)
         for which in range(2):

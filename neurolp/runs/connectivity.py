@@ -11,6 +11,7 @@ from scipy import sparse
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.config.sections import (
+    CElegansSection,
     ConnectivitySection,
     DistanceSection,
     FileSection,
@@ -19,6 +20,7 @@ from neurolp.config.sections import (
     RandomSection,
     SmallWorldSection,
 )
+from neurolp.data.connectomes import c_elegans
 from neurolp.data.edge_tables import HDF5_SUFFIXES, from_edge_table
 from neurolp.data.tables import PARQUET_SUFFIXES, TEXT_SUFFIXES
 from neurolp.errors import ConfigurationError
@@ -42,12 +44,15 @@ def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivi
         If it is too large for this machine, or its file cannot be used.
     """
     size = _EDGE * float(n_nodes) * (1 + mean_degree(section, n_nodes))
-    if section.kind not in ("full", "file"):
+    if section.kind not in ("full", "file", "c_elegans"):
         check_memory(Memory(f"section connectivity, for {n_nodes} nodes,", size))
     if isinstance(section, FullSection):
         return None
     if isinstance(section, FileSection):
-        return _read(section, n_nodes)
+        return _checked(_read(section, n_nodes), n_nodes, f"file': {section.file}")
+    if isinstance(section, CElegansSection):
+        found = c_elegans(**section.model_dump(exclude={"kind"}))
+        return _checked(found, n_nodes, "kind': c_elegans")
     settings = section.model_dump(exclude={"kind", "dimensions"})
     if isinstance(section, DistanceSection):
         positions = wiring.uniform_positions(n_nodes, section.dimensions, seed=section.seed)
@@ -72,6 +77,15 @@ def mean_degree(section: ConnectivitySection, n: int) -> float:
     return float(min(degree, n))
 
 
+def _checked(found: Connectivity, n_nodes: int, where: str) -> Connectivity:
+    if found.n_nodes != n_nodes:
+        raise ConfigurationError(
+            f"key 'connectivity.{where}: there are {n_nodes} nodes, but the edges have "
+            f"{found.n_nodes}"
+        )
+    return found
+
+
 def _read(section: FileSection, n_nodes: int) -> Connectivity:
     path, of_table = section.file, ("dataset", "nodes", "source", "target", "weight")
     if not path.is_file():
@@ -81,11 +95,6 @@ def _read(section: FileSection, n_nodes: int) -> Connectivity:
         found = from_edge_table(path, **given)
         if found.names is None:  # the last nodes may have no edges
             found = from_edge_table(path, **given, nodes=n_nodes)
-        if found.n_nodes != n_nodes:
-            raise ConfigurationError(
-                f"key 'connectivity.file': {path}: there are {n_nodes} nodes, but its edges have "
-                f"{found.n_nodes}"
-            )
         return found
     for key in given:
         raise ConfigurationError(f"key 'connectivity.{key}' has no meaning for {path}")

@@ -79,8 +79,16 @@ def compute(configuration: ReservoirConfiguration, observe: Observer) -> NamedAr
         do(k)
     truth = np.stack([values[start : start + free.n_steps] for start in starts])
     error = np.sqrt(((runs - truth) ** 2).mean(axis=1)) / values.std()
+    mean = by_delay.sum(axis=2).mean(axis=1)
+    result: dict[str, float] = {
+        "greatest_capacity": float(mean.max()),
+        "best_spectral_radius": radii[int(mean.argmax())],
+    }
+    if free.n_steps >= HORIZON:
+        for name, curve in zip(BRAINS, error, strict=True):
+            result[f"nrmse_{HORIZON}[{name}]"] = float(curve[HORIZON - 1])
     before = np.stack([values[start - _BETWEEN : start] for start in starts])
-    return NamedArrays.of(
+    out = NamedArrays.of(
         coordinates={
             "spectral_radius": (radii, "1", "spectral radius of the recurrent weights"),
             "seed": (seeds, "1", "seed of the weights and the input"),
@@ -102,6 +110,8 @@ def compute(configuration: ReservoirConfiguration, observe: Observer) -> NamedAr
             "surprise": ("brain", surprise, "nat", "mean, last fifth of what was learned"),
         },
     )  # fmt: skip
+    out.attributes["result"] = result
+    return out
 
 
 def _of_capacity(section: CapacitySection, radius: float, seed: int) -> StreamBrain:

@@ -48,6 +48,8 @@ from neurolp.simulation.stream_monitors import (
 )
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
+from neurolp.stream.nodes import HiddenNodes
+from neurolp.stream.sensors import places
 
 _ROWS = 1024  # that are read at once
 _N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
@@ -197,9 +199,20 @@ def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -
         connectivity = section.kind
     elif section is not None:
         connectivity = build_connectivity(section, configuration.brain.n_hidden)
-    return StreamBrain(
-        stream.sensors, **settings, connectivity=connectivity, random_state=seed % 2**32
+    n, nodes, weights = settings["n_hidden"], configuration.nodes, None
+    known = HiddenNodes(n, getattr(connectivity, "names", None))
+    if nodes.input is not None:
+        weights = np.zeros((n, places(stream.sensors)[-1].outputs.stop))
+        weights[known.numbers(nodes.input, "key 'nodes.input'")] = settings["strength"]
+    lesion = known.numbers(nodes.lesion, "key 'nodes.lesion'")
+    brain = StreamBrain(
+        stream.sensors,
+        **settings,
+        connectivity=connectivity,
+        input_weights=weights,
+        random_state=seed % 2**32,
     )
+    return brain.lesion(nodes=lesion) if len(lesion) else brain
 
 
 def _n_steps_of(stream: Stream, record: StreamRecordSection) -> int:

@@ -17,10 +17,13 @@ from neurolp.storage.layout import LIBVER
 _CACHE = 2**20  # bytes of chunks: each is written once
 
 
-def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) -> None:
+def write_hdf5(
+    target: Path, fill: Callable[[Any, Callable[[], None]], None], *, checksum: bool = True
+) -> None:
     """Write a synced file with its checksum; ``fill(file, check)`` writes to the open HDF5 file.
 
-    ``check()`` raises OSError if something could not be written so far.
+    ``check()`` raises OSError if something could not be written so far. Files of other formats have
+    no ``checksum``.
 
     Raises
     ------
@@ -34,9 +37,10 @@ def write_hdf5(target: Path, fill: Callable[[Any, Callable[[], None]], None]) ->
             with h5py.File(disk, "w", rdcc_nbytes=_CACHE, libver=LIBVER) as file:
                 fill(file, disk.raise_if_failed)
             disk.raise_if_failed()
-            behind = trailer_of(handle)
-            os.lseek(handle, 0, os.SEEK_END)
-            write_all(handle, behind)
+            if checksum:
+                behind = trailer_of(handle)
+                os.lseek(handle, 0, os.SEEK_END)
+                write_all(handle, behind)
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -27,6 +27,7 @@ from neurolp.kernels.stream_state import (
     empty,
 )
 from neurolp.stream import contexts, experts
+from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.sensors import Place, Sensor, places
 from neurolp.stream.wiring import connections, inputs, spectral_radius
 
@@ -55,6 +56,7 @@ class StreamDesign:
     n_hidden: int
     n_lags: int
     fan_in: int
+    receptive_fields: ReceptiveFields
     rule: Rule
     rate: float
     process_noise: float
@@ -240,7 +242,12 @@ def _memory(
     if design.spectral_radius is not None:
         present = sparse.csr_array((values, columns, rows), shape=(n, n)) if len(rows) else weights
         radius = spectral_radius(present)
-        scale = design.spectral_radius / radius if radius > 0 else 1.0
+        if radius == 0.0:
+            raise ConfigurationError(
+                "argument `spectral_radius` scales recurrent weights, but there are none, or none "
+                "in a circle, so that their spectral radius is 0"
+            )
+        scale = design.spectral_radius / radius
         weights *= dtype.type(scale)
         values = values * scale
     nodes = [empty(n, dtype=dtype) for _ in range(6)]

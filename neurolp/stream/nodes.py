@@ -33,13 +33,13 @@ class HiddenNodes:
         """Names, or numbers where there are none."""
         return self.names or tuple(range(self.n))
 
-    def numbers(self, nodes: Any, argument: str = "nodes") -> Array:
+    def numbers(self, nodes: Any, what: str = "argument `nodes`") -> Array:
         """The numbers (k,) of nodes that are called by number, by name or by a mask, sorted.
 
         Raises
         ------
         ConfigurationError
-            If there are no such nodes.
+            If there are no such nodes; the message begins with ``what``.
         """
         given = np.atleast_1d(np.asarray(() if nodes is None else nodes))
         if given.dtype == np.bool_ and given.shape == (self.n,):
@@ -49,7 +49,7 @@ class HiddenNodes:
         found = self._found(given)
         if given.ndim != 1 or found is None:
             raise ConfigurationError(
-                f"argument `{argument}` must hold {self.wanted} or be a mask of them, "
+                f"{what} must hold {self.wanted} or be a mask of them, "
                 f"but is {nodes!r:.60}{self._unknown(given)}"
             )
         return np.unique(found)
@@ -93,7 +93,7 @@ class HiddenNodes:
                 f"but is {inject!r:.60}"
             )
         given = np.atleast_1d(np.asarray(inject["nodes"]))
-        known = self.numbers(given, 'inject["nodes"]')
+        known = self.numbers(given, 'argument `inject["nodes"]`')
         nodes = known if given.dtype == np.bool_ else self._found(given)
         if nodes is None or len(known) != len(nodes) or not len(nodes):
             raise ConfigurationError(

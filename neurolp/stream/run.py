@@ -21,6 +21,7 @@ class StreamRun:
     ``probabilities`` (n_steps, n_symbols), ``mean`` and ``std`` (n_steps, n_values), by sensor, are
     of the predictions before each step (of the code, where a sensor encodes its columns);
     ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
+    Of many streams at once all arrays have the streams as one more axis, the first.
     ``monitors`` maps the names of variables and dimensions to what monitors have recorded.
     """
 
@@ -35,7 +36,7 @@ class StreamRun:
     @property
     def total(self) -> Array:
         """Surprise of each step, summed over the observed sensors, (n_steps,), nats."""
-        return np.asarray(np.nansum(self.surprise, axis=1))
+        return np.asarray(np.nansum(self.surprise, axis=-1))
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,16 @@ class Outputs:
         for p in places(self.sensors):
             if not p.symbols:
                 values.extend(range(p.outputs.start, p.outputs.stop))
-            if len(self.outcome.prediction) and p.symbols:
-                probabilities[p.sensor.name] = self.outcome.prediction[:, p.outputs]
-            elif len(self.outcome.prediction):
-                mean[p.sensor.name] = self.outcome.prediction[:, p.outputs]
-                std[p.sensor.name] = self.outcome.spread[:, p.outputs]
+            if self.outcome.prediction.size and p.symbols:
+                probabilities[p.sensor.name] = self.outcome.prediction[..., p.outputs]
+            elif self.outcome.prediction.size:
+                mean[p.sensor.name] = self.outcome.prediction[..., p.outputs]
+                std[p.sensor.name] = self.outcome.spread[..., p.outputs]
         return StreamRun(
             surprise=self.outcome.surprise,
-            pit=self.outcome.pit[:, values],
+            pit=self.outcome.pit[..., values],
             probabilities=probabilities,
             mean=mean,
             std=std,
-            activity=self.activity[:, :n_hidden],
+            activity=self.activity[..., :n_hidden],
         )

@@ -336,8 +336,9 @@ def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int =
     if out.ndim == 1 and width == 1:
         out = out[:, None]
     if out.ndim != 2 or out.shape[1] != width:
+        many = "; neurolp.StreamBatch takes many streams" if out.ndim == 3 else ""
         raise DataError(
-            f"argument `rows` must have shape (n_steps, {width}), but has shape {out.shape}"
+            f"argument `rows` must have shape (n_steps, {width}), but has shape {out.shape}{many}"
         )
     fault = first_invalid(out, sensors)
     if fault is not None:

@@ -24,6 +24,7 @@ _LABELS = {
     "steps_per_second": "steps a second",
     "seconds": "seconds",
 }
+_LINE = 50  # characters below an axis
 _MOST_LINES, _MOST_PANELS, _MOST_CELLS, _MOST_MAPS = 6, 6, 100, 3
 
 
@@ -85,7 +86,7 @@ def plot_curve(
     ax.plot(x[used], y[used], ".", color=colour, ms=4, alpha=0.5)
     ax.plot(at, mean, "o-" if labels is None else "o", ms=4, lw=1.8, **style)
     if labels is not None:
-        ax.set_xticks(range(len(labels)), labels)
+        _name_ticks(ax, labels)
         ax.set_xlim(-0.5, len(labels) - 0.5)
     elif _is_geometric(at):
         ax.set_xscale("log")
@@ -130,7 +131,7 @@ def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
     which = "highest" if better > 0 else "lowest"
     ax.plot(x[used][best], y[used][best], "o", color=BLUE, ms=6, mew=0, label=f"{which} tenth")
     if labels is not None:
-        ax.set_xticks(range(len(labels)), labels)
+        _name_ticks(ax, labels)
     elif x[used].min() > 0 and x[used].max() / x[used].min() > 20:
         ax.set_xscale("log")
         few = x[used].max() / x[used].min() < 1e3
@@ -195,6 +196,18 @@ def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:
 
 def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
     return int(table[key][where].nunique())
+
+
+def _name_ticks(ax: Axes, labels: list[str]) -> None:
+    """Name the places of an axis; long names lean, so that they do not cover each other."""
+    long = sum(map(len, labels)) > _LINE
+    ax.set_xticks(
+        range(len(labels)),
+        labels,
+        rotation=30 if long else 0,
+        ha="right" if long else "center",
+        rotation_mode="anchor",
+    )
 
 
 def _places(table: pd.DataFrame, key: str) -> tuple[pd.Series, list[str] | None]:

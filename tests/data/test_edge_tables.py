@@ -218,7 +218,7 @@ n_steps = 300
 [brain]
 n_hidden = 4
 n_lags = 2
-spectral_radius = 0.5
+train_connectivity = false
 [connectivity]
 kind = "file"
 file = "edges.csv"
@@ -236,15 +236,14 @@ def test_a_stream_runs_on_named_edges_and_its_file_keeps_the_names(tmp_path):
         assert {*figures(file)} >= {"recurrent", "activity"}
     brain = StreamBrain.load(path)
     assert brain.node_names == NAMES
-    given = brain_of(from_edge_table(NAMED), spectral_radius=0.5).weights["recurrent"]
-    np.testing.assert_array_equal(first, given.data)
+    np.testing.assert_array_equal(first, from_edge_table(NAMED).weights.data)
     brain.lesion(nodes=["AVD"])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["brain.n_hidden=9"], "'connectivity.file': .*there are 9 nodes, but its edges have 4"),
+        (["brain.n_hidden=9"], "'connectivity.file': .*there are 9 nodes, but the edges have 4"),
         (["connectivity.weight='g'"], "has no column 'g'"),
         (["connectivity.file='none.csv'"], "no such file"),
         (["connectivity.dataset='a'"], "`dataset` is for HDF5 files"),

@@ -51,8 +51,8 @@ def test_what_can_change_has_an_effect_from_then_on(name, value):
 def test_what_cannot_change_is_refused_and_nothing_has_changed(parameters, message):
     brain = brain_of()
     with pytest.raises(ConfigurationError, match=message):
-        brain.set_params(rate=0.7, **parameters)
-    assert brain.get_params()["rate"] == 0.3
+        brain.set_params(homeostasis=0.7, **parameters)
+    assert brain.get_params()["homeostasis"] == 0.0
 
 
 def test_the_parameters_make_the_same_brain_again():

@@ -190,6 +190,9 @@ def test_reservoirs_remember_most_near_a_radius_of_one_and_run_freely(tmp_path):
     low, best, high = capacity.values.mean(axis=1)
     assert max(low, high) < best < 20
     np.testing.assert_allclose(file["capacity_by_delay"].values.sum(axis=2), capacity.values)
+    assert file.result["greatest_capacity"] == best
+    assert file.result["best_spectral_radius"] == 0.9
+    assert file.result["nrmse_84[default brain]"] == file["nrmse"].values[2, 83]
     # Free runs begin well, know more than the mean of the values for some time, and differ.
     error = file["nrmse"].values
     assert error.shape == (3, 90)

@@ -1,0 +1,1 @@
+"""Formats of the field, written and read: NWB, SONATA."""
