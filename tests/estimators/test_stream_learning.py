@@ -166,7 +166,7 @@ def test_only_learning_changes_what_is_learned(rule):
     # Later steps learn as if nothing had been watched, from the same memory.
     moving = ("features", "activity", "trace", "squashed", "post")
     memory = {name: getattr(brain._state.memory, name) for name in moving}
-    contexts = {name: getattr(brain._state.contexts, name) for name in ("history", "known")}
+    contexts = {name: getattr(brain._state.contexts, name) for name in MOVES}
     experts = {name: getattr(brain._state.experts, name).copy() for name in MOVING}
     asked._state = dataclasses.replace(
         asked._state,
