@@ -15,6 +15,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.storage.classes import class_path
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.contents import node_names
+from neurolp.stream.nodes import HiddenNodes
 
 _BLOCK = 2**18  # weights that are read at once
 
@@ -131,9 +132,8 @@ class Network:
 def network_of_brain(brain: StreamBrain) -> Network:
     """The network of a brain in memory."""
     weights: dict[str, Any] = dict(brain.weights)
-    labels, state = brain.node_names, brain.state()
-    n = len(labels)
-    names = tuple(map(str, labels)) if n and isinstance(labels[0], str) else None
+    nodes, state = HiddenNodes.of(brain.node_names), brain.state()
+    n, names = nodes.n, nodes.names
 
     def of(name: str) -> tuple[Any, tuple[Array, Array] | None]:
         w = weights[name]

@@ -42,6 +42,7 @@ _TABLES = {
     "outputs": ("output", "outputs of the readout: symbols and values"),
     "features": ("feature", "features of the memory: constant, lagged input, hidden nodes"),
     "hidden": ("hidden", "hidden nodes"),
+    "activity_nodes": ("activity_node", "hidden nodes whose activity is recorded"),
 }
 # Weights: tables of the targets and of the sources.
 _WEIGHTS = {
@@ -185,6 +186,8 @@ def _series(file: Trajectory, name: str, dim: str, columns: str | None, step_sec
 
     stored = file.stored(name)
     described = f"{stored.long_name}; (time{''.join(f', {d}' for d in stored.dims[1:])})"
+    if "activity_node" in stored.dims:
+        columns = "activity_nodes"
     if columns is not None:
         described += f", as in the table '{columns}'"
     if name == "predicted_quantile":

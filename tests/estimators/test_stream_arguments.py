@@ -342,6 +342,7 @@ ACTIONS = {
     (Activity, "every"): lambda: recorded(Activity(), Activity(every=2)),
     (Activity, "at"): lambda: recorded(Activity(None, at=[1]), Activity(None, at=[2])),
     (Activity, "interval"): lambda: recorded(Activity(None), Activity(None, interval=(2, 4))),
+    (Activity, "nodes"): lambda: recorded(Activity(), Activity(nodes=[1, 2])),
     (Predictions, "every"): lambda: recorded(Predictions(), Predictions(every=2)),
     (Predictions, "at"): lambda: recorded(Predictions(None, at=[1]), Predictions(None, at=[2])),
     (Predictions, "interval"): lambda: recorded(
