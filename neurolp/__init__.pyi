@@ -66,6 +66,8 @@ from .stream.prediction import EncodedPrediction as EncodedPrediction
 from .stream.sensors import CategoricalSensor as CategoricalSensor
 from .stream.sensors import ContinuousSensor as ContinuousSensor
 from .stream.sensors import Sensor as Sensor
+from .stream.spike_sensor import SpikePrediction as SpikePrediction
+from .stream.spike_sensor import SpikeSensor as SpikeSensor
 from .sweep.api import Sweep as Sweep
 
 __version__: str

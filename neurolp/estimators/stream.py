@@ -30,6 +30,7 @@ from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
 from neurolp.stream.prediction import Prediction, SymbolPrediction, central
+from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
 from neurolp.stream.warmup import WarmUp
@@ -60,7 +61,10 @@ class StreamBrain(StreamBench, StreamFiles):
     n_lags : int
         Steps for which the input stays in the memory unchanged.
     fan_in : int
-        Largest number of lags that feed a hidden node.
+        Largest number of lags that feed a hidden node, where ``receptive_fields`` is ``"lags"``.
+    receptive_fields : {"lags", "windows"}
+        What hidden nodes hear, where ``input_weights`` is None: one sensor at a few lags, or a
+        value at successive lags and, half of the nodes, a decaying trace of symbols: for spikes.
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
         booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
@@ -133,6 +137,7 @@ class StreamBrain(StreamBench, StreamFiles):
         n_hidden: ranges.Count = 600,
         n_lags: ranges.Count = 20,
         fan_in: ranges.Positive = 5,
+        receptive_fields: ReceptiveFields = "lags",
         connectivity: Any = None,
         input_weights: Any = None,
         train_connectivity: ranges.Flag = True,
@@ -156,7 +161,8 @@ class StreamBrain(StreamBench, StreamFiles):
     ) -> None:
         self.sensors = check_sensors(sensors)
         self._design = StreamDesign(
-            self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in, rule, rate,
+            self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in,
+            receptive_fields, rule, rate,
             process_noise, recurrent_rate, train_connectivity, train_input_weights, homeostasis,
             strength, recurrent_strength, spectral_radius, time_constants, max_order, n_contexts,
             mixing_rate, experts, warmup, dtype,

@@ -32,8 +32,8 @@ _Streams = Annotated[int, Field(ge=1, strict=True)]
 class StreamBatch(Stored):
     """Many independent streams, of the same sensors, presented together step by step.
 
-    Each stream has a memory of its own: lagged input, hidden activity, experts, units of its
-    sensors, laws of its residuals. Readout, recurrent and input weights and thresholds are shared;
+    Each stream has a memory of its own: lagged input, hidden activity, experts, and laws of its
+    residuals. Readout, recurrent and input weights and thresholds are shared;
     in each step they learn from all streams together, and all streams are predicted before. Least
     squares (``rule="rls"``) take the rows of a step as if they came one after another; hidden
     nodes, thresholds and ``rule="nlms"`` take the mean step of the streams that were observed.
@@ -47,6 +47,10 @@ class StreamBatch(Stored):
         them begins. The brain itself does not change.
     n_streams : int
         Number of streams.
+    own_units : bool
+        Whether each stream takes the units of a sensor that has none from its own first ``warmup``
+        observations, as for streams of different sizes. Otherwise the units are common, from the
+        first observations of all streams together, as for streams of one law.
     shared : bool
         Whether weights are shared. False lets each stream have all weights of its own: the streams
         are brains that run on several threads, with any sensors. Shared weights need sensors of
@@ -60,8 +64,8 @@ class StreamBatch(Stored):
     Raises
     ------
     ConfigurationError
-        If weights are to be shared by sensors of symbols, an argument is out of range, or the
-        streams would need too much memory.
+        If weights are to be shared by sensors of symbols, an argument is out of range or has no
+        meaning, or the streams would need too much memory.
 
     Examples
     --------
@@ -78,14 +82,22 @@ class StreamBatch(Stored):
     >>> mean = batch.brain(3).predict()["value"].mean
     """
 
-    def __init__(self, brain: StreamBrain, n_streams: int, *, shared: bool = True) -> None:
+    def __init__(
+        self, brain: StreamBrain, n_streams: int, *, own_units: bool = False, shared: bool = True
+    ) -> None:
         if not isinstance(brain, StreamBrain):
             raise ConfigurationError(
                 f"argument `brain` must be a StreamBrain, but is a {type(brain).__name__}"
             )
         ranges.check_value("n_streams", n_streams, _Streams)
+        ranges.check_value("own_units", own_units, ranges.Flag)
         ranges.check_value("shared", shared, ranges.Flag)
+        if own_units and not shared:
+            raise ConfigurationError(
+                "argument `own_units` has no meaning where `shared` is False: all is of its own"
+            )
         self._brain, self.n_streams, self.shared = brain.copy(), n_streams, shared
+        self.own_units = own_units
         self.sensors = brain.sensors
         symbols = [sensor.name for sensor in brain.sensors if sensor.n_symbols]
         if shared and symbols:
@@ -111,8 +123,8 @@ class StreamBatch(Stored):
     def __repr__(self) -> str:
         """The call that makes such streams, and how many steps they have seen."""
         call = repr(self._brain).partition("  #")[0]
-        shared = "" if self.shared else ", shared=False"
-        return f"StreamBatch({call}, {self.n_streams}{shared})  # {self.n_steps_:,} steps"
+        said = ", own_units=True" * self.own_units + ", shared=False" * (not self.shared)
+        return f"StreamBatch({call}, {self.n_streams}{said})  # {self.n_steps_:,} steps"
 
     def run(
         self, rows: Any, *, learn: bool = True, predictions: bool = False, activity: bool = False
@@ -142,7 +154,7 @@ class StreamBatch(Stored):
             return self._run_each(all_rows, learn, predictions, activity)
         n_streams, n_steps, _ = all_rows.shape
         flat, log_factor = encode_rows(all_rows.reshape(-1, all_rows.shape[2]), self.sensors)
-        codes = flat.reshape(n_streams, n_steps, -1)
+        codes = flat.reshape(n_streams, n_steps, flat.shape[1])
         outcome = self._empty_outcome(n_steps, predictions)
         nodes = self._state.memory.activity
         seen = np.zeros((n_streams, n_steps if activity else 0, len(nodes)), nodes.dtype)
@@ -151,10 +163,7 @@ class StreamBatch(Stored):
             while start < n_steps:
                 n = n_steps - start
                 if learn and any(self._warmups):
-                    n = min(
-                        warmup.n_until_ready(codes[b, start:])
-                        for b, warmup in enumerate(self._warmups)
-                    )
+                    n = self._n_until_ready(codes[:, start:])
                 part = slice(start, start + n)
                 now = Outcome(*(values[:, part] for values in outcome))
                 steps = Steps(
@@ -193,7 +202,10 @@ class StreamBatch(Stored):
     def to_arrays(self) -> NamedArrays:
         """The brain of stream 0; all others in the groups ``streams`` and ``stream_0``, .. ."""
         out = self.brain(0).to_arrays()
-        out.attributes["streams"] = {"n_streams": self.n_streams, "shared": int(self.shared)}
+        about = {"own_units": self.own_units, "shared": self.shared}
+        out.attributes["streams"] = {"n_streams": self.n_streams} | {
+            name: int(value) for name, value in about.items()
+        }
         if self.shared:
             what = "state of all streams, see neurolp.stream.batch"
             out.add_group("streams", self._state.to_arrays(), what)
@@ -208,7 +220,8 @@ class StreamBatch(Stored):
         """The streams that :meth:`to_arrays` was called of."""
         brain = StreamBrain.from_arrays(source)
         about = source.attributes("streams")
-        out = cls(brain, int(about["n_streams"]), shared=bool(about["shared"]))
+        flags = {name: bool(about[name]) for name in ("own_units", "shared")}
+        out = cls(brain, int(about["n_streams"]), **flags)
         for b in range(out.n_streams):
             arrays = source.read_group(f"stream_{b}")
             if out.shared:
@@ -295,17 +308,46 @@ class StreamBatch(Stored):
                     if bad >= 0:
                         done = t
                         break
-        for b, warmup in enumerate(self._warmups if waiting else ()):
-            if warmup:
-                own = Outcome(*(values[b, :done] for values in steps.outcome))
-                warmup.observe(codes[b, :done], learn, own)
-                warmup.fix_units(of_stream(self._state, b))
+        if waiting:
+            self._warm_up(codes[:, :done], learn, steps.outcome)
         self._n_steps += done
         if bad >= 0:
             missing = np.isnan(shown[bad, done][self._state.senses.column])
             surprise = steps.outcome.surprise[bad, done]
             said = contents.bad_surprise(surprise, missing, self.sensors, self._n_steps)
             raise DivergedError(f"stream {bad}: {said}")
+
+    def _n_until_ready(self, codes: Array) -> int:
+        """Number of steps of (n_streams, n, n_codes) until something changes for a sensor."""
+        n = min(w.n_until_ready(own) for w, own in zip(self._warmups, codes, strict=True))
+        for s in () if self.own_units else self._waiting():
+            known = ~np.isnan(codes[..., places(self.sensors)[s].codes.start])
+            before = sum(len(warmup.observed(s)) for warmup in self._warmups)
+            there = np.flatnonzero(before + known.sum(axis=0).cumsum() >= self._n_warmup)
+            n = min(n, int(there[0]) + 1) if len(there) else n
+        return n
+
+    def _warm_up(self, codes: Array, learn: bool, outcome: Outcome) -> None:
+        """Let sensors without units observe (n_streams, n, n_codes); fix units if they can."""
+        for b, warmup in enumerate(self._warmups):
+            if warmup:
+                own = Outcome(*(values[b, : codes.shape[1]] for values in outcome))
+                warmup.observe(codes[b], learn, own)
+        for s in () if self.own_units or not learn else self._waiting():
+            values = [x for warmup in self._warmups for x in warmup.observed(s)]
+            if len(values) >= self._n_warmup:
+                for b, warmup in enumerate(self._warmups):
+                    warmup.fix_units_of(s, np.array(values), of_stream(self._state, b))
+        for b, warmup in enumerate(self._warmups):
+            warmup.fix_units(of_stream(self._state, b))
+
+    def _waiting(self) -> list[int]:
+        """Sensors without units: where these are common, all streams wait for the same."""
+        return self._warmups[0].waiting
+
+    @property
+    def _n_warmup(self) -> int:
+        return self._brain._design.warmup
 
     def _run_each(self, rows: Array, learn: bool, predictions: bool, activity: bool) -> StreamRun:
         """Each stream by its own brain, on several threads."""

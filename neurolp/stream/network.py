@@ -28,6 +28,7 @@ from neurolp.kernels.stream_state import (
 )
 from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
 from neurolp.stream.experts import MOVING, draw_experts
+from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.sensors import Place, Sensor, places
 from neurolp.stream.wiring import connections, inputs, spectral_radius
 
@@ -57,6 +58,7 @@ class StreamDesign:
     n_hidden: int
     n_lags: int
     fan_in: int
+    receptive_fields: ReceptiveFields
     rule: Rule
     rate: float
     process_noise: float

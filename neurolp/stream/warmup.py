@@ -135,24 +135,42 @@ class WarmUp:
 
         A value that never changed has scale 1. Missing codes are remembered as the location.
         """
-        senses, memory = state.senses, state.memory
         for s, observed in self._waiting.items():
             v = state.experts.value[s]
             if v >= 0 and len(observed.values) == self._n_broad and not state.experts.seen[v]:
                 begin(state.experts, s, np.array(observed.values))
         for s in [s for s, o in self._waiting.items() if len(o.values) >= self._n_steps]:
-            place, values = self._places[s], np.array(self._waiting.pop(s).values)
-            location, std = values.mean(axis=0), values.std(axis=0)
-            senses.ready[s] = 1
-            senses.location[place.outputs] = location
-            senses.scale[place.outputs] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
-            past = self._recent[:, place.codes] - senses.location[place.outputs]
-            past = np.nan_to_num(past / senses.scale[place.outputs])
-            for lag in range(1, len(past) + 1):
-                start = input_feature(lag, place.outputs.start, len(senses.location))
-                memory.features[start : start + place.n_outputs] = past[-lag]
+            self.fix_units_of(s, np.array(self._waiting[s].values), state)
+
+    def fix_units_of(self, s: int, values: Array, state: StreamState) -> None:
+        """Take the units of sensor ``s`` from ``values`` (n, d): it waits no longer.
+
+        Its experts begin with what was observed, if they have not begun.
+        """
+        senses, place, own = state.senses, self._places[s], self._waiting.pop(s).values
+        v = state.experts.value[s]
+        if v >= 0 and own and not state.experts.seen[v]:
+            begin(state.experts, s, np.array(own))
+        location, std = values.mean(axis=0), values.std(axis=0)
+        senses.ready[s] = 1
+        senses.location[place.outputs] = location
+        senses.scale[place.outputs] = np.where(std > 1e-12 * np.abs(location), std, 1.0)
+        past = self._recent[:, place.codes] - senses.location[place.outputs]
+        past = np.nan_to_num(past / senses.scale[place.outputs])
+        for lag in range(1, len(past) + 1):
+            start = input_feature(lag, place.outputs.start, len(senses.location))
+            state.memory.features[start : start + place.n_outputs] = past[-lag]
         if not self._waiting:
             self._recent = self._recent[:0]
+
+    def observed(self, s: int) -> list[Array]:
+        """The values (d,) that sensor ``s`` has observed while it waits; none of others."""
+        return self._waiting[s].values if s in self._waiting else []
+
+    @property
+    def waiting(self) -> list[int]:
+        """Numbers of the sensors that wait for their units."""
+        return list(self._waiting)
 
     def to_arrays(self) -> dict[str, Array]:
         """Everything as arrays: who waits, what was observed (NaN below it), the last codes."""

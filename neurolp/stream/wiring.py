@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_state import VALUES, Senses
+from neurolp.stream.receptive_fields import ReceptiveFields, draw_windows
 
 DEFAULT_IN_DEGREE = 10
 _DENSE = 1000  # nodes up to which all eigenvalues are computed
@@ -40,6 +42,10 @@ class Design(Protocol):
     @property
     def input_weights(self) -> Any:
         """Given weights, or None."""
+
+    @property
+    def receptive_fields(self) -> ReceptiveFields:
+        """What nodes hear whose weights are not given."""
 
 
 def input_feature(lag: int, output: Any, n_outputs: int) -> Any:
@@ -116,8 +122,19 @@ def inputs(
     design: Design, senses: Senses, n: int, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
     """Weights from features to n hidden nodes (CSR: first, source, weight), and thresholds (n,)."""
+    windows = design.receptive_fields == "windows"
+    if design.input_weights is None and windows:
+        weights, thresholds = draw_windows(design, senses, rng)
+        bias = np.zeros(n)
+        bias[: design.n_hidden] = thresholds
+        return _edges(weights.reshape(design.n_hidden, math.prod(weights.shape[1:])), bias)
     if design.input_weights is None:
         return _drawn_inputs(design, senses, n, rng)
+    if windows:
+        raise ConfigurationError(
+            "argument `receptive_fields` is of input weights that are drawn, but argument "
+            "`input_weights` gives them"
+        )
     n_outputs = len(senses.location)
     n_past = design.n_lags * n_outputs
     if not n_past:
@@ -140,8 +157,13 @@ def inputs(
     if given.shape[1] == n_past + 1:
         bias[: design.n_hidden] = given[:, 0]
         given = given[:, 1:]
-    padded = np.zeros((n, 1 + given.shape[1]))
-    padded[: design.n_hidden, 1:] = given
+    return _edges(given, bias)
+
+
+def _edges(weights: Array, bias: Array) -> tuple[Array, Array, Array, Array]:
+    """CSR of dense ``weights`` from the past, of which those that are 0 are no edges."""
+    padded = np.zeros((len(bias), 1 + weights.shape[1]))
+    padded[: len(weights), 1:] = weights
     edges = sparse.csr_array(padded)
     return edges.indptr.astype(np.uint32), edges.indices.astype(np.uint32), edges.data, bias
 

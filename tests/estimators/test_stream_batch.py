@@ -17,6 +17,7 @@ from neurolp.kernels.stream_state import RLS
 from neurolp.stream.batch import learn_readout
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, edges, rows_of
 from tests.naive_batch import mean_step, rank_one_updates
+from tests.stream.test_sensors import PositiveSensor
 
 CASES = {
     "known units": (VALUE,),
@@ -68,15 +69,16 @@ def of_stream(run, b):
 # --- one stream is a brain ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("own_units", [False, True])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_one_stream_learns_as_a_brain_does(case, settings):
+def test_one_stream_learns_as_a_brain_does(case, settings, own_units):
     brain = brain_of(case, **settings)
     rows = rows_of(CASES[case], 260)
     if case == "several":
         rows[:30, -2:] = np.nan
     brain.run(rows[:7])
-    batch = StreamBatch(brain, 1)
+    batch = StreamBatch(brain, 1, own_units=own_units)
     asked = {"predictions": True, "activity": True}
     found, wanted = batch.run(rows[None, 7:], **asked), brain.run(rows[7:], **asked)
     assert_same(of_stream(found, 0), wanted, rtol=1e-9, atol=1e-9)
@@ -94,6 +96,33 @@ def test_one_stream_in_single_precision(connectivity):
     found, wanted = batch.run(rows[None]).total[0], brain.run(rows).total
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert batch.brain(0).activity.dtype == np.float32
+
+
+def test_one_stream_of_a_brain_with_lesions_and_names():
+    brain = brain_of(connectivity="full", experts=False)
+    rows = rows_of(CASES["known units"], 120)
+    brain.run(rows[:50])
+    brain.lesion(nodes=[2, 5], edges=[(0, 1), (7, 3)])
+    batch = StreamBatch(brain, 1)
+    found, wanted = batch.run(rows[None, 50:]).surprise[0], brain.run(rows[50:]).surprise
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    assert not batch.brain(0).activity[[2, 5]].any()
+
+
+def test_one_stream_of_a_sensor_with_a_code():
+    sensors = (PositiveSensor(), VALUE)
+    rows = np.abs(rows_of((VALUE, VALUE), 90)) + 0.1
+    brain = StreamBrain(sensors, **SMALL, random_state=0)
+    found = StreamBatch(brain, 1).run(rows[None]).surprise[0]
+    np.testing.assert_allclose(found, brain.run(rows).surprise, rtol=1e-9, atol=1e-9)
+
+
+def test_no_steps_and_streams_that_have_none():
+    batch = StreamBatch(brain_of("several"), 2)
+    assert batch.run(np.zeros((2, 0, 6))).surprise.shape == (2, 0, 3)
+    assert batch.n_steps_ == 0
+    run = batch.run([np.zeros((0, 6)), np.ones((4, 6))])
+    np.testing.assert_array_equal(np.isnan(run.surprise).all(axis=2), [[True] * 4, [False] * 4])
 
 
 # --- streams are for themselves -------------------------------------------------------------------
@@ -149,11 +178,40 @@ def test_streams_that_end_earlier_are_missing_from_then_on():
     assert np.isnan(by_list.surprise[1, 40:]).all()
 
 
+def test_units_are_common_or_of_each_stream():
+    rows = np.random.default_rng(0).standard_normal((30, 120)) + np.arange(30)[:, None]
+    rows[3, :50] = np.nan
+    brain = brain_of("units of the first values")
+    common, own = StreamBatch(brain, 30), StreamBatch(brain, 30, own_units=True)
+    common.run(rows[:, :3])
+    assert not common._state.senses.ready.any()
+    common.run(rows[:, 3:4])  # the hundredth of all comes in the fourth step
+    assert common._state.senses.ready.all()
+    first = rows[:, :4][~np.isnan(rows[:, :4])]
+    np.testing.assert_allclose(common._state.senses.location, first.mean())
+    np.testing.assert_allclose(common._state.senses.scale, first.std())
+    own.run(rows)
+    located = own._state.senses.location[:, 0]
+    np.testing.assert_allclose(located[[0, 29]], rows[[0, 29], :100].mean(axis=1))
+    assert own._state.senses.ready[:, 0].sum() == 29
+
+
+def test_experts_do_not_wait_for_more_than_their_first_values():
+    """Common units come after four values of each; from the eighth on there are experts."""
+    rows = np.random.default_rng(1).standard_normal((30, 30))
+    batch = StreamBatch(brain_of("units of the first values"), 30)
+    batch.run(rows[:, :7])
+    assert (batch._state.experts.seen == 7).all()
+    batch.run(rows[:, 7:])
+    assert (batch._state.experts.seen == 30).all()
+    np.testing.assert_array_equal(batch._state.experts.past[4, 0, :30], rows[4])
+
+
 def test_streams_that_begin_later_take_their_own_units():
     rows = np.random.default_rng(0).standard_normal((3, 300))
     rows[1] = 1000 + 50 * rows[1]
     rows[2, :120] = np.nan
-    batch = StreamBatch(brain_of("units of the first values"), 3)
+    batch = StreamBatch(brain_of("units of the first values"), 3, own_units=True)
     batch.run(rows)
     located = [batch.brain(b)._state.senses.location[0] for b in range(3)]
     np.testing.assert_allclose(located[1], rows[1, :100].mean())
@@ -256,12 +314,12 @@ def test_many_streams_know_sooner_what_is_common_to_them():
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("shared", [True, False])
-def test_in_pieces_from_a_file_and_as_a_copy_it_goes_on_as_before(case, shared, tmp_path):
+@pytest.mark.parametrize("how", [{}, {"own_units": True}, {"shared": False}], ids=str)
+def test_in_pieces_from_a_file_and_as_a_copy_it_goes_on_as_before(case, how, tmp_path):
     rows = streams_of(case, 3, 150)
     brain = brain_of(case)
-    whole = StreamBatch(brain, 3, shared=shared).run(rows)
-    batch = StreamBatch(brain, 3, shared=shared)
+    whole = StreamBatch(brain, 3, **how).run(rows)
+    batch = StreamBatch(brain, 3, **how)
     pieces = [batch.run(rows[:, :5]).surprise, batch.run(rows[:, 5:6]).surprise]
     batch.save(tmp_path / "streams.h5")
     copy = batch.copy()
@@ -331,6 +389,11 @@ def test_threads_change_nothing(monkeypatch):
         ({"n_streams": 10**9}, "`n_streams` needs .* GB of memory, more than 8, but is 1000000000"),
         ({"n_streams": 10**9, "shared": False}, "`n_streams` needs .* GB"),
         ({"shared": "yes"}, "`shared`"),
+        ({"own_units": 1}, "`own_units`"),
+        (
+            {"own_units": True, "shared": False},
+            "`own_units` has no meaning where `shared` is False",
+        ),
         ({"brain": 3}, "argument `brain` must be a StreamBrain, but is a int"),
         (
             {"brain": StreamBrain(CategoricalSensor(3), n_hidden=2)},

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 
 from neurolp.data.streams.causality import causality
 from neurolp.data.streams.dynamics import ar2, lorenz, mackey_glass
+from neurolp.data.streams.grasshopper import grasshopper
 from neurolp.data.streams.markov import markov3
 from neurolp.data.streams.retina import video
 from neurolp.data.streams.source import Stream, check_integer
@@ -25,10 +26,11 @@ MAKERS: dict[str, Callable[..., Stream]] = {
     "video": video,
     "causality": causality,
     "text": text,
+    "grasshopper": grasshopper,
 }
 
 GENERATORS: tuple[str, ...] = tuple(MAKERS)
-FINITE = ("text",)  # generators that end by themselves
+FINITE = ("text", "grasshopper")  # generators that end by themselves
 
 
 def generator(name: str, n_steps: int | None = None, seed: int = 0, **settings: Any) -> Stream:
