@@ -17,6 +17,7 @@ from neurolp import (
     ContinuousSensor,
     OutputError,
     Predictions,
+    SpikeSensor,
     StreamBrain,
     Weights,
     sensors_of,
@@ -45,10 +46,14 @@ def norms(brain):
     return np.sqrt((brain.weights["afferent"].toarray() ** 2).sum(axis=1))
 
 
+def edges_of(brain):
+    """Whether a node listens to a feature."""
+    return brain.weights["afferent"].toarray() != 0
+
+
 def lags_of(brain):
     """Largest number of lags of values that a node listens to."""
-    by_lag = brain.weights["afferent"].toarray()[:, 1:-N].reshape(N, -1, 4)
-    return (by_lag != 0).any(axis=2).sum(axis=1).max()
+    return edges_of(brain)[:, 1:-N].reshape(N, -1, 4).any(axis=2).sum(axis=1).max()
 
 
 # --- construction ---------------------------------------------------------------------------------
@@ -73,6 +78,10 @@ CONSTRUCTION = {
     "fan_in": (
         {}, {"fan_in": 1},
         lambda a, b: (lags_of(a), lags_of(b)) == (2, 1),
+    ),
+    "receptive_fields": (
+        {}, {"receptive_fields": "windows"},
+        lambda a, b: not np.array_equal(edges_of(a), edges_of(b)),
     ),
     "connectivity": (
         {}, {"connectivity": MATRIX, "recurrent_rate": 0.0},
@@ -217,6 +226,12 @@ SENSOR_ARGUMENTS = {
                 1, as_frame=True
             )
         ),
+    ),
+    (SpikeSensor, "name"): lambda: (
+        list(brain_of(SpikeSensor()).predict()), list(brain_of(SpikeSensor("unit")).predict())
+    ),
+    (SpikeSensor, "most"): lambda: (
+        of_sensor(SpikeSensor(most=2), SYMBOL_ROWS), of_sensor(SpikeSensor(most=5), SYMBOL_ROWS)
     ),
 }  # fmt: skip
 
