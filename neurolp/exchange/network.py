@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ Rows = Callable[[int, int], Array]
 
 
 @dataclass(frozen=True)
-class Edges:
+class Edges(ABC):
     """Edges from one population of nodes to another, sorted by target."""
 
     source: str
@@ -36,17 +37,17 @@ class Edges:
         return f"{self.source}__{self.target}"
 
     @property
+    @abstractmethod
     def n_edges(self) -> int:
         """Number of edges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> Iterator[tuple[Array, Array, Array]]:
         """Target, source and weight of consecutive edges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of_sources(self) -> Iterator[tuple[Array, Array]]:
         """For consecutive sources: how many edges each has, and the numbers of these edges."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def to_nwb(
 
     ``acquisition`` has the rows that were recorded, ``processing["misc"]`` surprise, predictions
     and activity as TimeSeries, a table of the names of each of their columns, and for weights a
-    table with a row for each edge. Row t of the stream is at t steps. Long records are written in
+    table with a row for each edge; ``units`` the spikes of spike sensors, where rows were recorded.
+    Row t of the stream is at t steps. Long records are written in
     pieces, not read as a whole.
 
     Parameters
@@ -126,6 +127,8 @@ def to_nwb(
 
 def _content(file: Trajectory, step_seconds: float) -> Any:
     """The NWB file in memory, but for the data, which are read when it is written."""
+    from neurolp.exchange.nwb_units import units
+
     out = _session(file, step_seconds)
     module = out.create_processing_module(
         MODULE, "what a brain (neurolp.StreamBrain) predicted, and how it learned"
@@ -140,6 +143,7 @@ def _content(file: Trajectory, step_seconds: float) -> Any:
             (out.add_acquisition if name in _OBSERVED else module.add)(series)
     for table in _weights(file, step_seconds):
         module.add(table)
+    out.units = units(file, step_seconds)
     return out
 
 
