@@ -340,7 +340,8 @@ def check_rows(
     if out.ndim != 2 or out.shape[1] != width:
         many = "; neurolp.StreamBatch takes many streams" if out.ndim == 3 else ""
         raise DataError(
-            f"argument `{argument}` must have shape (n_steps, {width}), but has shape {out.shape}{many}"
+            f"argument `{argument}` must have shape (n_steps, {width}), "
+            f"but has shape {out.shape}{many}"
         )
     fault = first_invalid(out, sensors)
     if fault is not None:

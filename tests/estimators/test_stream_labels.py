@@ -132,7 +132,7 @@ def test_the_step_of_an_unknown_label_is_counted_from_the_first():
         brain.observe({"sky": ["sun", "rain"]})
     for wrong in ({"lat": "north"}, ["north"] * 7):
         with pytest.raises(
-            DataError, match="argument `x` must hold numbers of .* 'lat' holds texts"
+            DataError, match=r"argument `x` must hold numbers of .* 'lat' holds texts"
         ):
             brain.observe(wrong)
 

@@ -234,7 +234,10 @@ def _from_labels(
     for k, label in enumerate(distinct):
         here = codes == k
         step = first_step + int(np.argmax(here))
-        whose = f"argument `{argument}` must hold labels of sensor '{sensor.name}', but step {step} holds"
+        whose = (
+            f"argument `{argument}` must hold labels of sensor '{sensor.name}', "
+            f"but step {step} holds"
+        )
         (place,) = positions_of(labels, [label], whose)
         out[here] = column_values(labels)[int(place)]
     return out
