@@ -81,6 +81,7 @@ else:
     ]
 
 Times = list[NonNegativeInt]
+Node = NonNegativeInt | str
 
 
 class StreamRecordSection(Section):
@@ -93,6 +94,7 @@ class StreamRecordSection(Section):
     predictions_at: Times = Field(default_factory=list)
     activity_every: PositiveInt | None = None
     activity_at: Times = Field(default_factory=list)
+    activity_nodes: list[Node] | None = None
     weights_every: PositiveInt | None = None
     weights_at: Times = Field(default_factory=lambda: [0])
     checkpoint_seconds: NonNegativeFloat | None = None
@@ -116,9 +118,6 @@ class NoConnectivitySection(Section):
 Connectivity = Annotated[
     NoConnectivitySection | ConnectivitySection | None, Field(discriminator="kind")
 ]
-
-
-Node = NonNegativeInt | str
 
 
 class NodesSection(Section):
