@@ -50,7 +50,7 @@ class StreamBrain(StreamBench, StreamFiles):
     mean, residuals of any shape): both are normalised exactly for every state of the memory. All
     rules are local: the readout learns from its own errors; hidden nodes from errors sent back
     along the weights of the readout, times their own slope and the input of each synapse; contexts
-    (the last few symbols) count the symbols that follow them.
+    (the last symbols, words) count the symbols that follow them, and neurons mix their predictions.
 
     Parameters
     ----------
@@ -97,10 +97,11 @@ class StreamBrain(StreamBench, StreamFiles):
     time_constants : tuple of float
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
     max_order, n_contexts : int
-        Counts of what follows the last 0 .. ``max_order`` symbols of each categorical sensor, for
-        ``n_contexts`` contexts of each order; the least used make room. 0 contexts: no counts.
+        Contexts of each categorical sensor: its last 0 .. 6, 8, 10 .. ``max_order`` symbols, and
+        where its labels are characters also words. ``n_contexts`` are kept, those counted least
+        make room; as many of the last symbols are searched for matches. 0 contexts: none.
     mixing_rate : float
-        Step of the weights that mix counts and readout (AdaGrad; Duchi et al., JMLR 12, 2011).
+        Step of the neurons that mix the predictions of contexts and of the readout.
     experts : bool
         Whether each value is also predicted by experts of its own past (levels, regressions on
         lags, seasons; each with several laws of its residuals), averaged with the network by their
