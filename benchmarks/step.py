@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from neurolp import ContinuousSensor, StreamBrain
 from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
+from neurolp.stream.contexts import symbol_scratch
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.run import Outputs
 
@@ -66,12 +67,14 @@ def ours(brain: StreamBrain, n_steps: int) -> tuple[Contender, Contender]:
     s = brain._state
     outputs = Outputs.empty(brain.sensors, n_steps, False, s.memory.activity, False)
 
-    scratch, room = scratch_for(s.memory, s.readout, s.contexts), scratch_of(s.experts, 1)
+    scratch, room = scratch_for(s.memory, s.readout), scratch_of(s.experts, 1)
+    symbols = symbol_scratch(s.contexts, 1)
 
     def kernel() -> None:
         stream_block(
             rows, True, s.senses, s.memory, s.readout, s.contexts, s.experts,
             brain._design.rates, NOTHING, outputs.outcome, outputs.activity, scratch, room,
+            symbols,
         )  # fmt: skip
 
     def run() -> None:

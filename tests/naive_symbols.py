@@ -48,6 +48,9 @@ class NaiveContexts:
             word = len(orders)
             one, two = orders.index(min(1, max_order)), orders.index(min(2, max_order))
             self.parents += [one, word, word, one, word, two, one]
+        else:
+            self.parents += [orders.index(min(1, max_order)), len(orders), len(orders)]
+        self.frequency, self.separator = np.zeros(n_symbols, int), 0
         n = len(self.parents)
         self.tables = [defaultdict(Context) for _ in range(n)]
         self.logit, self.prior = np.zeros((n, 9)), np.full((n, 9), np.log(0.3))
@@ -66,7 +69,7 @@ class NaiveContexts:
         self.lose()
 
     def lose(self):
-        self.history, self.match, self.quoted = [], None, 0
+        self.history, self.letters, self.match, self.quoted = [], [], None, 0
 
     # --- what came before -------------------------------------------------------------------------
 
@@ -74,11 +77,11 @@ class NaiveContexts:
         """Content of each context of this step, None of one that does not exist."""
         h = self.history
         out = [tuple(h[len(h) - r :]) if r <= len(h) else None for r in self.orders]
-        if not self.characters:
-            return out
         if not h:
-            return [*out, *[None] * 7]
+            return [*out, *[None] * (len(self.parents) - len(out))]
         w = self.words()
+        if not self.characters:
+            return [*out, w["now"], (w["now"], w["last"]), (w["now"], w["before"])]
         sentence, paragraph = min(w["sentence"], 3), min(w["paragraph"], 3)
         now, q, two = w["now"], self.quoted, (h[-2] if len(h) > 1 else 0, h[-1])
         out += [now, (now, w["last"]), (now, w["before"])]
@@ -90,13 +93,13 @@ class NaiveContexts:
         h = self.history
         c = [self.classes[a] for a in h]
         words, start = [], None
-        for t, of_t in enumerate([*c, SPACE]):
-            if of_t <= DIGIT and start is None:
+        for t, letter in enumerate([*self.letters, False]):
+            if letter and start is None:
                 start = t
-            elif of_t > DIGIT and start is not None:
+            elif not letter and start is not None:
                 words.append((start, t))
                 start = None
-        inside = bool(c) and c[-1] <= DIGIT
+        inside = bool(h) and self.letters[-1]
         spelled = [("word", *h[a:b]) for a, b in words]
         done = spelled[:-1] if inside else spelled
         out = {"length": 0, "vowels": ()}
@@ -227,6 +230,11 @@ class NaiveContexts:
         before = self.classes[self.history[-1]] if self.history else SPACE
         self.history.append(y)
         c = self.classes[y]
+        if learn:
+            self.frequency[y] += 1
+            if self.frequency[y] > self.frequency[self.separator]:
+                self.separator = y
+        self.letters.append(c <= DIGIT if self.characters else y != self.separator)
         if c == LINE_END:
             self.quoted = 0
         elif c in (QUOTE, APOSTROPHE) and before in (SPACE, LINE_END):

@@ -98,8 +98,9 @@ class StreamBrain(StreamBench, StreamFiles):
         Shortest and longest time constant 1 / leak of hidden nodes, in steps; log-uniform between.
     max_order, n_contexts : int
         Contexts of each categorical sensor: its last 0 .. 6, 8, 10 .. ``max_order`` symbols, and
-        where its labels are characters also words. ``n_contexts`` are kept, those counted least
-        make room; as many of the last symbols are searched for matches. 0 contexts: none.
+        words (of characters if its labels are these, else between the most frequent symbols). All
+        sensors share ``n_contexts`` equally; those counted least make room, and as many of the last
+        symbols are searched for matches. 0 contexts: none.
     mixing_rate : float
         Step of the neurons that mix the predictions of contexts and of the readout.
     experts : bool

@@ -76,6 +76,9 @@ class Contexts(NamedTuple):
     kind: Array  # (V, I) an order, or one of stream_words
     parent: Array  # (V, I) the next shorter context, -1 of the first
     classes: Array  # (V, K) of symbols
+    characters: Array  # (V,) whether classes tell what a word is
+    frequency: Array  # (V, K) how often a symbol was learned
+    separator: Array  # (V,) the most frequent symbol
     recent: Array  # (V, R) last symbols, latest first
     known: Array  # (V,) how many of them there are
     words: Array  # (V, N_WORDS)

@@ -66,7 +66,7 @@ def receive_symbol(
         lose(contexts, v)
         lose_match(contexts, v)
     elif v >= 0:
-        follow(contexts, v, int(x))
+        follow(contexts, v, int(x), learn)
         follow_match(contexts, v, int(x), learn)
 
 

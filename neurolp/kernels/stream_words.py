@@ -1,8 +1,8 @@
 """What came before a symbol: the last symbols, words, sentences, as codes of contexts.
 
-Kinds of contexts are an order (the last 0, 1, .. symbols), or one of the kinds below, for symbols
-that are characters. A *word* is a run of letters and digits; between words its place is
-taken by the up to three other characters since.
+Kinds of contexts are an order (the last 0, 1, .. symbols), or one of the kinds below. A *word* is a
+run of letters and digits, where symbols are characters, and else of all but the most frequent
+symbol; between words its place is taken by the up to three other symbols since.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def class_state(contexts: Contexts, v: int) -> int:
 
 
 @ordered_kernel
-def follow(contexts: Contexts, v: int, y: int) -> None:
+def follow(contexts: Contexts, v: int, y: int, learn: bool) -> None:
     """Let symbol ``y`` be the last one."""
     recent, words = contexts.recent[v], contexts.words[v]
     of_y = contexts.classes[v, y]
@@ -97,7 +97,12 @@ def follow(contexts: Contexts, v: int, y: int) -> None:
     recent[0] = y
     contexts.known[v] = min(contexts.known[v] + 1, recent.shape[0])
     words[CLASSES] = (words[CLASSES] * N_CLASSES + of_y) % _CLASS_STATES
-    if of_y <= DIGIT:
+    if learn:
+        frequency = contexts.frequency[v]
+        frequency[y] += 1
+        if frequency[y] > frequency[contexts.separator[v]]:
+            contexts.separator[v] = y
+    if of_y <= DIGIT or (not contexts.characters[v] and y != contexts.separator[v]):
         if words[IN_WORD] == 0:
             words[IN_WORD] = 1
             words[NOW] = np.int64(first_hash(IN_WORD))

@@ -47,7 +47,8 @@ def memory(configuration: StreamConfiguration) -> Memory:
     features = 1 + brain.n_lags * n_outputs + n_hidden + 16
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
     size += 16.0 * features**2 if brain.rule == "rls" else 0
-    size += n_categorical * n_bytes(max(n_symbols, 2), brain.max_order, brain.n_contexts, True)
+    sizes = [max(n_symbols, 2)] * n_categorical
+    size += n_bytes(sizes, brain.max_order, brain.n_contexts)
     size += _EXPERTS * max(n_outputs - n_symbols * n_categorical, 0) if brain.experts else 0
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
     return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)

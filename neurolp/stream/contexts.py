@@ -43,6 +43,7 @@ _OF_CHARACTERS = (
     (WORD, 1), (PREVIOUS_WORD, WORD), (WORD_BEFORE, WORD), (SENTENCE, 1), (PARAGRAPH, WORD),
     (QUOTATION, 2), (PATTERN, 1),
 )  # fmt: skip
+_OF_SYMBOLS = _OF_CHARACTERS[:3]
 _CLASSES = (
     (VOWEL, "aeiouyàâäáãåæèéêëìíîïòóôöõøœùúûüýÿ"),
     (QUOTE, '"“”„«»‹›'),
@@ -50,9 +51,7 @@ _CLASSES = (
     (SENTENCE_END, ".!?…"),
 )
 _RECENT = 32
-_SPARSE = 8  # slots for each context, so that hardly ever more than four compete for four slots
-_SMALLEST_TABLE = 64
-_SLOT = 64  # bytes of a slot and its entries
+_CONTEXT = 70  # bytes of a slot, its entries and its part of what passed
 _LARGEST_WEIGHTS = 1 << 22  # weights of the neurons of a kind
 _DISCOUNT, _PRIOR = 0.5, 0.3
 _RUN, _MATCH, _SUM = 0.1, 1.0, 0.5
@@ -78,21 +77,13 @@ def are_characters(labels: Sequence[Any]) -> bool:
     return characters and any(label.isalpha() for label in labels)
 
 
-def n_slots(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -> int:
-    """Contexts of a sensor that are kept: all there can be, or ``n_contexts``."""
-    wanted = sum(min(n_symbols**r, n_contexts) for r in orders(max_order))
-    wanted += n_contexts * characters * len(_OF_CHARACTERS)
-    size = min(max(_SPARSE * wanted, _SMALLEST_TABLE), n_contexts)
-    return int(SLOTS_TRIED * -(-size // SLOTS_TRIED))
-
-
 def orders(max_order: int) -> list[int]:
     """Orders of the contexts: 0 .. 6, 8, 10 .. ``max_order``."""
     return [r for r in range(max_order + 1) if r <= _EVERY_ORDER or r % 2 == 0]
 
 
 def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Contexts:
-    """Contexts before the first step; none with ``n_contexts`` 0."""
+    """Contexts before the first step; sensors share ``n_contexts`` equally, none with 0."""
     mine = [p for p in where if p.symbols] if n_contexts else []
     number = np.full(len(where), -1)
     labels = [getattr(p.sensor, "labels", ()) for p in mine]
@@ -102,10 +93,8 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         number[where.index(place)] = v
     kinds = [_kinds(max_order, one) for one in characters]
     n_kinds, k, n = max(map(len, kinds), default=0), max(sizes, default=0), len(mine)
-    slots = max(
-        (n_slots(a, max_order, n_contexts, b) for a, b in zip(sizes, characters, strict=True)),
-        default=0,
-    )
+    each = max(n_contexts // max(n, 1), 1)
+    slots = SLOTS_TRIED * -(-each // SLOTS_TRIED)
     kind, parent = np.full((n, n_kinds), NONE), np.full((n, n_kinds), -1)
     classes = np.zeros((n, k), np.int64)
     for v, those in enumerate(kinds):
@@ -124,6 +113,9 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         kind=kind,
         parent=parent,
         classes=classes,
+        characters=np.array(characters, dtype=np.bool_),
+        frequency=np.zeros((n, k), np.int64),
+        separator=np.zeros(n, np.int64),
         recent=np.zeros((n, max(_RECENT, max_order)), np.int64),
         known=np.zeros(n, np.int64),
         words=np.zeros((n, N_WORDS), np.int64),
@@ -145,8 +137,8 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         of_run=np.full((n, n_kinds, N_RUNS), _RUN),
         of_match=np.full((n, N_LENGTHS), _MATCH),
         match=np.zeros((n, N_MATCH), np.int64),
-        passed=np.zeros((n, max(n_contexts, MATCHED + 1)), np.int32),
-        places=np.zeros((n, max(n_contexts // 2, 1)), np.int32),
+        passed=np.zeros((n, max(each, MATCHED + 1)), np.int32),
+        places=np.zeros((n, max(each // 2, 1)), np.int32),
         first_weight=first_weight,
         single=np.zeros((n, N_SINGLE, max(n_kinds, N_LENGTHS), n_inputs)),
         of_symbols=np.zeros((n, N_OF_SYMBOLS, chosen, n_inputs, k), np.float32),
@@ -174,14 +166,13 @@ def symbol_scratch(contexts: Contexts, n_outputs: int) -> SymbolScratch:
     )
 
 
-def n_bytes(n_symbols: int, max_order: int, n_contexts: int, characters: bool) -> int:
-    """Bytes of the large arrays of a sensor."""
-    if n_contexts == 0:
+def n_bytes(sizes: Sequence[int], max_order: int, n_contexts: int) -> int:
+    """Bytes of the large arrays of sensors of ``sizes`` symbols, at most."""
+    if n_contexts == 0 or not sizes:
         return 0
-    n_inputs = len(_kinds(max_order, characters)) + 2
-    weights = N_OF_SYMBOLS * _choices(n_inputs, n_symbols) * n_inputs * n_symbols
-    tables = _SLOT * n_slots(n_symbols, max_order, n_contexts, characters)
-    return tables + 6 * n_contexts + 4 * weights
+    n_inputs = len(_kinds(max_order, characters=True)) + 2
+    weights = N_OF_SYMBOLS * _choices(n_inputs, max(sizes)) * n_inputs * max(sizes)
+    return _CONTEXT * n_contexts + 4 * weights * len(sizes)
 
 
 def _kinds(max_order: int, characters: bool) -> list[tuple[int, int]]:
@@ -189,7 +180,7 @@ def _kinds(max_order: int, characters: bool) -> list[tuple[int, int]]:
     mine = orders(max_order)
     out = [(r, i - 1) for i, r in enumerate(mine)]
     names = [kind for kind, _ in out]
-    for kind, below in _OF_CHARACTERS if characters else ():
+    for kind, below in _OF_CHARACTERS if characters else _OF_SYMBOLS:
         out.append((kind, names.index(below if below < 0 else min(below, max_order))))
         names.append(kind)
     return out

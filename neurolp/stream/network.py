@@ -297,10 +297,8 @@ def _check_size(
     size = 8 * n_outputs * n_features + 8 * n_outputs**2
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
     size += 16 * n_features**2 if design.rule == "rls" else 0
-    for s in design.sensors:
-        if s.n_symbols:
-            characters = contexts.are_characters(getattr(s, "labels", ()))
-            size += contexts.n_bytes(s.n_symbols, design.max_order, design.n_contexts, characters)
+    sizes = [s.n_symbols for s in design.sensors if s.n_symbols]
+    size += contexts.n_bytes(sizes, design.max_order, design.n_contexts)
     if size > LARGEST_STATE:
         raise ConfigurationError(
             f"arguments `n_hidden`, `n_lags` and `n_contexts` need {size / 1e9:.0f} GB with rule "
