@@ -132,7 +132,7 @@ def test_errors_are_sent_back_within_limits():
     ("kind", "view", "shared"),
     [
         (Experts, experts_of, ()),
-        (Senses, senses_of, ("kind", "column", "output", "size")),
+        (Senses, senses_of, ("kind", "column", "output", "size", "cell", "least")),
         (Readout, readout_of, tuple(Readout._fields[:6])),
     ],
 )
