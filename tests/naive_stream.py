@@ -3,15 +3,20 @@
 It starts from the arrays that a ``StreamBrain`` drew and keeps its own copies.
 """
 
-from collections import defaultdict
-
 import numpy as np
 from scipy.stats import norm
 
+from neurolp.stream.contexts import are_characters, class_of
 from neurolp.stream.sensors import places
+from tests.naive_symbols import NaiveContexts
 
-CURVATURE, BACK_OFF, BUCKETS, SHAPE_PRIOR, CLIP, OUTLIER = 0.15, 2.0, 12, 200.0, 3.0, 30.0
+CURVATURE, SHAPE_PRIOR, CLIP, OUTLIER = 0.15, 200.0, 3.0, 30.0
 PRIOR = {"symbols": 0.015, "values": 3.0}
+
+
+def _classes(sensor):
+    labels = getattr(sensor, "labels", ())
+    return [class_of(label) for label in labels] if are_characters(labels) else None
 
 
 class NaiveStreamBrain:
@@ -49,12 +54,10 @@ class NaiveStreamBrain:
         self.S = [np.eye(p.n_outputs) for p in self.places]
         self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
         self.seen = np.zeros(len(self.sensors))
-        self.counts = [
-            [defaultdict(lambda k=p.n_outputs: np.zeros(k)) for _ in range(design.max_order + 1)]
+        self.contexts = [
+            NaiveContexts(p.n_outputs, design, state.contexts, _classes(p.sensor))
             for p in self.places
         ]
-        self.mixing, self.history = state.contexts.mixing.copy(), [[] for _ in self.sensors]
-        self.slopes = np.ones_like(self.mixing)
 
     def features(self):
         """z = (1, past, padding, h)."""
@@ -106,43 +109,21 @@ class NaiveStreamBrain:
         logits = self.A[at] @ z
         p_readout = np.exp(logits - logits.max())
         p_readout /= p_readout.sum()
-        p, cells, logs, bucket = p_readout, [], None, None
+        p, contexts = p_readout, self.contexts[s]
         if self.design.n_contexts:
-            p, cells, logs, bucket = self.mixed(s, sensor, p_readout)
+            p = contexts.predict(p_readout)
         if np.isnan(x[0]):
-            self.history[s] = []
+            contexts.lose()
             return np.nan, (p - self.location[at]) / self.scale[at], 0.0
-        came = (np.arange(sensor.n_symbols) == x[0]).astype(float)
+        y = int(x[0])
+        came = (np.arange(sensor.n_symbols) == y).astype(float)
         error = (came - p_readout) / CURVATURE
         if learn:
             self.A_next[at] += step * np.outer(error, k)
             if self.design.n_contexts:
-                gradient = logs @ (came - p)
-                used = s, np.arange(len(bucket)), bucket
-                self.slopes[used] += gradient**2
-                self.mixing[used] += self.design.mixing_rate * gradient / np.sqrt(self.slopes[used])
-                for r in range(len(cells)):
-                    cells[r] += came
-        self.history[s] = [int(x[0]), *self.history[s]][: self.design.max_order]
-        return -np.log(p[int(x[0])]), (came - self.location[at]) / self.scale[at], error
-
-    def mixed(self, s, sensor, p_readout):
-        """softmax of the weighted log-probabilities of all orders and of the readout."""
-        below = np.full(sensor.n_symbols, 1 / sensor.n_symbols)
-        cells, logs, bucket = [], [], []
-        for r in range(self.design.max_order + 1):
-            n = 0.0
-            if r <= len(self.history[s]):
-                cell = self.counts[s][r][tuple(self.history[s][:r])]
-                cells.append(cell)
-                n = cell.sum()
-                below = (cell + BACK_OFF * below) / (n + BACK_OFF)
-            logs.append(np.log(below))
-            bucket.append(min(int(2 * np.log1p(n)), BUCKETS - 1))
-        logs, bucket = np.array([*logs, np.log(p_readout)]), np.array([*bucket, 0])
-        logits = self.mixing[s, np.arange(len(bucket)), bucket] @ logs
-        p = np.exp(logits - logits.max())
-        return p / p.sum(), cells, logs, bucket
+                contexts.learn(y)
+        contexts.follow(y, learn)
+        return -np.log(p[y]), (came - self.location[at]) / self.scale[at], error
 
     # --- values -----------------------------------------------------------------------------------
 

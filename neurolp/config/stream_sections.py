@@ -83,6 +83,7 @@ else:
     ]
 
 Times = list[NonNegativeInt]
+Node = NonNegativeInt | str
 
 
 class StreamRecordSection(Section):
@@ -95,6 +96,7 @@ class StreamRecordSection(Section):
     predictions_at: Times = Field(default_factory=list)
     activity_every: PositiveInt | None = None
     activity_at: Times = Field(default_factory=list)
+    activity_nodes: list[Node] | None = None
     weights_every: PositiveInt | None = None
     weights_at: Times = Field(default_factory=lambda: [0])
     checkpoint_seconds: NonNegativeFloat | None = None
@@ -118,9 +120,6 @@ class NoConnectivitySection(Section):
 Connectivity = Annotated[
     NoConnectivitySection | ConnectivitySection | None, Field(discriminator="kind")
 ]
-
-
-Node = NonNegativeInt | str
 
 
 class NodesSection(Section):

@@ -25,6 +25,7 @@ from neurolp.kernels.stream import stream_block
 from neurolp.kernels.stream_state import Injection, scratch_for
 from neurolp.simulation.monitors import Monitor
 from neurolp.stream import contents
+from neurolp.stream.contexts import symbol_scratch
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
 from neurolp.stream.nodes import HiddenNodes
@@ -151,9 +152,9 @@ class StreamBrain(StreamBench, StreamFiles):
         recurrent_strength: ranges.Strength = 0.5,
         spectral_radius: ranges.Strength | None = None,
         time_constants: ranges.TimeConstants = (1.0, 1.0),
-        max_order: ranges.Count = 6,
-        n_contexts: ranges.Count = 16384,
-        mixing_rate: ranges.Share = 0.1,
+        max_order: ranges.Count = 12,
+        n_contexts: ranges.Count = 524_288,
+        mixing_rate: ranges.Share = 0.006,
         experts: ranges.Flag = True,
         warmup: Annotated[int, Field(ge=2, strict=True)] = 100,
         dtype: ranges.Precision = "float64",
@@ -371,7 +372,8 @@ class StreamBrain(StreamBench, StreamFiles):
         return stream_block(
             codes, bool(learn), s.senses, s.memory, s.readout, s.contexts, s.experts,
             self._design.rates, injection, outputs.outcome, outputs.activity,
-            scratch_for(s.memory, s.readout, s.contexts), scratch_of(s.experts, largest),
+            scratch_for(s.memory, s.readout), scratch_of(s.experts, largest),
+            symbol_scratch(s.contexts, largest),
         )  # fmt: skip
 
     def _new_warmup(self) -> WarmUp:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,6 +97,13 @@ def recorded(
     def chunks(start: int) -> Iterator[Chunk]:
         yield rows[start:], None
 
+    if isinstance(monitors, str) or not isinstance(monitors, Iterable):
+        raise ConfigurationError(
+            f"argument `monitors` must be a list of monitors, but is {monitors!r:.60}"
+        )
+    if not isinstance(output, str | os.PathLike | None):
+        raise ConfigurationError(f"argument `output` must be a path, but is {output!r:.60}")
+    monitors = list(monitors)
     about = "rows given to StreamBrain.run"
     stream = Stream("rows", brain.sensors, chunks, len(rows), description=about)
     process = StreamProcess(brain, stream, train_steps=None if learn else 0, present=present)

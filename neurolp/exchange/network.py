@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.storage.classes import class_path
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.contents import node_names
+from neurolp.stream.nodes import HiddenNodes
 
 _BLOCK = 2**18  # weights that are read at once
 
@@ -22,7 +24,7 @@ Rows = Callable[[int, int], Array]
 
 
 @dataclass(frozen=True)
-class Edges:
+class Edges(ABC):
     """Edges from one population of nodes to another, sorted by target."""
 
     source: str
@@ -35,17 +37,17 @@ class Edges:
         return f"{self.source}__{self.target}"
 
     @property
+    @abstractmethod
     def n_edges(self) -> int:
         """Number of edges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> Iterator[tuple[Array, Array, Array]]:
         """Target, source and weight of consecutive edges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of_sources(self) -> Iterator[tuple[Array, Array]]:
         """For consecutive sources: how many edges each has, and the numbers of these edges."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,8 @@ class Network:
 def network_of_brain(brain: StreamBrain) -> Network:
     """The network of a brain in memory."""
     weights: dict[str, Any] = dict(brain.weights)
-    labels, state = brain.node_names, brain.state()
-    n = len(labels)
-    names = tuple(map(str, labels)) if n and isinstance(labels[0], str) else None
+    nodes, state = HiddenNodes.of(brain.node_names), brain.state()
+    n, names = nodes.n, nodes.names
 
     def of(name: str) -> tuple[Any, tuple[Array, Array] | None]:
         w = weights[name]

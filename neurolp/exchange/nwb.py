@@ -42,6 +42,7 @@ _TABLES = {
     "outputs": ("output", "outputs of the readout: symbols and values"),
     "features": ("feature", "features of the memory: constant, lagged input, hidden nodes"),
     "hidden": ("hidden", "hidden nodes"),
+    "activity_nodes": ("activity_node", "hidden nodes whose activity is recorded"),
 }
 # Weights: tables of the targets and of the sources.
 _WEIGHTS = {
@@ -62,7 +63,8 @@ def to_nwb(
 
     ``acquisition`` has the rows that were recorded, ``processing["misc"]`` surprise, predictions
     and activity as TimeSeries, a table of the names of each of their columns, and for weights a
-    table with a row for each edge. Row t of the stream is at t steps. Long records are written in
+    table with a row for each edge; ``units`` the spikes of spike sensors, where rows were recorded.
+    Row t of the stream is at t steps. Long records are written in
     pieces, not read as a whole.
 
     Parameters
@@ -125,6 +127,8 @@ def to_nwb(
 
 def _content(file: Trajectory, step_seconds: float) -> Any:
     """The NWB file in memory, but for the data, which are read when it is written."""
+    from neurolp.exchange.nwb_units import units
+
     out = _session(file, step_seconds)
     module = out.create_processing_module(
         MODULE, "what a brain (neurolp.StreamBrain) predicted, and how it learned"
@@ -139,6 +143,7 @@ def _content(file: Trajectory, step_seconds: float) -> Any:
             (out.add_acquisition if name in _OBSERVED else module.add)(series)
     for table in _weights(file, step_seconds):
         module.add(table)
+    out.units = units(file, step_seconds)
     return out
 
 
@@ -185,6 +190,8 @@ def _series(file: Trajectory, name: str, dim: str, columns: str | None, step_sec
 
     stored = file.stored(name)
     described = f"{stored.long_name}; (time{''.join(f', {d}' for d in stored.dims[1:])})"
+    if "activity_node" in stored.dims:
+        columns = "activity_nodes"
     if columns is not None:
         described += f", as in the table '{columns}'"
     if name == "predicted_quantile":

@@ -49,6 +49,7 @@ from neurolp.kernels.stream_state import (
     Readout,
     Scratch,
     Senses,
+    SymbolScratch,
 )  # fmt: skip
 from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
 from neurolp.kernels.stream_values import observe_values, write_predictions
@@ -268,20 +269,18 @@ def end_step(
 def stream_block(
     rows: Array, learn: bool, senses: Senses, memory: Memory, readout: Readout, contexts: Contexts,
     experts: Experts, rates: Rates, injection: Injection, outcome: Outcome, activity: Array,
-    scratch: Scratch, room: ExpertScratch,
+    scratch: Scratch, room: ExpertScratch, symbol_room: SymbolScratch,
 ) -> int:  # fmt: skip
     """Present codes (T, n_codes), NaN where missing; return the number of steps done.
 
     It is less than T if the surprise of the next step is infinite or NaN. ``activity`` (T, n) takes
-    the hidden nodes' activity before each step, or is empty. ``scratch`` and ``room`` may hold
+    the hidden nodes' activity before each step, or is empty. ``scratch`` and the rooms may hold
     anything.
     """
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, received, pit, mean, own, slots, bucket, logs, u, power, pairs, q, used, observed = (
-        scratch
-    )
+    o, error, received, pit, mean, own, u, power, pairs, q, used, observed = scratch
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
@@ -312,11 +311,11 @@ def stream_block(
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
                 surprise = observe_symbol(
-                    x, s, contexts, rates, learn, o[a:b], error[a:b], slots, bucket, logs
-                )  # fmt: skip
+                    x, s, contexts, rates, learn, o[a:b], error[a:b], symbol_room
+                )
                 if outcome.prediction.shape[0] > 0:
                     copy(o[a:b], outcome.prediction[t, a:b])
-                receive_symbol(x, s, senses, contexts, o[a:b], received[a:b])
+                receive_symbol(x, s, senses, contexts, learn, o[a:b], received[a:b])
                 missing = np.isnan(x)
             else:
                 part = rows[t, column : column + senses.size[s]]

@@ -69,14 +69,60 @@ class Readout(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """Contexts for the last 0 .. R symbols of S sensors, and mixing weights."""
+    """What followed contexts, for V sensors of symbols; V is 0 without contexts.
 
-    key: Array  # (S, R, slots) uint64, 0 for a free one
-    counts: Array  # (S, R + 1, slots, K + 1), the last their sum; order 0 has one slot
-    history: Array  # (S, R) last symbols, latest first
-    known: Array  # (S,) how many of them there are
-    mixing: Array  # (S, R + 2, buckets); the last is the readout's
-    slopes: Array  # (S, R + 2, buckets) sums of squared slopes in these weights
+    I contexts at each step, of K symbols at most; ``slots`` contexts in all, E entries of symbols.
+    """
+
+    number: Array  # (S,) which of the V a sensor is; -1 of values
+    kind: Array  # (V, I) an order, or one of stream_words
+    parent: Array  # (V, I) the next shorter context, -1 of the first
+    classes: Array  # (V, K) of symbols
+    recent: Array  # (V, R) last symbols, latest first
+    known: Array  # (V,) how many of them there are
+    words: Array  # (V, N_WORDS)
+    key: Array  # (V, slots) uint64, 0 for a free one
+    total: Array  # (V, slots) counts
+    distinct: Array  # (V, slots) different symbols
+    latest: Array  # (V, slots) latest symbol
+    run: Array  # (V, slots) how often in a row
+    visits: Array  # (V, slots) steps in which the entries learned
+    first: Array  # (V, slots) first entry + 1; 0 for none
+    symbol: Array  # (V, E)
+    counts: Array  # (V, E)
+    weight: Array  # (V, E) in the sum
+    following: Array  # (V, E) next entry + 1; 0 for none
+    free: Array  # (V, 3)
+    discount: Array  # (V, I, N_DISTINCT) logit
+    prior: Array  # (V, I, N_DISTINCT) logarithm
+    of_bucket: Array  # (V, I, N_BUCKETS, N_BUCKETS) weights in the sum, by magnitude of counts
+    of_run: Array  # (V, I, N_RUNS)
+    of_match: Array  # (V, N_LENGTHS)
+    match: Array  # (V, N_MATCH)
+    passed: Array  # (V, ring) symbols learned
+    places: Array  # (V, places) where five symbols came last, + 1; 0 for nowhere
+    first_weight: Array  # (I + 2,) of inputs of neurons: contexts, sum, readout
+    single: Array  # (V, N_SINGLE, chosen, I + 2) weights beyond these
+    of_symbols: Array  # (V, N_OF_SYMBOLS, chosen, I + 2, K)
+    second: Array  # (V, N_SECOND, chosen, N_FIRST)
+    uses: Array  # (V, N_FIRST, chosen)
+    average: Array  # (V, N_FIRST + 1) weights of the first layer's neurons, and of the mean g
+
+
+class SymbolScratch(NamedTuple):
+    """Work arrays of the contexts of a sensor of symbols."""
+
+    code: Array  # (I,) uint64
+    slots: Array  # (I,)
+    present: Array  # (I + 2,) whether an input exists
+    selected: Array  # (N_FIRST + N_SECOND,) which weights of a neuron are used
+    q: Array  # (I, K)
+    logs: Array  # (I + 2, K) of inputs
+    sum: Array  # (K,)
+    neuron: Array  # (N_FIRST, K)
+    neuron_log: Array  # (N_FIRST, K)
+    mixed: Array  # (N_SECOND + 1, K) the last is g
+    mixed_log: Array  # (K,)
 
 
 class Experts(NamedTuple):
@@ -185,9 +231,6 @@ class Scratch(NamedTuple):
     pit: Array
     mean: Array
     log_density: Array
-    slots: Array  # (R + 2,) integers
-    bucket: Array
-    logs: Array  # (R + 2, K)
     potential: Array  # (n,)
     power: Array  # (n,)
     pairs: Array  # (2 n,)
@@ -196,9 +239,9 @@ class Scratch(NamedTuple):
     observed: Array  # (2,) whether any of them was observed in this step
 
 
-def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch:
+def scratch_for(memory: Memory, readout: Readout) -> Scratch:
     """Work arrays for a given state."""
-    k, n, orders = len(readout.weights), len(memory.activity), contexts.counts.shape[1] + 1
+    k, n = len(readout.weights), len(memory.activity)
     dtype = memory.activity.dtype
     return Scratch(
         output=np.zeros(k),
@@ -207,9 +250,6 @@ def scratch_for(memory: Memory, readout: Readout, contexts: Contexts) -> Scratch
         pit=np.zeros(k),
         mean=np.zeros(k),
         log_density=np.zeros(k),
-        slots=np.zeros(orders, np.int64),
-        bucket=np.zeros(orders, np.int64),
-        logs=np.zeros((orders, k)),
         potential=empty(n, dtype=dtype),
         power=empty(n),
         pairs=empty(2 * n, dtype=dtype),

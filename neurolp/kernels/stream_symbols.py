@@ -1,162 +1,104 @@
-"""Prediction of symbols: a softmax readout mixed with counts after contexts of all orders."""
+"""Prediction of symbols: contexts and the readout of the network, mixed by neurons."""
 
 from __future__ import annotations
 
-from math import log, log1p, sqrt
-from typing import Any
+from math import log
 
 import numpy as np
 
 from neurolp.arrays import Array
-from neurolp.kernels._jit import vector_kernel
-from neurolp.kernels.stream_passes import fill, softmax
-from neurolp.kernels.stream_state import Contexts, Rates, Senses
+from neurolp.kernels._jit import ordered_kernel
+from neurolp.kernels.stream_contexts import ABSENT, find, learn_counts
+from neurolp.kernels.stream_counts import learn_chain, learn_sum, predict_chain, predict_sum
+from neurolp.kernels.stream_match import N_LENGTHS, follow_match, lose_match, match_length
+from neurolp.kernels.stream_mixing import N_FIRST, learn_mixing, mix, softmax_of
+from neurolp.kernels.stream_passes import fill
+from neurolp.kernels.stream_state import Contexts, Rates, Senses, SymbolScratch
+from neurolp.kernels.stream_words import class_state, find_codes, follow, lose, word_state
 
 # Curvature of -log softmax in a logit, p (1 - p), for the p that matter: between 0.05 and 0.3.
 SYMBOL_CURVATURE = 0.15
-BACK_OFF = 2.0  # how many counts of a longer context outweigh the next shorter one
-SLOTS_TRIED = 4
-MIXING_BUCKETS = 12
 
 _TINY = 1e-300
 
 
-@vector_kernel
+@ordered_kernel
 def observe_symbol(
-    x: float, s: int, contexts: Contexts, rates: Rates, learn: bool,
-    o: Array, error: Array, slots: Array, bucket: Array, logs: Array,
+    x: float, s: int, contexts: Contexts, rates: Rates, learn: bool, o: Array, error: Array,
+    room: SymbolScratch,
 ) -> float:  # fmt: skip
-    """Surprise of one symbol, update of the counts, and the readout's error in logits.
+    """Surprise of one symbol, update of the contexts, and the readout's error in logits.
 
     ``o`` comes as the readout's logits and leaves as probabilities.
     """
-    has_contexts = contexts.counts.shape[1] > 0
-    softmax(o)
-    for y in range(o.shape[0]):
+    v, n = contexts.number[s], o.shape[0]
+    logs = room.logs[room.logs.shape[0] - 1, :n]
+    softmax_of(o, logs)
+    for y in range(n):
         error[y] = -o[y] / SYMBOL_CURVATURE
-    if has_contexts:
-        mix(contexts, s, o, slots, bucket, logs)
+    if v >= 0:
+        _predict(contexts, v, room, o)
     if np.isnan(x):
         fill(error, 0.0)
         return np.nan
     seen = int(x)
     error[seen] += 1.0 / SYMBOL_CURVATURE
-    if learn and has_contexts:
-        learn_contexts(contexts, s, seen, o, slots, bucket, logs, rates.mixing)
+    if learn and v >= 0:
+        learn_mixing(contexts, v, room, seen, n, rates.mixing)
+        learn_sum(contexts, v, room.slots, room.sum[:n], seen)
+        learn_chain(contexts, v, room.slots, room.q[:, :n], seen)
+        learn_counts(contexts, v, room.code, room.slots, seen)
     return -log(max(o[seen], _TINY))
 
 
-@vector_kernel
+@ordered_kernel
 def receive_symbol(
-    x: float, s: int, senses: Senses, contexts: Contexts, expected: Array, received: Array
-) -> None:
+    x: float, s: int, senses: Senses, contexts: Contexts, learn: bool, expected: Array,
+    received: Array,
+) -> None:  # fmt: skip
     """Input of the memory from a symbol; a missing one is replaced by its probabilities."""
     a = senses.output[s]
     for y in range(received.shape[0]):
         here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
         received[y] = (here - senses.location[a + y]) / senses.scale[a + y]
-    depth = contexts.history.shape[1]
-    if depth > 0:
-        if np.isnan(x):
-            contexts.known[s] = 0
-            return
-        for k in range(depth - 1, 0, -1):
-            contexts.history[s, k] = contexts.history[s, k - 1]
-        contexts.history[s, 0] = int(x)
-        contexts.known[s] = min(contexts.known[s] + 1, depth)
+    v = contexts.number[s]
+    if v >= 0 and np.isnan(x):
+        lose(contexts, v)
+        lose_match(contexts, v)
+    elif v >= 0:
+        follow(contexts, v, int(x))
+        follow_match(contexts, v, int(x), learn)
 
 
-@vector_kernel
-def mix(contexts: Contexts, s: int, dense: Array, slots: Array, bucket: Array, logs: Array) -> None:
-    """Mix the readout's probabilities in ``dense`` with those of the contexts of a sensor.
-
-    The context of order r predicts p_r = (c + b p_{r-1}) / (n + b), c its counts, n their sum, b
-    the back-off; p = softmax(sum_r w_r log p_r), with weights for each order and magnitude of n.
-    """
-    n_symbols = dense.shape[0]
-    n_orders = contexts.counts.shape[1]
-    last = contexts.counts.shape[3] - 1
-    for y in range(n_symbols):
-        logs[n_orders, y] = log(max(dense[y], _TINY))
-        dense[y] = 1.0 / n_symbols
-    bucket[n_orders] = 0
-    for r in range(n_orders):
-        slots[r] = -1
-        if r == 0:
-            slots[0] = 0
-        elif r <= contexts.known[s]:
-            slots[r] = _find(contexts.key[s, r - 1], contexts.counts[s, r], contexts.history[s], r)
-        bucket[r] = 0
-        if slots[r] >= 0:
-            count = contexts.counts[s, r, slots[r]]
-            n = count[last]
-            for y in range(n_symbols):
-                dense[y] = (count[y] + BACK_OFF * dense[y]) / (n + BACK_OFF)
-            bucket[r] = min(int(2.0 * log1p(n)), MIXING_BUCKETS - 1)
-        for y in range(n_symbols):
-            logs[r, y] = log(dense[y])
-    for y in range(n_symbols):
-        total = 0.0
-        for r in range(n_orders + 1):
-            total += contexts.mixing[s, r, bucket[r]] * logs[r, y]
-        dense[y] = total
-    softmax(dense)
+@ordered_kernel
+def _predict(contexts: Contexts, v: int, room: SymbolScratch, p: Array) -> None:
+    """Mix the readout, whose log-probabilities are the last input already, with the contexts."""
+    n, n_contexts = p.shape[0], room.slots.shape[0]
+    find_codes(contexts, v, room.code)
+    longest = 0
+    for i in range(n_contexts):
+        room.slots[i] = ABSENT
+        if room.code[i] != np.uint64(0):
+            room.slots[i] = find(contexts, v, room.code[i])
+        room.present[i] = room.slots[i] != ABSENT
+        if room.present[i] and contexts.kind[v, i] >= 0:
+            longest = i
+    room.present[n_contexts] = room.present[n_contexts + 1] = True
+    predict_chain(contexts, v, room.slots, room.q[:, :n], room.logs[:n_contexts, :n])
+    predict_sum(contexts, v, room.slots, room.sum[:n], room.logs[n_contexts, :n])
+    _select(contexts, v, longest, room.selected)
+    mix(contexts, v, room, p)
 
 
-@vector_kernel
-def learn_contexts(
-    contexts: Contexts,
-    s: int,
-    x: int,
-    p: Array,
-    slots: Array,
-    bucket: Array,
-    logs: Array,
-    rate: float,
-) -> None:
-    """Update each mixing weight by log p_r(x) - E[log p_r]; the present contexts count x."""
-    n_symbols = p.shape[0]
-    n_orders = contexts.counts.shape[1]
-    last = contexts.counts.shape[3] - 1
-    for r in range(n_orders + 1):
-        error = logs[r, x]
-        for y in range(n_symbols):
-            error -= p[y] * logs[r, y]
-        contexts.slopes[s, r, bucket[r]] += error * error
-        contexts.mixing[s, r, bucket[r]] += rate * error / sqrt(contexts.slopes[s, r, bucket[r]])
-    for r in range(min(n_orders, contexts.known[s] + 1)):
-        slot = slots[r]
-        if slot < 0:
-            slot = -1 - slot
-            contexts.key[s, r - 1, slot] = _context_code(contexts.history[s], r)
-            contexts.counts[s, r, slot] = 0
-        contexts.counts[s, r, slot, x] += 1
-        contexts.counts[s, r, slot, last] += 1
-
-
-@vector_kernel
-def _find(key: Array, count: Array, history: Array, order: int) -> int:
-    """Slot of the context of the last ``order`` symbols; -1 - (slot to be taken) if new.
-
-    A context is identified by a hash of 64 bits. It may be in ``SLOTS_TRIED`` slots; a new one
-    takes a free slot, or that of the context counted least.
-    """
-    code = _context_code(history, order)
-    start = int((code >> np.uint64(20)) % np.uint64(key.shape[0])) & ~(SLOTS_TRIED - 1)
-    least, fired = start, np.inf
-    for s in range(start, start + SLOTS_TRIED):
-        if key[s] == code:
-            return s
-        total = 0.0 if key[s] == 0 else count[s, count.shape[1] - 1]
-        if total < fired:
-            least, fired = s, total
-    return -1 - least
-
-
-@vector_kernel
-def _context_code(history: Array, order: int) -> Any:
-    code = np.uint64(0x9E3779B97F4A7C15)
-    for k in range(order):
-        code = (code ^ np.uint64(history[k] + 1)) * np.uint64(0xBF58476D1CE4E5B9)
-        code ^= code >> np.uint64(27)
-    return code | np.uint64(1)
+@ordered_kernel
+def _select(contexts: Contexts, v: int, longest: int, selected: Array) -> None:
+    """Which weights of each neuron are used; where there are too many, some share theirs."""
+    last, classes = contexts.recent[v, 0], class_state(contexts, v)
+    length = match_length(contexts, v)
+    n_single, n_of_symbols = contexts.single.shape[2], contexts.of_symbols.shape[2]
+    n_second = contexts.second.shape[2]
+    selected[0], selected[1] = longest % n_single, length % n_single
+    selected[2], selected[3] = last % n_of_symbols, classes % n_of_symbols
+    selected[4] = word_state(contexts, v) % n_of_symbols
+    selected[N_FIRST], selected[N_FIRST + 1] = last % n_second, classes % n_second
+    selected[N_FIRST + 2] = (longest * N_LENGTHS + length) % n_second

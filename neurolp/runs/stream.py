@@ -241,7 +241,9 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
     if predictions.schedule:
         monitors.append(predictions)
     shown = (n - last + 1, n + 1)
-    activity = Activity(record.activity_every, at=record.activity_at, interval=shown)
+    activity = Activity(
+        record.activity_every, at=record.activity_at, interval=shown, nodes=record.activity_nodes
+    )
     weights = Weights(every=record.weights_every, at=record.weights_at)
     return [*monitors, activity, weights]
 

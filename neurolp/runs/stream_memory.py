@@ -16,6 +16,7 @@ from neurolp.config.stream_sections import AnySource, StreamConfiguration, Strea
 from neurolp.data.streams import Stream, generator, open_stream
 from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.runs.memory import NUMBER, PROCESS, Memory, check_memory, format_bytes
+from neurolp.stream.contexts import n_bytes
 from neurolp.stream.sensors import places
 
 _SECTION: TypeAdapter[Any] = TypeAdapter(AnySource)
@@ -46,7 +47,7 @@ def memory(configuration: StreamConfiguration) -> Memory:
     features = 1 + brain.n_lags * n_outputs + n_hidden + 16
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
     size += 16.0 * features**2 if brain.rule == "rls" else 0
-    size += 8.0 * n_categorical * (brain.max_order + 1) * brain.n_contexts * (n_symbols + 3)
+    size += n_categorical * n_bytes(max(n_symbols, 2), brain.max_order, brain.n_contexts, True)
     size += _EXPERTS * max(n_outputs - n_symbols * n_categorical, 0) if brain.experts else 0
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
     return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)

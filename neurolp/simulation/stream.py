@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -36,6 +36,10 @@ class StreamModel(Protocol):
     @property
     def activity(self) -> Array:
         """Activity of the hidden nodes (n_hidden,)."""
+
+    @property
+    def node_names(self) -> Sequence[str] | Sequence[int]:
+        """Names of the hidden nodes; their numbers if they have none."""
 
     @property
     def weights(self) -> Mapping[str, Any]:

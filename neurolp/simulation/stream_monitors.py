@@ -19,6 +19,7 @@ from neurolp.simulation.monitors import Monitor
 from neurolp.simulation.schedule import Schedule
 from neurolp.simulation.stream import StreamObservation, StreamProcess
 from neurolp.simulation.windows import N_PIT_BINS, Window
+from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.sensors import places
 
 Interval = tuple[int, int]
@@ -204,24 +205,50 @@ class Predictions(Monitor):
 
 @final
 class Activity(Monitor):
-    """``activity`` (activity_time, hidden); arguments as of :class:`Predictions`."""
+    """``activity`` (activity_time, hidden), or (activity_time, activity_node) of some nodes.
+
+    Parameters
+    ----------
+    every, at, interval
+        As of :class:`Predictions`.
+    nodes : array of int or of names, or mask, optional
+        Which hidden nodes; in their order in the brain. All by default.
+    """
 
     def __init__(
-        self, every: int | None = 1, *, at: Iterable[int] = (), interval: Interval = (0, 0)
+        self,
+        every: int | None = 1,
+        *,
+        at: Iterable[int] = (),
+        interval: Interval = (0, 0),
+        nodes: Any = None,
     ) -> None:
-        self.schedule = Schedule.of(every, at, interval)
+        self.schedule, self.nodes = Schedule.of(every, at, interval), nodes
 
     def begin(self, process: StreamProcess, store: Store) -> None:
-        """Declare the variable, if there are hidden nodes."""
-        self._store, n_hidden = store, len(process.brain.activity)
-        if n_hidden:
+        """Declare the variable, if there are hidden nodes.
+
+        Raises
+        ------
+        ConfigurationError
+            If the brain has no such nodes.
+        """
+        self._store, dim, n = store, "hidden", len(process.brain.activity)
+        self._chosen: Any = slice(None)
+        if self.nodes is not None:
+            labels = process.brain.node_names
+            self._chosen = HiddenNodes.of(labels).numbers(self.nodes, "nodes of monitor Activity")
+            dim, n = "activity_node", len(self._chosen)
+            named = np.array(labels)[self._chosen]
+            store.declare_coordinate(dim, named, "1", "hidden node whose activity is recorded")
+        if n:
             store.declare_dimension("activity_time", "i8", "step", "steps observed")
-            dims, what = ("activity_time", "hidden"), "activity of the hidden nodes"
-            store.declare("activity", dims, (n_hidden,), "f4", "1", what)
+            what = "activity of the hidden nodes"
+            store.declare("activity", ("activity_time", dim), (n,), "f4", "1", what)
 
     def sample(self, process: StreamProcess) -> None:
         """Append the activity."""
-        activity = np.asarray(process.brain.activity)
+        activity = np.asarray(process.brain.activity)[self._chosen]
         if activity.size:
             self._store.append("activity_time", [process.time])
             self._store.append("activity", activity[None])

@@ -129,7 +129,7 @@ def parts_of(state: StreamState, n_streams: int, n_threads: int) -> list[Part]:
     largest = int(state.senses.size.max())
     return [
         Part(
-            first, last, scratch_for(one.memory, one.readout, one.contexts),
+            first, last, scratch_for(one.memory, one.readout),
             scratch_of(one.experts, largest),
         )
         for first, last in pairwise(ends)

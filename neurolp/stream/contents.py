@@ -17,9 +17,10 @@ from neurolp.stream.sensors import Sensor, column_names, symbol_labels
 _PARTS = (
     ("senses", "location", "location", "output"),
     ("senses", "scale", "scale", "output"),
-    ("contexts", "counts", "counts of contexts", "sensor"),
-    ("contexts", "mixing", "mixing weights", "sensor"),
-    ("contexts", "slopes", "slopes of mixing weights", "sensor"),
+    ("contexts", "weight", "weights of contexts", "sensor of symbols"),
+    ("contexts", "single", "mixing weights", "sensor of symbols"),
+    ("contexts", "of_symbols", "mixing weights", "sensor of symbols"),
+    ("contexts", "second", "mixing weights", "sensor of symbols"),
     ("readout", "factor", "factor of the residuals", "output"),
     ("readout", "moments", "moments of the residuals", "output"),
     ("readout", "shape", "shape of the residuals", "output"),
@@ -139,8 +140,9 @@ def _owner(
     memory = state.memory
     if whose == "output":
         return f"output '{output_names(sensors)[at[0]]}'"
-    if whose == "sensor":
-        return f"sensor '{sensors[at[0]].name}'"
+    if whose == "sensor of symbols":
+        mine = [sensor.name for sensor in sensors if sensor.n_symbols]
+        return f"sensor '{mine[at[0]]}'"
     if whose in ("node", "edge", "afferent"):
         first = {"edge": memory.first, "afferent": memory.afferent_first}.get(whose)
         node = at[0] if first is None else int(np.searchsorted(first, at[0], side="right")) - 1

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
+from neurolp.kernels.stream_match import FOUND
 from neurolp.kernels.stream_season import PAST
 from neurolp.stream import contents
 from neurolp.stream.network import StreamState
@@ -165,8 +166,10 @@ def with_cleared_memory(state: StreamState) -> StreamState:
     memory.features[1:] = 0.0
     for values in (memory.activity, memory.trace, memory.squashed, memory.post):
         values[:] = 0.0
-    state.contexts.history[:] = 0
-    state.contexts.known[:] = 0
+    contexts = state.contexts
+    contexts.known[:] = contexts.recent[:] = 0
+    contexts.words[:] = 0
+    contexts.match[:, :FOUND] = 0
     mean = experts.level[:, :1]
     experts.past[:, :PAST] = mean
     experts.level[:] = mean

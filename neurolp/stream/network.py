@@ -26,8 +26,7 @@ from neurolp.kernels.stream_state import (
     Senses,
     empty,
 )
-from neurolp.kernels.stream_symbols import MIXING_BUCKETS, SLOTS_TRIED
-from neurolp.stream.experts import MOVING, draw_experts
+from neurolp.stream import contexts, experts
 from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.sensors import Place, Sensor, grid_of, places
 from neurolp.stream.wiring import connections, inputs, spectral_radius
@@ -45,7 +44,6 @@ _REGISTER = 8  # numbers in a vector register: rows of matrices begin at its mul
 _PRIOR_SYMBOLS, _PRIOR_VALUES = 0.015, 3.0
 # First mixture of the residuals, nearly normal: weight, mean, standard deviation each.
 _SHAPE = np.array([[0.7, 0.0, 1.0], [0.14, -0.7, 0.8], [0.14, 0.7, 0.8], [0.02, 0.0, 2.5]])
-_MIXING = 0.3  # first weight of each order of contexts, and of the readout
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,12 @@ class StreamState:
     def with_own_memory(self) -> StreamState:
         """The same state, with copies of the arrays that change where nothing is learned."""
         moving = ("features", "activity", "trace", "squashed", "post")
-        memory = self.memory._replace(
-            **{name: getattr(self.memory, name).copy() for name in moving}
+        return replace(
+            self,
+            memory=_with_own(self.memory, moving),
+            contexts=_with_own(self.contexts, contexts.MOVING),
+            experts=_with_own(self.experts, experts.MOVING),
         )
-        history, known = self.contexts.history.copy(), self.contexts.known.copy()
-        contexts = self.contexts._replace(history=history, known=known)
-        experts = self.experts._replace(
-            **{name: getattr(self.experts, name).copy() for name in MOVING}
-        )
-        return replace(self, memory=memory, contexts=contexts, experts=experts)
 
     def copy(self) -> StreamState:
         """The same state in arrays of its own."""
@@ -168,9 +163,14 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
         senses,
         _memory(design, senses, n, n_features, connectivity, given, rng),
         _readout(design, n_outputs, n_features),
-        _contexts(design),
-        draw_experts(where, design.n_lags, design.experts),
+        contexts.draw_contexts(where, design.max_order, design.n_contexts),
+        experts.draw_experts(where, design.n_lags, design.experts),
     )
+
+
+def _with_own(part: Any, names: Sequence[str]) -> Any:
+    """A part of the state with copies of some of its arrays."""
+    return part._replace(**{name: getattr(part, name).copy() for name in names})
 
 
 def _aligned(values: Array) -> Array:
@@ -291,32 +291,6 @@ def _covariance(rule: Rule, n_features: int, symbols: bool) -> Array:
     return out
 
 
-def _contexts(design: StreamDesign) -> Contexts:
-    symbols = [s.n_symbols for s in design.sensors if s.n_symbols]
-    n, orders = len(design.sensors), design.max_order
-    if not symbols or design.n_contexts == 0:
-        return Contexts(
-            np.zeros((n, 0, 0), np.uint64),
-            np.zeros((n, 0, 0, 0)),
-            np.zeros((n, 0), np.int64),
-            np.zeros(n, np.int64),
-            np.zeros((n, 0, 0)),
-            np.zeros((n, 0, 0)),
-        )
-    slots = SLOTS_TRIED * -(-design.n_contexts // SLOTS_TRIED)
-    mixing = np.zeros((n, orders + 2, MIXING_BUCKETS))
-    mixing[:, : orders + 1, 2:] = _MIXING  # buckets of contexts seen at least twice
-    mixing[:, 0] = mixing[:, orders + 1, 0] = _MIXING
-    return Contexts(
-        key=np.zeros((n, orders, slots), np.uint64),
-        counts=np.zeros((n, orders + 1, slots, max(symbols) + 1)),
-        history=np.zeros((n, orders), np.int64),
-        known=np.zeros(n, np.int64),
-        mixing=mixing,
-        slopes=np.ones_like(mixing),
-    )
-
-
 def _check_size(
     design: StreamDesign, connectivity: Connectivity | None, n: int, n_features: int
 ) -> None:
@@ -326,8 +300,10 @@ def _check_size(
     size = 8 * n_outputs * n_features + 8 * n_outputs**2
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
     size += 16 * n_features**2 if design.rule == "rls" else 0
-    symbols = [s.n_symbols + 3 for s in design.sensors if s.n_symbols]
-    size += 8 * len(symbols) * (design.max_order + 1) * design.n_contexts * max(symbols, default=0)
+    for s in design.sensors:
+        if s.n_symbols:
+            characters = contexts.are_characters(getattr(s, "labels", ()))
+            size += contexts.n_bytes(s.n_symbols, design.max_order, design.n_contexts, characters)
     if size > LARGEST_STATE:
         raise ConfigurationError(
             f"arguments `n_hidden`, `n_lags` and `n_contexts` need {size / 1e9:.0f} GB with rule "

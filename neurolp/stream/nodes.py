@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -19,6 +19,12 @@ class HiddenNodes:
 
     n: int
     names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, labels: Sequence[str] | Sequence[int]) -> Self:
+        """The nodes with these labels: names, or the numbers from 0."""
+        named = len(labels) > 0 and isinstance(labels[0], str)
+        return cls(len(labels), tuple(map(str, labels)) if named else None)
 
     @property
     def wanted(self) -> str:

@@ -328,7 +328,9 @@ def check_sensors(sensors: Sensor | Sequence[Sensor]) -> tuple[Sensor, ...]:
     return all_
 
 
-def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int = 0) -> Array:
+def check_rows(
+    rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int = 0, argument: str = "rows"
+) -> Array:
     """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor is missing.
 
     One column may come as a vector. Errors count steps from ``first_step``.
@@ -342,19 +344,20 @@ def check_rows(rows: npt.ArrayLike, sensors: Sequence[Sensor], first_step: int =
     try:
         out = np.array(rows, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
-        raise DataError(f"argument `rows` must hold numbers: {error}") from error
+        raise DataError(f"argument `{argument}` must hold numbers: {error}") from error
     if out.ndim == 1 and width == 1:
         out = out[:, None]
     if out.ndim != 2 or out.shape[1] != width:
         many = "; neurolp.StreamBatch takes many streams" if out.ndim == 3 else ""
         raise DataError(
-            f"argument `rows` must have shape (n_steps, {width}), but has shape {out.shape}{many}"
+            f"argument `{argument}` must have shape (n_steps, {width}), "
+            f"but has shape {out.shape}{many}"
         )
     fault = first_invalid(out, sensors)
     if fault is not None:
         step, column, sensor = fault
         raise DataError(
-            f"argument `rows` must hold {sensor.wanted} for sensor '{sensor.name}', "
+            f"argument `{argument}` must hold {sensor.wanted} for sensor '{sensor.name}', "
             f"but step {first_step + step} holds {out[step, column]}"
         )
     return out

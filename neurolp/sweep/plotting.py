@@ -204,6 +204,7 @@ def _name_ticks(ax: Axes, labels: list[str]) -> None:
     ax.set_xticks(
         range(len(labels)),
         labels,
+        fontsize="x-small" if long else None,
         rotation=30 if long else 0,
         ha="right" if long else "center",
         rotation_mode="anchor",

@@ -5,7 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurolp import ConfigurationError, DataError, NetworkError, StreamBrain, from_edge_table
+from neurolp import (
+    Activity,
+    ConfigurationError,
+    DataError,
+    NetworkError,
+    StreamBrain,
+    from_edge_table,
+    to_nwb,
+)
 from neurolp.config.stream_sections import StreamConfiguration
 from neurolp.runs import figures
 from neurolp.runs.connectivity import build_connectivity
@@ -196,6 +204,19 @@ def test_nodes_are_called_by_name_on_the_bench(tmp_path):
     assert by_name.copy().node_names == NAMES
 
 
+def test_the_activity_of_named_nodes_is_recorded(tmp_path):
+    rows = rows_of((VALUE,), 60, missing=0)
+    some, every = (brain_of(from_edge_table(NAMED)) for _ in range(2))
+    monitor = Activity(nodes=["PVC", "AVD"])
+    run_of_some = some.run(rows, monitors=[monitor], output=tmp_path / "a.h5")
+    whole = every.run(rows, monitors=[Activity()]).monitors["activity"]
+    np.testing.assert_array_equal(run_of_some.monitors["activity"], whole[:, [2, 3]])
+    with open_trajectory(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["activity"].sel(activity_node="PVC"), whole[:, 3])
+    with pytest.raises(ConfigurationError, match=r"nodes of monitor Activity .* no 'AVX'"):
+        some.run(rows, monitors=[Activity(nodes=["AVX"])])
+
+
 @pytest.mark.parametrize("what", [{"nodes": ["AVX"]}, {"edges": [["AVX", "ALM"]]}])
 def test_names_that_are_none_are_refused(what):
     brain = brain_of(from_edge_table(NAMED))
@@ -223,6 +244,17 @@ train_connectivity = false
 kind = "file"
 file = "edges.csv"
 """
+
+
+def test_some_nodes_of_a_configuration_are_recorded(tmp_path):
+    NAMED.to_csv(tmp_path / "edges.csv", index=False)
+    (tmp_path / "a.toml").write_text(STREAM)
+    configuration = read_configuration(tmp_path / "a.toml", ["record.activity_nodes=['AVD']"])
+    with open_trajectory(run(configuration, tmp_path / "a.h5").path) as file:
+        assert list(file["activity"].coords["activity_node"].values) == ["AVD"]
+        assert file["activity"].shape == (200, 1)
+        assert "activity" in figures(file)
+    to_nwb(tmp_path / "a.h5", tmp_path / "a.nwb")
 
 
 def test_a_stream_runs_on_named_edges_and_its_file_keeps_the_names(tmp_path):

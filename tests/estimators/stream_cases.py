@@ -17,7 +17,7 @@ SMALL = {
     "fan_in": 2,
     "recurrent_rate": 0.3,
     "max_order": 2,
-    "n_contexts": 64,
+    "n_contexts": 1024,
 }
 
 

@@ -17,6 +17,7 @@ from neurolp import (
     ContinuousSensor,
     OutputError,
     Predictions,
+    SpikeSensor,
     StreamBrain,
     Weights,
     sensors_of,
@@ -45,10 +46,14 @@ def norms(brain):
     return np.sqrt((brain.weights["afferent"].toarray() ** 2).sum(axis=1))
 
 
+def edges_of(brain):
+    """Whether a node listens to a feature."""
+    return brain.weights["afferent"].toarray() != 0
+
+
 def lags_of(brain):
     """Largest number of lags of values that a node listens to."""
-    by_lag = brain.weights["afferent"].toarray()[:, 1:-N].reshape(N, -1, 4)
-    return (by_lag != 0).any(axis=2).sum(axis=1).max()
+    return edges_of(brain)[:, 1:-N].reshape(N, -1, 4).any(axis=2).sum(axis=1).max()
 
 
 # --- construction ---------------------------------------------------------------------------------
@@ -73,6 +78,10 @@ CONSTRUCTION = {
     "fan_in": (
         {}, {"fan_in": 1},
         lambda a, b: (lags_of(a), lags_of(b)) == (2, 1),
+    ),
+    "receptive_fields": (
+        {}, {"receptive_fields": "windows"},
+        lambda a, b: not np.array_equal(edges_of(a), edges_of(b)),
     ),
     "connectivity": (
         {}, {"connectivity": MATRIX, "recurrent_rate": 0.0},
@@ -218,6 +227,12 @@ SENSOR_ARGUMENTS = {
             )
         ),
     ),
+    (SpikeSensor, "name"): lambda: (
+        list(brain_of(SpikeSensor()).predict()), list(brain_of(SpikeSensor("unit")).predict())
+    ),
+    (SpikeSensor, "most"): lambda: (
+        of_sensor(SpikeSensor(most=2), SYMBOL_ROWS), of_sensor(SpikeSensor(most=5), SYMBOL_ROWS)
+    ),
 }  # fmt: skip
 
 
@@ -342,6 +357,7 @@ ACTIONS = {
     (Activity, "every"): lambda: recorded(Activity(), Activity(every=2)),
     (Activity, "at"): lambda: recorded(Activity(None, at=[1]), Activity(None, at=[2])),
     (Activity, "interval"): lambda: recorded(Activity(None), Activity(None, interval=(2, 4))),
+    (Activity, "nodes"): lambda: recorded(Activity(), Activity(nodes=[1, 2])),
     (Predictions, "every"): lambda: recorded(Predictions(), Predictions(every=2)),
     (Predictions, "at"): lambda: recorded(Predictions(None, at=[1]), Predictions(None, at=[2])),
     (Predictions, "interval"): lambda: recorded(

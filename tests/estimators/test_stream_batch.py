@@ -39,6 +39,7 @@ SETTINGS = {
     "fixed edges": {"train_connectivity": False},
     "fixed inputs": {"train_input_weights": False},
     "fixed": {"recurrent_rate": 0.0},
+    "windows": {"receptive_fields": "windows", "n_lags": 12},
 }
 
 

@@ -80,6 +80,7 @@ def test_rows_of_mappings_are_the_same_and_may_leave_out():
     joined = {"place": [0.1, 0.2], "sky": "sun", "wind": (0.0, 1.0)}
     apart = {"lat": 0.1, "lon": 0.2, "sky": "sun", "wind[0]": 0.0, "wind[1]": 1.0}
     assert brain.score_one(joined) == brain.score_one(apart)
+    assert brain.score_one(joined | {"sky": ["sun"]}) == brain.score_one(apart)
     assert brain.score_one(joined) != brain.score_one(joined | {"sky": "rain"})
     assert brain.score_one([0.1, 0.2, "sun", 0.0, 1.0, None, None]) == brain.score_one(joined)
     assert brain.score_one(np.array([0.1, 0.2, 0, 0, 1, np.nan, np.nan])) == brain.score_one(joined)
@@ -127,6 +128,13 @@ def test_the_step_of_an_unknown_label_is_counted_from_the_first():
         brain.observe({"sea": 1})
     with pytest.raises(DataError, match="2 numbers for sensor 'place', but holds 1"):
         brain.observe({"place": [1.0]})
+    with pytest.raises(DataError, match="`x` must hold 1 numbers for sensor 'sky', but holds 2"):
+        brain.observe({"sky": ["sun", "rain"]})
+    for wrong in ({"lat": "north"}, ["north"] * 7):
+        with pytest.raises(
+            DataError, match=r"argument `x` must hold numbers of .* 'lat' holds texts"
+        ):
+            brain.observe(wrong)
 
 
 def test_a_frame_without_rows_is_nothing():

@@ -8,6 +8,7 @@ from scipy.stats import kstest
 
 from neurolp import CategoricalSensor, ContinuousSensor, StreamBrain
 from neurolp.data.streams import generator
+from neurolp.stream.contexts import MOVING as MOVES
 from neurolp.stream.experts import MOVING
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, rows_of
 
@@ -135,7 +136,8 @@ def learned(brain):
     names = ("afferent_weight", "weights", "weight", "bias")
     arrays = {name: getattr(state.memory, name) for name in names}
     arrays |= state.readout._asdict() | {"seen": state.senses.seen}
-    arrays |= {name: getattr(state.contexts, name) for name in ("counts", "mixing", "slopes")}
+    contexts = state.contexts._asdict()
+    arrays |= {f"contexts' {name}": contexts[name] for name in contexts if name not in MOVES}
     experts = state.experts._asdict()
     arrays |= {f"experts' {name}": experts[name] for name in experts if name not in MOVING}
     return {name: a.copy() for name, a in arrays.items() if name not in ("gain", "pending")}
@@ -164,7 +166,7 @@ def test_only_learning_changes_what_is_learned(rule):
     # Later steps learn as if nothing had been watched, from the same memory.
     moving = ("features", "activity", "trace", "squashed", "post")
     memory = {name: getattr(brain._state.memory, name) for name in moving}
-    contexts = {name: getattr(brain._state.contexts, name) for name in ("history", "known")}
+    contexts = {name: getattr(brain._state.contexts, name) for name in MOVES}
     experts = {name: getattr(brain._state.experts, name).copy() for name in MOVING}
     asked._state = dataclasses.replace(
         asked._state,

@@ -136,6 +136,8 @@ def test_times_can_be_chosen_and_weights_are_of_all_names_or_some():
     [
         (lambda: [Activity(10), Activity(20)], "both Activity and Activity record 'activity_time'"),
         (lambda: [Weights(), Weights("readout")], "both Weights and Weights record 'readout'"),
+        (Activity, "`monitors` must be a list of monitors, but is <"),
+        (lambda: "activity", "`monitors` must be a list of monitors, but is 'activity'"),
         (lambda: ["activity"], "argument `monitors` must hold monitors, but 'activity' has no"),
         (lambda: [Activity(0)], "argument `every` must be an integer >= 1, but is 0"),
         (lambda: [Activity(at=[-1])], "argument `at` must hold integers >= 0, but has -1"),
@@ -149,6 +151,8 @@ def test_monitors_that_cannot_be_used_are_named_and_nothing_happens(make, messag
             brain.run(ROWS, monitors=make(), output=output)
     assert brain.n_steps_ == 0
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match="argument `output` must be a path, but is 3"):
+        brain.run(ROWS, output=3)
     with pytest.raises(ConfigurationError, match="Weights asks for 'recurrent', but the brain has"):
         brain_of(connectivity="none").run(ROWS, monitors=[Weights("recurrent")])
 

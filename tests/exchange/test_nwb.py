@@ -16,6 +16,8 @@ from neurolp import (
     ContinuousSensor,
     DataError,
     OutputError,
+    Predictions,
+    SpikeSensor,
     StreamBrain,
     Weights,
     from_sonata,
@@ -114,6 +116,7 @@ def test_the_session_is_what_the_file_says(files):
         ].tolist()
         assert json.loads(content.notes)["configuration"] == file.configuration
         assert content.subject is None
+        assert content.units is None  # no sensor of spikes
         assert content.experimenter is None
 
 
@@ -170,6 +173,32 @@ def test_runs_by_hand_are_written_too(tmp_path):
     to_sonata(tmp_path / "a.h5", tmp_path / "a")  # the weights at the end, those of the brain
     read = from_sonata(tmp_path / "a/edges.h5", tmp_path / "a/nodes.h5").weights
     np.testing.assert_array_equal(read.toarray(), dense(brain.weights["recurrent"]))
+
+
+def test_spikes_are_units_with_their_observed_intervals(tmp_path):
+    rng = np.random.default_rng(0)
+    n_spikes = rng.poisson(0.8, 60).clip(0, 3).astype(float)
+    n_spikes[[11, 50]] = np.nan
+    rows = np.column_stack([rng.standard_normal(60), n_spikes, rng.random(60) < 0.0])
+    sensors = [ContinuousSensor(), SpikeSensor("neuron", most=3), SpikeSensor("silent")]
+    brain = StreamBrain(sensors, n_hidden=4, n_lags=2, n_contexts=16, random_state=0)
+    monitors = [Predictions(None, interval=(5, 20)), Activity()]
+    brain.run(rows, monitors=monitors, output=tmp_path / "a.h5")
+    path = to_nwb(tmp_path / "a.h5", tmp_path / "a.nwb", step_seconds=0.01)
+    recorded = [t for t in range(5, 20) if t != 11]
+    with opened(path) as io:
+        found = io.read().units
+        assert list(found["sensor"].data) == ["neuron"]  # the other had no spike
+        times = found["spike_times"][0]
+        np.testing.assert_allclose(found["obs_intervals"][0], [[0.05, 0.11], [0.12, 0.20]])
+        assert found.resolution == 0.01
+    assert len(times) == n_spikes[recorded].sum() > 5
+    counts = np.histogram(times, np.arange(61) * 0.01)[0]
+    np.testing.assert_array_equal(counts[recorded], n_spikes[recorded])
+    assert np.all(np.diff(times) > 0.002)  # three in a step are a third of it apart
+    bad = {"check_subject_exists"}
+    grave = (Importance.CRITICAL, Importance.BEST_PRACTICE_VIOLATION)
+    assert {m.check_function_name for m in messages(path) if m.importance in grave} == bad
 
 
 class EnoughError(Exception):

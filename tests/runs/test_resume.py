@@ -288,7 +288,8 @@ def mixed_stream(n=700):
         (("memory", "weight", 5), "recurrent weights of hidden node"),
         (("memory", "bias", 7), "threshold of hidden node 7 became nan"),
         (("memory", "afferent_weight", 0), "afferent weights of hidden node 0 became nan"),
-        (("contexts", "counts", (1, 0, 0, 0)), "counts of contexts of sensor 'kind' became nan"),
+        (("contexts", "weight", (0, 0)), "weights of contexts of sensor 'kind' became nan"),
+        (("contexts", "second", (0, 0, 0, 0)), "mixing weights of sensor 'kind' became nan"),
         (("readout", "covariance_values", (2, 2)), "covariance of the memory of feature"),
     ],
 )

@@ -28,6 +28,16 @@ def test_figures(tmp_path, grid, how, names):
         figure.savefig(tmp_path / f"{name}.png", dpi=50)
 
 
+@pytest.mark.parametrize("length", [3, 30])
+def test_names_below_an_axis_do_not_cover_each_other(tmp_path, length):
+    grid = [{"kind": letter * length} for letter in "abcd"]
+    figure = figures(collect(fake_sweep(tmp_path, grid, {"kind": "grid"}, 2, len)))["curves"]
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == [job["kind"] for job in grid]
+    assert {label.get_rotation() for label in labels} == {30 if length == 30 else 0}
+
+
 def test_there_is_nothing_to_draw_before_a_job_is_done(tmp_path):
     folder = fake_sweep(tmp_path, [{"a": 1}], {"a": "grid"}, 1, lambda s: 1.0)
     write_state(folder / "jobs" / "000000", JobState(RUNNING, 1))

@@ -25,13 +25,15 @@ from neurolp.stream.sensors import (
 )
 
 
-def read_rows(rows: Any, sensors: Sequence[Sensor], first_step: int = 0) -> Array:
+def read_rows(
+    rows: Any, sensors: Sequence[Sensor], first_step: int = 0, argument: str = "rows"
+) -> Array:
     """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor is missing.
 
     Columns of frames (of pandas, or known to narwhals) are found by their names, in any order; see
     :func:`neurolp.stream.sensors.column_names`. Frames and arrays of texts or objects hold labels,
     arrays of numbers the positions of labels that are texts. One column may come as a vector.
-    Errors count steps from ``first_step``.
+    Errors count steps from ``first_step`` and name the ``argument``.
 
     Raises
     ------
@@ -39,11 +41,12 @@ def read_rows(rows: Any, sensors: Sequence[Sensor], first_step: int = 0) -> Arra
         If a column is missing or not known, the shape is wrong, or an entry is invalid for its
         sensor.
     """
+    about = first_step, argument
     if _is_frame(rows):
-        return check_rows(_of_frame(rows, sensors, first_step), sensors, first_step)
+        return check_rows(_of_frame(rows, sensors, *about), sensors, *about)
     if any(are_texts(getattr(s, "labels", ())) for s in sensors) and not _of_numbers(rows):
-        return check_rows(_of_objects(rows, sensors, first_step), sensors, first_step)
-    return check_rows(rows, sensors, first_step)
+        return check_rows(_of_objects(rows, sensors, *about), sensors, *about)
+    return check_rows(rows, sensors, *about)
 
 
 def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
@@ -58,12 +61,12 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
     """
     if not isinstance(x, Mapping):
         cells: Array = np.asarray(x) if _of_numbers(x) else np.array(x, dtype=object)
-        return read_rows(cells.reshape(1, -1), sensors)
+        return read_rows(cells.reshape(1, -1), sensors, 0, "x")
     parts: list[Any] = []
     known = set(x)
     for sensor in sensors:
         names = column_names(sensor)
-        if sensor.name in x and (len(names) > 1 or sensor.name not in names):
+        if sensor.name in x:
             values = list(np.ravel(np.array(x[sensor.name], dtype=object)))
             if len(values) != sensor.n_columns:
                 raise DataError(
@@ -82,8 +85,8 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
     row: Array = np.empty((1, len(parts)), dtype=object)
     row[0] = [np.nan if value is None else value for value in parts]
     if any(isinstance(value, str) for value in parts):
-        return check_rows(_of_objects(row, sensors, 0), sensors)
-    return read_rows(row, sensors)
+        return check_rows(_of_objects(row, sensors, 0, "x"), sensors, 0, "x")
+    return read_rows(row, sensors, 0, "x")
 
 
 def rows_to_frame(rows: Array, sensors: Sequence[Sensor]) -> pd.DataFrame:
@@ -173,59 +176,68 @@ def _of_numbers(rows: Any) -> bool:
         return False
 
 
-def _of_frame(frame: Any, sensors: Sequence[Sensor], first_step: int) -> Array:
+def _of_frame(frame: Any, sensors: Sequence[Sensor], first_step: int, argument: str) -> Array:
     names = [name for sensor in sensors for name in column_names(sensor)]
     if hasattr(frame, "__len__") and not len(frame):
         return np.empty((0, len(names)))
-    table = read_container(frame, "rows")
+    table = read_container(frame, argument)
     there = table.names or ()
     lacking = [name for name in names if name not in there]
     further = [name for name in there if name not in names]
     if lacking or further:
         what = f"lacks {lacking[0]!r}" if lacking else f"also has {further[0]!r}"
-        raise DataError(f"argument `rows` must have the columns {', '.join(names)}, but {what}")
+        raise DataError(
+            f"argument `{argument}` must have the columns {', '.join(names)}, but {what}"
+        )
     columns = [table.columns[there.index(name)] for name in names]
-    return np.column_stack(list(_numbers(columns, sensors, first_step)))
+    return np.column_stack(list(_numbers(columns, sensors, first_step, argument)))
 
 
-def _of_objects(rows: Any, sensors: Sequence[Sensor], first_step: int) -> Array:
+def _of_objects(rows: Any, sensors: Sequence[Sensor], first_step: int, argument: str) -> Array:
     array = np.asarray(rows, dtype=object)
     width = sum(s.n_columns for s in sensors)
     if array.ndim == 1 and width == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] != width:
         raise DataError(
-            f"argument `rows` must have shape (n_steps, {width}), but has shape {array.shape}"
+            f"argument `{argument}` must have shape (n_steps, {width}), but has shape {array.shape}"
         )
-    return np.column_stack(list(_numbers(list(array.T), sensors, first_step)))
+    return np.column_stack(list(_numbers(list(array.T), sensors, first_step, argument)))
 
 
-def _numbers(columns: Sequence[Any], sensors: Sequence[Sensor], first_step: int) -> Iterator[Array]:
+def _numbers(
+    columns: Sequence[Any], sensors: Sequence[Sensor], first_step: int, argument: str
+) -> Iterator[Array]:
     for place in places(sensors):
         sensor, labels = place.sensor, getattr(place.sensor, "labels", ())
         names = column_names(sensor)
         for name, cells in zip(names, columns[place.columns], strict=True):
-            values = read_values(cells, repr(name), "rows")
+            values = read_values(cells, repr(name), argument)
             if labels and (values.family == "label" or are_texts(labels)):
-                yield _from_labels(values, sensor, labels, first_step)
+                yield _from_labels(values, sensor, labels, first_step, argument)
             elif values.numbers is None or values.family not in ("number", "boolean"):
                 what = {"label": "texts", "number": "too large numbers"}.get(values.family)
                 raise DataError(
-                    f"argument `rows` must hold {sensor.wanted} for sensor '{sensor.name}', "
+                    f"argument `{argument}` must hold {sensor.wanted} for sensor '{sensor.name}', "
                     f"but column {name!r} holds {what or values.family + 's'}"
                 )
             else:
                 yield values.numbers
 
 
-def _from_labels(values: Values, sensor: Sensor, labels: Sequence[Any], first_step: int) -> Array:
+def _from_labels(
+    values: Values, sensor: Sensor, labels: Sequence[Any], first_step: int, argument: str
+) -> Array:
     """What stands in the rows for the labels of a column."""
     codes, distinct = values.labelled()
     out = np.full(len(codes), np.nan)
     for k, label in enumerate(distinct):
         here = codes == k
         step = first_step + int(np.argmax(here))
-        whose = f"argument `rows` must hold labels of sensor '{sensor.name}', but step {step} holds"
+        whose = (
+            f"argument `{argument}` must hold labels of sensor '{sensor.name}', "
+            f"but step {step} holds"
+        )
         (place,) = positions_of(labels, [label], whose)
         out[here] = column_values(labels)[int(place)]
     return out
