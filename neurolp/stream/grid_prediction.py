@@ -19,6 +19,16 @@ _N_SAMPLES = 10_000
 _ELEMENTS = 2**20
 
 
+def grid_of(sensor: object) -> tuple[float, float] | None:
+    """Distance and least value of the grid on which the values of a code lie, if they do.
+
+    It is the attribute ``grid`` of a sensor. Its predictions are then masses of cells: the
+    surprise of a value is -log(mass / distance).
+    """
+    grid: tuple[float, float] | None = getattr(sensor, "grid", None)
+    return None if grid is None else (float(grid[0]), float(grid[1]))
+
+
 @dataclass(frozen=True)
 class GridPrediction:
     """Distribution of the next value on the grid least, least + cell, least + 2 cell, ..

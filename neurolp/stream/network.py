@@ -27,8 +27,9 @@ from neurolp.kernels.stream_state import (
     empty,
 )
 from neurolp.stream import contexts, experts
+from neurolp.stream.grid_prediction import grid_of
 from neurolp.stream.receptive_fields import ReceptiveFields
-from neurolp.stream.sensors import Place, Sensor, grid_of, places
+from neurolp.stream.sensors import Place, Sensor, places
 from neurolp.stream.wiring import connections, inputs, spectral_radius
 
 Rule = Literal["rls", "diagonal_rls", "nlms"]

@@ -253,16 +253,6 @@ def symbol_labels(sensor: Sensor) -> tuple[Label, ...]:
     return tuple(getattr(sensor, "labels", ())) or tuple(range(sensor.n_symbols))
 
 
-def grid_of(sensor: Sensor) -> tuple[float, float] | None:
-    """Distance and least value of the grid on which the values of a code lie, if they do.
-
-    It is the attribute ``grid`` of a sensor. Its predictions are then masses of cells: the
-    surprise of a value is -log(mass / distance).
-    """
-    grid: tuple[float, float] | None = getattr(sensor, "grid", None)
-    return None if grid is None else (float(grid[0]), float(grid[1]))
-
-
 SENSORS = Registry(
     "sensors",
     {},

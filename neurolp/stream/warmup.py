@@ -11,10 +11,10 @@ from neurolp.kernels.stream_cells import place_in_cell
 from neurolp.kernels.stream_means import FIRST_VALUES
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.experts import begin
-from neurolp.stream.grid_prediction import GridPrediction
+from neurolp.stream.grid_prediction import GridPrediction, grid_of
 from neurolp.stream.network import StreamState
 from neurolp.stream.prediction import CodePrediction, ValuePrediction
-from neurolp.stream.sensors import Place, grid_of
+from neurolp.stream.sensors import Place
 from neurolp.stream.wiring import input_feature
 
 # Shape of the broad prediction: normal nine times in ten, else a scale mixture of normals with
