@@ -62,6 +62,8 @@ from .simulation.stream_monitors import Predictions as Predictions
 from .simulation.stream_monitors import Weights as Weights
 from .storage.reader import Trajectory as Trajectory
 from .storage.reader import open_trajectory as open_trajectory
+from .stream.count_sensor import CountSensor as CountSensor
+from .stream.grid_prediction import GridPrediction as GridPrediction
 from .stream.prediction import EncodedPrediction as EncodedPrediction
 from .stream.sensors import CategoricalSensor as CategoricalSensor
 from .stream.sensors import ContinuousSensor as ContinuousSensor

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from neurolp.kernels.stream_laws import LOG_TAIL, NODE_RATES, RATES, RUNGS, TAIL_SCALES, TAIL_SHARE
 from neurolp.kernels.stream_means import FIRST_VALUES, KEEP, LEVEL_RATES, SEASON_SIZES
 
+GOLDEN = 0.6180339887498949
 FLOOR, CLIP, LEAST = 2e-6, 10.0, 1e-24
 CYCLES, CHANGES, LONGEST = 4, 12, 400
 
@@ -34,6 +35,17 @@ class Regression:
         if self.keep < 1:
             k = turn % len(z)
             self.precision[k, k] += (1 - self.keep) * len(z) * self.prior[k]
+
+
+def log_masses(x, mean, std, cell, least):
+    """Log-densities of normal components; on a grid, of the masses of the cell of x a unit."""
+    if not cell:
+        return norm.logpdf(x, mean, std)
+    low = np.where(x <= least, -np.inf, (x - cell / 2 - mean) / std)
+    high = (x + cell / 2 - mean) / std
+    low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)
+    with np.errstate(divide="ignore"):
+        return np.log(norm.cdf(high) - norm.cdf(low)) - np.log(cell)
 
 
 class Law:
@@ -70,13 +82,14 @@ class Law:
             ((1 - FLOOR) * w + FLOOR / len(w), mean, std),
         )
 
-    def learn(self, e, scale, n, least, most):
+    def learn(self, e, scale, n, least, most, cell=0.0, lowest=False):
         for k in range(len(scale)):
-            z = e / scale[k]
+            z, grid = e / scale[k], (cell / scale[k], np.inf if lowest else -np.inf)
             near = np.clip(z, -3 * CLIP, 3 * CLIP)
             shares = []
             for w, mean, std in self.parts(k)[1:]:
-                log_p = np.log(w) + norm.logpdf(z, mean, std)
+                log_p = np.log(w) + log_masses(z, mean, std, *grid)
+                log_p[-1] = np.logaddexp(log_p[-1], np.log(1e-290))  # what is far is of the last
                 shares.append(np.exp(log_p - logsumexp(log_p)))
             self.ladder[k] += max(1 / (n + 20), 0.003) * (shares[0] - self.ladder[k])
             target = shares[1] * np.array([1, near, near**2])[:, None]
@@ -95,8 +108,8 @@ class Law:
 class NaiveExperts:
     """Experts of the values of one sensor."""
 
-    def __init__(self, d, lags=(1, 3, 10, 20)):
-        self.d, self.lags = d, lags
+    def __init__(self, d, lags=(1, 3, 10, 20), grid=(0.0, -np.inf)):
+        self.d, self.lags, self.grid = d, lags, grid
         self.past = [[] for _ in range(d)]
         self.compared = 0
         self.due = 24 - FIRST_VALUES
@@ -219,14 +232,15 @@ class NaiveExperts:
                 for k in range(5):
                     s = scale[m, k] * wide[m]
                     for law, (w, o, h) in enumerate(self.laws[i][m].parts(k)):
-                        density[law, k, m] = w @ norm.pdf(x, mean[m] + s * o, s * h)
-                        below[law, k, m] = w @ norm.cdf(x, mean[m] + s * o, s * h)
+                        at = x, mean[m] + s * o, s * h
+                        density[law, k, m] = w @ np.exp(log_masses(*at, *self.grid))
+                        below[law, k, m] = w @ self.below(*at)
             mixture = (1 - TAIL_SHARE) * (share * density[:, :, awake]).sum()
             centre = self.expected[i], spread[i] * TAIL_SCALES
-            tail = TAIL_SHARE * np.exp(LOG_TAIL) @ norm.pdf(x, *centre)
+            tail = TAIL_SHARE * np.exp(LOG_TAIL) @ np.exp(log_masses(x, *centre, *self.grid))
             surprise -= np.log(mixture + tail)
             pit[i] = (1 - TAIL_SHARE) * (share * below[:, :, awake]).sum()
-            pit[i] += TAIL_SHARE * np.exp(LOG_TAIL) @ norm.cdf(x, *centre)
+            pit[i] += TAIL_SHARE * np.exp(LOG_TAIL) @ self.below(x, *centre)
             self.learn(i, x, row, mean, doubt, scale, density, mixture, mixture + tail)
         for i, x in enumerate(row):
             self.level[i, 0] += (x - self.level[i, 0]) / (len(self.past[i]) + 1)
@@ -238,6 +252,15 @@ class NaiveExperts:
             self.seek(i)
         self.due = self.due if self.compared < self.due else int(self.due * 1.25) + 1
         return surprise, pit
+
+    def below(self, x, mean, std):
+        """P(components <= x), on a grid at a place in the cell of x that depends on the step."""
+        cell, least = self.grid
+        if not cell:
+            return norm.cdf(x, mean, std)
+        low = 0.0 if x <= least else norm.cdf(x - cell / 2, mean, std)
+        place = (len(self.past[0]) + 1) * GOLDEN % 1
+        return low + place * (norm.cdf(x + cell / 2, mean, std) - low)
 
     def of_pairs(self, i):
         """Weights (3, 5, M) without those of the readout."""
@@ -255,7 +278,9 @@ class NaiveExperts:
         for m in np.flatnonzero(awake):
             e = (x - mean[m]) / np.sqrt(1 + doubt[m])
             most = max(self.unit[i], np.ptp(self.past[i])) ** 2
-            self.laws[i][m].learn(e, scale[m], n, LEAST * self.unit[i] ** 2, most)
+            cell = self.grid[0] / np.sqrt(1 + doubt[m])
+            least = LEAST * self.unit[i] ** 2
+            self.laws[i][m].learn(e, scale[m], n, least, most, cell, x <= self.grid[1])
 
         def row_weight(m):
             usual = np.sqrt(self.laws[i][m].variance[1] * (1 + doubt[m]))

@@ -47,6 +47,8 @@ class FileStreamSection(StreamSection):
     columns: list[NonNegativeInt | str] | None = None
     symbols: dict[str, Symbols] | list[NonNegativeInt | str] | None = None
     vector: bool | str = False
+    counts: list[NonNegativeInt | str] = Field(default_factory=list)
+    spikes: list[NonNegativeInt | str] = Field(default_factory=list)
     header: bool | None = None
     lower_case: bool = False
     dequantise: bool = True

@@ -19,6 +19,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import ordered_kernel
+from neurolp.kernels.stream_cells import place_in_cell
 from neurolp.kernels.stream_experts import learn_value, meet_value, predict_value
 from neurolp.kernels.stream_means import FIRST_VALUES, learn_means, remember
 from neurolp.kernels.stream_moments import write_moments
@@ -219,9 +220,10 @@ def observe_sensor(
             expected[0, first : first + d], spread[0, first : first + d], room,
         )  # fmt: skip
     surprise = np.nan
+    place = place_in_cell(experts.end[v] if v >= 0 else senses.seen[s])
     if ready:
         surprise = observe_values(
-            x, s, senses, readout, rates, learn, q, o, error, pit, received, mean, own
+            x, s, senses, readout, rates, learn, q, o, error, pit, received, mean, own, place
         )
     else:
         fill(error, 0.0)
@@ -233,8 +235,9 @@ def observe_sensor(
         for i in range(d):
             a = first + i
             shift = mean[i] - (senses.location[a] + senses.scale[a] * o[i])
-            pit[i] = meet_value(experts, v + i, x[i], shift, pit[i], room)
-            surprise -= learn_value(experts, v + i, x[i], own[i], learn, room)
+            cell, opened = senses.cell[a], x[i] <= senses.least[a]
+            pit[i] = meet_value(experts, v + i, x[i], shift, pit[i], cell, opened, place, room)
+            surprise -= learn_value(experts, v + i, x[i], own[i], cell, opened, learn, room)
     for i in range(d):
         a = first + i
         received[i] = o[i]

@@ -45,8 +45,9 @@ def experts_of(e: Experts, b: int) -> Experts:
 def senses_of(s: Senses, b: int) -> Senses:
     """The sensors of stream b, views."""
     return Senses(
-        s.kind, s.column, s.output, s.size, s.location[b], s.scale[b], s.seen[b], s.ready[b]
-    )
+        s.kind, s.column, s.output, s.size, s.location[b], s.scale[b], s.seen[b], s.ready[b],
+        s.cell, s.least,
+    )  # fmt: skip
 
 
 @ordered_kernel

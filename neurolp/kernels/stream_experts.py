@@ -17,6 +17,13 @@ from math import exp, inf, log, sqrt
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import ordered_kernel
+from neurolp.kernels.stream_cells import (
+    below_cell,
+    cell_density,
+    free_cells,
+    ladder_cells,
+    normal_cells,
+)
 from neurolp.kernels.stream_laws import (
     FREE,
     LADDER,
@@ -50,6 +57,7 @@ from neurolp.kernels.stream_state import Experts, ExpertScratch
 _SHARE, _FIRST_SHARE = 2e-4, 0.01  # for all experts alike, at last and at first
 _LEAST = 1e-24  # variance, as a share of that of the first values
 _NORMALISER = 0.3989422804014327
+_TINY = 1e-300
 
 
 @ordered_kernel
@@ -119,13 +127,15 @@ def _share_prediction(experts: Experts, v: int) -> None:
 
 @ordered_kernel
 def meet_value(
-    experts: Experts, v: int, x: float, shift: float, cdf: float, scratch: ExpertScratch
-) -> float:
+    experts: Experts, v: int, x: float, shift: float, cdf: float, cell: float, opened: bool,
+    place: float, scratch: ExpertScratch,
+) -> float:  # fmt: skip
     """P(value <= x), and the densities of all experts, for :func:`learn_value`.
 
     The means are corrected by the values before in the same sensor, which are known now: that of
     the readout by ``shift``. ``cdf`` is what its own law says. Both are NaN while it predicts
-    nothing.
+    nothing. A value on a grid has a ``cell`` of this width, ``opened`` below for the least one:
+    densities are means in it, and the probability is taken at the share ``place`` of it.
     """
     experts.now[v] = x
     if experts.seen[v] < FIRST_VALUES:
@@ -146,11 +156,25 @@ def meet_value(
             scratch.awake[p] = experts.awake[v, m]
     free_components(experts.moments[v], scratch.components)
     density, cumulated = scratch.density, scratch.cdf
-    normal_law(scratch.z, density[NORMAL], cumulated[NORMAL])
-    ladder_law(
-        scratch.z, experts.ladder[v], density[LADDER], cumulated[LADDER], scratch.ladder_part
-    )
-    free_law(scratch.z, scratch.components, density[FREE], cumulated[FREE], scratch.free_part)
+    if cell > 0.0:
+        half = scratch.product[1, : scratch.z.shape[0]]
+        for p in range(half.shape[0]):
+            half[p] = 0.5 * cell * scratch.inverse[p]
+        normal_cells(scratch.z, half, opened, place, density[NORMAL], cumulated[NORMAL])
+        ladder_cells(
+            scratch.z, half, opened, place, experts.ladder[v], density[LADDER], cumulated[LADDER],
+            scratch.ladder_part,
+        )  # fmt: skip
+        free_cells(
+            scratch.z, half, opened, place, scratch.components, density[FREE], cumulated[FREE],
+            scratch.free_part,
+        )  # fmt: skip
+    else:
+        normal_law(scratch.z, density[NORMAL], cumulated[NORMAL])
+        ladder_law(
+            scratch.z, experts.ladder[v], density[LADDER], cumulated[LADDER], scratch.ladder_part
+        )
+        free_law(scratch.z, scratch.components, density[FREE], cumulated[FREE], scratch.free_part)
     share, n_pairs = experts.share[v], SCALES * n_means
     own, lower = share[SHAPES * n_pairs], scratch.product[0]
     lower[SHAPES * n_pairs] = own * cdf if own > 0.0 else 0.0
@@ -159,16 +183,21 @@ def meet_value(
             lower[law * n_pairs + p] = share[law * n_pairs + p] * cumulated[law, p]
     z, tail = (x - experts.expected[v]) / experts.spread[v], 0.0
     for r in range(TAIL_SCALES.shape[0]):
-        y = z / TAIL_SCALES[r]
-        tail += exp(LOG_TAIL[r]) * below(y, gaussian(y))
+        y, h = z / TAIL_SCALES[r], 0.5 * cell / (experts.spread[v] * TAIL_SCALES[r])
+        lowest = below(y, gaussian(y))
+        if cell > 0.0:
+            mass = cell_density(y, h, opened) * _NORMALISER * 2.0 * h
+            lowest = below_cell(y, h, opened) + place * mass
+        tail += exp(LOG_TAIL[r]) * lowest
     out: float = (1.0 - TAIL_SHARE) * total_of(lower) + TAIL_SHARE * tail
     return out
 
 
 @ordered_kernel
 def learn_value(
-    experts: Experts, v: int, x: float, own: float, learn: bool, scratch: ExpertScratch
-) -> float:
+    experts: Experts, v: int, x: float, own: float, cell: float, opened: bool, learn: bool,
+    scratch: ExpertScratch,
+) -> float:  # fmt: skip
     """Log-density of a value after :func:`meet_value`, and update of weights, laws and scales.
 
     ``own`` is the log-density of the readout with its own law, NaN while it predicts nothing.
@@ -188,7 +217,16 @@ def learn_value(
             product[law * n_pairs + p] = share[law * n_pairs + p] * found
     mixture = total_of(product)
     spread = experts.spread[v]
-    tail = tail_log_density((x - experts.expected[v]) / spread) - log(spread) + log(TAIL_SHARE)
+    z = (x - experts.expected[v]) / spread
+    if cell > 0.0:
+        tail = 0.0
+        for r in range(TAIL_SCALES.shape[0]):
+            h = 0.5 * cell / (spread * TAIL_SCALES[r])
+            found = cell_density(z / TAIL_SCALES[r], h, opened) / TAIL_SCALES[r]
+            tail += exp(LOG_TAIL[r]) * found * _NORMALISER
+        tail = log(max(tail, _TINY)) - log(spread) + log(TAIL_SHARE)
+    else:
+        tail = tail_log_density(z) - log(spread) + log(TAIL_SHARE)
     out = tail
     believed = 0.0  # what the tail explains says nothing of the experts
     if mixture > 0.0:

@@ -30,6 +30,8 @@ class Senses(NamedTuple):
     scale: Array  # (K,) of values; n_symbols ** -0.5 of symbols
     seen: Array  # (S,) number of learned observations
     ready: Array  # (S,) whether the units are known, so that the network takes it
+    cell: Array  # (K,) distance of the values of a grid, 0 if they are on none
+    least: Array  # (K,) least value of a grid
 
 
 class Memory(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
+from neurolp.kernels.stream_cells import below_mixture_cell, mixture_cell
 from neurolp.kernels.stream_passes import fill
 from neurolp.kernels.stream_state import NLMS, VALUES, Rates, Readout, Senses
 
@@ -15,19 +16,21 @@ OUTLIER = 30.0  # standardised residual, beyond which errors are learned as if t
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
 
 _LOG_2PI = 1.8378770664093453
+_ROOT_2PI = 2.5066282746310002
 _SQRT_HALF = 0.7071067811865476
-_TINY = 1e-300
+_TINY, _LEAST_MASS = 1e-300, 1e-280
 
 
 @vector_kernel
 def observe_values(
     x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
-    o: Array, error: Array, pit: Array, room: Array, mean: Array, log_density: Array,
+    o: Array, error: Array, pit: Array, room: Array, mean: Array, log_density: Array, place: float,
 ) -> float:  # fmt: skip
     """Surprise of the values of one sensor, update of residuals, and the readout's error.
 
     ``o`` and ``error`` are in scaled units, ``x`` in raw ones. ``mean`` and ``log_density`` take
-    the location of each value given those before it, and its log-density, in raw units.
+    the location of each value given those before it, and its log-density, in raw units; of values
+    on a grid the mean density in their cell, and ``pit`` at the share ``place`` of it.
 
     x = mean + L e sqrt(1 + q), L the factor of the residuals' covariance, and each e_i has the
     density sum_j w_j N(m_j, s_j^2): one monotone map after another, the Jacobian triangular.
@@ -51,7 +54,12 @@ def observe_values(
         e /= factor[a, a]
         pit[i] = e
         mean[i] = x[i] - senses.scale[a] * spread * factor[a, a] * e
-        found = _log_density(e, shape[a]) - log(factor[a, a] * senses.scale[a])
+        half = 0.5 * senses.cell[a] / (senses.scale[a] * spread * factor[a, a])
+        opened = x[i] <= senses.least[a]
+        inside = mixture_cell(shape[a], e, half, opened) if half > 0.0 else 0.0
+        # Far away a mass would be 0 in floating point: there it is the density times the width.
+        found = log(inside) if inside > _LEAST_MASS else _log_density(e, shape[a])
+        found -= log(factor[a, a] * senses.scale[a])
         log_density[i] = found - log(spread) - 0.5 * _LOG_2PI
         surprise -= found
     # An outlier is learned as if it were nearer: it may be 1e9 times as far as all others.
@@ -62,9 +70,16 @@ def observe_values(
     for i in range(d):
         a = first + i
         e, below = pit[i], 0.0
-        for j in range(shape.shape[1]):
-            u = (e - shape[a, j, 1]) / shape[a, j, 2]
-            below += 0.5 * shape[a, j, 0] * erfc(-u * _SQRT_HALF)
+        half = 0.5 * senses.cell[a] / (senses.scale[a] * spread * factor[a, a])
+        if half > 0.0:
+            opened = x[i] <= senses.least[a]
+            below = below_mixture_cell(shape[a], e, half, opened)
+            mass = mixture_cell(shape[a], e, half, opened) * 2.0 * half / _ROOT_2PI
+            below += place * mass
+        else:
+            for j in range(shape.shape[1]):
+                u = (e - shape[a, j, 1]) / shape[a, j, 2]
+                below += 0.5 * shape[a, j, 0] * erfc(-u * _SQRT_HALF)
         pit[i] = below
         error[i] *= near
         if learn:

@@ -27,6 +27,7 @@ from neurolp.kernels.stream_state import (
     empty,
 )
 from neurolp.stream import contexts, experts
+from neurolp.stream.grid_prediction import grid_of
 from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.sensors import Place, Sensor, places
 from neurolp.stream.wiring import connections, inputs, spectral_radius
@@ -184,8 +185,9 @@ def _padded(n: int) -> int:
 
 
 def _senses(where: Sequence[Place]) -> Senses:
-    location, scale = [], []
+    location, scale, grid = [], [], []
     for p in where:
+        grid += [grid_of(p.sensor) or (0.0, -np.inf)] * p.n_outputs
         k = p.sensor.n_symbols
         units = (1 / k, k**-0.5) if p.symbols else p.sensor.units or (0.0, 1.0)
         location.append(np.broadcast_to(units[0], p.n_outputs))
@@ -199,6 +201,8 @@ def _senses(where: Sequence[Place]) -> Senses:
         scale=np.concatenate(scale).astype(np.float64),
         seen=np.zeros(len(where), np.int64),
         ready=np.array([int(p.symbols or p.sensor.units is not None) for p in where]),
+        cell=np.array([cell for cell, _ in grid]),
+        least=np.array([least for _, least in grid]),
     )
 
 

@@ -124,7 +124,7 @@ class ValuePrediction:
         out = np.zeros(len(rows))
         for part in self._parts(rows):
             for i in range(len(self.reference)):
-                m, w, o, s = self._components(i)
+                m, w, o, s = self.components(i)
                 z = (rows[part, i, None] - self._means(rows[part], i)[:, m] - o) / s
                 out[part] += logsumexp(np.log(w) - np.log(s) - 0.5 * z * z - _HALF_LOG_2PI, axis=1)
         return np.asarray(back(out))
@@ -160,7 +160,7 @@ class ValuePrediction:
         d = len(self.reference)
         out = np.zeros((n_samples, d))
         for i in range(d):
-            m, w, o, s = self._components(i)
+            m, w, o, s = self.components(i)
             cumulative = np.cumsum(w)
             u = rng.random(n_samples) * cumulative[-1]
             c = np.minimum(np.searchsorted(cumulative, u, side="right"), len(w) - 1)
@@ -174,7 +174,7 @@ class ValuePrediction:
         d = len(self.reference)
         mean, covariance = np.zeros(d), np.zeros((d, d))
         for i in range(d):
-            m, w, o, s = self._components(i)
+            m, w, o, s = self.components(i)
             before, known = self.slope[i, :, :i], covariance[:i, :i]
             centre = self.means[i] + before @ (mean[:i] - self.reference[:i])
             each = centre[m] + o
@@ -184,7 +184,7 @@ class ValuePrediction:
             covariance[i, i] = w @ ((each - mean[i]) ** 2 + s * s + explained[m])
         return mean, covariance
 
-    def _components(self, i: int) -> tuple[Array, Array, Array, Array]:
+    def components(self, i: int) -> tuple[Array, Array, Array, Array]:
         """Mean's number, weight, offset and scale of the components of a value."""
         m, w, o, s = self.component[i].T
         used = w > 0
@@ -197,7 +197,7 @@ class ValuePrediction:
         return np.asarray(self.means[i] + before @ self.slope[i, :, :i].T)
 
     def _below(self, rows: Array, i: int, x: Array) -> Array:
-        m, w, o, s = self._components(i)
+        m, w, o, s = self.components(i)
         return np.asarray(ndtr((x[:, None] - self._means(rows, i)[:, m] - o) / s) @ w)
 
     def _inverse(self, rows: Array, i: int, probability: Array) -> Array:
@@ -206,7 +206,7 @@ class ValuePrediction:
         def excess(x: Array, row: Array, p: Array) -> Array:
             return self._below(rows[row.astype(np.intp)], i, x) - p
 
-        _, w, _, s = self._components(i)
+        _, w, _, s = self.components(i)
         order = np.argsort(s)
         width = s[order][np.searchsorted(np.cumsum(w[order]), 0.5)]
         means = self._means(rows, i)

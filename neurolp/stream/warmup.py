@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from neurolp.arrays import Array
+from neurolp.kernels.stream_cells import place_in_cell
 from neurolp.kernels.stream_means import FIRST_VALUES
 from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.experts import begin
+from neurolp.stream.grid_prediction import GridPrediction, grid_of
 from neurolp.stream.network import StreamState
 from neurolp.stream.prediction import CodePrediction, ValuePrediction
 from neurolp.stream.sensors import Place
@@ -43,6 +45,18 @@ class _Observations:
         scale = np.sqrt((n + 1) / n * squares / n)
         shape = np.broadcast_to(_SHAPE, (len(mean), *_SHAPE.shape))
         return ValuePrediction.of_chain(mean, np.diag(scale), shape)
+
+
+def _seen(
+    prediction: ValuePrediction, x: Array, grid: tuple[float, float] | None, n: int
+) -> tuple[float, Array]:
+    """Surprise of values, and P(values <= x); of the n-th value on a grid as the kernels do."""
+    if grid is None:
+        return -float(np.sum(prediction.log_prob(x))), prediction.cdf(x)
+    masses = GridPrediction(prediction, *grid)
+    log_mass = masses.log_prob(x)
+    below = masses.cdf(x) - (1.0 - place_in_cell(n)) * np.exp(log_mass)
+    return -float(np.sum(log_mass - np.log(grid[0]))), below
 
 
 class WarmUp:
@@ -122,8 +136,9 @@ class WarmUp:
                 if len(mean):
                     mean[t, place.outputs], std[t, place.outputs] = prediction.mean, prediction.std
                 if known[t]:
-                    surprise[t, s] = -np.sum(prediction.log_prob(here[t]))
-                    pit[t, place.outputs] = prediction.cdf(here[t])
+                    surprise[t, s], pit[t, place.outputs] = _seen(
+                        prediction, here[t], grid_of(place.sensor), len(observed.values)
+                    )
                 if known[t] and learn:
                     observed.add(here[t])
                     changed = True

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from neurolp import ContinuousSensor, StreamBrain
+from neurolp import ContinuousSensor, CountSensor, StreamBrain
 from tests.naive_experts import NaiveExperts
 
 ALONE = {"n_hidden": 0, "warmup": 10_000, "random_state": 0}  # the network knows no units
@@ -42,6 +42,18 @@ def test_every_step_is_that_of_the_oracle(d):
     np.testing.assert_allclose(result.total[8:], surprise[8:], rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(result.pit[8:], [p for _, p in expected[8:]], rtol=1e-7, atol=1e-12)
     assert (oracle.period > 0).any()
+
+
+@pytest.mark.parametrize("level", [0.7, 40.0])
+def test_every_step_of_counts_is_that_of_the_oracle(level):
+    rows = np.random.default_rng(5).poisson(level, (70, 1)).astype(float)
+    rows[40] += 200  # an outlier
+    oracle = NaiveExperts(1, grid=CountSensor.grid)
+    expected = [oracle.step(row) for row in rows]
+    result = StreamBrain(CountSensor(), **ALONE).run(rows)
+    surprise = np.array([s for s, _ in expected])
+    np.testing.assert_allclose(result.total[8:], surprise[8:], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(result.pit[8:], [p for _, p in expected[8:]], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(2))

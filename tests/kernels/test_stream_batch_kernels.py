@@ -115,7 +115,7 @@ def test_errors_are_sent_back_within_limits():
     n_outputs = np.array([1, 2])
     senses = Senses(
         np.full(2, VALUES), np.array([0, 1]), np.array([0, 1]), n_outputs,
-        *(np.zeros(0) for _ in range(4)),
+        *(np.zeros(0) for _ in range(6)),
     )  # fmt: skip
     factor = np.abs(rng.standard_normal((B, 3, 3)))
     error, norm = 5 * rng.standard_normal((B, 3)), rng.uniform(0, 1, 3)
@@ -132,7 +132,7 @@ def test_errors_are_sent_back_within_limits():
     ("kind", "view", "shared"),
     [
         (Experts, experts_of, ()),
-        (Senses, senses_of, ("kind", "column", "output", "size")),
+        (Senses, senses_of, ("kind", "column", "output", "size", "cell", "least")),
         (Readout, readout_of, tuple(Readout._fields[:6])),
     ],
 )

@@ -28,6 +28,8 @@ def open_array(
     symbols: Symbols = (),
     vector: bool | str = False,
     sensors: Sensor | Sequence[Sensor] | None = None,
+    counts: Sequence[str | int] = (),
+    spikes: Sequence[str | int] = (),
     dataset: str | None = None,
 ) -> Stream:
     """Rows of an array (n,), (n, d), or frames (n, height, width); see ``open_stream``.
@@ -58,7 +60,7 @@ def open_array(
         layout = Layout(positions, pixels, (None,) * width, (ContinuousSensor(width, name),))
     else:
         names = tuple(f"column {j}" for j in range(width))
-        layout = lay_out(str(path), names, columns, symbols, vector, sensors)
+        layout = lay_out(str(path), names, columns, symbols, vector, sensors, counts, spikes)
     layout = layout.labelled(_labels(path, dataset, layout))
 
     def chunks(start: int) -> Iterator[Chunk]:

@@ -11,6 +11,7 @@ from neurolp.data.csv_file import is_number
 from neurolp.data.streams.source import check_integer
 from neurolp.data.tables import column_positions
 from neurolp.errors import ConfigurationError, DataError
+from neurolp.stream.count_sensor import CountSensor
 from neurolp.stream.labels import Label, check_labels, text_of
 from neurolp.stream.sensors import (
     CategoricalSensor,
@@ -19,6 +20,7 @@ from neurolp.stream.sensors import (
     check_sensors,
     first_invalid,
 )
+from neurolp.stream.spike_sensor import SpikeSensor
 
 Symbols = Mapping[str | int, int | Sequence[Label]] | Sequence[str | int]
 
@@ -61,6 +63,8 @@ def lay_out(
     symbols: Symbols,
     vector: bool | str,
     sensors: Sensor | Sequence[Sensor] | None,
+    counts: Sequence[str | int] = (),
+    spikes: Sequence[str | int] = (),
 ) -> Layout:
     """Layout with one sensor a column; ``vector`` joins the columns of numbers in one sensor.
 
@@ -74,9 +78,10 @@ def lay_out(
     """
     chosen = column_positions(names, range(len(names)) if columns is None else columns, title)
     if sensors is not None:
-        if symbols or vector:
+        if symbols or vector or counts or spikes:
             raise ConfigurationError(
-                "argument `sensors` must not be given together with `symbols` or `vector`"
+                "argument `sensors` must not be given together with `symbols`, `counts`, `spikes` "
+                "or `vector`"
             )
         given = check_sensors(sensors)
         width = sum(s.n_columns for s in given)
@@ -85,17 +90,26 @@ def lay_out(
                 f"argument `sensors` must have {len(chosen)} columns in all, one for each column "
                 f"of {title}, but has {width}"
             )
-        counts: list[int | None] = []
+        sizes: list[int | None] = []
         for s in given:
-            counts += [s.n_symbols if isinstance(s, CategoricalSensor) else None] * s.n_columns
-        return Layout(tuple(chosen), tuple(names[j] for j in chosen), tuple(counts), given)
+            sizes += [s.n_symbols if isinstance(s, CategoricalSensor) else None] * s.n_columns
+        return Layout(tuple(chosen), tuple(names[j] for j in chosen), tuple(sizes), given)
     declared = _declared(title, names, symbols)
     if set(declared) - set(chosen):
         raise ConfigurationError(
             f"argument `symbols` must name columns that are used, "
             f"but '{names[min(set(declared) - set(chosen))]}' is not"
         )
-    numeric = [j for j in chosen if j not in declared]
+    events: dict[int, type[CountSensor | SpikeSensor]] = {}
+    for argument, kind, which in (("counts", CountSensor, counts), ("spikes", SpikeSensor, spikes)):
+        for j in _named(argument, title, names, which):
+            if j not in chosen or j in declared or j in events:
+                raise ConfigurationError(
+                    f"argument `{argument}` must name columns that are used, and as nothing else, "
+                    f"but '{names[j]}' is not"
+                )
+            events[j] = kind
+    numeric = [j for j in chosen if j not in declared and j not in events]
     if vector and not numeric:
         raise ConfigurationError("argument `vector` needs columns of numbers, but there are none")
     order: list[int] = []
@@ -104,6 +118,9 @@ def lay_out(
         if j in declared:
             n = declared[j]
             found.append(CategoricalSensor(n if isinstance(n, tuple) else max(n, 2), names[j]))
+            order.append(j)
+        elif j in events:
+            found.append(events[j](names[j]))
             order.append(j)
         elif not vector:
             found.append(ContinuousSensor(1, names[j]))
@@ -118,6 +135,16 @@ def lay_out(
         tuple(_count(declared.get(j)) for j in order),
         check_sensors(found),
     )
+
+
+def _named(
+    argument: str, title: str, names: tuple[str, ...], given: Sequence[str | int]
+) -> list[int]:
+    if isinstance(given, str):
+        raise ConfigurationError(
+            f"argument `{argument}` must be a list of columns, but is {given!r}"
+        )
+    return list(column_positions(names, list(given), title)) if len(given) else []
 
 
 def _count(declared: int | tuple[Label, ...] | None) -> int | None:

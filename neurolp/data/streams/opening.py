@@ -15,7 +15,7 @@ from neurolp.data.streams.text import open_text
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.stream.sensors import Sensor
 
-_TABLE = ("columns", "symbols", "vector", "sensors")
+_TABLE = ("columns", "symbols", "vector", "sensors", "counts", "spikes")
 _KINDS: dict[str, tuple[Callable[..., Stream], tuple[str, ...]]] = {
     ".csv": (open_csv, (*_TABLE, "header")),
     ".tsv": (open_csv, (*_TABLE, "header")),
@@ -34,6 +34,8 @@ def open_stream(
     symbols: Symbols = (),
     vector: bool | str = False,
     sensors: Sensor | Sequence[Sensor] | None = None,
+    counts: Sequence[str | int] = (),
+    spikes: Sequence[str | int] = (),
     header: bool | None = None,
     dataset: str | None = None,
     lower_case: bool = False,
@@ -60,7 +62,11 @@ def open_stream(
     vector : bool or str
         Join all columns of numbers in one vector sensor, of this name.
     sensors : sequence of sensors, optional
-        What the chosen columns are, in their order, instead of ``symbols`` and ``vector``.
+        What the chosen columns are, in their order, instead of ``symbols``, ``vector``, ``counts``
+        and ``spikes``.
+    counts, spikes : sequence of str or int
+        Columns that hold counts (:class:`neurolp.CountSensor`), and bins with a spike (1) or none
+        (0; :class:`neurolp.SpikeSensor`).
     header : bool, optional
         Whether a CSV file has a header; a first line without any number is one by default.
     dataset : str, optional
@@ -87,6 +93,8 @@ def open_stream(
         "symbols": (symbols, ()),
         "vector": (vector, False),
         "sensors": (sensors, None),
+        "counts": (counts, ()),
+        "spikes": (spikes, ()),
         "header": (header, None),
         "dataset": (dataset, None),
         "lower_case": (lower_case, False),

@@ -25,6 +25,8 @@ def open_csv(
     symbols: Symbols = (),
     vector: bool | str = False,
     sensors: Sensor | Sequence[Sensor] | None = None,
+    counts: Sequence[str | int] = (),
+    spikes: Sequence[str | int] = (),
     header: bool | None = None,
 ) -> Stream:
     """Rows of a CSV file; see :func:`neurolp.data.streams.open_stream`.
@@ -33,7 +35,7 @@ def open_csv(
     and to find what cannot be used before a long run rather than in it.
     """
     file = CsvFile.open(path, header)
-    layout = lay_out(str(path), file.names, columns, symbols, vector, sensors)
+    layout = lay_out(str(path), file.names, columns, symbols, vector, sensors, counts, spikes)
     unknown = [c for c, n in enumerate(layout.counts) if n is not None and not layout.labels[c]]
     cells = {c: Cells(str(path), layout.names[c], layout.counts[c] or 0) for c in unknown}
     n_steps = 0
