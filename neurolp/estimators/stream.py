@@ -27,7 +27,7 @@ from neurolp.simulation.monitors import Monitor
 from neurolp.stream import contents
 from neurolp.stream.contexts import symbol_scratch
 from neurolp.stream.experts import scratch_of
-from neurolp.stream.network import Rule, StreamDesign, StreamState, draw
+from neurolp.stream.network import Rule, StreamDesign, StreamState, draw, network_size
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.predicting import predict_values
 from neurolp.stream.prediction import Prediction, SymbolPrediction, central
@@ -57,10 +57,11 @@ class StreamBrain(StreamBench, StreamFiles):
     sensors : sensor or sequence of sensors
         :class:`CategoricalSensor`, :class:`ContinuousSensor`, or a class of your own (see
         :class:`neurolp.stream.sensors.Sensor`), in the order of the columns.
-    n_hidden : int
-        Hidden nodes.
-    n_lags : int
-        Steps for which the input stays in the memory unchanged.
+    n_hidden : None or int
+        Hidden nodes; None is 600, or 0 where all sensors are of symbols: contexts predict these.
+    n_lags : None or int
+        Steps for which the input stays in the memory unchanged; None is 20, or 0 for one sensor of
+        symbols.
     fan_in : int
         Largest number of lags that feed a hidden node, where ``receptive_fields`` is ``"lags"``.
     receptive_fields : {"lags", "windows"}
@@ -137,8 +138,8 @@ class StreamBrain(StreamBench, StreamFiles):
         self,
         sensors: Sensor | Sequence[Sensor],
         *,
-        n_hidden: ranges.Count = 600,
-        n_lags: ranges.Count = 20,
+        n_hidden: ranges.Count | None = None,
+        n_lags: ranges.Count | None = None,
         fan_in: ranges.Positive = 5,
         receptive_fields: ReceptiveFields = "lags",
         connectivity: Any = None,
@@ -163,6 +164,8 @@ class StreamBrain(StreamBench, StreamFiles):
         random_state: Any = None,
     ) -> None:
         self.sensors = check_sensors(sensors)
+        given = connectivity is not None or input_weights is not None
+        n_hidden, n_lags = network_size(n_hidden, n_lags, self.sensors, given)
         self._design = StreamDesign(
             self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in,
             receptive_fields, rule, rate,

@@ -48,6 +48,7 @@ from neurolp.simulation.stream_monitors import (
 )
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
+from neurolp.stream.network import network_size
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.sensors import places
 
@@ -195,11 +196,16 @@ def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -
     settings = configuration.brain.model_dump()
     section = configuration.connectivity
     connectivity: Any = None
+    given = section is not None or configuration.nodes.input is not None
+    n, settings["n_lags"] = network_size(
+        settings["n_hidden"], settings["n_lags"], stream.sensors, given
+    )
+    settings["n_hidden"] = n
     if isinstance(section, NoConnectivitySection | FullSection):
         connectivity = section.kind
     elif section is not None:
-        connectivity = build_connectivity(section, configuration.brain.n_hidden)
-    n, nodes, weights = settings["n_hidden"], configuration.nodes, None
+        connectivity = build_connectivity(section, n)
+    nodes, weights = configuration.nodes, None
     known = HiddenNodes(n, getattr(connectivity, "names", None))
     if nodes.input is not None:
         weights = np.zeros((n, places(stream.sensors)[-1].outputs.stop))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from neurolp.config.stream_sections import AnySource, StreamConfiguration, StreamSection
@@ -17,7 +16,8 @@ from neurolp.data.streams import Stream, generator, open_stream
 from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.runs.memory import NUMBER, PROCESS, Memory, check_memory, format_bytes
 from neurolp.stream.contexts import n_bytes
-from neurolp.stream.sensors import places
+from neurolp.stream.network import network_size
+from neurolp.stream.sensors import Sensor, places
 
 _SECTION: TypeAdapter[Any] = TypeAdapter(AnySource)
 
@@ -35,28 +35,29 @@ def memory(configuration: StreamConfiguration) -> Memory:
     That of a process alone if the source cannot be read.
     """
     brain, record = configuration.brain, configuration.record
-    n_hidden = brain.n_hidden
-    least = _NODE * float(n_hidden)
+    least = _NODE * float(brain.n_hidden or 0)
     try:
-        n_outputs, n_symbols, n_categorical = _sensors(configuration.stream)
+        sensors = _sensors(configuration.stream)
     except NeurolpError:  # the run itself will say what is wrong
         return Memory("key brain.n_hidden", least)
+    n_hidden, n_lags = _network(configuration, sensors)
+    n_outputs = places(sensors)[-1].outputs.stop
+    sizes = [sensor.n_symbols for sensor in sensors if sensor.n_symbols]
     connectivity = configuration.connectivity
     degrees = {"none": 0, "full": n_hidden}
     degree = _IN_DEGREE if connectivity is None else degrees.get(connectivity.kind, _IN_DEGREE)
-    features = 1 + brain.n_lags * n_outputs + n_hidden + 16
+    features = 1 + n_lags * n_outputs + n_hidden + 16
     size = 8.0 * n_outputs * features + 8.0 * n_outputs**2 + 20.0 * n_hidden * degree
     size += 16.0 * features**2 if brain.rule == "rls" else 0
-    sizes = [max(n_symbols, 2)] * n_categorical
     size += n_bytes(sizes, brain.max_order, brain.n_contexts)
-    size += _EXPERTS * max(n_outputs - n_symbols * n_categorical, 0) if brain.experts else 0
+    size += _EXPERTS * (n_outputs - sum(sizes)) if brain.experts else 0
     rows = (record.dream + record.last + 3 * 4096) * (2 * n_outputs + n_hidden)
     return Memory("key brain.n_hidden", least, PROCESS + 2 * size + 8.0 * rows + 50e6)
 
 
 def check_brain(configuration: StreamConfiguration) -> None:
     """Refuse hidden nodes that this machine cannot hold; errors as of :func:`check_memory`."""
-    check_memory(Memory("key brain.n_hidden", _NODE * float(configuration.brain.n_hidden)))
+    check_memory(Memory("key brain.n_hidden", _NODE * float(configuration.brain.n_hidden or 0)))
 
 
 def check_source(section: StreamSection) -> None:
@@ -88,7 +89,7 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
 
     What fills a disk that is merely small is saved until then, and can be resumed elsewhere.
     """
-    record, brain = configuration.record, configuration.brain
+    record = configuration.record
     n_steps, n_outputs = stream.n_steps or 0, places(stream.sensors)[-1].outputs.stop
     dream = 2 * NUMBER * float(record.dream) * stream.n_columns
     check_memory(Memory("key record.dream", dream))
@@ -96,11 +97,12 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     def times(every: int | None, at: list[int], last: int = 0) -> float:
         return (n_steps // every if every else 0) + len(at) + min(last, n_steps)
 
-    features = 1.0 + brain.n_lags * n_outputs + brain.n_hidden
+    n_hidden, n_lags = _network(configuration, stream.sensors)
+    features = 1.0 + n_lags * n_outputs + n_hidden
     predictions = times(record.predictions_every, record.predictions_at, record.last)
     activity = times(record.activity_every, record.activity_at, record.last)
     weights = times(record.weights_every, record.weights_at)
-    numbers = 4.0 * predictions * n_outputs + activity * brain.n_hidden
+    numbers = 4.0 * predictions * n_outputs + activity * n_hidden
     numbers += weights * n_outputs * features
     size = NUMBER * numbers + (4.0 * n_steps if record.per_step else 0.0)
     free = float(shutil.disk_usage(folder).free)
@@ -121,17 +123,20 @@ def open_section(section: Any) -> Stream:
     return generator(section.source, section.n_steps, **settings)
 
 
-def _sensors(section: Any) -> tuple[int, int, int]:
+def _network(configuration: StreamConfiguration, sensors: Sequence[Sensor]) -> tuple[int, int]:
+    """Hidden nodes and lags."""
+    brain = configuration.brain
+    given = configuration.connectivity is not None or configuration.nodes.input is not None
+    return network_size(brain.n_hidden, brain.n_lags, sensors, given)
+
+
+def _sensors(section: Any) -> tuple[Sensor, ...]:
     same = {"seed": 0} if hasattr(section, "seed") else {}
     return _sensors_of(section.model_copy(update=same).model_dump_json())
 
 
 @lru_cache(maxsize=64)
-def _sensors_of(text: str) -> tuple[int, int, int]:
-    """Outputs of all sensors, symbols of the largest, and how many sensors have symbols."""
+def _sensors_of(text: str) -> tuple[Sensor, ...]:
     section: Any = _SECTION.validate_json(text)
     check_source(section)
-    sensors = open_section(section).sensors
-    symbols = np.array([sensor.n_symbols for sensor in sensors])
-    outputs = places(sensors)[-1].outputs.stop
-    return outputs, int(symbols.max()), int((symbols > 0).sum())
+    return open_section(section).sensors

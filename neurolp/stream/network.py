@@ -39,6 +39,7 @@ NOT_PLAIN = ("sensors", "connectivity", "input_weights")
 RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}
 LARGEST_STATE = 8e9  # bytes
 
+_N_HIDDEN, _N_LAGS = 600, 20
 _REGISTER = 8  # numbers in a vector register: rows of matrices begin at its multiples
 # Prior variance of a readout weight, in units of the noise (values) or of a logit over the
 # curvature of softmax (symbols).
@@ -96,6 +97,20 @@ class StreamDesign:
             _PRIOR_SYMBOLS,
             _PRIOR_VALUES,
         )
+
+
+def network_size(
+    n_hidden: int | None, n_lags: int | None, sensors: Sequence[Sensor], given: bool = False
+) -> tuple[int, int]:
+    """Hidden nodes and lags, with the defaults of the sensors for None.
+
+    A network is for values and for what sensors tell of each other: contexts predict symbols
+    without one, and much faster. Where connectivity or input weights are ``given`` it has nodes.
+    """
+    symbols = all(sensor.n_symbols for sensor in sensors)
+    nodes = _N_HIDDEN if given or not symbols else 0
+    lags = 0 if symbols and len(sensors) == 1 and not given else _N_LAGS
+    return nodes if n_hidden is None else n_hidden, lags if n_lags is None else n_lags
 
 
 _PARTS: dict[str, Any] = {

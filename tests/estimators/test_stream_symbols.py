@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurolp import CategoricalSensor, StreamBrain
+from neurolp import CategoricalSensor, ContinuousSensor, StreamBrain
 from neurolp.data.streams import generator
 from neurolp.stream.contexts import are_characters, class_of, orders
 from tests.naive_stream import NaiveStreamBrain
@@ -163,6 +163,25 @@ def test_labels_that_are_characters_give_words():
     assert not are_characters((0, 1))
     assert [class_of(c) for c in 'eé z9\n"’?%'] == [0, 0, 3, 1, 2, 4, 5, 6, 7, 8]
     assert orders(12) == [0, 1, 2, 3, 4, 5, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("sensors", "given", "expected"),
+    [
+        (CategoricalSensor(3), {}, (0, 0)),
+        (CategoricalSensor(3), {"n_hidden": 7}, (7, 0)),
+        (CategoricalSensor(3), {"n_lags": 4}, (0, 4)),
+        (CategoricalSensor(3), {"connectivity": "none"}, (600, 20)),
+        ([CategoricalSensor(3), CategoricalSensor(2, "other")], {}, (0, 20)),
+        ([CategoricalSensor(3), ContinuousSensor()], {}, (600, 20)),
+        (ContinuousSensor(), {"n_lags": 0}, (600, 0)),
+    ],
+)
+def test_symbols_alone_need_no_network(sensors, given, expected):
+    brain = StreamBrain(sensors, **given, rule="nlms", random_state=0)
+    parameters = brain.get_params()
+    assert (parameters["n_hidden"], parameters["n_lags"]) == expected
+    assert len(brain.activity) == expected[0]
 
 
 def test_pieces_copies_and_files_go_on_as_one_run(tmp_path):
