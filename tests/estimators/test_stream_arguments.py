@@ -123,7 +123,7 @@ CONSTRUCTION = {
         {}, {"time_constants": (4.0, 4.0)},
         lambda a, b: np.allclose(b._state.memory.leak[:N], 0.25, rtol=1e-15),
     ),
-    "max_order": ({}, {"max_order": 1}, lambda a, b: b._state.contexts.key.shape[1] == 1),
+    "max_order": ({}, {"max_order": 1}, lambda a, b: b._state.contexts.kind.max() == 1),
     "n_contexts": ({}, {"n_contexts": 0}, lambda a, b: b._state.contexts.counts.size == 0),
     "mixing_rate": ({}, {"mixing_rate": 0.5}, lambda a, b: None),
     "experts": ({}, {"experts": False}, lambda a, b: b._state.experts.seen.size == 0),
