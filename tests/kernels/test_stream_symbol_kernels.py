@@ -3,27 +3,22 @@
 import numpy as np
 import pytest
 
-from neurolp import CategoricalSensor
+from neurolp import CategoricalSensor, StreamBrain
 from neurolp.kernels.stream_counts import bucket, learn_chain, learn_sum, predict_chain, predict_sum
 from neurolp.kernels.stream_mixing import N_SINGLE, learn_mixing, mix, softmax_of
-from neurolp.kernels.stream_state import SYMBOLS, Rates, Senses
+from neurolp.kernels.stream_state import Rates
 from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
-from neurolp.stream.contexts import draw_contexts, symbol_scratch
-from neurolp.stream.sensors import places
+from neurolp.stream.contexts import symbol_scratch
 
 K = 5
 RATES = Rates(0, 0.3, 0.0, 0.0, 0.0, 0.05, True, True, 1.0, 1.0)
 
 
-def lived(n_steps=200, max_order=2):
+def lived(n_steps=200):
     """Contexts after random symbols, with their scratch and the last step's prediction pending."""
-    sensors = (CategoricalSensor(K),)
-    contexts = draw_contexts(places(sensors), max_order, 1024)
+    brain = StreamBrain(CategoricalSensor(K), max_order=2, n_contexts=1024, random_state=0)
+    senses, contexts = brain._state.senses, brain._state.contexts
     room = symbol_scratch(contexts, K)
-    senses = Senses(
-        np.array([SYMBOLS]), np.array([0]), np.array([0]), np.array([K]), np.full(K, 1 / K),
-        np.full(K, K**-0.5), np.zeros(1, np.int64), np.ones(1, np.int64),
-    )  # fmt: skip
     rng = np.random.default_rng(0)
     x = (np.cumsum(rng.integers(2, size=n_steps)) % K).astype(float)
     o, error, received = np.zeros(K), np.zeros(K), np.zeros(K)
