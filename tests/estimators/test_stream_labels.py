@@ -40,7 +40,8 @@ def frame_of(n=80, seed=0, missing=0.1):
 
 def in_polars(frame):
     """The frame in polars, without what pyarrow would be needed for."""
-    return pl.DataFrame({name: frame[name].tolist() for name in frame}, strict=False)
+    cells = frame.astype(object).where(frame.notna(), None)
+    return pl.DataFrame({name: cells[name].tolist() for name in cells})
 
 
 FRAME = frame_of()
