@@ -109,8 +109,8 @@ def test_a_file_without_a_brain_for_streams_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_hidden": -1}, "argument `n_hidden` must be an integer >= 0, but is -1"),
-        ({"n_lags": 1.5}, "argument `n_lags` must be an integer >= 0, but is 1.5"),
+        ({"n_hidden": -1}, "argument `n_hidden` must be an integer >= 0 or None, but is -1"),
+        ({"n_lags": 1.5}, "argument `n_lags` must be an integer >= 0 or None, but is 1.5"),
         ({"rule": "best"}, "argument `rule` must be 'rls', 'diagonal_rls' or 'nlms'"),
         ({"rate": 2.0}, r"argument `rate` must be a number in \[0, 1\]"),
         ({"time_constants": (5, 2)}, "argument `time_constants` must be two numbers"),
