@@ -14,6 +14,13 @@ K = 5
 RATES = Rates(0, 0.3, 0.0, 0.0, 0.0, 0.05, True, True, 1.0, 1.0)
 
 
+@pytest.fixture(autouse=True)
+def _hashes_overflow():
+    """Products of hashes overflow on purpose, of which NumPy warns without the JIT."""
+    with np.errstate(over="ignore"):
+        yield
+
+
 def lived(n_steps=200):
     """Contexts after random symbols, with their scratch and the last step's prediction pending."""
     brain = StreamBrain(CategoricalSensor(K), max_order=2, n_contexts=1024, random_state=0)
@@ -78,7 +85,7 @@ def test_neurons_follow_the_gradient_of_their_own_surprise(k):
 
 def test_the_chain_follows_the_gradient_of_each_context():
     contexts, room = lived()
-    y, h = 2, 1e-5
+    y, h = 2, 1e-2  # counts are in single precision
     q, logs = room.q, np.zeros_like(room.q)
     predict_chain(contexts, 0, room.slots, q, logs)
     np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-6)
@@ -98,7 +105,7 @@ def test_the_chain_follows_the_gradient_of_each_context():
                 predict_chain(contexts, 0, room.slots, q, logs)
                 both.append(logs[i, y])
             slope = (both[0] - both[1]) / (2 * h)
-            np.testing.assert_allclose(change[0, i, c], 0.02 * slope, rtol=1e-4, atol=1e-9)
+            np.testing.assert_allclose(change[0, i, c], 0.02 * slope, rtol=5e-3, atol=1e-6)
 
 
 def test_the_sum_follows_its_gradient():
