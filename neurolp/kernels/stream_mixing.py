@@ -20,6 +20,7 @@ from math import log, sqrt
 from neurolp.arrays import Array
 from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.exponential import exponential
+from neurolp.kernels.stream_passes import ordered_dot, total_of
 from neurolp.kernels.stream_state import Contexts, SymbolScratch
 
 # Neurons of the first layer: these have one weight for an input, the others one for each symbol.
@@ -43,7 +44,7 @@ def softmax_of(f: Array, logs: Array) -> None:
     for a in range(f.shape[0]):
         logs[a] = max(f[a] - top, _LOWEST)
         f[a] = exponential(logs[a])
-    total = _sum(f)
+    total = total_of(f)
     inverse, shift = 1.0 / total, log(total)
     for a in range(f.shape[0]):
         f[a] *= inverse
@@ -106,7 +107,7 @@ def learn_mixing(
         f, chosen = room.mixed[j, :n], room.selected[N_FIRST + j]
         for k in range(N_FIRST):
             x = room.neuron_log[k, :n]
-            gradient = x[y] - _dot(f, x)
+            gradient = x[y] - ordered_dot(f, x)
             contexts.second[v, j, chosen, k] += rate * _SECOND_RATE * gradient
     for k in range(N_FIRST):
         f, chosen = room.neuron[k, :n], room.selected[k]
@@ -121,7 +122,7 @@ def learn_mixing(
                 continue
             x = room.logs[i, :n]
             if k < N_SINGLE:
-                contexts.single[v, k, chosen, i] += step * (x[y] - _dot(f, x))
+                contexts.single[v, k, chosen, i] += step * (x[y] - ordered_dot(f, x))
             else:
                 ws = contexts.of_symbols[v, k - N_SINGLE, chosen, i]
                 for a in range(n):
@@ -136,43 +137,3 @@ def _learn_average(average: Array, room: SymbolScratch, y: int) -> None:
         total += average[k]
     for k in range(N_FIRST + 1):
         average[k] = (1.0 - _SHARE) * average[k] / total + _SHARE / (N_FIRST + 1)
-
-
-@ordered_kernel
-def _sum(a: Array) -> float:
-    """Sum in eight parts, whose order is that of a vector register on every processor."""
-    n = a.shape[0]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for i in range(0, n - 7, 8):
-        s0 += a[i]
-        s1 += a[i + 1]
-        s2 += a[i + 2]
-        s3 += a[i + 3]
-        s4 += a[i + 4]
-        s5 += a[i + 5]
-        s6 += a[i + 6]
-        s7 += a[i + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for i in range(n - n % 8, n):
-        total += a[i]
-    return total
-
-
-@ordered_kernel
-def _dot(a: Array, b: Array) -> float:
-    """Sum of products, likewise."""
-    n = a.shape[0]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for i in range(0, n - 7, 8):
-        s0 += a[i] * b[i]
-        s1 += a[i + 1] * b[i + 1]
-        s2 += a[i + 2] * b[i + 2]
-        s3 += a[i + 3] * b[i + 3]
-        s4 += a[i + 4] * b[i + 4]
-        s5 += a[i + 5] * b[i + 5]
-        s6 += a[i + 6] * b[i + 6]
-        s7 += a[i + 7] * b[i + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for i in range(n - n % 8, n):
-        total += a[i] * b[i]
-    return total

@@ -158,6 +158,26 @@ def total_of(a: Array) -> float:
     return total
 
 
+@ordered_kernel
+def ordered_dot(a: Array, b: Array) -> float:
+    """Sum of a_i b_i, always in the same order, as :func:`total_of`."""
+    n = a.shape[0]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for i in range(0, n - 7, 8):
+        s0 += a[i] * b[i]
+        s1 += a[i + 1] * b[i + 1]
+        s2 += a[i + 2] * b[i + 2]
+        s3 += a[i + 3] * b[i + 3]
+        s4 += a[i + 4] * b[i + 4]
+        s5 += a[i + 5] * b[i + 5]
+        s6 += a[i + 6] * b[i + 6]
+        s7 += a[i + 7] * b[i + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for i in range(n - n % 8, n):
+        total += a[i] * b[i]
+    return total
+
+
 @vector_kernel
 def add(a: Array, factor: float, b: Array) -> None:
     """Let a <- a + factor b."""

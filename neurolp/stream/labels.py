@@ -34,7 +34,7 @@ def check_labels(labels: Iterable[Any]) -> tuple[Label, ...]:
             "argument `labels` must be at least two different texts, booleans or finite numbers, "
             f"but is {labels!r:.80}"
         )
-    return plain  # type: ignore[return-value]
+    return tuple(label for label in plain if label is not None)
 
 
 def read_labels(n_symbols: Any, labels: Iterable[Any]) -> tuple[int, tuple[Label, ...]]:
