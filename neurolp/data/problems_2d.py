@@ -28,7 +28,7 @@ def sample_problem(name: str, n: int, rng: np.random.Generator) -> Array:
     * ``interaction``: three columns, the third the product of two standard normal ones plus noise
       of sd 0.3: no sum of functions of each; entropy 3/2 log(2 pi e) + log 0.3 = 3.0528 nats;
     * ``gaussian_field``: a Gaussian Markov random field on a ring of 16 nodes; the precision matrix
-      has 1 on the diagonal and -0.45 between neighbours. Entropy: :func:`gaussian_field_entropy`.
+      has 1 on the diagonal and -0.45 between neighbours. Entropy: ``gaussian_field_entropy``.
     """
     return _SAMPLERS[name](n, rng)
 

@@ -48,7 +48,7 @@ def run(
     Parameters
     ----------
     configuration : path, dict or configuration
-        A TOML file, the keys of one, or what :func:`neurolp.runs.read_configuration` returned.
+        A TOML file, the keys of one, or what :func:`neurolp.read_configuration` returned.
     output : path, optional
         The file to write. By default it is temporary: it exists as long as what is returned.
     settings : sequence of str
@@ -56,7 +56,7 @@ def run(
     overwrite : bool
         Whether a file at ``output`` is replaced.
     observe : callable
-        Called with a :class:`neurolp.runs.RunProgress` now and then.
+        Called with a :class:`neurolp.RunProgress` now and then.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def reproduce(
     """Run the configuration embedded in a file again, in a temporary folder, and compare.
 
     Any file that a run has written can be reproduced. Everything is compared but times
-    (:data:`neurolp.storage.compare.CLOCK`), provenance, and the changed ``settings``.
+    (``neurolp.storage.compare.CLOCK``), provenance, and the changed ``settings``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def reproduce(
         Keys to override, such as ``"data.file=/elsewhere/table.csv"`` where data have moved, or
         ``"brain.n_threads=1"``, on which no result depends.
     observe : callable
-        Called with a :class:`neurolp.runs.RunProgress` now and then.
+        Called with a :class:`neurolp.RunProgress` now and then.
 
     Raises
     ------

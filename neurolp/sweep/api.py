@@ -152,7 +152,7 @@ class Sweep:
             Whether jobs that diverged, or failed because of the configuration or the data, are
             run again.
         observe : callable
-            Called with a :class:`neurolp.runs.RunProgress` now and then.
+            Called with a :class:`neurolp.RunProgress` now and then.
 
         Raises
         ------

@@ -1,0 +1,127 @@
+"""Settings of the documentation site: python -m sphinx -W -b html docs docs/_build/html."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+from sphinx.application import Sphinx
+from sphinx_gallery.sorting import ExplicitOrder
+
+import neurolp
+
+mpl.use("Agg")
+sys.path.insert(0, str(Path(__file__).parent))
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE / "notebooks"  # copies, made at each build: Sphinx reads nothing outside its folder
+
+project = "neurolp"
+author = "the authors of neurolp"
+project_copyright = "2026, the authors of neurolp"
+version = release = neurolp.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates", "gallery", "**/.ipynb_checkpoints", "sg_execution_times.rst"]
+templates_path = ["_templates"]
+nitpicky = True
+default_role = "code"  # single backticks in docstrings are code
+html_show_sourcelink = False
+suppress_warnings = ["config.cache"]  # the settings of the gallery hold objects, which is all it says
+
+# Pages and notebooks. Notebooks are executed by .ci/run before, and shown with what is in them.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # how_it_works.md says "force" for itself
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+# Reference.
+autosummary_generate = True
+autodoc_typehints = "none"  # types are in the docstrings, in words
+autodoc_default_options = {"members": True}
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "neurolp"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": [], "which": [], "faq": []}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "filename_pattern": r"/plot_",
+    "subsection_order": ExplicitOrder(["gallery/" + name for name in ("tables", "streams", "networks", "runs")]),
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "show_memory": False,
+    "min_reported_time": 1,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("neurolp",),
+    "reference_url": {"neurolp": None},
+    "matplotlib_animations": False,
+    "parallel": 2,
+}
+
+
+def copy_notebooks(app: Sphinx, config: object) -> None:
+    """Copy the notebooks to where Sphinx finds them."""
+    shutil.rmtree(NOTEBOOKS, ignore_errors=True)
+    NOTEBOOKS.mkdir()
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        shutil.copy(path, NOTEBOOKS)
+
+
+def move_links(app: Sphinx, name: str, source: list[str]) -> None:
+    """Make links between pages and notebooks, as they are in the repository, those of the site."""
+    if name.startswith("notebooks/"):
+        source[0] = source[0].replace("](../docs/", "](../")
+    else:
+        source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+
+
+def escape(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Make names_ and |x| of docstrings, which are plain text, not markup of reStructuredText."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(`+[^`]*`+_?)", line)
+        parts[::2] = [re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"([|*])", r"\\\1", x)) for x in parts[::2]]
+        lines[i] = "".join(parts)
+
+
+def keep_ours(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out what classes inherit from other packages."""
+    function = getattr(obj, "fget", obj)
+    module = getattr(function, "__module__", None) or "neurolp"
+    return None if str(module).startswith("neurolp") else True
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above to the build."""
+    app.connect("config-inited", copy_notebooks)
+    app.connect("source-read", move_links)
+    app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("autodoc-skip-member", keep_ours)
