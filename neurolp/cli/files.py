@@ -1,0 +1,125 @@
+"""Commands that read what a run has written: info, verify, plot, export."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurolp import errors
+from neurolp.cli import exit_codes
+from neurolp.cli.options import FileArgument, QuietOption, refuse
+
+
+class Format(StrEnum):
+    """Formats that files are exported to."""
+
+    nwb = "nwb"
+    sonata = "sonata"
+
+
+def info(file: FileArgument) -> None:
+    """Print what is in a trajectory file."""
+    with exit_codes.one_line_errors():
+        from neurolp.cli import display
+        from neurolp.runs.execution import summary
+        from neurolp.storage.reader import open_trajectory
+
+        with open_trajectory(file) as trajectory:
+            print(f"{trajectory.title} ({trajectory.status})")
+            if trajectory.status == "unfinished":
+                print(f"  `neurolp resume {file}` continues it")
+            if trajectory.experiment:
+                print(f"  experiment: {trajectory.experiment['name']}")
+            about = trajectory.provenance | trajectory.attributes("estimator") | trajectory.brain
+            for name, value in about.items():
+                if name not in ("parameters", "sensors"):
+                    print(f"  {name}: {value}")
+            for name, value in trajectory.result.items():
+                if isinstance(value, float | int | str):
+                    print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
+            print(*repr(trajectory).splitlines()[1:], sep="\n")
+            display.print_tables(summary(trajectory))
+
+
+def verify(file: FileArgument, quiet: QuietOption = False) -> None:
+    """Verify the checksum of a whole trajectory file; exit code 65 if it is damaged."""
+    with exit_codes.one_line_errors():
+        from neurolp.storage.reader import verify as verify_file
+
+        n_files = verify_file(file)
+        if not quiet:
+            what = "" if n_files == 1 else f", {n_files} files of a run that is not finished"
+            print(f"{file}: undamaged{what}")
+
+
+def plot(
+    file: FileArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the figures.", show_default="FILE-figures"),
+    ] = None,
+    result: Annotated[
+        str | None, typer.Option("--result", help="Column of the table of a sweep to draw.")
+    ] = None,
+) -> None:
+    """Draw all figures that a trajectory file, or the folder of a sweep, allows, as PNG."""
+    with exit_codes.one_line_errors():
+        if result is not None and not file.is_dir():
+            refuse("--result is for the folder of a sweep, and has no meaning for a file")
+        folder = output or Path(f"{file.absolute().stem}-figures")
+        if file.is_dir():
+            from neurolp.sweep import collecting, plotting
+
+            drawn = plotting.figures(collecting.collect(file), result)
+        else:
+            from neurolp.runs import execution
+            from neurolp.storage.reader import open_trajectory
+
+            with open_trajectory(file) as trajectory:
+                drawn = execution.figures(trajectory)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, figure in drawn.items():
+                figure.savefig(folder / f"{name}.png", dpi=150)
+                print(folder / f"{name}.png")
+        except OSError as error:
+            reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise errors.OutputError(f"{folder}: cannot write the figures, {reason}") from error
+
+
+def export(
+    file: FileArgument,
+    to: Annotated[Format, typer.Option("--to", help="Neurodata Without Borders; or SONATA.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File (nwb) or folder (sonata).",
+            show_default="FILE.nwb or FILE-sonata here",
+        ),
+    ] = None,
+    step_seconds: Annotated[
+        float | None,
+        typer.Option("--step-seconds", help="Duration of a step (nwb).", show_default="0.001"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+) -> None:
+    """Write a run of a brain for streams, or its network, in a format of the field."""
+    if step_seconds is not None and to is not Format.nwb:
+        refuse(f"--step-seconds is for nwb, and has no meaning for {to.value}")
+    with exit_codes.one_line_errors():
+        stem = file.absolute().stem
+        if to is Format.nwb:
+            from neurolp.exchange.nwb import STEP_SECONDS, to_nwb
+
+            path = output or Path(f"{stem}.nwb")
+            seconds = STEP_SECONDS if step_seconds is None else step_seconds
+            print(to_nwb(file, path, step_seconds=seconds, overwrite=force))
+        else:
+            from neurolp.exchange.sonata_writing import to_sonata
+
+            print(to_sonata(file, output or Path(f"{stem}-sonata"), overwrite=force))
