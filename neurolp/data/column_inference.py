@@ -39,7 +39,7 @@ def infer_column(
       another's and there are no more different values than the root of the number of rows.
     * Dates and durations are ordinal where all are whole days and some repeat, or few.
     * All other numbers are continuous.
-    * One value in all rows is a constant (see also :func:`within_range`).
+    * One value in all rows is a constant (see also ``within_range``).
 
     Raises
     ------

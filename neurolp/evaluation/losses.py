@@ -9,9 +9,10 @@ Z is known:
     loss        l(z)                                            density             Z_l
     squared     z^2 / 2                                         normal              sqrt(2 pi)
     absolute    |z|                                             Laplace             2
-    huber       z^2 / 2 up to |z| = k, k |z| - k^2 / 2 beyond   normal, exponential tails
-                                              sqrt(2 pi) erf(k / sqrt 2) + (2 / k) exp(-k^2 / 2)
+    huber       z^2 / 2 up to |z| = k, k |z| - k^2 / 2 beyond   normal, exponential tails  Z_k
     quantile    z (q - [z < 0])                                 asymmetric Laplace  1 / (q (1 - q))
+
+with Z_k = sqrt(2 pi) erf(k / sqrt 2) + (2 / k) exp(-k^2 / 2).
 
 Source: T. Katayose, arXiv:2311.13341 (2023), section 2; theory in docs/differentiation.md.
 """

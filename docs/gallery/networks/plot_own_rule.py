@@ -48,7 +48,12 @@ X, X_validation, X_test = np.split(np.random.default_rng(0).permutation(X), [350
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for name, rule in (("greedy (built in)", "greedy"), ("Hebbian", Hebbian())):
     brain = BrainDensity(
-        rule=rule, head="base", constructions=["brain"], max_slices=120, patience=120, random_state=0
+        rule=rule,
+        head="base",
+        constructions=["brain"],
+        max_slices=120,
+        patience=120,
+        random_state=0,
     ).fit(X, X_validation=X_validation)
     ax.plot(brain.record_.surprise["validation"], label=name)
     print(f"{name}: {brain.n_slices_} slices, {-brain.score(X_test):.2f} nats a test row")

@@ -17,14 +17,7 @@ import neurolp
 # %%
 # The same as ``neurolp run`` of a file with these sections.
 path = Path(tempfile.mkdtemp()) / "markov.h5"
-trajectory = neurolp.run(
-    {
-        "seed": 1,
-        "stream": {"source": "markov3", "n_steps": 20_000},
-        "record": {"window": 500},
-    },
-    path,
-)
+trajectory = neurolp.run({"seed": 1, "stream": {"source": "markov3", "n_steps": 20_000}}, path)
 
 # %%
 # Variables have dimensions, coordinates and units, and are read when they are used.
@@ -37,7 +30,7 @@ fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(surprise[:, 0])
 rate = neurolp.data.streams.generator("markov3", 1).rate
 ax.axhline(rate, color="0.4", ls="--", label="entropy rate of the source")
-ax.set(xlabel="window of 500 steps", ylabel="mean surprise (nats)")
+ax.set(xlabel="window", ylabel="mean surprise (nats)")
 ax.legend(frameon=False)
 
 # %%

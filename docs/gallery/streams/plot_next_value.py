@@ -31,7 +31,7 @@ ax.legend(frameon=False)
 # %%
 # The last steps, as they were predicted one step before: two standard deviations around the mean.
 last = slice(-80, None)
-mean, std = run.mean[last, 0], run.std[last, 0]
+mean, std = run.mean["value"][last, 0], run.std["value"][last, 0]
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.fill_between(range(80), mean - 2 * std, mean + 2 * std, alpha=0.3, label="predicted")
 ax.plot(values[last], "k.", ms=4, label="observed")

@@ -32,7 +32,9 @@ print(density.columns_)
 print(density.impute(with_holes.head()))
 column = "target"
 holed = with_holes[with_holes[column].isna()]
-draws = density.sample_conditional(holed, 20, random_state=0)[column]  # the index has the levels sample and row
+draws = density.sample_conditional(holed, 20, random_state=0)[
+    column
+]  # the index has the levels sample and row
 
 # %%
 # How good are they? The values that were taken away are known here. The dots would lie on the line
