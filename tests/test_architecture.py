@@ -30,6 +30,7 @@ ROOMS = [
     "plotting",
     "runs",
     "sweep",
+    "report",
     "cli",
     "__main__",
 ]

@@ -8,7 +8,7 @@ import warnings
 
 import typer
 
-from neurolp.cli import configurations, exit_codes, files, running, sweeps
+from neurolp.cli import configurations, exit_codes, files, reporting, running, sweeps
 
 COMMANDS = (  # in the order of `neurolp --help`
     running.run,
@@ -20,6 +20,8 @@ COMMANDS = (  # in the order of `neurolp --help`
     files.info,
     files.verify,
     files.plot,
+    reporting.report,
+    reporting.watch,
     files.export,
 )
 

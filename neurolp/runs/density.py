@@ -29,6 +29,7 @@ from neurolp.runs.density_table import (
     read_data,
     table_to_arrays,
 )
+from neurolp.runs.description import about_density, density_progress
 from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.batch import Progress
@@ -279,6 +280,8 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.density:draw"),
+    about=about_density,
+    progress=density_progress,
     numbers=numbers,
     memory=memory,
 )

@@ -146,4 +146,9 @@ def _memory(configuration: GeneralPurposeConfiguration) -> Memory:
     return Memory("keys data and files", most=PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("general_purpose", GeneralPurposeConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "One estimator with its default settings learned the density of several tables, "
+    "beside a Gaussian and a Gaussian mixture."
+)
+
+KIND = experiment("general_purpose", GeneralPurposeConfiguration, compute, summary, _memory, _ABOUT)

@@ -24,6 +24,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
+from neurolp.runs.description import about_stream, stream_progress
 from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
 from neurolp.runs.stream_memory import (
     check_brain,
@@ -315,6 +316,8 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.stream:draw"),
+    about=about_stream,
+    progress=stream_progress,
     numbers=numbers,
     memory=memory,
 )
