@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from bokeh.models import (
     BoxZoomTool,
+    FixedTicker,
     HoverTool,
     InlineStyleSheet,
     PanTool,
@@ -19,11 +20,12 @@ from bokeh.models import (
 from bokeh.models.annotations import Legend, LegendItem
 from bokeh.plotting import figure as new_chart
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 from neurolp.plotting.style import BLACK
 
@@ -58,8 +60,6 @@ def _has_curves(ax: Axes) -> bool:
         return False
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() not in ("linear", "log"):
-            return False
-        if isinstance(axis.get_major_formatter(), FixedFormatter):
             return False
     texts = [ax.get_xlabel(), ax.get_ylabel(), _title(ax), *ax.get_legend_handles_labels()[1]]
     if any("$" in text for text in texts):  # formulas
@@ -114,10 +114,20 @@ def _chart(ax: Axes) -> Any:
     # What drags or scrolls on a telephone must move the page: tools wait to be chosen.
     chart.toolbar.active_drag = chart.toolbar.active_scroll = None
     chart.toolbar.logo = None
-    for axis in (*chart.xaxis, *chart.yaxis):
+    for axis, like in ((chart.xaxis[0], ax.xaxis), (chart.yaxis[0], ax.yaxis)):
         axis.minor_tick_line_color = None
         axis.axis_label_text_font_style = "normal"
+        _copy_ticks(axis, like)
     return chart
+
+
+def _copy_ticks(axis: Any, like: Axis) -> None:
+    """Ticks that were chosen by hand, with their names; others are left to Bokeh."""
+    if isinstance(like.get_major_locator(), FixedLocator):
+        places = [float(place) for place in like.get_majorticklocs()]
+        names = [label.get_text() for label in like.get_majorticklabels()]
+        axis.ticker = FixedTicker(ticks=places)
+        axis.major_label_overrides = dict(zip(places, names, strict=True))
 
 
 def _add_line(chart: Any, ax: Axes, line: Line2D) -> Any:
