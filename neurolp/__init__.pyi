@@ -43,7 +43,6 @@ from .paper.estimators import LinearBrain as LinearBrain
 from .runs.execution import resume as resume
 from .runs.execution import run as run
 from .runs.kinds import RunKind as RunKind
-from .runs.kinds import RunProgress as RunProgress
 from .runs.kinds import SummaryTable as SummaryTable
 from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction
@@ -55,6 +54,7 @@ from .simulation.loop import simulate as simulate
 from .simulation.memory_store import MemoryStore as MemoryStore
 from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
+from .simulation.progress import RunProgress as RunProgress
 from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
 from .simulation.stream_monitors import Activity as Activity

@@ -10,7 +10,7 @@ import typer
 
 from neurolp import errors
 from neurolp.cli import exit_codes
-from neurolp.cli.options import FileArgument, QuietOption, refuse
+from neurolp.cli.options import FileArgument, ForceOption, QuietOption, refuse
 
 
 class Format(StrEnum):
@@ -106,7 +106,7 @@ def export(
         float | None,
         typer.Option("--step-seconds", help="Duration of a step (nwb).", show_default="0.001"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write a run of a brain for streams, or its network, in a format of the field."""
     if step_seconds is not None and to is not Format.nwb:

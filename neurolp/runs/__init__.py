@@ -2,7 +2,8 @@
 
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.execution import figures, resume, run, summary
-from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, read_configuration, register
+from neurolp.runs.kinds import RunKind, SummaryTable, read_configuration, register
+from neurolp.simulation.progress import RunProgress
 
 __all__ = [
     "RunKind",

@@ -29,13 +29,14 @@ from neurolp.runs.density_table import (
     read_data,
     table_to_arrays,
 )
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.greedy import GreedyProcess
 from neurolp.simulation.monitors import Recorder
+from neurolp.simulation.progress import Observer, RunProgress
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
@@ -270,7 +271,7 @@ def numbers(file: Trajectory) -> dict[str, object]:
     return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
 
 
-run, resume = _Simulation.run, _Simulation.resume
+run, resume, check = _Simulation.run, _Simulation.resume, _Simulation.check
 
 KIND = RunKind(
     name="density",
@@ -281,4 +282,5 @@ KIND = RunKind(
     draw=called_later("neurolp.plotting.density:draw"),
     numbers=numbers,
     memory=memory,
+    check=check,
 )

@@ -24,7 +24,7 @@ from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.stream_memory import (
     check_brain,
     check_recording,
@@ -36,6 +36,7 @@ from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
 from neurolp.simulation.monitors import Monitor
+from neurolp.simulation.progress import Observer, RunProgress
 from neurolp.simulation.stream import StreamProcess, StreamProgress
 from neurolp.simulation.stream_contents import begun_to_arrays, closing, unfinished
 from neurolp.simulation.stream_monitors import (
@@ -87,10 +88,13 @@ class _Simulation(SavedRun):
         seconds = self.record.checkpoint_seconds
         self.checkpointer = Checkpointer(self.store, self._unfinished, seconds)
 
-    def describe(self, header: NamedArrays) -> None:
-        """Add what is known of the stream and the brain, and declare what is recorded."""
+    def declare(self) -> None:
+        """Let monitors declare what they record."""
         for monitor in self.monitors:
             monitor.begin(self.process, self.store)
+
+    def describe(self, header: NamedArrays) -> None:
+        """Add what is known of the stream and the brain."""
         stream = self.stream
         check_recording(self.configuration, stream, self.store.path.absolute().parent)
         header.attributes[""]["title"] = self.configuration.title or stream.description
@@ -306,7 +310,7 @@ def numbers(file: Trajectory) -> dict[str, Any]:
     return out | {name: file.result[name] for name in names if name in file.result}
 
 
-run, resume = _Simulation.run, _Simulation.resume
+run, resume, check = _Simulation.run, _Simulation.resume, _Simulation.check
 
 KIND = RunKind(
     name="stream",
@@ -317,4 +321,5 @@ KIND = RunKind(
     draw=called_later("neurolp.plotting.stream:draw"),
     numbers=numbers,
     memory=memory,
+    check=check,
 )
