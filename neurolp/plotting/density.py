@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.colors import ListedColormap
-from matplotlib.ticker import MaxNLocator
 
 from neurolp.arrays import Array
 from neurolp.brain.base_density import base_density
-from neurolp.brain.connectivity import Connectivity
 from neurolp.brain.network_arrays import connectivity_from_arrays
 from neurolp.errors import FormatError
 from neurolp.estimators import Brain, load
-from neurolp.plotting.parts import draw_density, draw_signed, matrix_of, tiled
-from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, NewFigure
+from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.network import plot_connectivity, plot_node_maps, plot_weights
+from neurolp.plotting.samples import plot_density_2d, plot_dream, plot_marginals
+from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from neurolp.plotting.table import draw_table
 from neurolp.storage.reader import Trajectory
 
 _COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
+
+_SURPRISE = (
+    "Mean negative log-likelihood of training, validation and test rows over the slices of the "
+    "brain: lower is better. Horizontal lines are other models on the same test rows; the vertical "
+    "line is the slice that was chosen on validation rows, before they rise again."
+)
+_POTENTIALS = (
+    "Histograms of the potentials of all nodes at five times, from the standardised data to the "
+    "chosen slice. Learning turns them into the base density (line), whatever they are at first."
+)
+_WEIGHTS = (
+    "Connection weights from source nodes (across) to target nodes (down), root mean square over "
+    "slices. Nodes are columns of the data: strong weights join columns that depend on each other."
+)
+_NODE_MAPS = (
+    "Mean slope of the maps of all nodes against the potential, in the first slices. A slope above "
+    "1 expands, below 1 compresses; all approach 1 when the potentials have their base density."
+)
+_CONNECTIVITY = (
+    "The edges of the network as a matrix from source to target, how many edges reach a node, and "
+    "where nodes lie in space, if they have positions."
+)
+_DENSITY = (
+    "The density that the brain has learned of two columns, brighter where it is higher, and rows "
+    "of the data as points. It should be high where the points are, and low between them."
+)
+_MARGINALS = (
+    "Histograms of columns of the data beside those of rows sampled from the brain. The outlines "
+    "should follow the filled histograms."
+)
+_DREAM = (
+    "Images of the data beside images sampled from the brain. The samples should look like the "
+    "data, with the same variety, and be no copies of them."
+)
 
 
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
@@ -87,158 +117,6 @@ def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = N
     return axes
 
 
-def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
-    """Root-mean-square shift weight of every edge over slices and transfer functions in use.
-
-    The weights themselves, where all times share them.
-    """
-    if "coupling" in trajectory:
-        coupling = trajectory["coupling"].values
-        draw_signed(ax, coupling, label="weight (per unit of time)")
-        ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
-        return ax
-    last = max(int(trajectory.brain["n_slices"]), 1)
-    weights = trajectory["weights"][:last]
-    strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
-    if "edge" in weights.dims:
-        target, source = trajectory["edge_target"].values, trajectory["edge_source"].values
-        strength = matrix_of(strength, target, source, len(trajectory["mean"]))
-    clamped = len(trajectory.brain.get("clamped", ()))
-    strength = strength[: len(strength) - clamped]
-    image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
-    if clamped:
-        ax.set_aspect("auto")
-    ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
-    ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
-    return ax
-
-
-def plot_connectivity(
-    connectivity: Connectivity, axes: Array, positions: Array | None = None
-) -> Array:
-    """Edges on the first Axes, in-degrees on the second, and on a third the layout in space.
-
-    Edges are drawn one by one up to 400 nodes and counted in bins beyond. The layout shows the
-    first two of the ``positions`` (those of the connectivity by default), at most 2000 edges; in
-    one dimension, where lines would hide one another, source against target.
-    """
-    n = connectivity.n_nodes
-    where = connectivity.positions if positions is None else positions
-    target, source = connectivity.edges()
-    bins = min(n, 400) if n <= 400 else 200
-    ends = [np.linspace(-0.5, n - 0.5, bins + 1)] * 2
-    counts, _, _ = np.histogram2d(target, source, bins=ends)
-    image = axes[0].imshow(
-        np.where(counts > 0, counts, np.nan),
-        cmap="viridis_r" if bins < n else ListedColormap([BLUE]),
-        extent=(-0.5, n - 0.5, n - 0.5, -0.5),
-        interpolation="nearest",
-    )
-    if bins < n:
-        axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
-    axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
-
-    degree = np.bincount(target, minlength=n)
-    steps = max(int(np.ptp(degree)) // 30, 1)
-    edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
-    axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
-    axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
-    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
-    for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    if where is None or len(axes) < 3:
-        return axes
-
-    ax = axes[2]
-    shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
-    target, source = target[shown], source[shown]
-    if where.shape[1] == 1:
-        ax.scatter(where[source, 0], where[target, 0], s=3, color=BLUE, lw=0)
-        ax.set(xlabel="position of the source", ylabel="position of the target", aspect="equal")
-    else:
-        flat = where[:, :2]
-        lines = np.stack([flat[source], flat[target]], axis=1)
-        ax.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.4, alpha=0.5))
-        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=BLUE)
-        ax.set(xlabel="x", ylabel="y", aspect="equal")
-    ax.set(
-        title="positions of nodes, with "
-        + ("all edges" if len(shown) == connectivity.n_edges else f"{len(shown):,} edges")
-    )
-    return axes
-
-
-def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
-    """Slope coefficients of the first slices, averaged over nodes; above 1 the map expands."""
-    from neurolp.brain.node_map import SplineGrid
-
-    about = trajectory.brain
-    grid = SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
-    centres = grid.low + (np.arange(grid.n_intervals) + 0.5) * grid.spacing
-    maps = trajectory["node_map"][:n_slices].values
-    moving = maps.shape[1] - len(about.get("clamped", ()))
-    for t, slopes in enumerate(maps[:, :moving, 1:].mean(axis=1)):
-        ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
-    ax.axhline(1, color=BLACK, lw=0.8, ls=":")
-    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")
-    ax.legend(frameon=False, fontsize="small")
-    return ax
-
-
-def plot_density_2d(brain: Brain, data: Array, ax: Axes, *, resolution: int = 300) -> Axes:
-    """Learned density of two columns of data, and the data as points."""
-    low, high = data.min(axis=0), data.max(axis=0)
-    pad = 0.12 * (high - low)
-    x = np.linspace(low[0] - pad[0], high[0] + pad[0], resolution)
-    y = np.linspace(low[1] - pad[1], high[1] + pad[1], resolution)
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    columns = getattr(brain, "columns_", None)
-    table = points if columns is None else columns.decode(points)
-    density = np.exp(brain.score_samples(table)).reshape(resolution, resolution)
-    image = draw_density(ax, density, x, y)
-    ax.figure.colorbar(image, ax=ax, label="probability density", shrink=0.8)
-    ax.scatter(data[:500, 0], data[:500, 1], s=2, color=SKY, alpha=0.5, lw=0)
-    ax.set(xlabel="x", ylabel="y", title="Learned density and data")
-    return ax
-
-
-def plot_images(
-    rows: Array, shape: tuple[int, int], ax: Axes, *, title: str, columns: int = 10
-) -> Axes:
-    """Rows of data as images, side by side on one Axes."""
-    sheet = tiled(rows, shape, columns)
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=17, interpolation="nearest")
-    ax.set(title=title)
-    ax.set_axis_off()
-    return ax
-
-
-def plot_dream(
-    brain: Brain, real: Array, shape: tuple[int, int], axes: Array, *, seed: int = 0
-) -> Array:
-    """Images of the data on the first Axes, as many dreamed images on the second."""
-    plot_images(real, shape, axes[0], title="data")
-    dreamed = np.asarray(brain.sample(len(real), random_state=seed), dtype=np.float64)
-    plot_images(dreamed, shape, axes[1], title="dreamed")
-    return axes
-
-
-def plot_marginals(brain: Brain, data: Array, names: list[str], axes: Array) -> Array:
-    """Histograms of columns of the data beside those of as many dreamed rows."""
-    dreamed = brain.sample(max(len(data), 2000), random_state=0)
-    if hasattr(brain, "columns_"):
-        dreamed = brain.columns_.encode(dreamed)
-    for j, ax in enumerate(axes):
-        low, high = data[:, j].min(), data[:, j].max()
-        pad = 0.1 * (high - low)
-        shared: Any = {"bins": np.linspace(low - pad, high + pad, 31), "density": True}
-        ax.hist(data[:, j], color=SKY, label="data", **shared)
-        ax.hist(dreamed[:, j], histtype="step", color=VERMILION, lw=1.5, label="dreamed", **shared)
-        ax.set(title=names[j], yticks=[])
-    axes[0].legend(frameon=False, fontsize="small")
-    return axes
-
-
 def recorded_rows(trajectory: Trajectory) -> Array | None:
     """Return recorded validation rows in the units of the data, or None if a node is missing.
 
@@ -277,20 +155,22 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         if table:
             return
         raise FormatError(f"{trajectory.path}: holds no record of learning that could be drawn")
-    plot_surprise(trajectory, figure("surprise", 7, 4.5).subplots())
+    plot_surprise(trajectory, figure("surprise", 7, 4.5, _SURPRISE).subplots())
     if _shows_potentials(trajectory):
-        plot_potentials(trajectory, figure("potentials", 12, 3.2).subplots(1, 5, sharey=True))
+        plot_potentials(
+            trajectory, figure("potentials", 12, 3.2, _POTENTIALS).subplots(1, 5, sharey=True)
+        )
     shared = "coupling" in trajectory
     if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
         return
     if "rotation" not in trajectory:  # after a rotation a node is no longer a column of the data
-        plot_weights(trajectory, figure("weights", 6, 5).subplots())
+        plot_weights(trajectory, figure("weights", 6, 5, _WEIGHTS).subplots())
     if not shared:
-        plot_node_maps(trajectory, figure("node_maps", 6, 4.2).subplots())
+        plot_node_maps(trajectory, figure("node_maps", 6, 4.2, _NODE_MAPS).subplots())
     if trajectory.brain.get("connectivity", "full") != "full":
         connectivity = connectivity_from_arrays(trajectory)
         n_panels = 2 if connectivity.positions is None else 3
-        axes = figure("connectivity", 4.4 * n_panels, 4.2).subplots(1, n_panels)
+        axes = figure("connectivity", 4.4 * n_panels, 4.2, _CONNECTIVITY).subplots(1, n_panels)
         plot_connectivity(connectivity, axes)
     rows = recorded_rows(trajectory)
     if rows is None or table:
@@ -300,13 +180,13 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
     if image_shape is not None:
         _draw_dream(brain, rows[:100], image_shape, figure)
     elif rows.shape[1] == 2 and not brain.n_hidden:  # else its density is known by a bound only
-        ax = plot_density_2d(brain, rows, figure("density", 6.5, 5).subplots())
+        ax = plot_density_2d(brain, rows, figure("density", 6.5, 5, _DENSITY).subplots())
         ax.set(xlabel=names[0], ylabel=names[1])
     else:
         shown = min(rows.shape[1], 8)
         n_columns = min(shown, 4)
         n_rows = -(-shown // n_columns)
-        grid = figure("marginals", 3 * n_columns, 2.5 * n_rows).subplots(
+        grid = figure("marginals", 3 * n_columns, 2.5 * n_rows, _MARGINALS).subplots(
             n_rows, n_columns, squeeze=False
         )
         plot_marginals(brain, rows, names, grid.ravel()[:shown])
@@ -316,7 +196,7 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
 
 def _draw_dream(brain: Brain, images: Array, shape: Array, figure: NewFigure) -> None:
     height, width = (int(n) for n in shape)
-    plot_dream(brain, images, (height, width), figure("dream", 9, 5).subplots(1, 2))
+    plot_dream(brain, images, (height, width), figure("dream", 9, 5, _DREAM).subplots(1, 2))
 
 
 def _shows_potentials(trajectory: Trajectory) -> bool:
@@ -341,8 +221,3 @@ def _names_of_nodes(trajectory: Trajectory) -> list[str]:
 def _unit(trajectory: Trajectory) -> str:
     """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
     return "epoch" if "form" in trajectory.brain else "slice"
-
-
-def _shade(k: int, n: int) -> str:
-    """Return a grey, darker for earlier slices."""
-    return str(round(0.05 + 0.7 * k / max(n - 1, 1), 3))

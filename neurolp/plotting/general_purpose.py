@@ -5,9 +5,19 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
+from neurolp.plotting.captioned import NewFigure
 from neurolp.plotting.parts import draw_density
-from neurolp.plotting.style import BLACK, NewFigure, draw_bars
+from neurolp.plotting.style import BLACK, draw_bars
 from neurolp.storage.reader import Trajectory
+
+_GAINS = (
+    "Mean test log-likelihood of each model minus that of a Gaussian, per column, for each table. "
+    "A longer bar to the right is a better model; all of them are at their default settings."
+)
+_MAPS = (
+    "The density that the brain has learned of each table with two columns, brighter where it is "
+    "higher. It should be high along the shape of the data, and low between its parts."
+)
 
 
 def plot_gains(file: Trajectory, ax: Axes) -> Axes:
@@ -38,10 +48,10 @@ def plot_maps(file: Trajectory, axes: Array) -> Array:
 def draw(file: Trajectory, figure: NewFigure) -> None:
     """All figures."""
     n_tables = len(file["log_prob"])
-    plot_gains(file, figure("gains", 7, 1.5 + 0.5 * n_tables).subplots())
+    plot_gains(file, figure("gains", 7, 1.5 + 0.5 * n_tables, _GAINS).subplots())
     if "map_density" in file:
         n_maps = len(file["map_density"])
-        panel = figure("maps", 4 * n_maps, 4.1)
+        panel = figure("maps", 4 * n_maps, 4.1, _MAPS)
         panel.suptitle("Learned densities of two columns")
         axes = panel.subplots(1, n_maps, squeeze=False)
         plot_maps(file, axes[0])

@@ -7,8 +7,21 @@ from itertools import cycle
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
-from neurolp.plotting.style import BLACK, SERIES, NewFigure, draw_bars
+from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.style import BLACK, SERIES, draw_bars
 from neurolp.storage.reader import Trajectory
+
+_LEARNING = (
+    "Three learners that see one symbol after the other. Left: their mean negative log-likelihood "
+    "falls to the entropy of the source, and not below it. Middle: the rest, the divergence from "
+    "the source, falls as fast as theory allows (dotted). Right: the learned probability of each "
+    "symbol settles at the true one (dashed)."
+)
+_LOSSES = (
+    "Four loss functions (left), each read as the density it stands for (middle). Right: what each "
+    "of them costs above the entropy of four kinds of noise; the shortest bar of a group is the "
+    "loss that fits this noise."
+)
 
 
 def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
@@ -93,10 +106,10 @@ def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
     """All figures."""
-    axes = figure("learning", 13, 4.2).subplots(1, 3)
+    axes = figure("learning", 13, 4.2, _LEARNING).subplots(1, 3)
     plot_surprise_of_symbols(file, axes[0])
     plot_cost_of_ignorance(file, axes[1])
     plot_frequencies(file, axes[2])
-    axes = figure("losses", 13, 4.2).subplots(1, 3)
+    axes = figure("losses", 13, 4.2, _LOSSES).subplots(1, 3)
     plot_losses(file, axes[:2])
     plot_cost_of_losses(file, axes[2])

@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurolp.plotting.style import BLACK, GREY, SERIES, NewFigure
+from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.style import BLACK, GREY, SERIES
 from neurolp.storage.reader import Trajectory
+
+_CAPACITY = (
+    "How much of its past input a network with fixed random weights still holds. Left: the memory "
+    "capacity against the spectral radius of the weights; it grows up to a radius near 1 and then "
+    "falls. Right: how well the input of each delay can be told."
+)
+_FREE_RUN = (
+    "Forecasts of the Mackey-Glass equation that are fed with their own predictions. Left: one "
+    "forecast of each brain, and the truth (grey). Right: the error of all forecasts, relative to "
+    "the standard deviation of the series; lower is better, and 1 is no knowledge."
+)
 
 
 def plot_capacity(file: Trajectory, ax: Axes) -> Axes:
@@ -72,9 +84,9 @@ def plot_error(file: Trajectory, ax: Axes) -> Axes:
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
     """All figures."""
-    axes = figure("memory_capacity", 11, 4).subplots(1, 2)
+    axes = figure("memory_capacity", 11, 4, _CAPACITY).subplots(1, 2)
     plot_capacity(file, axes[0])
     plot_forgetting(file, axes[1])
-    axes = figure("free_run", 14, 4).subplots(1, 2, width_ratios=(2, 1))
+    axes = figure("free_run", 14, 4, _FREE_RUN).subplots(1, 2, width_ratios=(2, 1))
     plot_free_run(file, axes[0])
     plot_error(file, axes[1])

@@ -1,18 +1,36 @@
-"""Colours from a colour-blind-safe palette, and drawing that several figures share."""
+"""The style of all figures: colours, fonts, legends, axes that count.
+
+Same things have the same colours everywhere: what was observed is black or grey, what our model
+says is blue, models beside it have the other colours of :data:`SERIES`, levels that are known in
+theory are black and dashed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.axis import Axis
+from matplotlib.legend import Legend
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from neurolp.arrays import Array
 
-NewFigure = Callable[[str, float, float], Figure]  # name, width and height in inches
+# Settings of matplotlib under which all figures are drawn.
+STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "axes.titlelocation": "left",
+    "figure.titlesize": "large",
+    "legend.frameon": False,
+    "legend.fontsize": "small",
+    "image.interpolation": "nearest",
+}
 
-# Okabe and Ito.
+# Okabe and Ito: told apart also without red or green cones.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     "#0072B2",
     "#E69F00",
@@ -21,8 +39,35 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     "#CC79A7",
     "#56B4E9",
 )
-BLACK, GREY, PALE = "#222222", "#999999", "#dddddd"
-SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+BLACK, GREY, PALE = "#222222", "#888888", "#d0d0d0"
+OBSERVED, OBSERVED_FILL, MODEL, THEORY = BLACK, PALE, BLUE, BLACK
+SERIES = (BLUE, ORANGE, PURPLE, BLACK, SKY, VERMILION)
+
+
+def legend(ax: Axes, **settings: Any) -> Legend | None:
+    """A legend below the Axes, off the data; None if nothing has a label."""
+    handles, labels = ax.get_legend_handles_labels()
+    if not handles:
+        return None
+    below = ScaledTranslation(0, -0.46 if ax.get_xlabel() else -0.25, ax.figure.dpi_scale_trans)
+    where: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
+    where |= {"bbox_transform": ax.transAxes + below, "borderaxespad": 0.0}
+    return ax.legend(handles, labels, **(where | {"ncols": _ncols(ax, labels)} | settings))
+
+
+def _ncols(ax: Axes, labels: list[str]) -> int:
+    """Columns of a legend that is as wide as its Axes."""
+    width = ax.figure.bbox.width / ax.figure.dpi  # inches
+    place = ax.get_subplotspec()
+    if place is not None:
+        width /= place.get_gridspec().ncols
+    longest = max(map(len, labels))
+    return max(1, min(len(labels), int(0.9 * width / (0.4 + 0.075 * longest))))
+
+
+def count_axis(axis: Axis) -> None:
+    """Ticks at whole numbers, of an axis that counts."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def draw_bars(ax: Axes, groups: list[str], names: list[str], values: Array, unit: str) -> None:
@@ -34,4 +79,4 @@ def draw_bars(ax: Axes, groups: list[str], names: list[str], values: Array, unit
     ax.set_yticks(np.arange(len(groups)), groups)
     ax.invert_yaxis()
     ax.set(xlabel=unit)
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax)

@@ -8,9 +8,27 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
+from neurolp.plotting.captioned import NewFigure
 from neurolp.plotting.parts import draw_density, draw_intervals, draw_pit, share_y
-from neurolp.plotting.style import BLACK, SERIES, NewFigure
+from neurolp.plotting.style import BLACK, SERIES
 from neurolp.storage.reader import Trajectory
+
+_DENSITIES = (
+    "The density of the target for each value of the condition: the true one, where it is known, "
+    "and those of two models; brighter is more probable. Right: the share of test targets in each "
+    "tenth of the predicted distribution, which is flat, within the band, if the model is "
+    "calibrated."
+)
+_INTERVALS = (
+    "Predicted intervals of two models for each test row, ordered by the predicted median, and the "
+    "observed targets (black). Nine of ten targets should lie within the 90 % interval. Right: the "
+    "share of targets in each tenth of the predicted distribution, flat if calibrated."
+)
+_LABELS = (
+    "Left: how often predicted labels are right against the probability given to them; calibrated "
+    "models lie on the diagonal. Middle and right: scores of inputs of the known kind and of other "
+    "kinds; the less they overlap, the better unknown inputs are told apart (AUROC near 1)."
+)
 
 
 def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
@@ -118,17 +136,17 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         if problem in maps:
             known = not np.isnan(file["map_density"].sel(map=problem).values).any()
             n = 3 if known else 2
-            axes = figure(f"{problem}_densities", 3.7 * (n + 1), 3.6).subplots(1, n + 1)
+            axes = figure(f"{problem}_densities", 3.7 * (n + 1), 3.6, _DENSITIES).subplots(1, n + 1)
             plot_conditions(file, problem, axes[:n])
             for ax in axes[1:n]:
                 ax.tick_params(labelleft=False)
             plot_pit(file, problem, axes[n])
         else:
-            axes = figure(f"{problem}_intervals", 13, 4.2).subplots(1, 3)
+            axes = figure(f"{problem}_intervals", 13, 4.2, _INTERVALS).subplots(1, 3)
             plot_intervals(file, problem, axes[:2])
             plot_pit(file, problem, axes[2])
     for problem in _names(file, "log_loss", "classification"):
-        axes = figure(f"{problem}_labels", 14, 4.4).subplots(1, 3)
+        axes = figure(f"{problem}_labels", 14, 4.4, _LABELS).subplots(1, 3)
         plot_reliability(file, problem, axes[0])
         plot_input_scores(file, problem, axes[1:])
 

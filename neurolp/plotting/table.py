@@ -17,7 +17,8 @@ from neurolp.data.columns import Columns
 from neurolp.evaluation.metrics import reliability
 from neurolp.mixed.dependence_tree import mutual_information
 from neurolp.mixed.groups import CellGroups
-from neurolp.plotting.style import BLACK, BLUE, GREY, PALE, SKY, VERMILION, NewFigure
+from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.style import BLACK, BLUE, GREY, PALE, SKY, VERMILION
 
 _MOST_COLUMNS = 12  # of the figure of columns
 _MOST_BARS, _MOST_LEVELS, _BINS = 8, 30, 30
@@ -26,6 +27,20 @@ _MOST_CONDITIONALS, _MOST_STATEMENTS, _MOST_OUTCOMES = 8, 12_000, 200
 _MOST_ROWS, _GROUPS = 200, 10  # rows that are judged; groups of the values of an ordinal column
 _SAMPLES = 2000
 _ROWS_PER_PAIR, _MOST_GROUPS = 5, 8  # rows in a pair of groups, if there are so many groups
+
+_COLUMNS = (
+    "Each column of the table: values of rows that were not learned from, beside values of rows "
+    "sampled from the model. The two should agree in every panel."
+)
+_DEPENDENCE = (
+    "Mutual information of every two columns, in the data and in samples of the model; brighter "
+    "pairs tell more about each other. The two halves should look alike."
+)
+_CALIBRATION = (
+    "For each discrete column, how often its values came true against the probability that the "
+    "model gave to them, given all other columns. Dots of a calibrated model lie on the diagonal, "
+    "within the grey bars (95 %)."
+)
 
 
 def plot_column(column: Column, name: str, data: Array, samples: Array, ax: Axes) -> Axes:
@@ -119,13 +134,13 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
     if not varying:
         return
     shown = varying[:_MOST_COLUMNS]
-    panels = _panels(figure, "columns", len(shown), 3.1, 2.5)
+    panels = _panels(figure, "columns", len(shown), 3.1, 2.5, _COLUMNS)
     for j, ax in zip(shown, panels, strict=True):
         plot_column(columns[j], names[j], rows[:, j], samples[:, j], ax)
     _legend(panels[0], len(varying), len(shown))
     if len(varying) > 1:
         side = 2.6 + 0.16 * min(len(varying), _MOST_NAMES)
-        drawn = figure("dependence", 2 * side + 0.6, side + 0.8)
+        drawn = figure("dependence", 2 * side + 0.6, side + 0.8, _DEPENDENCE)
         drawn.set_layout_engine("compressed")  # for images
         axes = drawn.subplots(1, 2)
         some = columns.select(varying)
@@ -134,7 +149,7 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
     judged = [(names[j], *found) for j in varying if (found := _statements(brain, rows, j))]
     if judged:
         judged = judged[:_MOST_CONDITIONALS]
-        panels = _panels(figure, "calibration", len(judged), 2.5, 2.6)
+        panels = _panels(figure, "calibration", len(judged), 2.5, 2.6, _CALIBRATION)
         for (name, probability, right), ax in zip(judged, panels, strict=True):
             plot_calibration(probability, right, name, ax)
         panels[0].figure.supxlabel("predicted probability given all other columns", fontsize=10)
@@ -310,11 +325,13 @@ def _statements(brain: Any, rows: Array, j: int) -> tuple[Array, Array] | None:
 _LABELS, _COLOURS = ("data", "samples"), (SKY, VERMILION)
 
 
-def _panels(figure: NewFigure, name: str, n: int, width: float, height: float) -> Array:
+def _panels(
+    figure: NewFigure, name: str, n: int, width: float, height: float, caption: str
+) -> Array:
     """So many Axes, four in a row."""
     across = min(n, 4)
     down = -(-n // across)
-    grid = figure(name, width * max(across, 2), height * down + 0.6).subplots(
+    grid = figure(name, width * max(across, 2), height * down + 0.6, caption).subplots(
         down, across, squeeze=False
     )
     for ax in grid.ravel()[n:]:

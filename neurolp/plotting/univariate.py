@@ -6,8 +6,23 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
-from neurolp.plotting.style import BLACK, GREY, PALE, SERIES, NewFigure
+from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.style import BLACK, GREY, PALE, SERIES
 from neurolp.storage.reader import Trajectory
+
+_DENSITIES = (
+    "Densities of one variable learned from samples of three sizes, over the true density (grey); "
+    "each row is a problem, and marks at the bottom are values of the sample. The numbers are "
+    "divergences from the truth: lower is better."
+)
+_DISTRIBUTIONS = (
+    "The cumulative distribution that the monotone network has learned, over the share of sample "
+    "values below x (grey). The closer the lines, the better."
+)
+_DIVERGENCE = (
+    "Divergence of every estimate from the true density against the size of the sample; a dot for "
+    "each seed, lines for the means. Lower is better."
+)
 
 
 def plot_densities(file: Trajectory, axes: Array) -> Array:
@@ -71,10 +86,12 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     """All figures."""
     problems = [str(name) for name in file["density"].coords["problem"].values]
     n_rows, n_columns = file["density"].shape[:2]
-    axes = figure("densities", 4 * n_columns, 2.6 * n_rows)
+    axes = figure("densities", 4 * n_columns, 2.6 * n_rows, _DENSITIES)
     plot_densities(file, axes.subplots(n_rows, n_columns, squeeze=False))
-    below = figure("distributions", 4 * n_rows, 3.6).subplots(1, n_rows, squeeze=False)[0]
-    cost = figure("divergence", 4 * n_rows, 3.6).subplots(1, n_rows, squeeze=False)[0]
+    below = figure("distributions", 4 * n_rows, 3.6, _DISTRIBUTIONS).subplots(
+        1, n_rows, squeeze=False
+    )[0]
+    cost = figure("divergence", 4 * n_rows, 3.6, _DIVERGENCE).subplots(1, n_rows, squeeze=False)[0]
     for k, problem in enumerate(problems):
         plot_distribution(file, problem, below[k])
         plot_divergence(file, problem, cost[k])

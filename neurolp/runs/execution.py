@@ -29,7 +29,7 @@ from neurolp.storage.reader import Trajectory, open_trajectory
 from neurolp.storage.store import RunStore
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from neurolp.plotting.captioned import CaptionedFigure
 
 
 def _ignore(progress: Any) -> None:
@@ -165,6 +165,6 @@ def summary(file: Trajectory) -> list[SummaryTable]:
     return list(kind_of(file).summary(file))
 
 
-def figures(file: Trajectory) -> dict[str, Figure]:
-    """All figures that the contents of an open file allow, by name."""
+def figures(file: Trajectory) -> dict[str, CaptionedFigure]:
+    """All figures that the contents of an open file allow, by name, with their captions."""
     return kind_of(file).figures(file)

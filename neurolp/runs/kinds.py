@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from itertools import product
 from pathlib import Path
@@ -27,8 +27,8 @@ from neurolp.storage.reader import Trajectory
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
 
+    from neurolp.plotting.captioned import CaptionedFigure, NewFigure
     from neurolp.runs.memory import Memory
 
 ENTRY_POINTS = "neurolp.run_kinds"
@@ -107,7 +107,8 @@ class RunKind:
     summary : callable
         The :class:`SummaryTable` s of an open file.
     draw : callable, optional
-        ``draw(file, figure)`` draws an open file; ``figure(name, width, height)`` is a new Figure.
+        ``draw(file, figure)`` draws an open file; ``figure(name, width, height, caption)`` is a new
+        Figure of matplotlib, see :mod:`neurolp.plotting.captioned`.
     numbers : callable
         Numbers of an open file for the table of a sweep, by name, the most important one first.
     memory : callable, optional
@@ -122,25 +123,16 @@ class RunKind:
     run: Callable[..., RunResult]
     resume: Callable[..., RunResult] | None = None
     summary: Callable[[Trajectory], Sequence[SummaryTable]] = lambda file: ()
-    draw: Callable[[Trajectory, Callable[[str, float, float], Figure]], None] | None = None
+    draw: Callable[[Trajectory, NewFigure], None] | None = None
     numbers: Callable[[Trajectory], Mapping[str, Any]] = small_numbers
     memory: Callable[[Any], Memory] | None = None
     check: Callable[[Any], object] = lambda configuration: None
 
-    def figures(self, file: Trajectory) -> dict[str, Figure]:
-        """All figures that the contents of an open file allow, by name."""
-        from matplotlib.figure import Figure
+    def figures(self, file: Trajectory) -> dict[str, CaptionedFigure]:
+        """All figures that the contents of an open file allow, by name, with their captions."""
+        from neurolp.plotting.captioned import drawn
 
-        out: dict[str, Figure] = {}
-
-        def figure(name: str, width: float, height: float) -> Figure:
-            out[name] = Figure(figsize=(width, height), layout="constrained")
-            out[name].suptitle(file.title)
-            return out[name]
-
-        if self.draw is not None:
-            self.draw(file, figure)
-        return out
+        return {} if self.draw is None else drawn(file.title, partial(self.draw, file))
 
     def finite_numbers(self, file: Trajectory) -> dict[str, float | None]:
         """:attr:`numbers` as JSON knows them; None for what is not finite."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from pandas.api.types import is_numeric_dtype
 
 from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
+from neurolp.plotting.captioned import CaptionedFigure, NewFigure, drawn
 from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES
 
 _LABELS = {
@@ -24,11 +25,24 @@ _LABELS = {
     "steps_per_second": "steps a second",
     "seconds": "seconds",
 }
+_CURVES = (
+    "The result of every job (dots) against what was varied, with the mean of jobs that differ in "
+    "nothing shown (line), and one standard deviation of them (band). Differences smaller than the "
+    "band are chance."
+)
+_HEAT_MAP = (
+    "The mean result for every pair of settings of two keys, over everything else that was varied. "
+    "If neighbours differ along one direction only, the other key has no effect."
+)
+_DRAWS = (
+    "The result of every random draw against each key that was drawn, the best tenth highlighted. "
+    "Where the highlighted draws gather, the key matters; where they spread, it does not."
+)
 _LINE = 50  # characters below an axis
 _MOST_LINES, _MOST_PANELS, _MOST_CELLS, _MOST_MAPS = 6, 6, 100, 3
 
 
-def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, Figure]:
+def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, CaptionedFigure]:
     """All figures that a table allows, by name; ``result`` is drawn, by default the first.
 
     Raises
@@ -36,7 +50,7 @@ def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, Figure]
     ConfigurationError
         If there is no such result, or none at all yet.
     """
-    title, how, results = (table.attrs[name] for name in ("title", "how", "results"))
+    title, results = table.attrs["title"], table.attrs["results"]
     if not results:
         raise ConfigurationError(f"{title}: no job is done, there is nothing to draw")
     name = result or results[0]
@@ -45,27 +59,27 @@ def figures(table: pd.DataFrame, result: str | None = None) -> dict[str, Figure]
     done = np.isfinite(table[name])
     if not done.any():
         raise ConfigurationError(f"{title}: no job has a finite {name}")
+    return drawn(title, partial(_draw, table, name))
+
+
+def _draw(table: pd.DataFrame, name: str, figure: NewFigure) -> None:
+    """Draw the result ``name`` against all keys that have several values."""
+    done, how = np.isfinite(table[name]), table.attrs["how"]
     several = [key for key in how if _n(table, key, done) > 1]
     steady = [key for key in several if how[key] != "random"]
-    drawn = [key for key in several if how[key] == "random"]
-
-    out: dict[str, Figure] = {}
-    if steady or not drawn:
-        out["curves"] = _curves(table, name, done, steady)
+    random = [key for key in several if how[key] == "random"]
+    if steady or not random:
+        _draw_curves(table, name, done, steady, figure)
     pairs = [p for p in combinations(steady, 2) if max(_n(table, k, done) for k in p) > 2]
     for k, pair in enumerate(pairs[:_MOST_MAPS]):
-        figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-        plot_heat_map(table, name, pair, figure.subplots())
-        out["heat_map" if k == 0 else f"heat_map_{k + 1}"] = figure
-    if drawn:
-        figure = Figure(figsize=(min(4.2 * len(drawn), 16.8), 3.8), layout="constrained")
-        axes = figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0]
-        for ax, key in zip(axes, drawn, strict=True):
+        where = "heat_map" if k == 0 else f"heat_map_{k + 1}"
+        plot_heat_map(table, name, pair, figure(where, 6.4, 4.8, _HEAT_MAP).subplots())
+    if random:
+        empty = figure("draws", min(4.2 * len(random), 16.8), 3.8, _DRAWS)
+        axes = empty.subplots(1, len(random), squeeze=False, sharey=True)[0]
+        for ax, key in zip(axes, random, strict=True):
             plot_draws(table, name, key, ax)
         axes[0].set_ylabel(label(name))
-        figure.suptitle(title)
-        out["draws"] = figure
-    return out
 
 
 def plot_curve(
@@ -148,7 +162,9 @@ def label(result: str) -> str:
     return _LABELS.get(result, result)
 
 
-def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) -> Figure:
+def _draw_curves(
+    table: pd.DataFrame, result: str, done: pd.Series, keys: list[str], figure: NewFigure
+) -> None:
     """One key across, one in colours, one in panels; the others are averaged, and named."""
     # Numbers with the most values first: they go across.
     use = sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
@@ -160,8 +176,8 @@ def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) 
     averaged += [k for k in table.attrs["how"] if table.attrs["how"][k] == "random"]
 
     which, titles = _levels(table, panels, done) if panels else (pd.Series(0, table.index), [""])
-    figure = Figure(figsize=(max(6.0, 4.4 * len(titles)), 4.2), layout="constrained")
-    axes = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    empty = figure("curves", max(6.0, 4.4 * len(titles)), 4.2, _CURVES)
+    axes = empty.subplots(1, len(titles), squeeze=False, sharey=True)[0]
     for p, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         here = done & (which == p)
         if colours is None:
@@ -182,8 +198,7 @@ def _curves(table: pd.DataFrame, result: str, done: pd.Series, keys: list[str]) 
     band = f"band: one standard deviation, {n} replicates" if n > 1 else ""
     of_others = f"mean over {', '.join(averaged)}" if averaged else ""
     note = "; ".join(part for part in (band, of_others) if part)
-    figure.suptitle("\n".join(part for part in (table.attrs["title"], note) if part))
-    return figure
+    empty.suptitle("\n".join(part for part in (table.attrs["title"], note) if part))
 
 
 def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:

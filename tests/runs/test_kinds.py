@@ -43,7 +43,7 @@ def summary(file):
     return [SummaryTable("Tosses", ("share",), [(f"{file.result['share']:.3f}",)])]
 
 def draw(file, figure):
-    figure("tosses", 4, 3).subplots().plot(file["heads"].values)
+    figure("tosses", 4, 3, "Heads and tails.").subplots().plot(file["heads"].values)
 
 KIND = RunKind("coin", CoinConfiguration, computed(compute), summary=summary, draw=draw)
 '''
@@ -77,7 +77,10 @@ def test_another_kind_runs_from_python_and_reproduces_itself(package, tmp_path):
         assert results["heads"].shape == (200,)
         assert kind_of(results).name == "coin"
         assert summary(results)[0].rows == [(f"{results.result['share']:.3f}",)]
-        assert set(figures(results)) == {"tosses"}
+        drawn = figures(results)
+        assert {name: each.caption for name, each in drawn.items()} == {
+            "tosses": "Heads and tails."
+        }
         assert kind_of(results).finite_numbers(results) == {"share": results.result["share"]}
     assert [event.message for event in told] == ["toss"]
     del results

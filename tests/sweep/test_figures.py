@@ -31,7 +31,7 @@ def test_figures(tmp_path, grid, how, names):
 @pytest.mark.parametrize("length", [3, 30])
 def test_names_below_an_axis_do_not_cover_each_other(tmp_path, length):
     grid = [{"kind": letter * length} for letter in "abcd"]
-    figure = figures(collect(fake_sweep(tmp_path, grid, {"kind": "grid"}, 2, len)))["curves"]
+    figure = figures(collect(fake_sweep(tmp_path, grid, {"kind": "grid"}, 2, len)))["curves"].figure
     figure.draw_without_rendering()
     labels = figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == [job["kind"] for job in grid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neurolp.plotting.captioned import NewFigure
 from neurolp.plotting.stream.predictions import (
     is_text,
     plot_dream_symbols,
@@ -26,12 +27,63 @@ from neurolp.plotting.stream.weights import (
     plot_readout,
     plot_recurrent,
 )
-from neurolp.plotting.style import NewFigure
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
 
 _N_PANELS = 4
 _N_LAGS = 6
+
+_SURPRISE = (
+    "Mean negative log-likelihood of what came next, while the brain learns. It should fall from "
+    "the i.i.d. baseline, which knows nothing of the past, towards the entropy rate of the source, "
+    "where that is known; the difference to the source is the excess."
+)
+_CALIBRATION = (
+    "Where observed values fell in their predicted distributions, over the last fifth of the "
+    "stream. Predictions that are neither too narrow nor too wide give a flat line within the band."
+)
+_PREDICTIONS = (
+    "The last steps of the stream as they were predicted, one step ahead, and as they came. Values "
+    "(black) should lie within the 90 % band nine times of ten; dots of symbols should lie where "
+    "the predicted probability is high."
+)
+_FRAMES = (
+    "The last frames as they came, the frames predicted one step before, and frames that the brain "
+    "dreams when it is fed with samples of its own predictions. Below, the negative log-likelihood "
+    "of each step: peaks are frames that were not expected."
+)
+_DREAM = (
+    "The end of the stream, and its continuation by the brain, which is fed with samples of its "
+    "own predictions. The dream should look like the stream, without repeating it."
+)
+_READOUT = (
+    "Readout weights from what came some steps ago to the prediction of the next step. Strong "
+    "weights tell which past the predictions depend on."
+)
+_RECEPTIVE = (
+    "Readout weights from all pixels of the last frames to a few single pixels (marked +). Strong "
+    "weights beside the mark show which neighbours predict the pixel."
+)
+_PROJECTIVE = (
+    "Readout weights from hidden nodes to the frame, those with the largest weights first: what "
+    "each node adds to the predicted frame."
+)
+_ARROWS = (
+    "Readout weights between sensors at each of the first lags, from the row to the column. A "
+    "strong cell off the diagonal says that one sensor predicts another, that many steps later."
+)
+_GRAPH = (
+    "Which sensor predicts which: arrows for the strongest weights between two sensors, with the "
+    "lag at which they are strongest. Weights below a quarter of the largest are left out."
+)
+_RECURRENT = (
+    "Weights between hidden nodes. Left: the last ones as a matrix, red for excitation and blue "
+    "for inhibition. Right: last against first weights; points off the diagonal have learned."
+)
+_ACTIVITY = (
+    "Activity of the hidden nodes over the recorded steps, a row for each node. Nodes that all do "
+    "the same, or nothing, carry no memory."
+)
 
 
 def draw(file: Trajectory, figure: NewFigure) -> None:
@@ -47,7 +99,7 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     # Predictions and observations.
     if len(detailed_steps(file)[0]):
         if video:
-            axes = figure("frames", 13, 6.5).subplots(4, 1, height_ratios=[1, 1, 1, 1.1])
+            axes = figure("frames", 13, 6.5, _FRAMES).subplots(4, 1, height_ratios=[1, 1, 1, 1.1])
             plot_frames(file, axes[:3])
             plot_step_surprise(file, axes[3])
         else:
@@ -55,7 +107,7 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     if "dream" in file and "last_rows" in file and not video:
         n = len(values[:_N_PANELS]) + bool(symbols)
         tall = 4.0 if symbols and is_text(symbols) else 3.2
-        axes = figure("dream", 12, tall * n + 0.3).subplots(n, 2, squeeze=False)
+        axes = figure("dream", 12, tall * n + 0.3, _DREAM).subplots(n, 2, squeeze=False)
         for sensor, pair in zip(values[:_N_PANELS], axes, strict=False):
             plot_dream_values(file, sensor, pair)
         if symbols:
@@ -66,36 +118,40 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     if "readout" in sampled:
         _draw_readout(file, len(sensors), video, figure)
     if "recurrent" in sampled:
-        plot_recurrent(file, figure("recurrent", 11, 4.6).subplots(1, 2))
+        plot_recurrent(file, figure("recurrent", 11, 4.6, _RECURRENT).subplots(1, 2))
     if "activity" in sampled:
-        plot_activity(file, figure("activity", 9, 4.6).subplots())
+        plot_activity(file, figure("activity", 9, 4.6, _ACTIVITY).subplots())
 
 
 def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigure) -> None:
     if video and input_weights(file).shape[1]:
         n = min(3, input_weights(file).shape[1])
-        plot_receptive_fields(file, figure("receptive_fields", 11, 0.9 + 1.75 * n).subplots())
+        plot_receptive_fields(
+            file, figure("receptive_fields", 11, 0.9 + 1.75 * n, _RECEPTIVE).subplots()
+        )
     elif input_weights(file).shape[1]:
-        plot_readout(file, figure("readout", 9, 4.5).subplots())
+        plot_readout(file, figure("readout", 9, 4.5, _READOUT).subplots())
     if video and "hidden" in str(file["readout"].coords["feature"].values[-1]):
-        plot_projective_fields(file, figure("projective_fields", 11, 2.6).subplots())
+        plot_projective_fields(file, figure("projective_fields", 11, 2.6, _PROJECTIVE).subplots())
     if n_sensors > 1 and input_weights(file).shape[1]:
         n = min(_N_LAGS, input_weights(file).shape[1])
-        plot_arrows(file, figure("arrows", 2.3 * n + 2, 3.6).subplots(1, n, squeeze=False)[0])
-        plot_graph(file, figure("graph", 5.5, 5.2).subplots())
+        plot_arrows(
+            file, figure("arrows", 2.3 * n + 2, 3.6, _ARROWS).subplots(1, n, squeeze=False)[0]
+        )
+        plot_graph(file, figure("graph", 5.5, 5.2, _GRAPH).subplots())
 
 
 def _draw_surprise(file: Trajectory, n_sensors: int, values: bool, figure: NewFigure) -> None:
     known = "mean_true_surprise" in file
     panels = 1 + known + (n_sensors > 1)
-    axes = figure("surprise", 6.2 * panels, 4.2).subplots(1, panels, squeeze=False)[0]
+    axes = figure("surprise", 6.2 * panels, 4.2, _SURPRISE).subplots(1, panels, squeeze=False)[0]
     plot_surprise(file, axes[0])
     if known:
         plot_excess(file, axes[1])
     if n_sensors > 1:
         plot_sensors(file, axes[-1])
     if values and file["pit_counts"].values.any():
-        plot_pit(file, figure("calibration", 6.2, 4).subplots())
+        plot_pit(file, figure("calibration", 6.2, 4, _CALIBRATION).subplots())
 
 
 def _draw_predictions(
@@ -106,7 +162,7 @@ def _draw_predictions(
     heights = [3.0] * (2 if alone else len(values))
     if symbols:
         heights.append(min(1.5 + 0.22 * sum(s.n_symbols for s in symbols), 8))
-    axes = figure("predictions", 11, sum(heights) + 0.5).subplots(
+    axes = figure("predictions", 11, sum(heights) + 0.5, _PREDICTIONS).subplots(
         len(heights), 1, squeeze=False, height_ratios=heights
     )[:, 0]
     for sensor, ax in zip(values, axes, strict=False):

@@ -1,0 +1,118 @@
+"""Figures of a network: weights, edges, node maps."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
+from matplotlib.ticker import MaxNLocator
+
+from neurolp.arrays import Array
+from neurolp.brain.connectivity import Connectivity
+from neurolp.plotting.parts import draw_signed, matrix_of
+from neurolp.plotting.style import BLACK, BLUE, GREY, SKY
+from neurolp.storage.reader import Trajectory
+
+
+def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Root-mean-square shift weight of every edge over slices and transfer functions in use.
+
+    The weights themselves, where all times share them.
+    """
+    if "coupling" in trajectory:
+        coupling = trajectory["coupling"].values
+        draw_signed(ax, coupling, label="weight (per unit of time)")
+        ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
+        return ax
+    last = max(int(trajectory.brain["n_slices"]), 1)
+    weights = trajectory["weights"][:last]
+    strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
+    if "edge" in weights.dims:
+        target, source = trajectory["edge_target"].values, trajectory["edge_source"].values
+        strength = matrix_of(strength, target, source, len(trajectory["mean"]))
+    clamped = len(trajectory.brain.get("clamped", ()))
+    strength = strength[: len(strength) - clamped]
+    image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
+    if clamped:
+        ax.set_aspect("auto")
+    ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
+    ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
+    return ax
+
+
+def plot_connectivity(
+    connectivity: Connectivity, axes: Array, positions: Array | None = None
+) -> Array:
+    """Edges on the first Axes, in-degrees on the second, and on a third the layout in space.
+
+    Edges are drawn one by one up to 400 nodes and counted in bins beyond. The layout shows the
+    first two of the ``positions`` (those of the connectivity by default), at most 2000 edges; in
+    one dimension, where lines would hide one another, source against target.
+    """
+    n = connectivity.n_nodes
+    where = connectivity.positions if positions is None else positions
+    target, source = connectivity.edges()
+    bins = min(n, 400) if n <= 400 else 200
+    ends = [np.linspace(-0.5, n - 0.5, bins + 1)] * 2
+    counts, _, _ = np.histogram2d(target, source, bins=ends)
+    image = axes[0].imshow(
+        np.where(counts > 0, counts, np.nan),
+        cmap="viridis_r" if bins < n else ListedColormap([BLUE]),
+        extent=(-0.5, n - 0.5, n - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    if bins < n:
+        axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
+    axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
+
+    degree = np.bincount(target, minlength=n)
+    steps = max(int(np.ptp(degree)) // 30, 1)
+    edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
+    axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
+    axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
+    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    if where is None or len(axes) < 3:
+        return axes
+
+    ax = axes[2]
+    shown = np.linspace(0, len(target) - 1, min(len(target), 2000)).astype(int)
+    target, source = target[shown], source[shown]
+    if where.shape[1] == 1:
+        ax.scatter(where[source, 0], where[target, 0], s=3, color=BLUE, lw=0)
+        ax.set(xlabel="position of the source", ylabel="position of the target", aspect="equal")
+    else:
+        flat = where[:, :2]
+        lines = np.stack([flat[source], flat[target]], axis=1)
+        ax.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.4, alpha=0.5))
+        ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=BLUE)
+        ax.set(xlabel="x", ylabel="y", aspect="equal")
+    ax.set(
+        title="positions of nodes, with "
+        + ("all edges" if len(shown) == connectivity.n_edges else f"{len(shown):,} edges")
+    )
+    return axes
+
+
+def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
+    """Slope coefficients of the first slices, averaged over nodes; above 1 the map expands."""
+    from neurolp.brain.node_map import SplineGrid
+
+    about = trajectory.brain
+    grid = SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
+    centres = grid.low + (np.arange(grid.n_intervals) + 0.5) * grid.spacing
+    maps = trajectory["node_map"][:n_slices].values
+    moving = maps.shape[1] - len(about.get("clamped", ()))
+    for t, slopes in enumerate(maps[:, :moving, 1:].mean(axis=1)):
+        ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
+    ax.axhline(1, color=BLACK, lw=0.8, ls=":")
+    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def _shade(k: int, n: int) -> str:
+    """Return a grey, darker for earlier slices."""
+    return str(round(0.05 + 0.7 * k / max(n - 1, 1), 3))
