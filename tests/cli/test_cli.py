@@ -261,7 +261,7 @@ def test_unreadable_files_exit_65_and_unwritable_places_73(tmp_path, config):
             neurolp_command(verb, "foreign.h5", cwd=tmp_path), 65, "not a neurolp-trajectory"
         )
         assert_one_line(neurolp_command(verb, config, cwd=tmp_path), 65, "not a readable HDF5 file")
-    for verb in ("info", "verify", "reproduce"):
+    for verb in ("verify", "reproduce"):
         assert_one_line(neurolp_command(verb, ".", cwd=tmp_path), 65, "is a folder")
     done = neurolp_command("run", config, "-o", "no/such/folder/x.h5", cwd=tmp_path)
     assert_one_line(done, 73, "its folder does not exist")
