@@ -40,6 +40,7 @@ from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
 from .paper.estimators import BoundedBrain as BoundedBrain
 from .paper.estimators import LinearBrain as LinearBrain
+from .progress import RunProgress as RunProgress
 from .runs.execution import resume as resume
 from .runs.execution import run as run
 from .runs.kinds import RunKind as RunKind
@@ -54,7 +55,6 @@ from .simulation.loop import simulate as simulate
 from .simulation.memory_store import MemoryStore as MemoryStore
 from .simulation.monitors import Monitor as Monitor
 from .simulation.monitors import Recorder as Recorder
-from .simulation.progress import RunProgress as RunProgress
 from .simulation.schedule import Schedule as Schedule
 from .simulation.stream import StreamProcess as StreamProcess
 from .simulation.stream_monitors import Activity as Activity

@@ -66,7 +66,7 @@ def info(
 
 def _print_sweep(path: Path) -> None:
     """Print what a sweep varies, the states of its jobs, and why some failed."""
-    from neurolp.simulation.progress import format_duration
+    from neurolp.progress import format_duration
     from neurolp.sweep.state import STATES, read_folder
 
     folder = read_folder(path)

@@ -19,6 +19,7 @@ from neurolp.arrays import NamedArrays
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import DataError, NeurolpError, RecordingError
 from neurolp.estimators.files import header
+from neurolp.progress import Observer, RunProgress
 from neurolp.runs.kinds import (
     RunKind,
     RunResult,
@@ -29,7 +30,6 @@ from neurolp.runs.kinds import (
 )
 from neurolp.runs.memory import Memory, check_memory
 from neurolp.simulation.checkpoint import Checkpointer
-from neurolp.simulation.progress import Observer, RunProgress
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.provenance import data_digests, data_files
 from neurolp.storage.reader import Trajectory

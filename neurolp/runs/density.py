@@ -17,6 +17,7 @@ from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.estimators import Brain, brain_class
 from neurolp.estimators.table_cells import moving_columns
 from neurolp.evaluation.metrics import bits_per_dim
+from neurolp.progress import Observer
 from neurolp.runs.computation import SavedRun, check_data
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_memory import memory, memory_of_table
@@ -36,7 +37,6 @@ from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.epochs import EpochProcess
 from neurolp.simulation.greedy import GreedyProcess
 from neurolp.simulation.monitors import Recorder
-from neurolp.simulation.progress import Observer, RunProgress
 from neurolp.storage.reader import Trajectory
 from neurolp.storage.store import RunStore
 
@@ -166,12 +166,7 @@ class _Simulation(SavedRun):
         return np.asarray(self.data.known.supported(self.codes["test"]).all(axis=1))
 
     def _report(self, at: Progress) -> None:
-        message = at.stage
-        if not message:
-            parts = [f"{name} {value:.3f}" for name, value in at.surprise.items()]
-            message = f"surprise (nats): {', '.join(parts)}, best at {at.best_time}"
-        total = self.configuration.brain.max_time
-        self.observe(RunProgress(at.time, total, self.unit, message, at.elapsed))
+        self.observe(at.shown(self.unit, self.configuration.brain.max_time))
 
     def _as_if_ended(self, process: GreedyProcess | EpochProcess[Any]) -> NamedArrays:
         """What the file would hold if learning ended now."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from neurolp.config.examples import CONFIGURATION, find_example
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import FormatError, OutputError
+from neurolp.progress import Observer
 from neurolp.runs.kinds import (
     RunResult,
     SummaryTable,
@@ -22,7 +23,6 @@ from neurolp.runs.kinds import (
     read_configuration,
     run_kind,
 )
-from neurolp.simulation.progress import Observer
 from neurolp.storage.atomic import same_file
 from neurolp.storage.provenance import data_files
 from neurolp.storage.reader import Trajectory, open_trajectory

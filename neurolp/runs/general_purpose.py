@@ -20,10 +20,10 @@ from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
 from neurolp.estimators import BrainDensity, TriangularDensity
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
-from neurolp.simulation.progress import Observer
 from neurolp.storage.reader import Trajectory
 
 _ESTIMATORS: dict[str, type[Any]] = {"brain": BrainDensity, "triangular": TriangularDensity}

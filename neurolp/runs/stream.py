@@ -22,6 +22,7 @@ from neurolp.data.streams import Stream
 from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
+from neurolp.progress import Observer, RunProgress
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
@@ -36,7 +37,6 @@ from neurolp.simulation.checkpoint import Checkpointer
 from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.loop import Outcome, Pace, simulate
 from neurolp.simulation.monitors import Monitor
-from neurolp.simulation.progress import Observer, RunProgress
 from neurolp.simulation.stream import StreamProcess, StreamProgress
 from neurolp.simulation.stream_contents import begun_to_arrays, closing, unfinished
 from neurolp.simulation.stream_monitors import (

@@ -18,11 +18,11 @@ from neurolp.data.supervised import (
     load_supervised_table,
 )
 from neurolp.errors import DataError
+from neurolp.progress import Observer
 from neurolp.runs import supervised_classification, supervised_regression
 from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
-from neurolp.simulation.progress import Observer
 from neurolp.storage.reader import Trajectory
 
 

@@ -18,10 +18,10 @@ from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
 from neurolp.evaluation.baselines import kernel_density
 from neurolp.evaluation.metrics import total_probability
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
 from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
-from neurolp.simulation.progress import Observer
 from neurolp.storage.reader import Trajectory
 
 ESTIMATORS = ("MonotoneDensity", "kernel density")

@@ -1,4 +1,4 @@
-"""Progress of long work: what is told of it, and how it is shown on a terminal or in a file."""
+"""Progress of long work, shown on a terminal or in a file."""
 
 from __future__ import annotations
 
@@ -6,37 +6,16 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
+
+from neurolp.progress import RunProgress, format_duration, reported_to
 from neurolp.simulation.compilation import Compilation, watched_compilation
 
 _PRINT_EVERY = 5.0  # seconds between lines, where there is no terminal
 COMPILING = "compiling kernels for this processor, once after installation: about a minute"
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """Progress of a run: ``time`` of ``total`` units are done, after ``elapsed`` seconds."""
-
-    time: int
-    total: int
-    unit: str
-    message: str
-    elapsed: float
-
-
-Observer = Callable[[RunProgress], None]
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as text, such as ``3 min 07 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @contextlib.contextmanager
@@ -52,6 +31,22 @@ def shown_progress(quiet: bool = False) -> Iterator[Display]:
     shown = _Bar() if sys.stdout.isatty() else _Lines()
     with shown, watched_compilation(shown.announce) as shown.compilation:
         yield shown
+
+
+@contextlib.contextmanager
+def verbose_fit(estimator: Any) -> Iterator[Display]:
+    """Progress that is shown while ``estimator`` fits, if it is ``verbose``.
+
+    It includes what work deep inside says by :func:`neurolp.progress.report`.
+    """
+    wanted = getattr(estimator, "verbose", False)
+    quiet = not isinstance(wanted, bool | np.bool_) or not wanted  # others are refused in fit
+    with shown_progress(quiet) as shown:
+        if quiet:
+            yield shown
+            return
+        with reported_to(shown):
+            yield shown
 
 
 class Display(contextlib.AbstractContextManager["Display"]):

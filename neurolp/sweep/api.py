@@ -14,9 +14,9 @@ import pandas as pd
 
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
+from neurolp.progress import Observer
 from neurolp.runs.kinds import run_kind
 from neurolp.runs.memory import PROCESS, format_bytes, memory_limit
-from neurolp.simulation.progress import Observer
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of
 from neurolp.sweep.running import SweepOutcome, run_design, to_do

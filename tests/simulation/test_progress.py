@@ -8,9 +8,10 @@ import numba
 import numpy as np
 import pytest
 
+from neurolp.progress import RunProgress, format_duration
 from neurolp.simulation import progress as module
 from neurolp.simulation.compilation import watched_compilation
-from neurolp.simulation.progress import COMPILING, RunProgress, format_duration, shown_progress
+from neurolp.simulation.progress import COMPILING, shown_progress
 from tests.processes import python
 
 JIT = not numba.config.DISABLE_JIT
