@@ -27,21 +27,21 @@ def plotted(folder, *options):
 
 def test_formats_sizes_and_single_figures(folder):
     every = {path.stem for path in plotted(folder)}
-    assert {"surprise", "weights"} <= every
+    assert {"surprise", "activity"} <= every
     (small,) = plotted(folder, "--only", "surprise", "-o", "one", "--dpi", "50")
     (large,) = plotted(folder, "--only", "surprise", "-o", "two", "--dpi", "300")
     heights = [matplotlib.image.imread(path).shape[0] for path in (small, large)]
     assert heights[1] == pytest.approx(6 * heights[0], rel=0.01)
     for name, begins in (("svg", b"<?xml"), ("pdf", b"%PDF")):
-        found = plotted(folder, "--format", name, "--only", "weights", "--only", "surprise")
-        assert [path.name for path in found] == [f"weights.{name}", f"surprise.{name}"]
+        found = plotted(folder, "--format", name, "--only", "activity", "--only", "surprise")
+        assert [path.name for path in found] == [f"activity.{name}", f"surprise.{name}"]
         assert all(path.read_bytes().startswith(begins) for path in found)
 
 
 def test_what_cannot_be_drawn_is_named(folder):
     done = neurolp_command("plot", "a.h5", "--only", "surprize", cwd=folder)
     assert_one_line(done, 2, "--only surprize: no such figure of a.h5; there are ")
-    assert "weights" in done.stderr
+    assert "activity" in done.stderr
     done = neurolp_command("plot", "a.h5", "--format", "svg", "--dpi", "300", cwd=folder)
     assert_one_line(done, 2, "--dpi is for PNG, and has no meaning for svg")
     assert neurolp_command("plot", "a.h5", "--format", "gif", cwd=folder).returncode == 2
