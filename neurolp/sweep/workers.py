@@ -244,7 +244,8 @@ async def _block_interrupts() -> None:
 
     A terminal sends Ctrl-C to all processes, but the driver alone decides when workers end.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _kill(cluster: LocalCluster, others: set[int | None]) -> None:
