@@ -55,5 +55,7 @@ def print_sweep(outcome: SweepOutcome, most: int = 10) -> None:
         print(f"... and {len(failed) - most} more, which `neurolp collect` lists")
     if outcome.best:
         print(f"best: {outcome.best}")
+    for key in outcome.without_effect:
+        print(f"{key} had no effect on any result")
     counts = ", ".join(f"{n} {state}" for state, n in outcome.counts.items())
     print(f"{len(outcome.states)} jobs: {counts}; {outcome.elapsed:.1f} s; in {outcome.path}")

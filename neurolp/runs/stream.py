@@ -17,6 +17,7 @@ from neurolp.config.stream_sections import (
     NoConnectivitySection,
     StreamConfiguration,
     StreamRecordSection,
+    spread,
 )
 from neurolp.data.streams import Stream
 from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
@@ -54,7 +55,6 @@ from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.sensors import places
 
 _ROWS = 1024  # that are read at once
-_N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
 class _Simulation(SavedRun):
@@ -244,7 +244,7 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
     """What a configuration records of ``n`` steps: the last in detail, the rest as it says."""
     last = min(record.last, n)
     monitors: list[Monitor] = [StepMonitor()] if record.per_step else []
-    monitors.append(WindowMonitor(record.every or max(1, n // _N_WINDOWS)))
+    monitors.append(WindowMonitor(record.every or spread(n)))
     predictions = Predictions(
         record.predictions_every, at=record.predictions_at, interval=(n - last, n)
     )
@@ -252,7 +252,10 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
         monitors.append(predictions)
     shown = (n - last + 1, n + 1)
     activity = Activity(
-        record.activity_every, at=record.activity_at, interval=shown, nodes=record.activity_nodes
+        record.activity_every or spread(n),
+        at=record.activity_at,
+        interval=shown,
+        nodes=record.activity_nodes,
     )
     weights = Weights(every=record.weights_every, at=record.weights_at)
     return [*monitors, activity, weights]
