@@ -106,10 +106,11 @@ class Law:
 
 
 class NaiveExperts:
-    """Experts of the values of one sensor."""
+    """Experts of the values of one sensor, or of several, with ``first`` of each of the values."""
 
-    def __init__(self, d, lags=(1, 3, 10, 20), grid=(0.0, -np.inf)):
+    def __init__(self, d, lags=(1, 3, 10, 20), grid=(0.0, -np.inf), first=None):
         self.d, self.lags, self.grid = d, lags, grid
+        self.first = first or [0] * d  # value of the sensor of each value
         self.past = [[] for _ in range(d)]
         self.compared = 0
         self.due = 24 - FIRST_VALUES
@@ -170,6 +171,10 @@ class NaiveExperts:
             z[1, 1 + self.lags[-1] + o] = (theirs[-1] - theirs[-2]) / self.unit[w]
         return z
 
+    def told(self, i):
+        """Values of this step: of the sensors before, and what was expected of its own."""
+        return np.where(np.arange(self.d) < self.first[i], self.row, self.expected)
+
     def season(self, x, period, unit):
         cycles = max(min(CYCLES, (len(x) - 1) // period), 1)
         same = np.array([x[-c * period] for c in range(1, cycles + 1)])
@@ -183,7 +188,7 @@ class NaiveExperts:
         """Means and doubts of all experts, NaN of those that sleep."""
         x = self.past[i]
         out = [(self.level[i, 0], 1 / len(x)), (x[-1], 0), *((v, 0) for v in self.level[i, 1:])]
-        z, expected = self.features(i, now), self.features(i, self.expected)
+        z, expected = self.features(i, now), self.features(i, self.told(i))
         for r, regression in enumerate(self.regressions[i]):
             base = self.location[i] if r < 2 else x[-1]
             for size in self.sizes:
@@ -209,9 +214,10 @@ class NaiveExperts:
                 self.wake()
             return np.nan, np.full(self.d, np.nan)
         surprise, pit, self.expected = 0.0, np.zeros(self.d), np.zeros(self.d)
+        self.row = row
         spread, told = np.zeros(self.d), []
         for i in range(self.d):
-            free, doubt = self.means(i, self.expected)
+            free, doubt = self.means(i, self.told(i))
             doubt, width = np.minimum(doubt, 1e12), np.ptp(self.past[i])
             mean = np.clip(free, min(self.past[i]) - width, max(self.past[i]) + width)
             w = self.of_pairs(i)

@@ -12,6 +12,7 @@ from tests.naive_symbols import NaiveContexts
 
 CURVATURE, SHAPE_PRIOR, CLIP, OUTLIER = 0.15, 200.0, 3.0, 30.0
 PRIOR = {"symbols": 0.015, "values": 3.0}
+CHAIN_PRIOR = {"symbols": 1.0, "values": 30.0}
 
 
 def _classes(sensor):
@@ -52,12 +53,19 @@ class NaiveStreamBrain:
         self.A = np.zeros((self.q, m))
         self.P = {kind: prior * np.eye(m) for kind, prior in PRIOR.items()}
         self.S = [np.eye(p.n_outputs) for p in self.places]
+        self.kinds = ["symbols" if p.symbols else "values" for p in self.places]
+        self.B, self.linear, self.power = np.zeros((self.q,) * 2), np.zeros((self.q, m)), {}
+        self.P_chain = [
+            CHAIN_PRIOR[kind] * np.eye(p.outputs.start)
+            for kind, p in zip(self.kinds, self.places, strict=True)
+        ]
         self.shape, self.moments = readout.shape.copy(), readout.moments.copy()
         self.seen = np.zeros(len(self.sensors))
-        self.contexts = [
-            NaiveContexts(p.n_outputs, design, state.contexts, _classes(p.sensor))
-            for p in self.places
-        ]
+        self.contexts, before = [], []
+        for p in self.places:
+            here = NaiveContexts(p.n_outputs, design, state.contexts, _classes(p.sensor), before)
+            self.contexts.append(here)
+            before = [*before, here] if p.symbols else before
 
     def features(self):
         """z = (1, past, padding, h)."""
@@ -86,15 +94,23 @@ class NaiveStreamBrain:
         z, out = self.features(), []
         self.A_next = self.A.copy()
         received, error, observed = np.zeros(self.q), np.zeros(self.q), {}
+        self.r = {"symbols": np.zeros(self.q), "values": np.zeros(self.q)}
+        self.p, self.missing = np.zeros(self.q), np.zeros(self.q, bool)
         for s, p in enumerate(self.places):
             at, x = np.arange(p.outputs.start, p.outputs.stop), row[p.codes]
-            kind = "symbols" if p.symbols else "values"
+            kind = self.kinds[s]
             observed[kind] = observed.get(kind, False) or not np.isnan(x[0])
             meet = self.symbol if p.symbols else self.values
             surprise, received[at], error[at] = meet(s, p.sensor, at, x, z, learn)
             out.append(surprise)
+            self.missing[at] = np.isnan(x[0])
             self.seen[s] += learn and not np.isnan(x[0])
         if learn:
+            k, _, step = self.gain("values", z)
+            if observed.get("values", False):
+                for p in self.places:
+                    if p.symbols:
+                        self.linear[p.outputs] += step * np.outer(self.r["values"][p.outputs], k)
             for kind, seen in observed.items():
                 self.learn_covariance(kind, z, seen)
             self.learn_hidden(z, error)
@@ -102,37 +118,87 @@ class NaiveStreamBrain:
         self.remember(received, learn)
         return np.array(out)
 
+    # --- the chain across sensors -----------------------------------------------------------------
+
+    def hear(self, s, at):
+        """What sensors before bring to the outputs of sensor s, and how uncertain that is."""
+        n = at[0]
+        r, weights = self.r[self.kinds[s]][:n], self.B[at, :n]
+        doubt = r @ self.P_chain[s] @ r if self.design.rule != "nlms" else 0.0
+        if self.kinds[s] == "values":
+            # Values that are missing err together; symbols have their covariance.
+            variance, together = np.zeros(len(at)), np.zeros(len(at))
+            for place in self.places[:s]:
+                w, hidden = self.B[at][:, place.outputs], self.missing[place.outputs.start]
+                if hidden and place.symbols:
+                    p = self.p[place.outputs]
+                    spread = place.n_outputs * (np.diag(p) - np.outer(p, p))
+                    variance += np.einsum("ij,jk,ik->i", w, spread, w)
+                elif hidden:
+                    size = [self.power.get(k, 1.0) for k in np.arange(self.q)[place.outputs]]
+                    together += abs(w) @ np.sqrt(size)
+            doubt += ((variance + together**2) / np.diag(self.S[s])).max(initial=0)
+        return weights @ r, doubt
+
+    def learn_chain(self, s, at, target, q):
+        """Weighted least squares of what the memory did not say, on what the sensors before did."""
+        n, rule = at[0], self.design.rule
+        r, P = self.r[self.kinds[s]][:n], self.P_chain[s]
+        P = np.eye(n) if rule == "nlms" else P
+        error, k, doubt, w = target - self.B[at, :n] @ r, P @ r, r @ P @ r, 1.0
+        if self.kinds[s] == "values":
+            usual = np.sqrt((1 + q + doubt) * np.diag(self.S[s]))
+            w = min(1.0, (5 * usual / np.maximum(abs(error), 1e-300)).min())
+        step = w / (1 + q + w * doubt)
+        if rule == "nlms":
+            self.B[at, :n] += self.design.rate * step * np.outer(error, r)
+            return
+        self.B[at, :n] += step * np.outer(error, k)
+        if rule == "diagonal_rls":
+            self.P_chain[s] = np.diag(1 / (1 / np.diag(P) + w * r**2 / (1 + q)))
+            return
+        P = P - step * np.outer(k, k)
+        regained = np.maximum(CHAIN_PRIOR[self.kinds[s]] - np.diag(P), 0)
+        self.P_chain[s] = P + self.design.process_noise * np.diag(regained)
+
     # --- symbols ----------------------------------------------------------------------------------
 
     def symbol(self, s, sensor, at, x, z, learn):
-        k, _, step = self.gain("symbols", z)
-        logits = self.A[at] @ z
+        k, q, step = self.gain("symbols", z)
+        shift, _ = self.hear(s, at)
+        logits = self.A[at] @ z + shift
         p_readout = np.exp(logits - logits.max())
         p_readout /= p_readout.sum()
         p, contexts = p_readout, self.contexts[s]
         if self.design.n_contexts:
             p = contexts.predict(p_readout)
+        self.p[at] = p
         if np.isnan(x[0]):
             contexts.lose()
             return np.nan, (p - self.location[at]) / self.scale[at], 0.0
         y = int(x[0])
         came = (np.arange(sensor.n_symbols) == y).astype(float)
         error = (came - p_readout) / CURVATURE
+        received = (came - self.location[at]) / self.scale[at]
+        self.r["symbols"][at] = np.sqrt(len(at)) * (came - p_readout)
+        self.r["values"][at] = received - self.linear[at] @ z
         if learn:
+            self.learn_chain(s, at, error + shift, q)
             self.A_next[at] += step * np.outer(error, k)
             if self.design.n_contexts:
                 contexts.learn(y)
         contexts.follow(y, learn)
-        return -np.log(p[y]), (came - self.location[at]) / self.scale[at], error
+        return -np.log(p[y]), received, error
 
     # --- values -----------------------------------------------------------------------------------
 
     def values(self, s, sensor, at, x, z, learn):
         k, q, step = self.gain("values", z)
-        mean = self.A[at] @ z
+        shift, doubt = self.hear(s, at)
+        mean = self.A[at] @ z + shift
         if np.isnan(x[0]):
             return np.nan, mean, 0.0
-        wide = np.sqrt(1 + q)
+        wide = np.sqrt(1 + q + doubt)
         L = np.linalg.cholesky(self.S[s])
         seen = (x - self.location[at]) / self.scale[at]
         r = seen - mean
@@ -144,8 +210,13 @@ class NaiveStreamBrain:
         near = min(1.0, OUTLIER / max(abs(e).max(), 1e-300))
         r, e = near * r, near * e
         parts = w * norm.pdf(e[:, None], m, sd)
+        alone = r + shift  # the error of the memory
+        for a, u in zip(at, alone, strict=True):
+            self.r["values"][a] = self.r["symbols"][a] = u
+            before, rate = self.power.get(a, 1.0), max(1 / (self.seen[s] + 1), 0.003)
+            self.power[a] = before + learn * rate * (u**2 - before)
         if learn:
-            self.A_next[at] += step * np.outer(r, k)
+            self.A_next[at] += step * np.outer(alone, k)
             share = parts / parts.sum(axis=1, keepdims=True)
             target = share[..., None] * np.stack([np.ones_like(e), e, e * e], -1)[:, None, :]
             self.moments[at] += 2 * (target - self.moments[at]) / (self.seen[s] + 2 * SHAPE_PRIOR)
@@ -154,8 +225,9 @@ class NaiveStreamBrain:
             self.shape[at, 0, 1:] = [0, 1]
             rate = 2 / (self.seen[s] + 4)
             self.S[s] = (1 - rate) * self.S[s] + rate * np.outer(r, r) / wide**2
+            self.learn_chain(s, at, alone, q)
         limit = CLIP * np.sqrt(np.diag(np.linalg.cholesky(self.S[s]) ** 2))
-        return surprise, np.clip(seen, -1e6, 1e6), np.clip(r, -limit, limit)
+        return surprise, np.clip(seen, -1e6, 1e6), np.clip(alone, -limit, limit)
 
     # --- hidden nodes -----------------------------------------------------------------------------
 

@@ -35,9 +35,13 @@ class Context:
 
 
 class NaiveContexts:
-    """Contexts of one sensor; ``classes`` of its symbols, or None if they are no characters."""
+    """Contexts of one sensor; ``classes`` of its symbols, or None if they are no characters.
 
-    def __init__(self, n_symbols, design, first, classes=None):
+    ``before`` are the contexts of the sensors of symbols before it in the row.
+    """
+
+    def __init__(self, n_symbols, design, first, classes=None, before=()):
+        self.before, self.now = before, None
         self.k, self.characters, max_order = n_symbols, classes is not None, design.max_order
         self.rate, self.n_places, self.places = design.mixing_rate, first.places.shape[-1], {}
         self.classes = classes if self.characters else [3 + a % 6 for a in range(n_symbols)]
@@ -50,6 +54,8 @@ class NaiveContexts:
             self.parents += [one, word, word, one, word, two, one]
         else:
             self.parents += [orders.index(min(1, max_order)), len(orders), len(orders)]
+        beside, n = len(self.parents), len(before)
+        self.parents += [0] * min(n, 3) + [beside] * (n > 0) + [beside] * (n > 1)
         self.frequency, self.separator = np.zeros(n_symbols, int), 0
         n = len(self.parents)
         self.tables = [defaultdict(Context) for _ in range(n)]
@@ -70,6 +76,7 @@ class NaiveContexts:
 
     def lose(self):
         self.history, self.letters, self.match, self.quoted = [], [], None, 0
+        self.now = None
 
     # --- what came before -------------------------------------------------------------------------
 
@@ -77,14 +84,31 @@ class NaiveContexts:
         """Content of each context of this step, None of one that does not exist."""
         h = self.history
         out = [tuple(h[len(h) - r :]) if r <= len(h) else None for r in self.orders]
+        beside = self.beside()
         if not h:
-            return [*out, *[None] * (len(self.parents) - len(out))]
+            return [*out, *[None] * (len(self.parents) - len(out) - len(beside)), *beside]
+        return [*out, *self.of_words(), *beside]
+
+    def beside(self):
+        """Symbols of this step of the sensors before, nearest first."""
+        now = [other.now for other in self.before][::-1]
+        out = [None if a is None else (a,) for a in now[:3]]
+        if now:
+            both = bool(self.history) and now[0] is not None
+            out.append((now[0], self.history[-1]) if both else None)
+        if len(now) > 1:
+            out.append(None if None in now else tuple(now))
+        return out
+
+    def of_words(self):
+        """Content of the contexts of words and sentences."""
+        h = self.history
         w = self.words()
         if not self.characters:
-            return [*out, w["now"], (w["now"], w["last"]), (w["now"], w["before"])]
+            return [w["now"], (w["now"], w["last"]), (w["now"], w["before"])]
         sentence, paragraph = min(w["sentence"], 3), min(w["paragraph"], 3)
         now, q, two = w["now"], self.quoted, (h[-2] if len(h) > 1 else 0, h[-1])
-        out += [now, (now, w["last"]), (now, w["before"])]
+        out = [now, (now, w["last"]), (now, w["before"])]
         out += [(q, sentence, h[-1], w["length"]), (now, q, paragraph), (q, two)]
         return [*out, (w["vowels"], h[-1], min(w["length"], 6))]
 
@@ -229,6 +253,7 @@ class NaiveContexts:
     def follow(self, y, learn):
         before = self.classes[self.history[-1]] if self.history else SPACE
         self.history.append(y)
+        self.now = y
         c = self.classes[y]
         if learn:
             self.frequency[y] += 1

@@ -29,12 +29,20 @@ SENSORS = {
     "vector": (ContinuousSensor(2, "pair"), ContinuousSensor(1, "one", 0.0, 1.0)),
     "symbol": (CategoricalSensor(3),),
     "both": (CategoricalSensor(4), ContinuousSensor()),
+    "values": (ContinuousSensor(), ContinuousSensor(2, "pair"), ContinuousSensor(1, "last")),
     "labels": (
         CategoricalSensor(["b", "a"], "key"),
         ContinuousSensor(),
         CategoricalSensor([5, -1, 2]),
     ),
 }
+
+
+def place_of(sensor, number):
+    """Which of its symbols a number in a row stands for."""
+    return list(column_values(symbol_labels(sensor))).index(number)
+
+
 KINDS = ("normal", "repeated", "outlier", "walk", "whole")
 
 
@@ -125,7 +133,9 @@ class BenchSequences(RuleBasedStateMachine):
         if len(there):
             self.brain.lesion(edges=there[:3])
 
-    @rule(name=st.sampled_from(["readout", "recurrent", "afferent"]), factor=st.floats(-1, 1))
+    @rule(
+        name=st.sampled_from(["readout", "recurrent", "afferent", "chain"]), factor=st.floats(-1, 1)
+    )
     def assign_weights(self, name, factor):
         weights = self.brain.weights
         if name in weights:
@@ -177,6 +187,22 @@ class BenchSequences(RuleBasedStateMachine):
         row = self.rows(1, "normal")[0]
         score = self.brain.score_one(row)
         assert self.brain.observe(row) == score
+
+    @rule(kind=st.sampled_from(KINDS))
+    def a_row_is_the_product_of_its_sensors_each_given_those_before(self, kind):
+        row, total = self.rows(1, kind)[0], 0.0
+        known, stop = np.full(len(row), np.nan), 0
+        for sensor in self.sensors:
+            start, stop = stop, stop + sensor.n_columns
+            if not np.isnan(row[start]):
+                prediction = self.brain.predict(known)[sensor.name]
+                x = row[start:stop]
+                if sensor.n_symbols:
+                    total -= float(np.log(prediction.probabilities[place_of(sensor, x[0])]))
+                else:
+                    total -= float(np.sum(prediction.log_prob(x)))
+            known[start:stop] = row[start:stop]
+        np.testing.assert_allclose(self.brain.score_one(row), total, rtol=1e-6, atol=1e-8)
 
     @rule()
     def what_is_saved_goes_on_in_the_same_way(self):

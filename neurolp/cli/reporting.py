@@ -43,11 +43,11 @@ def watch(
 ) -> None:
     """Follow a run that another process is writing until it ends; exit code 70 if it broke off."""
     with exit_codes.one_line_errors("no longer watched; the run is not touched"):
-        from neurolp.cli import display
         from neurolp.report.watching import COMPLETE, GOING_ON, Watch
+        from neurolp.simulation.progress import shown_progress
 
         watched, told = Watch(file), None
-        with display.progress(False, few=0) as show:
+        with shown_progress(False) as show:
             while (seen := watched.look()).status == GOING_ON:
                 if told is None or seen.now.time != told.now.time:
                     show(replace(seen.now, message=seen.message))

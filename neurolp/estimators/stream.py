@@ -14,11 +14,12 @@ from pydantic import Field
 
 from neurolp.arrays import Array
 from neurolp.brain.seeds import generator
-from neurolp.data.streams.rows import as_columns, read_rows, rows_to_frame
-from neurolp.errors import ConfigurationError, DataError, DivergedError
+from neurolp.data.streams.rows import read_rows
+from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.estimators import ranges
 from neurolp.estimators.stream_bench import StreamBench
 from neurolp.estimators.stream_files import StreamFiles
+from neurolp.estimators.stream_forecast import StreamForecast
 from neurolp.estimators.stream_recording import recorded
 from neurolp.estimators.validation import resolve_seed
 from neurolp.kernels.stream import stream_block
@@ -29,8 +30,6 @@ from neurolp.stream.contexts import symbol_scratch
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import Rule, StreamDesign, StreamState, draw, network_size
 from neurolp.stream.nodes import HiddenNodes
-from neurolp.stream.predicting import predict_values
-from neurolp.stream.prediction import Prediction, SymbolPrediction, central
 from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
@@ -40,14 +39,15 @@ _NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
 
 
 @final
-class StreamBrain(StreamBench, StreamFiles):
+class StreamBrain(StreamBench, StreamForecast, StreamFiles):
     """A recurrent network that predicts the next row of a stream and learns from every row.
 
         p(x_t | memory),   memory z = (1, x_(t-1) .. x_(t-n_lags), hidden activity h),
         u = W h + V z + b,   h <- h + leak (tanh(u) - h)
 
     Symbols are predicted by a softmax, values by a triangular chain of monotone maps (a linear
-    mean, residuals of any shape): both are normalised exactly for every state of the memory. All
+    mean, residuals of any shape): both are normalised exactly for every state of the memory. In a
+    row each sensor also knows those before it, a triangular chain: p(a) p(b | a) p(c | a, b). All
     rules are local: the readout learns from its own errors; hidden nodes from errors sent back
     along the weights of the readout, times their own slope and the input of each synapse; contexts
     (the last symbols, words) count the symbols that follow them, and neurons mix their predictions.
@@ -257,64 +257,6 @@ class StreamBrain(StreamBench, StreamFiles):
             self, given, present, learn=learn, monitors=monitors, output=output, overwrite=overwrite
         )
         return replace(outputs.run(self._design.n_hidden), monitors=record)
-
-    def predict(self) -> dict[str, Prediction]:
-        """Distribution of the next observation of each sensor, by name. Nothing is changed."""
-        outputs = Outputs.empty(self.sensors, 1, True, self._state.memory.activity, False)
-        moved = self._state
-        if not self._warmup.of_all:
-            with self._unmoved():
-                moved = self._state
-                missing = np.full((1, self._places[-1].codes.stop), np.nan)
-                self._present(missing, False, outputs)
-        out: dict[str, Prediction] = {}
-        for s, place in enumerate(self._places):
-            prediction = self._warmup.prediction(s)
-            if prediction is None and place.symbols:
-                p = outputs.outcome.prediction[0, place.outputs]
-                prediction = SymbolPrediction(p / p.sum())
-            elif prediction is None:
-                nlms = self._design.rule == "nlms"
-                prediction = predict_values(self._state, moved.experts, s, place.outputs, nlms)
-            out[place.sensor.name] = place.sensor.express(prediction)
-        return out
-
-    def dream(
-        self,
-        n_steps: int,
-        *,
-        sampled: bool = True,
-        as_frame: bool = False,
-        random_state: Any = None,
-    ) -> Any:
-        """Rows (n_steps, n_columns) sampled from the predictions, each the input of the next.
-
-        ``sampled=False``, a free run, takes expected values and the most probable symbols instead.
-        An array of numbers; with ``as_frame`` a pandas frame with names and labels. The state is
-        the same before and after. Sensors without units yet are missing.
-        """
-        ranges.check_value("n_steps", n_steps, ranges.Count)
-        ranges.check_value("sampled", sampled, ranges.Flag)
-        ranges.check_value("as_frame", as_frame, ranges.Flag)
-        if self._warmup.of_all:
-            raise DataError(
-                f"argument `warmup` is {self._design.warmup}, but the brain has seen "
-                f"{self.n_steps_} steps: it cannot dream yet"
-            )
-        rng = generator(resolve_seed(random_state), "stream dream")
-        out = np.full((n_steps, self.n_columns), np.nan)
-        outputs = Outputs.empty(self.sensors, 1, False, self._state.memory.activity, False)
-        with self._unmoved():
-            for t in range(n_steps):
-                expected = self.predict()
-                for s, place in enumerate(self._places):
-                    if not self._warmup.broad(s):
-                        here = expected[place.sensor.name]
-                        drawn = here.sample(1, rng) if sampled else central(here)
-                        out[t, place.columns] = as_columns(drawn, place.sensor)
-                codes, _ = encode_rows(out[t : t + 1], self.sensors)
-                self._present(codes, False, outputs)
-        return rows_to_frame(out, self.sensors) if as_frame else out
 
     # --- looking inside ---------------------------------------------------------------------------
 

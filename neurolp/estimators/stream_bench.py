@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
-
 from neurolp.arrays import Array
 from neurolp.data.streams.rows import row_of
 from neurolp.errors import ConfigurationError
@@ -17,7 +15,6 @@ from neurolp.estimators import ranges
 from neurolp.stream import editing
 from neurolp.stream.network import NOT_PLAIN, StreamDesign, StreamState
 from neurolp.stream.nodes import HiddenNodes
-from neurolp.stream.prediction import Prediction, SymbolPrediction
 from neurolp.stream.run import StreamRun
 from neurolp.stream.sensors import Sensor
 from neurolp.stream.wiring import spectral_radius
@@ -42,10 +39,6 @@ class StreamBench(ABC):
     @abstractmethod
     def run(self, rows: Any, *, learn: bool = True) -> StreamRun:
         """Present rows one after another."""
-
-    @abstractmethod
-    def predict(self) -> dict[str, Prediction]:
-        """Distribution of the next observation of each sensor."""
 
     @abstractmethod
     def copy(self) -> Self:
@@ -132,7 +125,9 @@ class StreamBench(ABC):
 
         "readout" (n_outputs, n_features), in logits of symbols and in ``scale`` of values;
         "recurrent" (n_hidden, n_hidden), (target, source), dense or CSR, absent without edges;
-        "afferent" CSR (n_hidden, n_features): from features to hidden nodes.
+        "afferent" CSR (n_hidden, n_features): from features to hidden nodes;
+        "chain" CSR (n_outputs, n_outputs), absent with one sensor: from the outputs of the sensors
+        before in the row.
         ``brain.weights["recurrent"] = W`` assigns; where there is no edge W must be zero.
         """
         return editing.Weights(self._state, self._design.n_hidden)
@@ -192,29 +187,6 @@ class StreamBench(ABC):
         row = row_of(x, self.sensors)
         with self._unmoved():
             return float(self.run(row, learn=False).total[0])
-
-    def predict_one(self) -> dict[str, Any]:
-        """The expected values, or the most probable label, of the next row, by sensor."""
-        return {name: _best(prediction) for name, prediction in self.predict().items()}
-
-    def predict_proba_one(self) -> dict[str, dict[Any, float]]:
-        """Probability of each label, of each sensor of symbols, in the next row."""
-        return {
-            name: dict(zip(_labels(prediction), prediction.probabilities.tolist(), strict=True))
-            for name, prediction in self.predict().items()
-            if isinstance(prediction, SymbolPrediction)
-        }
-
-
-def _labels(prediction: SymbolPrediction) -> Sequence[Any]:
-    return prediction.labels or range(len(prediction.probabilities))
-
-
-def _best(prediction: Any) -> Any:
-    if isinstance(prediction, SymbolPrediction):
-        return _labels(prediction)[int(np.argmax(prediction.probabilities))]
-    mean: Array = np.asarray(prediction.mean)
-    return float(mean[0]) if len(mean) == 1 else mean
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -177,7 +177,8 @@ def network_of_file(file: Trajectory) -> Network:
             return rows, None
         return rows, (file.read(f"{name}_target"), file.read(f"{name}_source"))
 
-    matrices = {name: of(name) for name in ("readout", "recurrent", "afferent") if name in file}
+    names = ("readout", "recurrent", "afferent", "chain")
+    matrices = {name: of(name) for name in names if name in file}
     parts = [f"state/memory_{name}" for name in ("leak", "bias")]
     leak, bias = (file.read(name)[:n] if name in file else None for name in parts)
     hidden = n, node_names(file), leak, bias
@@ -194,18 +195,20 @@ def _network(
     n, names, leak, bias = hidden
     past = features[: len(features) - n]
     edges: list[Edges] = []
-    for name, source, n_sources in (
-        ("recurrent", "hidden", n),
-        ("afferent", "features", len(past)),
+    size = {"hidden": n, "features": len(past), "outputs": len(outputs)}
+    for name, source, target in (
+        ("recurrent", "hidden", "hidden"),
+        ("afferent", "features", "hidden"),
+        ("chain", "outputs", "outputs"),
     ):
         if name not in matrices:
             continue
         values, ends = matrices[name]
-        shape = (n, n_sources)
+        shape = size[target], size[source]
         if ends is None:
-            edges.append(DenseEdges(source, "hidden", shape, values, loops=False))
+            edges.append(DenseEdges(source, target, shape, values, loops=False))
         elif len(ends[0]):
-            edges.append(SparseEdges(source, "hidden", shape, ends, values))
+            edges.append(SparseEdges(source, target, shape, ends, values))
     readout, _ = matrices["readout"]
     for source, columns in (("features", slice(0, len(past))), ("hidden", slice(len(past), None))):
         n_sources = len(features[columns])

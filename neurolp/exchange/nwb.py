@@ -49,6 +49,7 @@ _WEIGHTS = {
     "readout": ("outputs", "features"),
     "recurrent": ("hidden", "hidden"),
     "afferent": ("hidden", "features"),
+    "chain": ("outputs", "outputs"),
 }
 
 

@@ -37,8 +37,8 @@ def from_sonata(
         File of nodes: how many there are, and their attribute "name" if they have it. Without,
         there are as many nodes as edges need.
     population : str, optional
-        Which population of edges; by default the only one that leads from a population of nodes to
-        itself.
+        Which population of edges; by default "hidden__hidden", which brains are written with, or
+        the only one that leads from a population of nodes to itself.
     weight : str, optional
         Attribute of edges that is their weight; by default "syn_weight" if there is one. Without,
         there are edges only.
@@ -71,6 +71,9 @@ def from_sonata(
     return Connectivity.from_edges(stops, begins, max(n, 1), values, names)
 
 
+_OF_BRAINS = "hidden__hidden"
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
@@ -101,6 +104,8 @@ def _population(file: Any, path: Any, wanted: str | None) -> tuple[Any, str]:
         return {_text(one.attrs["node_population"]) for one in ids}
 
     own = [name for name in found if len(ends(name)) == 1]
+    if _OF_BRAINS in own:
+        own = [_OF_BRAINS]
     if len(own) != 1:
         raise DataError(
             f"{path}: argument `population` must be one of {', '.join(found)}, of which "

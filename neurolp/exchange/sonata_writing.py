@@ -43,8 +43,9 @@ def to_sonata(
 
     Populations of nodes are "hidden" (names, ``leak`` and ``bias``), "features" (the constant and
     the lagged input, with their lag) and "outputs"; populations of edges "hidden__hidden",
-    "features__hidden", "features__outputs" and "hidden__outputs", those that there are, with the
-    attribute ``syn_weight`` and an index of both directions. :func:`neurolp.from_sonata` reads it.
+    "features__hidden", "features__outputs", "hidden__outputs" and "outputs__outputs" (from sensors
+    before in a row), those that there are, with the attribute ``syn_weight`` and an index of both
+    directions. :func:`neurolp.from_sonata` reads it.
 
     Parameters
     ----------

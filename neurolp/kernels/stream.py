@@ -20,6 +20,7 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.kernels._jit import ordered_kernel
 from neurolp.kernels.stream_cells import place_in_cell
+from neurolp.kernels.stream_chain import hear_earlier, learn_from_earlier, say_nothing, tell_later
 from neurolp.kernels.stream_experts import learn_value, meet_value, predict_value
 from neurolp.kernels.stream_means import FIRST_VALUES, learn_means, remember
 from neurolp.kernels.stream_moments import write_moments
@@ -52,7 +53,7 @@ from neurolp.kernels.stream_state import (
     SymbolScratch,
 )  # fmt: skip
 from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
-from neurolp.kernels.stream_values import observe_values, write_predictions
+from neurolp.kernels.stream_values import observe_values, write_prediction
 
 FARTHEST = 1e6  # units that nodes get of a value: the square of more would drown all others
 CLIP = 3.0  # of errors from which hidden nodes learn, in standard deviations
@@ -87,6 +88,9 @@ def _learn_readout(
         if senses.kind[s] == which:
             for i in range(senses.output[s], senses.output[s] + senses.size[s]):
                 add(readout.weights[i], step * error[i], k)
+    if which == VALUES:
+        for i in range(readout.linear.shape[0]):
+            add(readout.linear[i], step * readout.innovation[VALUES, i], k)
     if rates.rule == RLS:
         for i in range(z.shape[0]):
             readout.pending[which, i] = k[i]
@@ -198,17 +202,22 @@ def _remember(
 
 @ordered_kernel
 def observe_sensor(
-    x: Array, s: int, senses: Senses, readout: Readout, experts: Experts, rates: Rates,
-    learn: bool, q: float, o: Array, error: Array, pit: Array, received: Array, mean: Array,
+    x: Array, s: int, senses: Senses, readout: Readout, experts: Experts,
+    learn: bool, doubt: float, o: Array, error: Array, pit: Array, received: Array, mean: Array,
     own: Array, expected: Array, spread: Array, room: ExpertScratch,
 ) -> float:  # fmt: skip
     """Surprise of a sensor of values, by the readout and the experts, which learn.
 
-    ``received`` takes the input of the memory: what is missing is replaced by its expectation.
+    ``doubt`` is the variance of the readout's prediction, in units of the residuals'. ``received``
+    takes the input of the memory: what is missing is replaced by its expectation.
     """
     d, missing, ready = x.shape[0], np.isnan(x[0]), senses.ready[s]
     first, v = senses.output[s], experts.value[s]
-    doubt = 0.0 if rates.rule == NLMS else q
+    if expected.shape[0] > 0:
+        write_prediction(
+            senses, readout, s, doubt, o,
+            expected[0, first : first + d], spread[0, first : first + d],
+        )  # fmt: skip
     if v >= 0:
         for i in range(d):
             a = first + i
@@ -223,7 +232,7 @@ def observe_sensor(
     place = place_in_cell(experts.end[v] if v >= 0 else senses.seen[s])
     if ready:
         surprise = observe_values(
-            x, s, senses, readout, rates, learn, q, o, error, pit, received, mean, own, place
+            x, s, senses, readout, learn, doubt, o, error, pit, received, mean, own, place
         )
     else:
         fill(error, 0.0)
@@ -280,7 +289,8 @@ def stream_block(
     n_steps: int = rows.shape[0]
     z, n_outputs = memory.features, readout.weights.shape[0]
     n_sensors = senses.kind.shape[0]
-    o, error, received, pit, mean, own, u, power, pairs, q, used, observed = scratch
+    (o, error, received, pit, mean, own, u, power, pairs, q, used, observed,
+     shift, target, expected, chain_gain) = scratch  # fmt: skip
     # Both kinds of sensors by one loop: a kernel is compiled for each constant it is called with.
     used[SYMBOLS] = used[VALUES] = False
     q[SYMBOLS] = q[VALUES] = 0.0
@@ -296,18 +306,17 @@ def stream_block(
                 q[which] = _gain(readout, which, rates, z, turn)
         for k in range(n_outputs):
             o[k] = dot(readout.weights[k], z)
+        for k in range(readout.linear.shape[0]):
+            expected[k] = dot(readout.linear[k], z)
         if activity.shape[0] > 0:
             copy(memory.activity, activity[t])
-        if outcome.prediction.shape[0] > 0:
-            write_predictions(
-                senses, readout, rates, q[VALUES], o, outcome.prediction[t], outcome.spread[t]
-            )
         # How surprising is the row, and what are the readout's errors?
         good = True
         observed[SYMBOLS] = observed[VALUES] = False
         wanted = t if outcome.prediction.shape[0] > 0 else 0
         for s in range(n_sensors):
             a, b, column = senses.output[s], senses.output[s] + senses.size[s], senses.column[s]
+            hear_earlier(senses, readout, s, rates, o, shift, chain_gain)
             if senses.kind[s] == SYMBOLS:
                 x = rows[t, column]
                 surprise = observe_symbol(
@@ -320,14 +329,19 @@ def stream_block(
             else:
                 part = rows[t, column : column + senses.size[s]]
                 missing = np.isnan(part[0])
+                doubt = (0.0 if rates.rule == NLMS else q[VALUES]) + readout.doubt[s]
                 surprise = observe_sensor(
-                    part, s, senses, readout, experts, rates, learn, q[VALUES],
+                    part, s, senses, readout, experts, learn, doubt,
                     o[a:b], error[a:b], pit[a:b], received[a:b], mean[a:b], own[a:b],
                     outcome.prediction[wanted:], outcome.spread[wanted:], room,
                 )  # fmt: skip
             outcome.surprise[t, s] = surprise
             good &= missing or np.isfinite(surprise)
-            if senses.ready[s] and not missing:
+            readout.unknown[s] = missing or not senses.ready[s]
+            if readout.unknown[s]:
+                say_nothing(senses, readout, s)
+            else:
+                tell_later(senses, readout, s, learn, shift, error, received, expected, target)
                 senses.seen[s] += 1 if learn else 0
                 observed[senses.kind[s]] = True
         if outcome.pit.shape[0] > 0:
@@ -336,6 +350,10 @@ def stream_block(
             return t
         # Update the experts, hidden nodes and readout, then the memory.
         end_step(rows[t], senses, experts, learn, room)
+        for s in range(n_sensors):
+            if learn and not readout.unknown[s]:
+                doubt = 0.0 if rates.rule == NLMS else q[senses.kind[s]]
+                learn_from_earlier(senses, readout, s, rates, doubt, target, chain_gain)
         if learn_hidden:
             _learn_hidden(memory, senses, readout, error, rates, power)
         for which in range(2):

@@ -13,6 +13,7 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.kernels._jit import ordered_kernel, vector_kernel
 from neurolp.kernels.stream import CLIP, end_step, observe_sensor
+from neurolp.kernels.stream_chain import hear_earlier, say_nothing, tell_later
 from neurolp.kernels.stream_passes import squash
 from neurolp.kernels.stream_state import (
     VALUES,
@@ -25,7 +26,6 @@ from neurolp.kernels.stream_state import (
     Scratch,
     Senses,
 )
-from neurolp.kernels.stream_values import write_predictions
 
 
 @ordered_kernel
@@ -37,7 +37,7 @@ def experts_of(e: Experts, b: int) -> Experts:
         e.compared[b], e.due[b], e.differences[b], e.season_factor[b], e.season_target[b],
         e.season_prior[b], e.scale[b], e.average[b], e.blend[b], e.ladder[b], e.moments[b],
         e.weight[b], e.awake[b], e.share[b], e.bounds[b], e.mean[b], e.doubt[b], e.slope[b],
-        e.expected[b], e.now[b], e.spread[b],
+        e.expected[b], e.now[b], e.known[b], e.spread[b],
     )  # fmt: skip
 
 
@@ -55,7 +55,9 @@ def readout_of(r: Readout, b: int) -> Readout:
     """The readout with the laws of residuals of stream b, views."""
     return Readout(
         r.weights, r.covariance_symbols, r.covariance_values, r.gain, r.pending, r.left,
-        r.factor[b], r.shape[b], r.moments[b],
+        r.factor[b], r.shape[b], r.moments[b], r.chain, r.chain_covariance, r.innovation[b],
+        r.power[b], r.linear,
+        r.unknown[b], r.doubt[b],
     )  # fmt: skip
 
 
@@ -75,23 +77,28 @@ def observe_streams(
     wanted = t if outcome.prediction.shape[1] > 0 else 0
     for b in range(first, last):
         mine, law, own = senses_of(senses, b), readout_of(readout, b), experts_of(experts, b)
-        if outcome.prediction.shape[1] > 0:
-            write_predictions(
-                mine, law, rates, q[b], o[b], outcome.prediction[b, t], outcome.spread[b, t]
-            )
         good = True
         for s in range(mine.kind.shape[0]):
             i, j, column = mine.output[s], mine.output[s] + mine.size[s], mine.column[s]
             part = rows[b, column : column + mine.size[s]]
             missing = np.isnan(part[0])
+            hear_earlier(mine, law, s, rates, o[b], scratch.shift, scratch.gain)
             surprise = observe_sensor(
-                part, s, mine, law, own, rates, learn, q[b], o[b, i:j], error[b, i:j],
+                part, s, mine, law, own, learn, q[b] + law.doubt[s], o[b, i:j], error[b, i:j],
                 scratch.pit[i:j], received[b, i:j], scratch.mean[i:j], scratch.log_density[i:j],
                 outcome.prediction[b, wanted:], outcome.spread[b, wanted:], room,
             )  # fmt: skip
             outcome.surprise[b, t, s] = surprise
             good &= missing or np.isfinite(surprise)
-            observed[b, s] = mine.ready[s] and not missing
+            law.unknown[s] = missing or not mine.ready[s]
+            observed[b, s] = not law.unknown[s]
+            if law.unknown[s]:
+                say_nothing(mine, law, s)
+            else:
+                tell_later(
+                    mine, law, s, learn, scratch.shift, error[b], received[b], scratch.expected,
+                    scratch.target,
+                )  # fmt: skip
             if observed[b, s] and learn:
                 mine.seen[s] += 1
         for k in range(o.shape[1]):

@@ -69,6 +69,7 @@ def predict_value(
     ``readout`` and ``doubt`` are the mean that the readout predicts and its variance, NaN while it
     predicts nothing. It sleeps where it predicts what is far beyond all values so far.
     """
+    experts.known[v] = False
     if experts.seen[v] < FIRST_VALUES:
         experts.now[v] = experts.expected[v] = readout
         return
@@ -137,7 +138,7 @@ def meet_value(
     nothing. A value on a grid has a ``cell`` of this width, ``opened`` below for the least one:
     densities are means in it, and the probability is taken at the share ``place`` of it.
     """
-    experts.now[v] = x
+    experts.now[v], experts.known[v] = x, True
     if experts.seen[v] < FIRST_VALUES:
         return cdf
     add_same_step(experts, v)

@@ -28,6 +28,7 @@ from neurolp.kernels.stream_state import Experts, ExpertScratch
 
 FIRST_VALUES = 8  # of a sensor, from which units are taken; experts predict afterwards
 LEVEL_RATES = np.array([0.03, 0.1, 0.3])
+IN_SENSOR, BEFORE_SENSOR = 1, 2  # of which sensor another value of the same step is
 SIMPLE = 2 + len(LEVEL_RATES)  # the running mean, the last value, and levels
 # Of values, of values forgetting, of changes, of changes forgetting.
 KEEP = np.array([1.0, 0.99, 1.0, 0.99])
@@ -117,6 +118,9 @@ def predict_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
     _features(experts, v, scratch.features)
     m, n_sizes = SIMPLE, experts.size.shape[0]
     n_lags = experts.prior.shape[2] - 1 - experts.other.shape[1]
+    unknown = False
+    for o in range(experts.other.shape[1]):
+        unknown |= _unknown(experts, v, o)
     for r in range(REGRESSIONS):
         base = location if r < 2 else last
         predict_nested(
@@ -127,14 +131,15 @@ def predict_means(experts: Experts, v: int, scratch: ExpertScratch) -> None:
             mean[m] = base + unit * scratch.nested[0, experts.size[k] - 1]
             doubt[m] = scratch.nested[1, experts.size[k] - 1]
             m += 1
-        if _has_same_step(experts, v):
+        if unknown:
             solve_coefficients(experts.factor[v, r], experts.target[v, r], scratch.coefficients)
             for o in range(experts.other.shape[1]):
                 slope = 0.0
-                if experts.same_step[v, o]:
+                if _unknown(experts, v, o):
                     scale = experts.unit[experts.other[v, o], 1]
                     slope = unit * scratch.coefficients[1 + n_lags + o] / scale
                 experts.slope[v, r, o] = slope
+            doubt[m - 1] += _doubt_of_missing(experts, v, r, m - 1)
     for kind in range(2):
         if experts.period[v, kind] > 0:
             period, n = experts.period[v, kind], experts.stored[v]
@@ -162,14 +167,12 @@ def bounded(experts: Experts, v: int, mean: float) -> float:
 
 @ordered_kernel
 def add_same_step(experts: Experts, v: int) -> None:
-    """Correct the means of the regressions by other values of the step that are known now."""
+    """Correct the means of the regressions by other values of the sensor that are known now."""
     n_sizes = experts.size.shape[0]
-    if not _has_same_step(experts, v):
-        return
     for r in range(REGRESSIONS):
         shift = 0.0
         for o in range(experts.other.shape[1]):
-            if experts.same_step[v, o]:
+            if experts.same_step[v, o] == IN_SENSOR:
                 w = experts.other[v, o]
                 shift += experts.slope[v, r, o] * (experts.now[w] - experts.expected[w])
         experts.mean[v, SIMPLE + (r + 1) * n_sizes - 1] += shift
@@ -278,10 +281,24 @@ def _row_weight(experts: Experts, v: int, m: int, x: float) -> float:
 
 
 @ordered_kernel
-def _has_same_step(experts: Experts, v: int) -> bool:
-    out = False
+def _unknown(experts: Experts, v: int, o: int) -> bool:
+    """Whether another value of the same step is not known when ``v`` is predicted."""
+    w = experts.other[v, o]
+    return bool(experts.same_step[v, o] > 0 and not experts.known[w])
+
+
+@ordered_kernel
+def _doubt_of_missing(experts: Experts, v: int, r: int, m: int) -> float:
+    """Variance of mean ``m`` from missing values of sensors before, in units of the noise.
+
+    As if all of them erred together.
+    """
+    total = 0.0
     for o in range(experts.other.shape[1]):
-        out |= experts.same_step[v, o]
+        w = experts.other[v, o]
+        if experts.same_step[v, o] == BEFORE_SENSOR and experts.seen[w] >= FIRST_VALUES:
+            total += abs(experts.slope[v, r, o]) * experts.spread[w]
+    out: float = total * total / experts.scale[v, _USUAL, m]
     return out
 
 
@@ -305,7 +322,7 @@ def _features(experts: Experts, v: int, z: Array) -> None:
             continue
         theirs, at = experts.past[w], experts.end[w]
         x, before = theirs[at - 1], theirs[at - 2]
-        if experts.same_step[v, o]:
+        if experts.same_step[v, o] > 0:
             x, before = experts.now[w], theirs[at - 1]
         z[0, j] = _feature(x - experts.unit[w, 0], experts.unit[w, 1])
         z[1, j] = _feature(x - before, experts.unit[w, 1])

@@ -65,7 +65,7 @@ def mix(contexts: Contexts, v: int, room: SymbolScratch, p: Array) -> None:
         for i in range(n_inputs):
             if not room.present[i]:
                 continue
-            x, first = room.logs[i, :n_symbols], contexts.first_weight[i]
+            x, first = room.logs[i, :n_symbols], contexts.first_weight[v, i]
             if k < N_SINGLE:
                 w = first + contexts.single[v, k, chosen, i]
                 for a in range(n_symbols):

@@ -17,7 +17,7 @@ from neurolp.kernels.stream_laws import (
     free_components,
     rung_weight,
 )
-from neurolp.kernels.stream_means import REGRESSIONS, SIMPLE
+from neurolp.kernels.stream_means import IN_SENSOR, REGRESSIONS, SIMPLE
 from neurolp.kernels.stream_state import Experts, ExpertScratch, Readout, Senses
 
 
@@ -130,5 +130,5 @@ def _slopes(
     if m < SIMPLE or r >= REGRESSIONS or m != SIMPLE + (r + 1) * n_sizes - 1:
         return
     for o in range(experts.other.shape[1]):
-        if experts.same_step[v + i, o]:
+        if experts.same_step[v + i, o] == IN_SENSOR:
             out[experts.other[v + i, o] - v] = experts.slope[v + i, r, o]

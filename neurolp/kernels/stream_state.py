@@ -66,6 +66,13 @@ class Readout(NamedTuple):
     factor: Array  # (K, K) Cholesky factors of the covariances of residuals, scaled units
     shape: Array  # (K, J, 3) weights, means, standard deviations of the residuals' mixture
     moments: Array  # (K, J, 3) their running moments
+    chain: Array  # (K, F) B, from the F outputs before the last sensor; 0 unless of one before
+    chain_covariance: Array  # (S, F, F) its P; (S, 1, F) the diagonal; (S, 0, 0) with NLMS
+    innovation: Array  # (2, K) r of this step, for symbols and for values
+    power: Array  # (K,) mean square of what values bring
+    linear: Array  # (K, M) of indicators of symbols, by least squares; (0, M) if none needs them
+    unknown: Array  # (S,) whether a sensor brings none in this step
+    doubt: Array  # (S,) variance of the prediction, in units of the residuals', that the chain adds
 
 
 class Contexts(NamedTuple):
@@ -81,6 +88,7 @@ class Contexts(NamedTuple):
     characters: Array  # (V,) whether classes tell what a word is
     frequency: Array  # (V, K) how often a symbol was learned
     separator: Array  # (V,) the most frequent symbol
+    now: Array  # (V,) symbol of this step, -1 if it is missing
     recent: Array  # (V, R) last symbols, latest first
     known: Array  # (V,) how many of them there are
     words: Array  # (V, N_WORDS)
@@ -104,7 +112,7 @@ class Contexts(NamedTuple):
     match: Array  # (V, N_MATCH)
     passed: Array  # (V, ring) symbols learned
     places: Array  # (V, places) where five symbols came last, + 1; 0 for nowhere
-    first_weight: Array  # (I + 2,) of inputs of neurons: contexts, sum, readout
+    first_weight: Array  # (V, I + 2) of inputs of neurons: contexts, sum, readout
     single: Array  # (V, N_SINGLE, chosen, I + 2) weights beyond these
     of_symbols: Array  # (V, N_OF_SYMBOLS, chosen, I + 2, K)
     second: Array  # (V, N_SECOND, chosen, N_FIRST)
@@ -142,7 +150,7 @@ class Experts(NamedTuple):
     unit: Array  # (V, 2) location and scale of features, from the first values
     level: Array  # (V, 1 + levels) running mean, filtered levels
     other: Array  # (V, O) other values that are features, -1 for none
-    same_step: Array  # (V, O) whether it is their value of the same step
+    same_step: Array  # (V, O) 0 its last value; of the same step, 1 in its sensor, 2 in one before
     size: Array  # (N,) numbers of features of the ladder
     factor: Array  # (V, REGRESSIONS, F, F) R
     target: Array  # (V, REGRESSIONS, F) t
@@ -168,6 +176,7 @@ class Experts(NamedTuple):
     slope: Array  # (V, REGRESSIONS, O) of the mean in other values of the same step
     expected: Array  # (V,) mean of all experts
     now: Array  # (V,) the value of this step; the expected one until it is observed
+    known: Array  # (V,) whether it was observed in this step
     spread: Array  # (V,) standard deviation of all experts, were their laws normal
 
 
@@ -207,6 +216,8 @@ class Rates(NamedTuple):
     inputs: bool  # whether input weights and thresholds learn
     prior_symbols: float
     prior_values: float
+    chain_symbols: float  # prior variances of the chain
+    chain_values: float
 
 
 class Injection(NamedTuple):
@@ -240,6 +251,10 @@ class Scratch(NamedTuple):
     uncertainty: Array  # (2,)
     used: Array  # (2,) whether there are sensors of a kind
     observed: Array  # (2,) whether any of them was observed in this step
+    shift: Array  # (K,) of outputs by the sensors before
+    target: Array  # (K,) what they have to explain
+    expected: Array  # (K,) indicators of symbols, by least squares
+    gain: Array  # (F,)
 
 
 def scratch_for(memory: Memory, readout: Readout) -> Scratch:
@@ -259,6 +274,10 @@ def scratch_for(memory: Memory, readout: Readout) -> Scratch:
         uncertainty=np.zeros(2),
         used=np.zeros(2, np.bool_),
         observed=np.zeros(2, np.bool_),
+        shift=np.zeros(k),
+        target=np.zeros(k),
+        expected=np.zeros(k),
+        gain=np.zeros(readout.chain.shape[1]),
     )
 
 

@@ -62,6 +62,8 @@ def receive_symbol(
         here = expected[y] if np.isnan(x) else (1.0 if y == int(x) else 0.0)
         received[y] = (here - senses.location[a + y]) / senses.scale[a + y]
     v = contexts.number[s]
+    if v >= 0:
+        contexts.now[v] = -1 if np.isnan(x) else int(x)
     if v >= 0 and np.isnan(x):
         lose(contexts, v)
         lose_match(contexts, v)

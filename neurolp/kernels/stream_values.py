@@ -10,7 +10,7 @@ from neurolp.arrays import Array
 from neurolp.kernels._jit import vector_kernel
 from neurolp.kernels.stream_cells import below_mixture_cell, mixture_cell
 from neurolp.kernels.stream_passes import fill
-from neurolp.kernels.stream_state import NLMS, VALUES, Rates, Readout, Senses
+from neurolp.kernels.stream_state import Readout, Senses
 
 OUTLIER = 30.0  # standardised residual, beyond which errors are learned as if they were there
 SHAPE_PRIOR = 200.0  # steps that the initial shape of residuals counts for
@@ -23,7 +23,7 @@ _TINY, _LEAST_MASS = 1e-300, 1e-280
 
 @vector_kernel
 def observe_values(
-    x: Array, s: int, senses: Senses, readout: Readout, rates: Rates, learn: bool, q: float,
+    x: Array, s: int, senses: Senses, readout: Readout, learn: bool, doubt: float,
     o: Array, error: Array, pit: Array, room: Array, mean: Array, log_density: Array, place: float,
 ) -> float:  # fmt: skip
     """Surprise of the values of one sensor, update of residuals, and the readout's error.
@@ -32,7 +32,7 @@ def observe_values(
     the location of each value given those before it, and its log-density, in raw units; of values
     on a grid the mean density in their cell, and ``pit`` at the share ``place`` of it.
 
-    x = mean + L e sqrt(1 + q), L the factor of the residuals' covariance, and each e_i has the
+    x = mean + L e sqrt(1 + doubt), L the factor of the residuals' covariance, and each e_i has the
     density sum_j w_j N(m_j, s_j^2): one monotone map after another, the Jacobian triangular.
     """
     first, d = senses.output[s], senses.size[s]
@@ -41,7 +41,7 @@ def observe_values(
         fill(error, 0.0)
         return np.nan
     factor, shape = readout.factor, readout.shape
-    spread = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
+    spread = sqrt(1.0 + doubt)
     surprise: float = d * (log(spread) + 0.5 * _LOG_2PI)
     for i in range(d):
         a = first + i
@@ -157,23 +157,24 @@ def _learn_factor(residual: Array, spread: float, factor: Array, seen: int, r: A
 
 
 @vector_kernel
-def write_predictions(
-    senses: Senses, readout: Readout, rates: Rates, q: float, o: Array, mean: Array, std: Array
+def write_prediction(
+    senses: Senses, readout: Readout, s: int, doubt: float, o: Array, mean: Array, std: Array
 ) -> None:
-    """Means and standard deviations of the values predicted, in their own units."""
-    shape, factor = readout.shape, readout.factor
-    wide = sqrt(1.0 + q) if rates.rule != NLMS else 1.0
-    for s in range(senses.kind.shape[0]):
-        first = senses.output[s]
-        for a in range(first, first + (senses.size[s] if senses.kind[s] == VALUES else 0)):
-            centre, variance = 0.0, 0.0
-            for b in range(first, a + 1):
-                m1, m2 = 0.0, 0.0
-                for j in range(shape.shape[1]):
-                    w, m, d = shape[b, j, 0], shape[b, j, 1], shape[b, j, 2]
-                    m1 += w * m
-                    m2 += w * (m * m + d * d)
-                centre += factor[a, b] * m1
-                variance += factor[a, b] ** 2 * (m2 - m1 * m1)
-            mean[a] = senses.location[a] + senses.scale[a] * (o[a] + wide * centre)
-            std[a] = senses.scale[a] * wide * sqrt(variance)
+    """Means and standard deviations of the values of sensor ``s`` by the readout, in their units.
+
+    All three arrays have the values of the sensor only.
+    """
+    shape, factor, first = readout.shape, readout.factor, senses.output[s]
+    wide = sqrt(1.0 + doubt)
+    for i in range(senses.size[s]):
+        a, centre, variance = first + i, 0.0, 0.0
+        for b in range(first, a + 1):
+            m1, m2 = 0.0, 0.0
+            for j in range(shape.shape[1]):
+                w, m, d = shape[b, j, 0], shape[b, j, 1], shape[b, j, 2]
+                m1 += w * m
+                m2 += w * (m * m + d * d)
+            centre += factor[a, b] * m1
+            variance += factor[a, b] ** 2 * (m2 - m1 * m1)
+        mean[i] = senses.location[a] + senses.scale[a] * (o[i] + wide * centre)
+        std[i] = senses.scale[a] * wide * sqrt(variance)

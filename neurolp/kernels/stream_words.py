@@ -1,5 +1,7 @@
 """What came before a symbol: the last symbols, words, sentences, as codes of contexts.
 
+Of several sensors of symbols also the symbols of the same step of those before in the row.
+
 Kinds of contexts are an order (the last 0, 1, .. symbols), or one of the kinds below. A *word* is a
 run of letters and digits, where symbols are characters, and else of all but the most frequent
 symbol; between words its place is taken by the up to three other symbols since.
@@ -20,6 +22,10 @@ from neurolp.kernels.stream_state import Contexts
 NONE = -1
 WORD, PREVIOUS_WORD, WORD_BEFORE = -2, -3, -4  # the word so far; with the last, with the one before
 SENTENCE, PARAGRAPH, QUOTATION, PATTERN = -5, -6, -7, -8
+# The symbol of this step of the sensor before, of the one before that, ..; the first with the last
+# symbol of its own; of all sensors before.
+BESIDE, N_BESIDE = -9, 3
+BESIDE_AND_LAST, ALL_BESIDE = BESIDE - N_BESIDE, BESIDE - N_BESIDE - 1
 
 # Classes of characters; the first three make words.
 VOWEL, CONSONANT, DIGIT, SPACE, LINE_END, QUOTE, APOSTROPHE, SENTENCE_END, OTHER = range(9)
@@ -49,8 +55,26 @@ def find_codes(contexts: Contexts, v: int, code: Array) -> None:
             for k in range(kind):
                 c = hashed(c, recent[k])
             code[i] = c | np.uint64(1)
+        elif kind <= BESIDE:
+            code[i] = _code_beside(contexts, v, kind, first_hash(i))
         elif kind < NONE and known > 0:
             code[i] = _word_code(kind, first_hash(i), recent, words) | np.uint64(1)
+
+
+@ordered_kernel
+def _code_beside(contexts: Contexts, v: int, kind: int, c: Any) -> Any:
+    """Code of what other sensors have in this step; 0 where that is missing."""
+    nearest = BESIDE - kind if kind > BESIDE_AND_LAST else 0
+    first = 0 if kind == ALL_BESIDE else v - 1 - nearest
+    for w in range(first, v if kind == ALL_BESIDE else first + 1):
+        if contexts.now[w] < 0:
+            return np.uint64(0)
+        c = hashed(c, contexts.now[w])
+    if kind == BESIDE_AND_LAST:
+        if contexts.known[v] == 0:
+            return np.uint64(0)
+        c = hashed(c, contexts.recent[v, 0])
+    return c | np.uint64(1)
 
 
 @ordered_kernel

@@ -12,7 +12,8 @@ import tomli_w
 
 from neurolp.errors import FormatError
 from neurolp.plotting.captioned import CaptionedFigure
-from neurolp.runs.kinds import SummaryTable, format_duration, kind_of
+from neurolp.progress import format_duration
+from neurolp.runs.kinds import SummaryTable, kind_of
 from neurolp.storage.provenance import digest_of, version_of
 from neurolp.storage.reader import Trajectory
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neurolp.errors import FormatError
+from neurolp.progress import format_duration
 from neurolp.report.contents import (
     Contents,
     Notice,
@@ -19,7 +20,7 @@ from neurolp.report.contents import (
     provenance_of,
 )
 from neurolp.report.watching import GOING_ON, UNFINISHED, status_of_sweep
-from neurolp.runs.kinds import SummaryTable, format_duration
+from neurolp.runs.kinds import SummaryTable
 from neurolp.storage.reader import open_trajectory
 from neurolp.sweep import plotting
 from neurolp.sweep.collecting import collect

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolp.errors import FormatError
-from neurolp.runs.kinds import RunProgress, format_duration, kind_of
+from neurolp.progress import RunProgress, format_duration
+from neurolp.runs.kinds import kind_of
 from neurolp.storage import segments
 from neurolp.storage.lock import is_held
 from neurolp.storage.reader import open_trajectory

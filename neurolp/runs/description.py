@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurolp.runs.kinds import RunProgress
+from neurolp.progress import RunProgress
 from neurolp.storage.reader import Trajectory
 
 _MODELS = {

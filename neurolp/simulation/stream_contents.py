@@ -129,20 +129,18 @@ def names_to_arrays(out: NamedArrays, brain: Nameable) -> None:
     """Add what the dimensions of the weights are."""
     out.add_coordinate("output", np.array(brain.output_names), "1", "output: a symbol or a value")
     out.add_coordinate("feature", np.array(brain.feature_names), "1", "feature of the memory")
-    n_hidden = len(brain.activity)
-    if not n_hidden:
-        return
-    nodes = np.array(brain.node_names)
-    out.add_coordinate("hidden", nodes, "1", "hidden node")
-    out.add_coordinate("hidden_source", nodes, "1", "hidden node that is heard")
+    if len(brain.activity):
+        nodes = np.array(brain.node_names)
+        out.add_coordinate("hidden", nodes, "1", "hidden node")
+        out.add_coordinate("hidden_source", nodes, "1", "hidden node that is heard")
     for name, weights in brain.weights.items():
         if not sparse.issparse(weights):
             continue
         rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
         edge = f"{name}_edge"
         out.add_coordinate(edge, np.arange(weights.nnz), "1", "edge, sorted by target and source")
-        out.add(f"{name}_target", (edge,), rows, "1", "hidden node that it goes to")
-        out.add(f"{name}_source", (edge,), weights.indices, "1", "node that it comes from")
+        out.add(f"{name}_target", (edge,), rows, "1", "node or output that it goes to")
+        out.add(f"{name}_source", (edge,), weights.indices, "1", "where it comes from")
 
 
 def stored_sensors(file: Trajectory) -> tuple[StoredSensor, ...]:

@@ -31,6 +31,7 @@ _WEIGHTS = {
     "readout": (("output", "feature"), "from features to outputs"),
     "recurrent": (("hidden", "hidden_source"), "from hidden nodes to hidden nodes"),
     "afferent": (("hidden", "input"), "from features to hidden nodes"),
+    "chain": (("output", "earlier_output"), "from outputs of the sensors before in the row"),
 }
 
 
@@ -256,7 +257,7 @@ class Activity(Monitor):
 
 @final
 class Weights(Monitor):
-    """Weights every so many steps and at the end: "readout", "recurrent", "afferent".
+    """Weights every so many steps and at the end: "readout", "recurrent", "afferent", "chain".
 
     Those of ``names``, with a dimension of time of their own, ``NAME_time``; or all there are, with
     the dimension ``weights_time``. Of sparse ones the values of the edges.

@@ -12,11 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 
 from neurolp.arrays import Array
 from neurolp.brain.workers import Workers
-from neurolp.errors import ConfigurationError, DivergedError
+from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_batch import (
     excite_nodes,
     learn_nodes,
@@ -33,20 +32,19 @@ from neurolp.kernels.stream_state import (
     Rates,
     Readout,
     Scratch,
-    Senses,
     empty,
     scratch_for,
 )
+from neurolp.stream.batch_readout import learn_chain, learn_readout
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import LARGEST_STATE, StreamState
 
 OWN = {
     "senses": ("location", "scale", "seen", "ready"),
-    "readout": ("factor", "shape", "moments"),
+    "readout": ("factor", "shape", "moments", "innovation", "power", "unknown", "doubt"),
 }  # of a stream, beside all experts; streams are the first axis
 COLUMNS = ("features", "activity", "trace", "squashed", "post")  # streams are the last axis
 _PRODUCTS = 10_000_000  # of two numbers, that a part of a matrix costs at least
-_TINY = 1e-300
 
 
 def check_size(state: StreamState, n_streams: int, shared: bool) -> None:
@@ -192,6 +190,7 @@ class Steps:
             regained = rates.process_noise * np.maximum(lost, 0.0)
         if learn and n_learning:
             self._pending = learn_readout(readout, senses, rates, z, gain, q, error, observed)
+            learn_chain(readout, senses, rates, doubt, error, observed)
         if regained is not None:
             np.einsum("ii->i", readout.covariance_values)[:] += regained
         counts = np.asarray(observed.any(axis=1) if n_learning else active)
@@ -303,60 +302,6 @@ class _Still:
         """Let them be as they were."""
         for values, kept in zip(self._arrays, self._kept, strict=True):
             values[:, self._still] = kept
-
-
-def learn_readout(
-    readout: Readout, senses: Senses, rates: Rates, z: Array, gain: Array, q: Array, error: Array,
-    observed: Array,
-) -> Array | None:  # fmt: skip
-    """Let the readout learn from the errors (B, K) of all streams together.
-
-    Returns V (B, M), where the covariance P (M, M) is still to become P - V' V, or None.
-
-    With G = P Z (M, B) and S = I + Z' G, least squares give A <- A + E' S^-1 G' and
-    P <- P - G S^-1 G': the posterior that the rows give one after another, in any order. A sensor
-    learns from the streams in which it was observed, as ``observed`` (B, S) says; P falls for those
-    where any was. NLMS takes the mean step.
-    """
-    rows = observed.any(axis=1)
-    if rates.rule == NLMS:
-        step = rates.readout / np.maximum(q[rows], _TINY) / rows.sum()
-        readout.weights[...] += (error[rows] * step[:, None]).T @ z[:, rows].T
-        return None
-    if not rows.all():
-        z, gain, error, observed = z[:, rows], gain[:, rows], error[rows], observed[rows]
-    shared = z.T @ gain
-    np.einsum("bb->b", shared)[:] += 1.0
-    inverse = _inverse_factor(shared)
-    white = inverse @ gain.T  # (B, M)
-    for s in range(len(senses.kind)):
-        at = slice(senses.output[s], senses.output[s] + senses.size[s])
-        here = observed[:, s]
-        if here.all():
-            readout.weights[at] += (inverse @ error[:, at]).T @ white
-        elif here.any():
-            mine = _inverse_factor(shared[np.ix_(here, here)])
-            step = mine @ gain[:, here].T
-            readout.weights[at] += (mine @ error[here, at]).T @ step
-    if rates.rule == RLS:
-        return white
-    diagonal = readout.covariance_values[0]
-    diagonal[:] = 1.0 / (1.0 / diagonal + np.einsum("mb,mb->m", z, z))
-    return None
-
-
-def _inverse_factor(matrix: Array) -> Array:
-    """L^-1 of L L' = matrix.
-
-    Raises
-    ------
-    DivergedError
-        If the matrix is not positive definite.
-    """
-    lower, fault = lapack.dpotrf(matrix, lower=1, clean=1)
-    if fault:
-        raise DivergedError("the covariance of the memory is no longer positive definite")
-    return np.ascontiguousarray(lapack.dtrtri(lower, lower=1)[0])
 
 
 def _subtract(part: Array, white: Array, rows: slice) -> None:

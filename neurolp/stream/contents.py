@@ -30,6 +30,9 @@ _PARTS = (
     ("readout", "gain", "gain of the readout", "kind"),
     ("readout", "pending", "pending gain of the readout", "kind"),
     ("readout", "left", "pending step of the readout", "kind"),
+    ("readout", "linear", "weights for indicators", "output"),
+    ("readout", "chain", "weights of the chain", "output"),
+    ("readout", "chain_covariance", "covariance of the chain", "sensor"),
     ("memory", "post", "learning signal", "node"),
     ("memory", "afferent_weight", "afferent weights", "afferent"),
     ("memory", "weights", "recurrent weights", "node"),
@@ -72,7 +75,7 @@ def node_names(source: ArraySource) -> tuple[str, ...] | None:
 
 
 def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
-    """Copies of readout, recurrent and afferent weights, without padding."""
+    """Copies of all weights, without padding."""
     memory = state.memory
     kept = kept_features(state, n_hidden)
     n_past = len(kept) - n_hidden
@@ -83,6 +86,12 @@ def weights_of(state: StreamState, n_hidden: int) -> dict[str, Any]:
             (n_hidden, n_past + n_hidden),
         ),
     }  # fmt: skip
+    if state.readout.chain.size:
+        senses, n = state.senses, len(state.senses.location)
+        n_earlier = np.repeat(senses.output, senses.size)
+        target, source = np.nonzero(np.arange(n) < n_earlier[:, None])
+        values = state.readout.chain[target, source]
+        out["chain"] = _csr(values, source, np.concatenate([[0], np.cumsum(n_earlier)]), (n, n))
     if memory.weights.size:
         out["recurrent"] = memory.weights[:n_hidden, :n_hidden].copy()
     elif memory.first.size:
@@ -140,6 +149,8 @@ def _owner(
     memory = state.memory
     if whose == "output":
         return f"output '{output_names(sensors)[at[0]]}'"
+    if whose == "sensor":
+        return f"sensor '{sensors[at[0]].name}'"
     if whose == "sensor of symbols":
         mine = [sensor.name for sensor in sensors if sensor.n_symbols]
         return f"sensor '{mine[at[0]]}'"

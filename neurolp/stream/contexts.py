@@ -13,10 +13,14 @@ from neurolp.kernels.stream_match import MATCHED, N_LENGTHS, N_MATCH
 from neurolp.kernels.stream_mixing import N_FIRST, N_OF_SYMBOLS, N_SECOND, N_SINGLE
 from neurolp.kernels.stream_state import Contexts, SymbolScratch
 from neurolp.kernels.stream_words import (
+    ALL_BESIDE,
     APOSTROPHE,
+    BESIDE,
+    BESIDE_AND_LAST,
     CONSONANT,
     DIGIT,
     LINE_END,
+    N_BESIDE,
     N_CLASSES,
     N_WORDS,
     NONE,
@@ -35,7 +39,7 @@ from neurolp.kernels.stream_words import (
 )
 from neurolp.stream.sensors import Place
 
-MOVING = ("recent", "known", "words", "match")  # what changes where nothing is learned
+MOVING = ("now", "recent", "known", "words", "match")  # what changes where nothing is learned
 
 _EVERY_ORDER = 6  # up to this order; beyond it, every second
 # Contexts of characters, and the order or kind of which each is a longer one.
@@ -91,7 +95,7 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
     sizes = [p.n_outputs for p in mine]
     for v, place in enumerate(mine):
         number[where.index(place)] = v
-    kinds = [_kinds(max_order, one) for one in characters]
+    kinds = [_kinds(max_order, one, v) for v, one in enumerate(characters)]
     n_kinds, k, n = max(map(len, kinds), default=0), max(sizes, default=0), len(mine)
     each = max(n_contexts // max(n, 1), 1)
     slots = SLOTS_TRIED * -(-each // SLOTS_TRIED)
@@ -105,8 +109,9 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         else:
             classes[v] = SPACE + np.arange(k) % (N_CLASSES - SPACE)
     n_inputs, entries = n_kinds + 2, 2 * slots
-    first_weight = np.full(n_inputs, 1.0 / n_inputs)
-    first_weight[n_kinds] = _SUM
+    own = np.array([len(those) + 2 for those in kinds])
+    first_weight = np.repeat(1.0 / own, n_inputs).reshape(n, n_inputs)
+    first_weight[:, n_kinds] = _SUM
     chosen = _choices(n_inputs, k)
     return Contexts(
         number=number,
@@ -116,6 +121,7 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
         characters=np.array(characters, dtype=np.bool_),
         frequency=np.zeros((n, k), np.int64),
         separator=np.zeros(n, np.int64),
+        now=np.full(n, -1),
         recent=np.zeros((n, max(_RECENT, max_order)), np.int64),
         known=np.zeros(n, np.int64),
         words=np.zeros((n, N_WORDS), np.int64),
@@ -150,7 +156,7 @@ def draw_contexts(where: Sequence[Place], max_order: int, n_contexts: int) -> Co
 
 def symbol_scratch(contexts: Contexts, n_outputs: int) -> SymbolScratch:
     """Work arrays for contexts, or for none; ``n_outputs`` of all sensors."""
-    n_kinds, n_inputs, k = contexts.kind.shape[1], len(contexts.first_weight), n_outputs
+    n_kinds, n_inputs, k = contexts.kind.shape[1], contexts.first_weight.shape[1], n_outputs
     return SymbolScratch(
         code=np.zeros(n_kinds, np.uint64),
         slots=np.zeros(n_kinds, np.int64),
@@ -170,20 +176,28 @@ def n_bytes(sizes: Sequence[int], max_order: int, n_contexts: int) -> int:
     """Bytes of the large arrays of sensors of ``sizes`` symbols, at most."""
     if n_contexts == 0 or not sizes:
         return 0
-    n_inputs = len(_kinds(max_order, characters=True)) + 2
+    n_inputs = len(_kinds(max_order, True, len(sizes) - 1)) + 2
     weights = N_OF_SYMBOLS * _choices(n_inputs, max(sizes)) * n_inputs * max(sizes)
     return _CONTEXT * n_contexts + 4 * weights * len(sizes)
 
 
-def _kinds(max_order: int, characters: bool) -> list[tuple[int, int]]:
-    """Kinds of contexts, each with the number of its parent."""
+def _kinds(max_order: int, characters: bool, n_before: int) -> list[tuple[int, int]]:
+    """Kinds of contexts, each with the number of its parent.
+
+    ``n_before`` sensors of symbols are before in the row.
+    """
     mine = orders(max_order)
     out = [(r, i - 1) for i, r in enumerate(mine)]
     names = [kind for kind, _ in out]
     for kind, below in _OF_CHARACTERS if characters else _OF_SYMBOLS:
         out.append((kind, names.index(below if below < 0 else min(below, max_order))))
         names.append(kind)
-    return out
+    beside = [(BESIDE - k, 0) for k in range(min(n_before, N_BESIDE))]
+    if beside:
+        beside.append((BESIDE_AND_LAST, len(out)))
+    if n_before > 1:
+        beside.append((ALL_BESIDE, len(out)))
+    return out + beside
 
 
 def _choices(n_inputs: int, n_symbols: int) -> int:

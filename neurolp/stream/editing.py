@@ -66,6 +66,9 @@ def assign_weights(state: StreamState, name: str, values: Any, present: Any, n_h
             f"weights {name!r} must be zero where there is no edge, but there is none from "
             f"{source} to {target}"
         )
+    if name == "chain":
+        state.readout.chain[rows, present.indices] = given[rows, present.indices]
+        return
     kept = memory.weight if name == "recurrent" else memory.afferent_weight
     kept[:] = given[rows, present.indices]
 

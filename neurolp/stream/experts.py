@@ -9,7 +9,9 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.kernels.stream_laws import N_FREE, N_RUNGS, NODE_RATES, RUNGS, SCALES, SHAPES
 from neurolp.kernels.stream_means import (
+    BEFORE_SENSOR,
     FIRST_VALUES,
+    IN_SENSOR,
     LEVEL_RATES,
     REGRESSIONS,
     SEASON_SIZES,
@@ -24,7 +26,7 @@ from neurolp.stream.sensors import Place
 # What changes where nothing is learned.
 MOVING = (
     "stored", "end", "past", "level", "scale", "average", "awake",
-    "share", "bounds", "mean", "doubt", "slope", "expected", "now", "spread",
+    "share", "bounds", "mean", "doubt", "slope", "expected", "now", "known", "spread",
 )  # fmt: skip
 LAGS = (1, 3, 10, 20)  # of the past of a value, in the ladder of regressions
 _OTHERS, _SAME_STEP = 20, 10  # values of others that are features, at most
@@ -82,6 +84,7 @@ def draw_experts(where: Sequence[Place], n_lags: int, used: bool) -> Experts:
         slope=np.zeros((v, REGRESSIONS, other.shape[1])),
         expected=np.zeros(v),
         now=np.zeros(v),
+        known=np.zeros(v, np.bool_),
         spread=np.ones(v),
     )
 
@@ -126,23 +129,26 @@ def begin(experts: Experts, s: int, values: Array) -> None:
 
 
 def _others(where: Sequence[Place], n_values: int) -> tuple[Array, Array]:
-    """Other values that help to predict each value, (V, O), and which are of the same step.
+    """Other values that help to predict each value, (V, O), and whether they are of the same step.
 
-    Those before it in its sensor, nearest first; then the last values of the nearest others.
+    Those before it in the row, nearest first; then the last values of the nearest others.
     """
     first = 0
-    chosen: list[list[tuple[int, bool]]] = []
+    chosen: list[list[tuple[int, int]]] = []
     for place in where if n_values else ():
         if place.symbols:
             continue
         for i in range(place.n_outputs):
             v = first + i
-            mine = [(w, True) for w in range(v - 1, max(first, v - _SAME_STEP) - 1, -1)]
+            mine = [
+                (w, IN_SENSOR if w >= first else BEFORE_SENSOR)
+                for w in range(v - 1, max(v - _SAME_STEP, 0) - 1, -1)
+            ]
             near = np.argsort(abs(np.arange(n_values) - v), kind="stable")[1:]
-            chosen.append([*mine, *((int(w), False) for w in near)][:_OTHERS])
+            chosen.append([*mine, *((int(w), 0) for w in near)][:_OTHERS])
         first += place.n_outputs
     n = max(map(len, chosen), default=0)
-    other, same = np.full((n_values, n), -1), np.zeros((n_values, n), np.bool_)
+    other, same = np.full((n_values, n), -1), np.zeros((n_values, n), np.int64)
     for v, pairs in enumerate(chosen):
         for o, (w, now) in enumerate(pairs):
             other[v, o], same[v, o] = w, now

@@ -39,11 +39,14 @@ NOT_PLAIN = ("sensors", "connectivity", "input_weights")
 RULES: dict[str, int] = {"nlms": NLMS, "diagonal_rls": DIAGONAL_RLS, "rls": RLS}
 LARGEST_STATE = 8e9  # bytes
 
+OF_ROW = ("innovation", "unknown", "doubt")  # what the readout knows of the sensors of a row
+
 _N_HIDDEN, _N_LAGS = 600, 20
 _REGISTER = 8  # numbers in a vector register: rows of matrices begin at its multiples
 # Prior variance of a readout weight, in units of the noise (values) or of a logit over the
 # curvature of softmax (symbols).
 _PRIOR_SYMBOLS, _PRIOR_VALUES = 0.015, 3.0
+_CHAIN_SYMBOLS, _CHAIN_VALUES = 1.0, 30.0
 # First mixture of the residuals, nearly normal: weight, mean, standard deviation each.
 _SHAPE = np.array([[0.7, 0.0, 1.0], [0.14, -0.7, 0.8], [0.14, 0.7, 0.8], [0.02, 0.0, 2.5]])
 
@@ -96,6 +99,8 @@ class StreamDesign:
             self.train_input_weights,
             _PRIOR_SYMBOLS,
             _PRIOR_VALUES,
+            _CHAIN_SYMBOLS,
+            _CHAIN_VALUES,
         )
 
 
@@ -157,6 +162,7 @@ class StreamState:
         return replace(
             self,
             memory=_with_own(self.memory, moving),
+            readout=_with_own(self.readout, OF_ROW),
             contexts=_with_own(self.contexts, contexts.MOVING),
             experts=_with_own(self.experts, experts.MOVING),
         )
@@ -178,7 +184,7 @@ def draw(design: StreamDesign, rng: np.random.Generator) -> StreamState:
     return StreamState(
         senses,
         _memory(design, senses, n, n_features, connectivity, given, rng),
-        _readout(design, n_outputs, n_features),
+        _readout(design, senses, n_features),
         contexts.draw_contexts(where, design.max_order, design.n_contexts),
         experts.draw_experts(where, design.n_lags, design.experts),
     )
@@ -278,8 +284,9 @@ def _memory(
     )  # fmt: skip
 
 
-def _readout(design: StreamDesign, n_outputs: int, n_features: int) -> Readout:
+def _readout(design: StreamDesign, senses: Senses, n_features: int) -> Readout:
     kinds = {s.n_symbols > 0 for s in design.sensors}
+    n_outputs, n_sensors, n_earlier = len(senses.location), len(senses.kind), senses.output[-1]
     shape = np.broadcast_to(_SHAPE, (n_outputs, *_SHAPE.shape)).copy()
     w, m, s = shape[..., 0], shape[..., 1], shape[..., 2]
     return Readout(
@@ -292,6 +299,13 @@ def _readout(design: StreamDesign, n_outputs: int, n_features: int) -> Readout:
         factor=np.eye(n_outputs),
         shape=shape,
         moments=np.stack([w, w * m, w * (m * m + s * s)], axis=-1),
+        chain=np.zeros((n_outputs, n_earlier)),
+        chain_covariance=_chain_covariance(design.rule, senses, n_earlier),
+        innovation=np.zeros((2, n_outputs)),
+        power=np.ones(n_outputs),
+        linear=empty(n_outputs if _values_after_symbols(senses) else 0, n_features),
+        unknown=np.ones(n_sensors, np.bool_),
+        doubt=np.zeros(n_sensors),
     )
 
 
@@ -307,15 +321,29 @@ def _covariance(rule: Rule, n_features: int, symbols: bool) -> Array:
     return out
 
 
+def _values_after_symbols(senses: Senses) -> bool:
+    last = np.flatnonzero(senses.kind == VALUES).max(initial=0)
+    return SYMBOLS in senses.kind[:last]
+
+
+def _chain_covariance(rule: Rule, senses: Senses, n_earlier: int) -> Array:
+    prior = np.where(senses.kind == SYMBOLS, _CHAIN_SYMBOLS, _CHAIN_VALUES)[:, None, None]
+    if rule == "rls":
+        return np.asarray(prior * np.eye(n_earlier))
+    return np.broadcast_to(prior, (len(prior), int(rule == "diagonal_rls"), n_earlier)).copy()
+
+
 def _check_size(
     design: StreamDesign, connectivity: Connectivity | None, n: int, n_features: int
 ) -> None:
     """Raise an error before anything is allocated if the state would be too large."""
     full = connectivity is not None and connectivity.kind == "full"
-    n_outputs = places(design.sensors)[-1].outputs.stop
-    size = 8 * n_outputs * n_features + 8 * n_outputs**2
+    last = places(design.sensors)[-1].outputs
+    n_outputs = last.stop
+    size = 16 * n_outputs * n_features + 8 * n_outputs**2
     size += n * n * np.dtype(design.dtype).itemsize if full else 0
-    size += 16 * n_features**2 if design.rule == "rls" else 0
+    if design.rule == "rls":
+        size += 16 * n_features**2 + 8 * len(design.sensors) * last.start**2
     sizes = [s.n_symbols for s in design.sensors if s.n_symbols]
     size += contexts.n_bytes(sizes, design.max_order, design.n_contexts)
     if size > LARGEST_STATE:

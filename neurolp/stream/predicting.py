@@ -7,29 +7,31 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.kernels.stream_experts import write_components
 from neurolp.kernels.stream_laws import LOG_TAIL, N_FREE, N_RUNGS, SCALES, TAIL_SCALES, TAIL_SHARE
-from neurolp.kernels.stream_means import FIRST_VALUES, REGRESSIONS, SIMPLE
-from neurolp.kernels.stream_state import Experts
+from neurolp.kernels.stream_means import FIRST_VALUES, IN_SENSOR, REGRESSIONS, SIMPLE
+from neurolp.kernels.stream_state import VALUES, Experts
 from neurolp.stream.experts import scratch_of
 from neurolp.stream.network import StreamState
 from neurolp.stream.prediction import ValuePrediction
 
 
 def predict_values(
-    state: StreamState, experts: Experts, s: int, at: slice, nlms: bool
+    state: StreamState, shown: StreamState, s: int, at: slice, nlms: bool
 ) -> ValuePrediction:
     """Prediction of sensor ``s``, whose outputs are ``at``.
 
-    ``state`` is that before the step; ``experts`` and the gain are as the kernel left them when it
-    was shown that the sensor is missing. The rule ``nlms`` knows no doubt.
+    ``state`` is that before the step, ``shown`` as the kernel left it when it was shown what is
+    known of the row, without this sensor. The rule ``nlms`` knows no doubt of the memory.
     """
-    readout, senses, z = state.readout, state.senses, state.memory.features
+    readout, senses, z = shown.readout, state.senses, state.memory.features
+    experts = shown.experts
     by_readout = None
     if senses.ready[s]:
-        q = 0.0 if nlms else float(max(z @ readout.gain[1], 0.0))
-        scale = senses.scale[at]
+        q = 0.0 if nlms else float(max(z @ readout.gain[VALUES], 0.0))
+        scale, n = senses.scale[at], at.start
+        mean = readout.weights[at] @ z + readout.chain[at, :n] @ readout.innovation[VALUES, :n]
         by_readout = ValuePrediction.of_chain(
-            senses.location[at] + scale * (readout.weights[at] @ z),
-            scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q),
+            senses.location[at] + scale * mean,
+            scale[:, None] * readout.factor[at, at] * np.sqrt(1 + q + readout.doubt[s]),
             readout.shape[at].copy(),
         )
     v = experts.value[s]
@@ -54,7 +56,7 @@ def _of_experts(
     for i in range(d):
         v = experts.value[s] + i
         for r in range(REGRESSIONS):
-            for o in np.flatnonzero(experts.same_step[v]):
+            for o in np.flatnonzero(experts.same_step[v] == IN_SENSOR):
                 j = experts.other[v, o] - experts.value[s]
                 slope[i, SIMPLE + (r + 1) * n_sizes - 1, j] = experts.slope[v, r, o]
         if readout is not None:

@@ -19,7 +19,8 @@ class StreamRun:
     ``surprise`` (n_steps, n_sensors) is -log p(x_t | past) in nats (and the units of values), NaN
     where a sensor is missing. ``pit`` (n_steps, n_values) is F(x_t | past), uniform if calibrated.
     ``probabilities`` (n_steps, n_symbols), ``mean`` and ``std`` (n_steps, n_values), by sensor, are
-    of the predictions before each step (of the code, where a sensor encodes its columns);
+    of the predictions before each step, given the sensors before in the row (of the code, where a
+    sensor encodes its columns);
     ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
     Of many streams at once all arrays have the streams as one more axis, the first.
     ``monitors`` maps the names of variables and dimensions to what monitors have recorded.

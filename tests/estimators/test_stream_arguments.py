@@ -307,6 +307,16 @@ ACTIONS = {
     (StreamBrain.dream, "random_state"): lambda: (
         seen().dream(5, random_state=0), seen().dream(5, random_state=1)
     ),
+    (StreamBrain.predict, "given"): lambda: (
+        seen().predict()["symbol"].probabilities,
+        seen().predict({"value": 3.0})["symbol"].probabilities,
+    ),
+    (StreamBrain.predict_one, "given"): lambda: (
+        seen().predict_one(), seen().predict_one({"value": 3.0})
+    ),
+    (StreamBrain.predict_proba_one, "given"): lambda: (
+        seen().predict_proba_one(), seen().predict_proba_one({"value": 3.0})
+    ),
     (StreamBrain.observe, "x"): lambda: (seen().observe(ROWS[0]), seen().observe(ROWS[1])),
     (StreamBrain.observe, "learn"): lambda: (learned(True), learned(False)),
     (StreamBrain.learn_one, "x"): lambda: after(

@@ -14,7 +14,7 @@ from neurolp import (
 )
 from neurolp.errors import DivergedError
 from neurolp.kernels.stream_state import RLS
-from neurolp.stream.batch import learn_readout
+from neurolp.stream.batch_readout import learn_readout
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, edges, rows_of
 from tests.naive_batch import mean_step, rank_one_updates
 from tests.stream.test_sensors import PositiveSensor
@@ -343,9 +343,11 @@ def test_the_brain_of_a_stream_predicts_and_goes_on_alone(shared):
     batch.run(rows[:, :160])
     alone = batch.brain(1)
     assert alone.n_steps_ == 160
-    predicted = alone.predict()
     named = {"value": rows[1, 160, 0], "vector": rows[1, 160, 1:4], "late": rows[1, 160, 4:]}
-    expected = -sum(float(np.sum(predicted[k].log_prob(x))) for k, x in named.items())
+    expected, known = 0.0, {}
+    for name, x in named.items():
+        expected -= float(np.sum(alone.predict(known)[name].log_prob(x)))
+        known[name] = x
     assert alone.dream(3, random_state=0).shape == (3, 6)
     assert alone.run(rows[1, 160:]).total[0] == pytest.approx(expected, rel=1e-9)
     assert batch.n_steps_ == 160

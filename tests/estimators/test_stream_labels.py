@@ -169,8 +169,9 @@ def test_predictions_know_labels():
     best = brain.predict_one()
     assert best["sky"] == max(by_label["sky"], key=by_label["sky"].get)
     assert best["step"] in (5, -2, 10)
+    told = brain.predict({"lat": FRAME.lat[0], "lon": FRAME.lon[0]})["sky"]
     surprise = brain.run(FRAME[:1], learn=False).surprise[0, 1]
-    assert surprise == pytest.approx(-sky.log_prob(FRAME.sky[0]), rel=1e-12)
+    assert surprise == pytest.approx(-told.log_prob(FRAME.sky[0]), rel=1e-12)
 
 
 def test_dreams_are_numbers_or_frames_of_the_same_rows():

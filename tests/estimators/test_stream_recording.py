@@ -94,7 +94,7 @@ def test_a_watched_run_is_the_same_run(learn):
 
 
 def test_what_is_recorded_is_what_was_there():
-    brain = brain_of()
+    brain, other = brain_of(), brain_of()
     run = brain.run(ROWS, activity=True, predictions=True, monitors=monitors())
     record = run.monitors
     np.testing.assert_array_equal(record["activity_time"], np.arange(10, 401, 10))
@@ -109,8 +109,12 @@ def test_what_is_recorded_is_what_was_there():
         record["norm"], np.linalg.norm(run.activity[7::7], axis=1), rtol=1e-12
     )
     np.testing.assert_array_equal(record["predicted_step"], [150, 300])
-    expected = np.column_stack([run.mean["level"], run.probabilities["symbol"]])[[150, 300]]
-    np.testing.assert_allclose(record["predicted"], expected, rtol=1e-9)
+    for row, predicted in zip((150, 300), record["predicted"], strict=True):
+        other.run(ROWS[other.n_steps_ : row])
+        expected = other.predict()  # before anything of the row is known
+        np.testing.assert_allclose(predicted[0], expected["level"].mean[0], rtol=1e-9)
+        np.testing.assert_allclose(predicted[1:], expected["symbol"].probabilities, rtol=1e-9)
+    np.testing.assert_allclose(record["predicted"][:, 0], run.mean["level"][[150, 300], 0])
     np.testing.assert_array_equal(record["observed"], ROWS[[150, 300]])
 
 

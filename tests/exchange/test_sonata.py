@@ -57,6 +57,7 @@ def check_circuit(folder, weights, n_features):
     for name, of in (("hidden__hidden", "recurrent"), ("features__hidden", "afferent")):
         if of in weights and dense(weights[of]).any():
             expected[name] = dense(weights[of])[:, : n if of == "recurrent" else n_features]
+    expected["outputs__outputs"] = dense(weights["chain"])
     assert found.edge_populations == set(expected)
     for name, values in expected.items():
         population = found.edge_population(name)

@@ -53,7 +53,7 @@ def memory_of(rng, edges):
 
 
 def rates_of(inputs):
-    return Rates(2, 0.3, 0.0, 0.2, 0.0, 0.1, True, inputs, 1.0, 1.0)
+    return Rates(2, 0.3, 0.0, 0.2, 0.0, 0.1, True, inputs, 1.0, 1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("inputs", [True, False])
@@ -133,7 +133,7 @@ def test_errors_are_sent_back_within_limits():
     [
         (Experts, experts_of, ()),
         (Senses, senses_of, ("kind", "column", "output", "size", "cell", "least")),
-        (Readout, readout_of, tuple(Readout._fields[:6])),
+        (Readout, readout_of, (*Readout._fields[:6], "chain", "chain_covariance", "linear")),
     ],
 )
 def test_views_of_a_stream_are_its_arrays(kind, view, shared):

@@ -11,7 +11,7 @@ from neurolp.kernels.stream_symbols import observe_symbol, receive_symbol
 from neurolp.stream.contexts import symbol_scratch
 
 K = 5
-RATES = Rates(0, 0.3, 0.0, 0.0, 0.0, 0.05, True, True, 1.0, 1.0)
+RATES = Rates(0, 0.3, 0.0, 0.0, 0.0, 0.05, True, True, 1.0, 1.0, 1.0, 1.0)
 
 
 @pytest.fixture(autouse=True)

@@ -49,10 +49,11 @@ def read_rows(
     return check_rows(rows, sensors, *about)
 
 
-def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
+def row_of(x: Any, sensors: Sequence[Sensor], argument: str = "x") -> Array:
     """One row (1, n_columns) of its values, or of a mapping from names of sensors or columns.
 
     What a mapping leaves out is missing. Texts stand for their labels.
+    Errors name the ``argument``.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
     """
     if not isinstance(x, Mapping):
         cells: Array = np.asarray(x) if _of_numbers(x) else np.array(x, dtype=object)
-        return read_rows(cells.reshape(1, -1), sensors, 0, "x")
+        return read_rows(cells.reshape(1, -1), sensors, 0, argument)
     parts: list[Any] = []
     known = set(x)
     for sensor in sensors:
@@ -70,7 +71,7 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
             values = list(np.ravel(np.array(x[sensor.name], dtype=object)))
             if len(values) != sensor.n_columns:
                 raise DataError(
-                    f"argument `x` must hold {sensor.n_columns} numbers for sensor "
+                    f"argument `{argument}` must hold {sensor.n_columns} numbers for sensor "
                     f"'{sensor.name}', but holds {len(values)}"
                 )
         else:
@@ -80,13 +81,13 @@ def row_of(x: Any, sensors: Sequence[Sensor]) -> Array:
     if known:
         there = [name for sensor in sensors for name in column_names(sensor)]
         raise DataError(
-            f"argument `x` must have keys among {there}, but has {sorted(map(str, known))}"
+            f"argument `{argument}` must have keys among {there}, but has {sorted(map(str, known))}"
         )
     row: Array = np.empty((1, len(parts)), dtype=object)
     row[0] = [np.nan if value is None else value for value in parts]
     if any(isinstance(value, str) for value in parts):
-        return check_rows(_of_objects(row, sensors, 0, "x"), sensors, 0, "x")
-    return read_rows(row, sensors, 0, "x")
+        return check_rows(_of_objects(row, sensors, 0, argument), sensors, 0, argument)
+    return read_rows(row, sensors, 0, argument)
 
 
 def rows_to_frame(rows: Array, sensors: Sequence[Sensor]) -> pd.DataFrame:
