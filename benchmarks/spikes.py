@@ -6,9 +6,9 @@ Needs the package nitime (pip install 'neurolp[spikes]'), in which the two recor
     sum over scored bins of (log2 p(bin) - log2 p_const(bin)) / number of scored spikes,
 
 p_const the mean rate of the first 80 %. The prediction of a bin uses the sound and the spikes of
-the bins before it, as it does for the peers; the sound of the bin itself, which they may also use,
-comes too late to matter to the receptor. *learns on* goes on learning in the scored part, each bin
-predicted before it is learned; *frozen* does not, as the peers do not.
+the bins before it, and the sound of the bin itself, as it does for the peers. *learns on* goes on
+learning in the scored part, each bin predicted before it is learned; *frozen* does not, as the
+peers do not.
 
 Peers (scikit-learn): a Bernoulli GLM with filters of the sound (60 bins) and of the spikes
 (60 bins), penalty chosen among five on the third quarter of the learning part; gradient boosting

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from neurolp.errors import OutputError
 
+CREATE = os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)  # Windows would change line ends
+
 _PIECE = 2**24  # bytes written at once
 
 
@@ -53,7 +55,7 @@ def write_whole(target: Path, *pieces: bytes) -> None:
     """
     name = f".neurolp-{os.getpid()}-{threading.get_ident()}.partial"
     temporary = target.with_name(name)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    handle = os.open(temporary, os.O_WRONLY | CREATE, 0o666)
     try:
         try:
             for piece in pieces:
@@ -81,8 +83,10 @@ def publish(temporary: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    """Make names in a folder survive a power failure, where the system opens folders for that."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -50,7 +50,8 @@ def check(path: Path) -> bool:
         length = os.fstat(handle).st_size - _SIZE
         if length < 0:
             return False
-        found = os.pread(handle, _SIZE, length)
+        os.lseek(handle, length, os.SEEK_SET)
+        found = os.read(handle, _SIZE)
         if not found.startswith(_MAGIC):
             return False
         digest = _digest(handle, length)
@@ -66,7 +67,8 @@ def _trailer(length: int, digest: bytes) -> bytes:
 def _digest(handle: int, length: int) -> bytes:
     """SHA-256 of the first ``length`` bytes of an open file."""
     total, at = hashlib.sha256(), 0
-    while at < length and (piece := os.pread(handle, min(_PIECE, length - at), at)):
+    os.lseek(handle, 0, os.SEEK_SET)
+    while at < length and (piece := os.read(handle, min(_PIECE, length - at))):
         total.update(piece)
         at += len(piece)
     return total.digest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 
-from neurolp.storage.atomic import discard, write_all
+from neurolp.storage.atomic import CREATE, discard, write_all
 from neurolp.storage.checksum import trailer_of
 from neurolp.storage.layout import LIBVER
 
@@ -30,7 +30,7 @@ def write_hdf5(
     OSError
         If it cannot be written; nothing is left of it then.
     """
-    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    handle = os.open(target, os.O_RDWR | CREATE, 0o666)
     try:
         try:
             disk = Disk(handle)

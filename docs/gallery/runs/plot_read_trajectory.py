@@ -24,7 +24,7 @@ trajectory = neurolp.run({"seed": 1, "stream": {"source": "markov3", "n_steps": 
 surprise = trajectory["mean_surprise"]
 print(surprise.dims, surprise.shape, surprise.attrs["units"])
 print("first windows:", surprise[:3, 0].values.round(3))
-print({name: size for name, size in trajectory.dataset.sizes.items()})
+print(dict(trajectory.dataset.sizes))
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(surprise[:, 0])
