@@ -1,7 +1,7 @@
 """Builders of partial connectivity: free functions with an explicit seed, memory linear in edges.
 
-All of them return a sparse :class:`neurolp.Connectivity` without self-edges; the same arguments give
-the same edges. "In-degree" is the number of presynaptic nodes of a node.
+All of them return a sparse :class:`neurolp.Connectivity` without self-edges; the same arguments
+give the same edges. "In-degree" is the number of presynaptic nodes of a node.
 """
 
 from __future__ import annotations
