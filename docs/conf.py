@@ -42,6 +42,11 @@ exclude_patterns = [
 ]
 templates_path = ["_templates"]
 nitpicky = True
+# What attributes of the paper's estimators are aliases of.
+nitpick_ignore = [
+    ("py:class", "neurolp.paper.bounded.BoundedForm"),
+    ("py:class", "neurolp.paper.linear.LinearForm"),
+]
 default_role = "code"  # single backticks in docstrings are code
 html_show_sourcelink = False
 suppress_warnings = [
@@ -111,6 +116,10 @@ def move_links(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = source[0].replace("](../docs/", "](../")
     else:
         source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+    if name == "contributing":  # a page of the folder above
+        text = (HERE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        text = re.sub(r"\]\((?!\w+:|#|docs/)", "](../", text)
+        source[0] = text.replace("](docs/", "](")
 
 
 def escape(

@@ -219,7 +219,7 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
         added to the potentials of hidden nodes, by number or name, after each row.
 
-        ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
+        ``monitors`` (:class:`neurolp.Activity`, .. or your own) record as steps go by,
         counted from the first of these rows: to ``monitors`` of the result, or to the file
         ``output``, which then also has the surprise of every step and, at its end, the brain.
         Ctrl-C leaves there what was recorded, and the brain, for :func:`neurolp.load`.

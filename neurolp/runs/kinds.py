@@ -100,7 +100,7 @@ class RunKind:
         Its keys and sections.
     run : callable
         ``run(configuration, output, overwrite=.., observe=..)`` writes a file and returns a
-        :class:`RunResult`. Of a calculation that returns arrays,
+        :class:`neurolp.runs.kinds.RunResult`. Of a calculation that returns arrays,
         :func:`neurolp.runs.computation.computed` makes one; a simulation that is saved as it goes
         on is a :class:`neurolp.runs.computation.SavedRun`, which has this and ``resume``.
     resume : callable, optional
@@ -109,7 +109,7 @@ class RunKind:
         The :class:`SummaryTable` s of an open file.
     draw : callable, optional
         ``draw(file, figure)`` draws an open file; ``figure(name, width, height, caption)`` is a new
-        Figure of matplotlib, see :mod:`neurolp.plotting.captioned`.
+        Figure of matplotlib, see ``neurolp.plotting.captioned``.
     about : callable
         What an open file is the record of, for its report: statements by short headings, such as
         ``{"What was run": .., "On what": ..}``.

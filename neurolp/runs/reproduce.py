@@ -21,7 +21,7 @@ from neurolp.storage.reader import Trajectory, open_trajectory
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The result of :func:`reproduce`.
+    """The result of :func:`neurolp.reproduce`.
 
     ``n_compared`` counts data sets, coordinates and attributes; ``versions`` has the versions then
     and now of software that has changed.

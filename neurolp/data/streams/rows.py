@@ -31,7 +31,7 @@ def read_rows(
     """Rows of a stream (n_steps, n_columns) as float64, NaN where a sensor is missing.
 
     Columns of frames (of pandas, or known to narwhals) are found by their names, in any order; see
-    :func:`neurolp.stream.sensors.column_names`. Frames and arrays of texts or objects hold labels,
+    ``neurolp.stream.sensors.column_names``. Frames and arrays of texts or objects hold labels,
     arrays of numbers the positions of labels that are texts. One column may come as a vector.
     Errors count steps from ``first_step`` and name the ``argument``.
 
