@@ -48,7 +48,7 @@ def _prepared(configuration: RunConfiguration) -> tuple[Any, NamedArrays]:
 
 
 def computed(compute: Callable[[Any, Observer], NamedArrays]) -> Callable[..., RunResult]:
-    """The ``run`` of a :class:`neurolp.RunKind` from a function that returns the contents of its file.
+    """``run`` of a :class:`neurolp.RunKind`, from a function that returns the contents of its file.
 
     ``compute(configuration, observe)`` gets a configuration with a seed. The file holds what it
     returns, the configuration and provenance. After Ctrl-C nothing is written.

@@ -35,7 +35,7 @@ class LocalStep:
 
 
 class LearningRule(Protocol):
-    """How a group of nodes learns its affine step from what it sees; see :class:`neurolp.LocalView`.
+    """How a group of nodes learns its affine step from a :class:`neurolp.LocalView`.
 
     The engine applies the step, computes its determinant, and lets the node maps learn by a share
     ``node_rate`` of their own step. So a rule can be useless, but never makes the density inexact.
