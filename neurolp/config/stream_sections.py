@@ -86,6 +86,11 @@ Times = list[NonNegativeInt]
 Node = NonNegativeInt | str
 
 
+def spread(n_steps: int) -> int:
+    """Steps between two of about 200 times over a stream, where the configuration has no others."""
+    return max(1, n_steps // 200)
+
+
 class StreamRecordSection(Section):
     """``[record]``: what goes to the file."""
 

@@ -6,131 +6,99 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
-from neurolp.brain.base_density import base_density
 from neurolp.brain.network_arrays import connectivity_from_arrays
 from neurolp.errors import FormatError
 from neurolp.estimators import Brain, load
 from neurolp.plotting.captioned import NewFigure
 from neurolp.plotting.network import plot_connectivity, plot_node_maps, plot_weights
+from neurolp.plotting.parts import share_y
+from neurolp.plotting.potentials import (
+    chosen_slice,
+    moving_nodes,
+    plot_potential_map,
+    plot_potentials,
+    recorded_rows,
+    time_unit,
+)
 from neurolp.plotting.samples import plot_density_2d, plot_dream, plot_marginals
-from neurolp.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
+from neurolp.plotting.style import BLACK, GREY, MODEL, PEERS, SKY, count_axis, legend
 from neurolp.plotting.table import draw_table
 from neurolp.storage.reader import Trajectory
 
-_COLOURS = {"train": GREY, "validation": ORANGE, "test": BLUE}
-
 _SURPRISE = (
-    "Mean negative log-likelihood of training, validation and test rows over the slices of the "
-    "brain: lower is better. Horizontal lines are other models on the same test rows; the vertical "
-    "line is the slice that was chosen on validation rows, before they rise again."
+    "Mean negative log-likelihood of training, validation and test rows over time: lower is "
+    "better. Horizontal lines are the final model, with its density heads, and other models, on "
+    "the test rows. Time ends where validation rows no longer gain; the vertical line is the slice "
+    "that was chosen by them."
 )
 _POTENTIALS = (
-    "Histograms of the potentials of all nodes at five times, from the standardised data to the "
-    "chosen slice. Learning turns them into the base density (line), whatever they are at first."
+    "How learning moves the potentials of all nodes from the distribution of the standardised data "
+    "to the base density. Left: their histogram at each recorded slice, darker where more of them "
+    "lie. Middle and right: the first histogram, and that of the chosen slice, which should follow "
+    "the line."
 )
 _WEIGHTS = (
     "Connection weights from source nodes (across) to target nodes (down), root mean square over "
-    "slices. Nodes are columns of the data: strong weights join columns that depend on each other."
+    "the slices in use. Nodes are columns of the data: strong weights join columns that depend on "
+    "each other."
 )
 _NODE_MAPS = (
-    "Mean slope of the maps of all nodes against the potential, in the first slices. A slope above "
-    "1 expands, below 1 compresses; all approach 1 when the potentials have their base density."
+    "Mean slope of the maps of all nodes, against the potential (up) and the slice (across). Red "
+    "expands, blue compresses, white leaves as it is. The colours fade while potentials approach "
+    "their base density."
 )
 _CONNECTIVITY = (
     "The edges of the network as a matrix from source to target, how many edges reach a node, and "
     "where nodes lie in space, if they have positions."
 )
 _DENSITY = (
-    "The density that the brain has learned of two columns, brighter where it is higher, and rows "
-    "of the data as points. It should be high where the points are, and low between them."
+    "The density that the brain has learned of two columns, darker where it is higher, and rows of "
+    "the data as points. It should be high where the points are, and low between them."
 )
 _MARGINALS = (
-    "Histograms of columns of the data beside those of rows sampled from the brain. The outlines "
-    "should follow the filled histograms."
+    "Histograms of columns of the data (grey) beside those of rows sampled from the brain (blue), "
+    "which should agree."
 )
 _DREAM = (
     "Images of the data beside images sampled from the brain. The samples should look like the "
     "data, with the same variety, and be no copies of them."
 )
+_SPLITS = {"train": ("training rows", GREY), "validation": ("validation rows", SKY)}
+_SPLITS |= {"test": ("test rows", MODEL)}
+_PEER_STYLES = ("-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), "-")
+_MOST_MARGINALS = 8  # columns
 
 
 def plot_surprise(trajectory: Trajectory, ax: Axes) -> Axes:
     """Mean surprise of training, validation and test rows over time; compared models as lines."""
     surprise = trajectory["surprise"]
     time = surprise.coords["time"].values
-    for split in surprise.coords["split"].values:
-        curve = surprise.sel(split=split).values
-        ax.plot(time, curve, color=_COLOURS.get(str(split)), label=str(split), lw=1.8)
+    for split in map(str, surprise.coords["split"].values):
+        label, colour = _SPLITS.get(split, (split, GREY))
+        ax.plot(time, surprise.sel(split=split).values, color=colour, label=label, lw=1.8)
     clamped = len(trajectory.brain.get("clamped", ())) > 0
     # Of clamped columns the curves say nothing, and the compared models do.
     models = [] if clamped else trajectory.result.get("model", [])
     levels = [] if clamped else trajectory.result.get("model_test_log_prob", [])
-    styles = iter(["--", ":", "-."])
-    for name, log_prob in list(zip(models, levels, strict=True))[1:]:
-        ax.axhline(-log_prob, color=BLACK, ls=next(styles), lw=1, label=f"{name}, test")
     if "head_time" in trajectory and len(levels):
-        ax.axhline(-levels[0], color=BLUE, ls=(0, (6, 2)), lw=1.3, label="heads, test")
-    best = trajectory.brain.get("n_slices")
-    unit = trajectory.brain.get("time_unit", "slice")
-    if best is not None and unit == _unit(trajectory):  # an online brain counts both
-        ax.axvline(best, color=GREEN, lw=1, label=f"chosen on validation ({best})")
-    what = "bound on the mean surprise" if trajectory.brain.get("n_hidden") else "mean surprise"
+        ax.axhline(-levels[0], color=MODEL, ls="--", lw=1.3, label="final model, test rows")
+    peers = list(zip(models, levels, strict=True))[1:]
+    for (name, log_prob), colour, style in zip(peers, PEERS, _PEER_STYLES, strict=False):
+        ax.axhline(-log_prob, color=colour, ls=style, lw=1.4, label=f"{name}, test rows")
+    unit, best = time_unit(trajectory), chosen_slice(trajectory)
+    if best is not None and trajectory.brain.get("time_unit", "slice") == unit:
+        ax.axvline(best, color=BLACK, lw=1, ls=":", label=f"chosen {unit}: {best}")
     title = "Mean negative log-likelihood"
+    if trajectory.brain.get("n_hidden"):
+        title = "Upper bound on the mean negative log-likelihood"
     if clamped:
         title += " of moving columns given all others"
-    ax.set(xlabel=f"time ({unit}s)", ylabel=f"{what} (nats)", title=title)
+    unit = str(trajectory.brain.get("time_unit", unit))
+    ax.set(xlabel=f"time ({unit}s)", ylabel="negative log-likelihood (nats per row)", title=title)
     ax.margins(x=0)
-    # Opaque, because the lines of the compared models run through it.
-    ax.legend(fontsize="small", framealpha=1, edgecolor="none")
+    count_axis(ax.xaxis)
+    legend(ax)
     return ax
-
-
-def plot_potentials(trajectory: Trajectory, axes: Array, *, node: int | None = None) -> Array:
-    """Histograms of the recorded potentials at several times, with the base density.
-
-    ``axes`` is a row of Axes, one a time, from the start to the last recorded slice in use. The
-    histogram pools all recorded nodes that move, or shows the one at position ``node``.
-    """
-    potential = trajectory["potential"]
-    times = potential.coords["frame"].values
-    usable = np.flatnonzero(times <= max(trajectory.brain.get("n_slices", times[-1]), times[0]))
-    # Early slices change the marginals most: the times are spaced quadratically.
-    fractions = np.linspace(0, 1, len(axes)) ** 2
-    frames = usable[np.round(fractions * (len(usable) - 1)).astype(int)]
-    base = base_density(trajectory.brain["base"])
-    grid = np.linspace(-4 * base.std, 4 * base.std, 200)
-    moving = ~np.isin(potential.coords["recorded_node"].values, trajectory.brain.get("clamped", ()))
-    for ax, frame in zip(axes, frames, strict=True):
-        at = potential[int(frame)].values
-        u = (at[moving] if node is None else at[node]).ravel()
-        bins = np.linspace(grid[0], grid[-1], 61)
-        ax.hist(u, bins=list(bins), density=True, color=SKY, label="potentials")
-        ax.plot(grid, np.exp(-base.energy(grid)), color=VERMILION, lw=1.5, label="base density")
-        ax.set(
-            title=f"{_unit(trajectory)} {times[frame]}",
-            xlabel="potential u",
-            xlim=(grid[0], grid[-1]),
-        )
-    axes[0].set_ylabel("probability density")
-    axes[-1].set_ylim(top=1.25 * axes[-1].get_ylim()[1])  # room for the legend
-    axes[-1].legend(frameon=False, fontsize="small", loc="upper right")
-    return axes
-
-
-def recorded_rows(trajectory: Trajectory) -> Array | None:
-    """Return recorded validation rows in the units of the data, or None if a node is missing.
-
-    The potentials at time 0 are the standardised data, so the file needs no other source.
-    """
-    if "potential" not in trajectory:
-        return None
-    start = trajectory["potential"][0]
-    if start.shape[0] != len(trajectory["mean"]) or start.shape[1] == 0:
-        return None
-    std = base_density(trajectory.brain["base"]).std
-    scale, mean = trajectory["scale"].values, trajectory["mean"].values
-    n_columns = len(mean) - int(trajectory.brain.get("n_hidden", 0))
-    return np.asarray(start.values.T * (scale / std) + mean)[:, :n_columns]
 
 
 def draw(trajectory: Trajectory, figure: NewFigure) -> None:
@@ -155,11 +123,12 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         if table:
             return
         raise FormatError(f"{trajectory.path}: holds no record of learning that could be drawn")
-    plot_surprise(trajectory, figure("surprise", 7, 4.5, _SURPRISE).subplots())
+    plot_surprise(trajectory, figure("surprise", 7, 5, _SURPRISE).subplots())
     if _shows_potentials(trajectory):
-        plot_potentials(
-            trajectory, figure("potentials", 12, 3.2, _POTENTIALS).subplots(1, 5, sharey=True)
-        )
+        axes = figure("potentials", 12, 3.8, _POTENTIALS).subplots(1, 3, width_ratios=(2, 1, 1))
+        plot_potential_map(trajectory, axes[0])
+        plot_potentials(trajectory, axes[1:])
+        share_y(axes[1:])
     shared = "coupling" in trajectory
     if not shared and ("weights" not in trajectory or len(trajectory["weights"]) == 0):
         return
@@ -183,12 +152,11 @@ def draw(trajectory: Trajectory, figure: NewFigure) -> None:
         ax = plot_density_2d(brain, rows, figure("density", 6.5, 5, _DENSITY).subplots())
         ax.set(xlabel=names[0], ylabel=names[1])
     else:
-        shown = min(rows.shape[1], 8)
-        n_columns = min(shown, 4)
-        n_rows = -(-shown // n_columns)
-        grid = figure("marginals", 3 * n_columns, 2.5 * n_rows, _MARGINALS).subplots(
-            n_rows, n_columns, squeeze=False
-        )
+        shown = min(rows.shape[1], _MOST_MARGINALS)
+        across = min(shown, 4)
+        down = -(-shown // across)
+        size = 3 * across, 2.6 * down + 0.4
+        grid = figure("marginals", *size, _MARGINALS).subplots(down, across, squeeze=False)
         plot_marginals(brain, rows, names, grid.ravel()[:shown])
         for ax in grid.ravel()[shown:]:
             ax.set_axis_off()
@@ -203,8 +171,7 @@ def _shows_potentials(trajectory: Trajectory) -> bool:
     """Whether trajectories of nodes that move were recorded."""
     if "potential" not in trajectory or not trajectory["potential"].shape[2]:
         return False
-    recorded = trajectory["recorded_node"].values
-    return not len(recorded) or not np.isin(recorded, trajectory.brain.get("clamped", ())).all()
+    return bool(moving_nodes(trajectory).any())
 
 
 def _is_mixed(trajectory: Trajectory) -> bool:
@@ -216,8 +183,3 @@ def _is_mixed(trajectory: Trajectory) -> bool:
 
 def _names_of_nodes(trajectory: Trajectory) -> list[str]:
     return [*trajectory["node_name"].values] if "node_name" in trajectory else []
-
-
-def _unit(trajectory: Trajectory) -> str:
-    """Return what the time of frames is counted in: slices, or epochs of the paper's forms."""
-    return "epoch" if "form" in trajectory.brain else "slice"

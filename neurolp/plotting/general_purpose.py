@@ -15,7 +15,7 @@ _GAINS = (
     "A longer bar to the right is a better model; all of them are at their default settings."
 )
 _MAPS = (
-    "The density that the brain has learned of each table with two columns, brighter where it is "
+    "The density that the brain has learned of each table with two columns, darker where it is "
     "higher. It should be high along the shape of the data, and low between its parts."
 )
 
@@ -30,7 +30,10 @@ def plot_gains(file: Trajectory, ax: Axes) -> Axes:
     tables = [str(name).replace("_", " ") for name in score.coords["data"].values]
     draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], "")
     ax.axvline(0, color=BLACK, lw=1)
-    ax.set(xlabel="gain over a Gaussian (nats per column)", title="Gain with default parameters")
+    ax.set(
+        xlabel="gain over a Gaussian (nats per row and column)",
+        title="Test log-likelihood with default settings",
+    )
     return ax
 
 

@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
-from matplotlib.ticker import MaxNLocator
 
 from neurolp.arrays import Array
 from neurolp.brain.connectivity import Connectivity
 from neurolp.plotting.parts import draw_signed, matrix_of
-from neurolp.plotting.style import BLACK, BLUE, GREY, SKY
+from neurolp.plotting.style import BLACK, BLUE, GREY, SKY, count_axis
 from neurolp.storage.reader import Trajectory
+
+_MOST_NAMES = 32  # nodes whose names are written beside a matrix
 
 
 def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
@@ -23,8 +24,7 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     if "coupling" in trajectory:
         coupling = trajectory["coupling"].values
         draw_signed(ax, coupling, label="weight (per unit of time)")
-        ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
-        return ax
+        return _name_nodes(trajectory, ax)
     last = max(int(trajectory.brain["n_slices"]), 1)
     weights = trajectory["weights"][:last]
     strength = np.sqrt(np.mean(weights.values**2, axis=(0, -1)))
@@ -36,9 +36,8 @@ def plot_weights(trajectory: Trajectory, ax: Axes) -> Axes:
     image = ax.imshow(strength, cmap="viridis", interpolation="nearest")
     if clamped:
         ax.set_aspect("auto")
-    ax.figure.colorbar(image, ax=ax, label="rms weight (per slice)", shrink=0.8)
-    ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
-    return ax
+    ax.figure.colorbar(image, ax=ax, label="root mean square weight (per slice)", shrink=0.8)
+    return _name_nodes(trajectory, ax)
 
 
 def plot_connectivity(
@@ -73,7 +72,7 @@ def plot_connectivity(
     axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
     axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
     for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+        count_axis(axis)
     if where is None or len(axes) < 3:
         return axes
 
@@ -96,23 +95,45 @@ def plot_connectivity(
     return axes
 
 
-def plot_node_maps(trajectory: Trajectory, ax: Axes, *, n_slices: int = 5) -> Axes:
-    """Slope coefficients of the first slices, averaged over nodes; above 1 the map expands."""
-    from neurolp.brain.node_map import SplineGrid
+def plot_node_maps(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Slope coefficients of all slices in use against the potential, averaged over nodes.
 
+    Where the coefficient is above 1, which is white, the map expands.
+    """
     about = trajectory.brain
-    grid = SplineGrid(about["spline_low"], about["spline_high"], int(about["spline_intervals"]))
-    centres = grid.low + (np.arange(grid.n_intervals) + 0.5) * grid.spacing
-    maps = trajectory["node_map"][:n_slices].values
+    low, high, n = (about[f"spline_{name}"] for name in ("low", "high", "intervals"))
+    maps = trajectory["node_map"].values
     moving = maps.shape[1] - len(about.get("clamped", ()))
-    for t, slopes in enumerate(maps[:, :moving, 1:].mean(axis=1)):
-        ax.plot(centres, slopes, color=_shade(t, len(maps)), label=f"slice {t + 1}")
-    ax.axhline(1, color=BLACK, lw=0.8, ls=":")
-    ax.set(xlabel="potential v", ylabel="mean slope coefficient", title="Slopes of the node maps")
-    ax.legend(frameon=False, fontsize="small")
+    slopes = maps[:, :moving, 1:].mean(axis=1)
+    reach = float(np.abs(slopes - 1).max()) or 1.0
+    image = ax.pcolormesh(
+        np.arange(len(slopes) + 1) + 0.5,
+        np.linspace(low, high, int(n) + 1),
+        slopes.T,
+        cmap="RdBu_r",
+        vmin=1 - reach,
+        vmax=1 + reach,
+    )
+    count_axis(ax.xaxis)
+    chosen = int(about["n_slices"])
+    if chosen < len(slopes):
+        ax.axvline(chosen + 0.5, color=BLACK, ls=":", lw=1.2)
+        ax.annotate(f" chosen: {chosen}", (chosen + 0.5, high), va="top", fontsize="small")
+    ax.figure.colorbar(image, ax=ax, label="mean slope coefficient (1: no change)")
+    ax.set(xlabel="slice", ylabel="potential v", title="Slopes of the node maps")
     return ax
 
 
-def _shade(k: int, n: int) -> str:
-    """Return a grey, darker for earlier slices."""
-    return str(round(0.05 + 0.7 * k / max(n - 1, 1), 3))
+def _name_nodes(trajectory: Trajectory, ax: Axes) -> Axes:
+    """Label the axes of a matrix of weights, with the names of nodes where there is room."""
+    ax.set(xlabel="source node", ylabel="target node", title="Connection weights")
+    names = [str(name) for name in trajectory["node_name"].values]
+    n_targets, n_sources = ax.get_images()[0].get_size()
+    if n_sources > _MOST_NAMES:
+        count_axis(ax.xaxis)
+        count_axis(ax.yaxis)
+        return ax
+    upright = max(map(len, names)) <= 3
+    ax.set_xticks(range(n_sources), names, fontsize="small", rotation=0 if upright else 90)
+    ax.set_yticks(range(n_targets), names[:n_targets], fontsize="small")
+    return ax

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 
 from neurolp.arrays import Array
 from neurolp.evaluation.metrics import calibrated_counts
-from neurolp.plotting.style import PALE, SERIES
+from neurolp.plotting.style import DENSITY, PALE, SERIES, legend
 
 
 def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
@@ -23,14 +23,16 @@ def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
     for row, label, colour in zip(counts, labels, SERIES, strict=False):
         if row.sum():
             edges = np.linspace(0, 1, n_bins + 1)
-            ax.stairs(row * n_bins / row.sum(), edges, color=colour, lw=1.8, label=label)
-    ax.set(ylabel="density", xlim=(0, 1), ylim=(0, 1.4 * max(ax.get_ylim()[1], 1.2)))
-    ax.legend(frameon=False, fontsize="small", loc="upper center")
+            density = row * n_bins / row.sum()
+            ax.stairs(density, edges, baseline=None, color=colour, lw=1.8, label=label)
+    ax.set(xlabel="predicted probability of a value below the observed one")
+    ax.set(ylabel="density of observations", xlim=(0, 1), ylim=(0, max(ax.get_ylim()[1], 1.2)))
+    legend(ax)
 
 
 def draw_intervals(ax: Axes, x: Array, quantile: Array, colour: str) -> None:
     """Intervals of 50 and 90 % and the median, from ``quantile`` (n, 5) at 5, 25, 50, 75, 95 %."""
-    for first, alpha, label in ((0, 0.2, "90 %"), (1, 0.4, "50 %")):
+    for first, alpha, label in ((0, 0.2, "90 % interval"), (1, 0.4, "50 % interval")):
         low, high = quantile[:, first], quantile[:, 4 - first]
         ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0, label=label)
     ax.plot(x, quantile[:, 2], color=colour, lw=1.2, label="median")
@@ -39,10 +41,10 @@ def draw_intervals(ax: Axes, x: Array, quantile: Array, colour: str) -> None:
 def draw_density(
     ax: Axes, density: Array, x: Array, y: Array, *, top: float | None = None, aspect: Any = "auto"
 ) -> AxesImage:
-    """A density of two variables, (len(y), len(x)), as an image; white from ``top`` on."""
+    """A density of two variables, (len(y), len(x)), as an image; darkest from ``top`` on."""
     extent = (x[0], x[-1], y[0], y[-1])
     return ax.imshow(
-        density, origin="lower", extent=extent, vmin=0, vmax=top, cmap="magma", aspect=aspect
+        density, origin="lower", extent=extent, vmin=0, vmax=top, cmap=DENSITY, aspect=aspect
     )
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
 from neurolp.plotting.captioned import NewFigure
-from neurolp.plotting.style import BLACK, SERIES, draw_bars
+from neurolp.plotting.style import SERIES, THEORY, draw_bars, legend
 from neurolp.storage.reader import Trajectory
 
 _LEARNING = (
@@ -33,15 +33,14 @@ def plot_surprise_of_symbols(file: Trajectory, ax: Axes) -> Axes:
         runs = surprise.sel(learner=name).values
         ax.plot(time, runs[:10].T, color=colour, lw=0.5, alpha=0.2)
         ax.plot(time, runs.mean(axis=0), color=colour, lw=2, label=str(name))
-    ax.axhline(floor, color=BLACK, ls="--", lw=1.2, label="entropy of the source")
+    ax.axhline(floor, color=THEORY, ls="--", lw=1.2, label="entropy of the source")
     ax.set_xscale("symlog", linthresh=1)
-    ax.set(
-        xlabel="symbols seen", ylabel="mean surprise (nats)", title="Mean negative log-likelihood"
-    )
+    ax.set(xlabel="symbols seen", ylabel="negative log-likelihood (nats per symbol)")
+    ax.set(title="Mean negative log-likelihood")
     ax.set_xlim(0, time[-1])
     top = surprise.values.mean(axis=1)[:, 0].max() - floor
     ax.set_ylim(floor - 0.1 * top, floor + 1.4 * top)
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax)
     return ax
 
 
@@ -56,10 +55,10 @@ def plot_cost_of_ignorance(file: Trajectory, ax: Axes) -> Axes:
         ax.plot(time[later], mean[later], color=colour, lw=2, label=str(name))
     n_symbols = len(file["true_probability"])
     least = (n_symbols - 1) / (2 * time[later])
-    ax.plot(time[later], least, color=BLACK, ls=":", lw=1.2, label=r"$(K-1)\,/\,2t$")
-    ax.set(xscale="log", yscale="log", xlabel="symbols seen", ylabel=r"KL$(P\,\|\,\Phi)$ (nats)")
-    ax.set(title="Divergence from the source")
-    ax.legend(frameon=False, fontsize="small")
+    ax.plot(time[later], least, color=THEORY, ls=":", lw=1.2, label=r"theory: $(K-1)\,/\,2t$")
+    ax.set(xscale="log", yscale="log", xlabel="symbols seen", ylabel="divergence (nats per symbol)")
+    ax.set(title="Divergence of the learned from the true probabilities")
+    legend(ax)
     return ax
 
 
@@ -71,11 +70,11 @@ def plot_frequencies(file: Trajectory, ax: Axes, *, learner: str = "averaged gra
         ax.axhline(p, color=colour, ls="--", lw=1)
         ax.plot(time, learned.values[:, j], color=colour, lw=1.8, label=f"symbol {j}")
     ax.set_xscale("symlog", linthresh=1)
-    ax.set(xlabel="symbols seen", ylabel=r"probability $\Phi_k$", ylim=(0, None))
+    ax.set(xlabel="symbols seen", ylabel="learned probability", ylim=(0, None))
     ax.set(title="Learned probabilities (dashed: true)")
     ax.set_xlim(0, time[-1])
     if len(truth) <= 8:
-        ax.legend(frameon=False, fontsize="small", ncols=2)
+        legend(ax)
     return ax
 
 
@@ -87,11 +86,15 @@ def plot_losses(file: Trajectory, axes: Array) -> Array:
         settings = {"color": colour, "ls": style, "lw": 1.8, "label": str(name)}
         axes[0].plot(residual, file["loss_value"].sel(loss=name).values, **settings)
         axes[1].plot(residual, file["loss_density"].sel(loss=name).values, **settings)
-    axes[0].set(ylim=(0, 5), title="Losses $l(r)$", ylabel="loss (nats)")
-    axes[1].set(ylim=(0, None), title=r"Their densities $e^{-l(r)}/Z$", ylabel="density")
+    axes[0].set(ylim=(0, 5), title="Losses", ylabel="loss (nats)")
+    axes[1].set(
+        ylim=(0, None),
+        title=r"The densities $e^{-\mathrm{loss}}/Z$ that they stand for",
+        ylabel="probability density",
+    )
     for ax in axes:
-        ax.set(xlabel="residual $r$ (scales)", xlim=(residual[0], residual[-1]))
-    axes[1].legend(frameon=False, fontsize="small")
+        ax.set(xlabel="residual (in units of its scale)", xlim=(residual[0], residual[-1]))
+        legend(ax)
     return axes
 
 
@@ -99,8 +102,8 @@ def plot_cost_of_losses(file: Trajectory, ax: Axes) -> Axes:
     """What each loss costs on each noise above its entropy: comparable, because all are nats."""
     cost = file["loss_kl"]
     noises, losses = (list(map(str, cost.coords[d].values)) for d in ("noise", "loss"))
-    draw_bars(ax, noises, losses, cost.values, "cost above the entropy (nats)")
-    ax.set(title="Divergence of losses from noises")
+    draw_bars(ax, noises, losses, cost.values, "divergence (nats per residual)")
+    ax.set(title="Divergence of each loss from each noise", ylabel="noise")
     return ax
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.plotting.captioned import NewFigure
-from neurolp.plotting.style import BLACK, GREY, SERIES
+from neurolp.plotting.style import MODEL, OBSERVED_AREA, SERIES, SKY, THEORY, VERMILION, legend
 from neurolp.storage.reader import Trajectory
 
+_BRAINS = (VERMILION, SKY, MODEL)  # fixed reservoir, without experts, default
 _CAPACITY = (
     "How much of its past input a network with fixed random weights still holds. Left: the memory "
     "capacity against the spectral radius of the weights; it grows up to a radius near 1 and then "
@@ -29,12 +30,12 @@ def plot_capacity(file: Trajectory, ax: Axes) -> Axes:
     ax.plot(radius, values, "o", color=SERIES[0], ms=2.5, alpha=0.4)
     ax.errorbar(
         radius, values.mean(axis=1), values.std(axis=1), color=SERIES[0], lw=1.8, capsize=3,
-        label=f"{n_nodes} hidden nodes",
+        label="mean and standard deviation of seeds",
     )  # fmt: skip
-    ax.axvline(1, color=GREY, ls=":", lw=1.2)
-    ax.set(xlabel="spectral radius", ylabel="memory capacity (inputs)", ylim=(0, None))
-    ax.set(title=f"Memory capacity, at most {n_nodes}")
-    ax.legend(frameon=False, fontsize="small")
+    ax.axvline(1, color=THEORY, ls=":", lw=1.2, label="spectral radius 1")
+    ax.set(xlabel="spectral radius", ylabel="memory capacity (past inputs)", ylim=(0, None))
+    ax.set(title=f"Memory capacity of {n_nodes} hidden nodes")
+    legend(ax)
     return ax
 
 
@@ -45,10 +46,10 @@ def plot_forgetting(file: Trajectory, ax: Axes) -> Axes:
     wanted = np.unique(np.linspace(0, len(radius) - 1, min(len(radius), 5)).round().astype(int))
     for k, colour in zip(wanted, SERIES, strict=False):
         mean = curves.values[k].mean(axis=0)
-        ax.plot(delay, mean, color=colour, lw=1.6, label=f"radius {radius[k]:g}")
+        ax.plot(delay, mean, color=colour, lw=1.6, label=f"spectral radius {radius[k]:g}")
     ax.set(xlabel="delay (steps)", ylabel="squared correlation", ylim=(0, 1.02))
-    ax.set(title="Input told after a delay", xlim=(1, 0.6 * delay[-1]))
-    ax.legend(frameon=False, fontsize="small")
+    ax.set(title="Recall of the input after a delay", xlim=(1, 0.6 * delay[-1]))
+    legend(ax)
     return ax
 
 
@@ -57,14 +58,22 @@ def plot_free_run(file: Trajectory, ax: Axes, *, run: int = 0) -> Axes:
     known, truth = file["known"].sel(run=run), file["truth"].sel(run=run)
     before, ahead = known.coords["before"].values, truth.coords["ahead"].values
     time = np.concatenate([before, ahead])
-    ax.plot(time, np.concatenate([known.values, truth.values]), color=GREY, lw=3, label="truth")
+    ax.plot(
+        time,
+        np.concatenate([known.values, truth.values]),
+        color=OBSERVED_AREA,
+        lw=4,
+        label="observed",
+    )
     free = file["free_run"].sel(run=run)
-    for name, values, colour in zip(free.coords["brain"].values, free.values, SERIES, strict=False):
+    for name, values, colour in zip(
+        free.coords["brain"].values, free.values, _BRAINS, strict=False
+    ):
         ax.plot(ahead, values, color=colour, lw=1.4, label=str(name))
-    ax.axvline(0, color=BLACK, ls=":", lw=1.2)
-    ax.set(xlabel="steps since the last true value", ylabel="x", title="Free run, Mackey-Glass")
-    ax.set_xlim(time[0], time[-1])
-    ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower left")
+    ax.axvline(0, color=THEORY, ls=":", lw=1.2)
+    ax.set(xlabel="steps since the last observed value", ylabel="value of the series")
+    ax.set(title="A free run of each brain", xlim=(time[0], time[-1]))
+    legend(ax)
     return ax
 
 
@@ -73,12 +82,12 @@ def plot_error(file: Trajectory, ax: Axes) -> Axes:
     error = file["nrmse"]
     ahead = error.coords["ahead"].values
     for name, curve, colour in zip(
-        error.coords["brain"].values, error.values, SERIES, strict=False
+        error.coords["brain"].values, error.values, _BRAINS, strict=False
     ):
         ax.plot(ahead, curve, color=colour, lw=1.8, label=str(name))
-    ax.set(xlabel="steps ahead", ylabel="NRMSE", yscale="log", xlim=(ahead[0], ahead[-1]))
-    ax.set(title="Error of free runs")
-    ax.legend(frameon=False, fontsize="small")
+    ax.set(xlabel="steps ahead", ylabel="root mean square error (standard deviations)")
+    ax.set(title="Error of free runs", yscale="log", xlim=(ahead[0], ahead[-1]))
+    legend(ax)
     return ax
 
 

@@ -1,8 +1,8 @@
 """The style of all figures: colours, fonts, legends, axes that count.
 
-Same things have the same colours everywhere: what was observed is black or grey, what our model
-says is blue, models beside it have the other colours of :data:`SERIES`, levels that are known in
-theory are black and dashed.
+Same things have the same colours everywhere: what was observed is black or grey, what the model
+says is blue, other models have the other colours of ``SERIES``, levels that are known in theory
+are black and dashed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,22 @@ STYLE: Any = {
     "image.interpolation": "nearest",
 }
 
-# Okabe and Ito: told apart also without red or green cones.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+# From the palettes of Okabe and Ito and of Tol. Any two of a series are told apart also without red
+# or green cones.
+BLUE, VERMILION, SKY, WINE, NAVY, PURPLE = (
     "#0072B2",
-    "#E69F00",
-    "#009E73",
     "#D55E00",
-    "#CC79A7",
     "#56B4E9",
+    "#882255",
+    "#332288",
+    "#CC79A7",
 )
-BLACK, GREY, PALE = "#222222", "#888888", "#d0d0d0"
-OBSERVED, OBSERVED_FILL, MODEL, THEORY = BLACK, PALE, BLUE, BLACK
-SERIES = (BLUE, ORANGE, PURPLE, BLACK, SKY, VERMILION)
+BLACK, GREY, PALE = "#222222", "#888888", "#cccccc"
+SERIES = (BLUE, VERMILION, SKY, WINE, NAVY, PURPLE)
+PEERS = (VERMILION, WINE, NAVY, PURPLE)  # models beside ours
+# What our model says, what was observed (points and lines; areas), and levels known in theory.
+MODEL, OBSERVED, OBSERVED_AREA, THEORY = BLUE, BLACK, PALE, BLACK
+DENSITY = "Blues"  # colour map of what is not negative and that the model says
 
 
 def legend(ax: Axes, **settings: Any) -> Legend | None:
@@ -55,6 +59,14 @@ def legend(ax: Axes, **settings: Any) -> Legend | None:
     return ax.legend(handles, labels, **(where | {"ncols": _ncols(ax, labels)} | settings))
 
 
+def shared_legend(ax: Axes, **settings: Any) -> None:
+    """A legend of this Axes for all Axes of its figure, below them."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": len(labels)}
+        ax.figure.legend(handles, labels, **(where | settings))
+
+
 def _ncols(ax: Axes, labels: list[str]) -> int:
     """Columns of a legend that is as wide as its Axes."""
     width = ax.figure.bbox.width / ax.figure.dpi  # inches
@@ -62,7 +74,7 @@ def _ncols(ax: Axes, labels: list[str]) -> int:
     if place is not None:
         width /= place.get_gridspec().ncols
     longest = max(map(len, labels))
-    return max(1, min(len(labels), int(0.9 * width / (0.4 + 0.075 * longest))))
+    return max(1, min(len(labels), int(0.9 * width / (0.5 + 0.062 * longest))))
 
 
 def count_axis(axis: Axis) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from neurolp.arrays import Array
 from neurolp.plotting.captioned import NewFigure
 from neurolp.plotting.parts import draw_density, draw_intervals, draw_pit, share_y
-from neurolp.plotting.style import BLACK, SERIES
+from neurolp.plotting.style import OBSERVED, SERIES, THEORY, legend
 from neurolp.storage.reader import Trajectory
 
 _DENSITIES = (
@@ -42,8 +42,8 @@ def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
     top = np.nanquantile(density.values[order[0]], 0.995)
     for ax, k in zip(axes, order, strict=False):
         draw_density(ax, density.values[k], x, y, top=top)
-        ax.set(title=names[k], xlabel="condition $x$")
-    axes[0].set_ylabel("target $y$")
+        ax.set(title=names[k], xlabel="condition x")
+    axes[0].set_ylabel("target y")
     return axes
 
 
@@ -58,15 +58,16 @@ def plot_intervals(file: Trajectory, problem: str, axes: Array) -> Array:
         order = seen[np.argsort(q[seen, 2], kind="stable")]
         place = np.arange(len(order))
         draw_intervals(ax, place, q[order], colour)
-        ax.scatter(place, target[order], s=7, color=BLACK, lw=0, zorder=3, label="target")
+        ax.scatter(place, target[order], s=7, color=OBSERVED, lw=0, zorder=3, label="observed")
         covered = file["regression_coverage"].sel(regression=problem).sel(regression_model=model)
         ax.set(
-            title=f"{model}: 90 % covers {float(covered.values):.1%}", xlabel="test row, by median"
+            title=f"{model}: the 90 % interval holds {float(covered.values):.1%}",
+            xlabel="test row, by predicted median",
         )
         ax.margins(x=0.01)
+        legend(ax)
     share_y(axes)
     axes[0].set_ylabel("target")
-    axes[0].legend(frameon=False, fontsize="small", loc="upper left")
     return axes
 
 
@@ -77,7 +78,7 @@ def plot_pit(file: Trajectory, problem: str, ax: Axes) -> Axes:
     models = counts.coords["regression_model"].values
     labels = [f"{m} (p = {float(p.sel(regression_model=m).values):.2g})" for m in models]
     draw_pit(ax, counts.values, labels)
-    ax.set(xlabel="$F(y\\,|\\,x)$", title="Calibration (flat if exact)")
+    ax.set(title="Calibration (flat if calibrated)")
     return ax
 
 
@@ -86,7 +87,7 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
     confidence = file["bin_confidence"].sel(classification=problem)
     frequency = file["bin_frequency"].sel(classification=problem)
     counts = file["bin_counts"].sel(classification=problem)
-    ax.plot([0, 1], [0, 1], color=BLACK, ls=":", lw=1)
+    ax.plot([0, 1], [0, 1], color=THEORY, ls=":", lw=1)
     for model, colour in zip(confidence.coords["classifier"].values, SERIES, strict=False):
         c, f, n = (v.sel(classifier=model).values for v in (confidence, frequency, counts))
         c, f, n = (v[n > 0] for v in (c, f, n))
@@ -99,9 +100,8 @@ def plot_reliability(file: Trajectory, problem: str, ax: Axes) -> Axes:
         ax.scatter(c, f, s=14 + 120 * n / n.sum(), color=colour, zorder=3, alpha=0.8)
         ax.scatter([], [], s=30, color=colour, label=label)  # in the legend all are of one size
     ax.set(xlabel="probability of the predicted label", ylabel="share of correct labels")
-    ax.set(title="Reliability (diagonal if exact)", xlim=(0, 1.03), ylim=(-0.03, 1.33))
-    ax.set_yticks(np.linspace(0, 1, 6))
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    ax.set(title="Reliability (diagonal if calibrated)", xlim=(0, 1.03), ylim=(-0.03, 1.03))
+    legend(ax, ncols=1)
     return ax
 
 
@@ -124,8 +124,7 @@ def plot_input_scores(file: Trajectory, problem: str, axes: Array) -> Array:
             style: Any = {"color": colour, "alpha": 0.55, "label": f"{source}{told}"}
             ax.hist(found, bins=list(bins), weights=share, **style)
         ax.set(xlabel=str(score), title="Known and unknown inputs", ylabel="share of inputs")
-        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
-        ax.legend(frameon=False, fontsize="small", loc="upper left")
+        legend(ax, ncols=1)
     return axes
 
 

@@ -18,7 +18,15 @@ from neurolp.evaluation.metrics import reliability
 from neurolp.mixed.dependence_tree import mutual_information
 from neurolp.mixed.groups import CellGroups
 from neurolp.plotting.captioned import NewFigure
-from neurolp.plotting.style import BLACK, BLUE, GREY, PALE, SKY, VERMILION
+from neurolp.plotting.style import (
+    BLACK,
+    GREY,
+    MODEL,
+    OBSERVED_AREA,
+    PALE,
+    count_axis,
+    shared_legend,
+)
 
 _MOST_COLUMNS = 12  # of the figure of columns
 _MOST_BARS, _MOST_LEVELS, _BINS = 8, 30, 30
@@ -89,13 +97,15 @@ def plot_dependence(
     for ax, matrix, title in zip(axes, found, ("data", "samples"), strict=True):
         np.fill_diagonal(matrix, np.nan)
         image = ax.imshow(matrix, cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
-        ax.set(title=title)
+        ax.set(title=title.capitalize())
         if len(names) <= _MOST_NAMES:
             labels = [short(name, 18) for name in names]
             ax.set_xticks(place, labels, rotation=90, fontsize="small")
             ax.set_yticks(place, labels if ax is axes[0] else [], fontsize="small")
         else:
             ax.set(xlabel="column", ylabel="column" if ax is axes[0] else "")
+            count_axis(ax.xaxis)
+            count_axis(ax.yaxis)
     label = "mutual information (nats)"
     axes[-1].figure.colorbar(image, ax=list(axes), label=label, shrink=0.8)
     return axes
@@ -114,10 +124,9 @@ def plot_calibration(probability: Array, right: Array, name: str, ax: Axes) -> A
     low, high = np.maximum(p - spread, 0), np.minimum(p + spread, 1)
     ax.vlines(p, low, high, color=PALE, lw=5)
     size = 8 + 60 * np.sqrt(counts / counts.max())
-    ax.scatter(p, found.frequency[used], s=size, color=BLUE, lw=0, zorder=3)
+    ax.scatter(p, found.frequency[used], s=size, color=MODEL, lw=0, zorder=3)
     ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
-    ax.set_title(short(name, 28), fontsize="small")
-    ax.text(0.97, 0.05, f"error {found.error:.2f}", ha="right", color=BLACK, fontsize="small")
+    ax.set_title(f"{short(name, 22)}: mean error {found.error:.2f}", fontsize="small")
     return ax
 
 
@@ -153,7 +162,7 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
         for (name, probability, right), ax in zip(judged, panels, strict=True):
             plot_calibration(probability, right, name, ax)
         panels[0].figure.supxlabel("predicted probability given all other columns", fontsize=10)
-        panels[0].figure.supylabel("observed frequency", fontsize=10)
+        panels[0].figure.supylabel("how often it came true", fontsize=10)
 
 
 def short(text: str, most: int) -> str:
@@ -220,7 +229,9 @@ def _draw_values(column: Column, data: Array, samples: Array, ax: Axes) -> None:
             edges = np.arange(first - width, high + pad + width, width)
         parts = len(loose) / len(data), len(drawn) / len(samples)
         _draw_steps(loose, drawn, edges, ax, share=column.kind == "ordinal", parts=parts)
-    ax.set_ylabel("probability" if column.kind == "ordinal" else "density", fontsize="small")
+    ax.set_ylabel(
+        "probability" if column.kind == "ordinal" else "probability density", fontsize="small"
+    )
     if len(atoms):
         beside = ax.twinx()
         width = np.diff(ax.get_xlim())[0] / 80
@@ -245,8 +256,8 @@ def _draw_steps(
     widths = 1.0 if share else np.diff(edges)
     both = zip((data, samples), parts, strict=True)
     one, other = (part * np.histogram(v, edges)[0] / max(len(v), 1) / widths for v, part in both)
-    ax.stairs(one, edges, fill=True, color=SKY, label=_LABELS[0])
-    ax.stairs(other, edges, color=VERMILION, lw=1.5, label=_LABELS[1])
+    ax.stairs(one, edges, fill=True, color=_COLOURS[0], label=_LABELS[0])
+    ax.stairs(other, edges, color=_COLOURS[1], lw=1.5, label=_LABELS[1])
     ax.set(ylim=(0, None))
 
 
@@ -322,7 +333,7 @@ def _statements(brain: Any, rows: Array, j: int) -> tuple[Array, Array] | None:
 
 # --- panels ---------------------------------------------------------------------------------------
 
-_LABELS, _COLOURS = ("data", "samples"), (SKY, VERMILION)
+_LABELS, _COLOURS = ("data", "samples"), (OBSERVED_AREA, MODEL)
 
 
 def _panels(
@@ -340,9 +351,4 @@ def _panels(
 
 
 def _legend(ax: Axes, n: int, shown: int) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    more = f"the first {shown} of {n} columns" if n > shown else None
-    if handles:
-        ax.figure.legend(
-            handles, labels, loc="outside lower center", ncols=2, frameon=False, title=more
-        )
+    shared_legend(ax, title=f"the first {shown} of {n} columns" if n > shown else None)

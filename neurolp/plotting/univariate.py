@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
 from neurolp.plotting.captioned import NewFigure
-from neurolp.plotting.style import BLACK, GREY, PALE, SERIES
+from neurolp.plotting.style import OBSERVED, OBSERVED_AREA, PALE, SERIES, legend, shared_legend
 from neurolp.storage.reader import Trajectory
 
 _DENSITIES = (
@@ -42,14 +42,14 @@ def plot_densities(file: Trajectory, axes: Array) -> Array:
                 ax.text(0.98, 0.96 - 0.09 * e, cost, transform=ax.transAxes, **text)
             values = file["sample"].values[i, :size][:200]
             ticks = np.full(len(values), -0.03 * truth.max())
-            ax.plot(values, ticks, "|", color=BLACK, ms=4, mew=0.4)
-            ax.set(xlim=(x[0], x[-1]), ylim=(-0.07 * truth.max(), 1.9 * truth.max()), yticks=[])
+            ax.plot(values, ticks, "|", color=OBSERVED, ms=4, mew=0.4)
+            ax.set(xlim=(x[0], x[-1]), ylim=(-0.07 * truth.max(), 1.9 * truth.max()))
             if i == 0:
-                ax.set_title(f"n = {size:,}")
-        axes[i, 0].set_ylabel(str(problem))
+                ax.set_title(f"{size:,} values")
+        axes[i, 0].set_ylabel(f"{problem}\nprobability density")
     for ax in axes[-1]:
         ax.set_xlabel("x")
-    axes[0, 0].legend(frameon=False, fontsize="small", loc="upper left")
+    shared_legend(axes[0, 0])
     return axes
 
 
@@ -58,12 +58,14 @@ def plot_distribution(file: Trajectory, problem: str, ax: Axes) -> Axes:
     y = file["distribution"].sel(problem=problem)
     i = int(np.flatnonzero(file["grid"].coords["problem"].values == problem)[0])
     x, values = file["grid"].values[i], np.sort(file["sample"].values[i])
-    share, label = np.arange(1, len(values) + 1) / len(values), f"{len(values):,} values"
-    ax.step(values, share, where="post", color=GREY, lw=3, alpha=0.7, label=label)
+    share, label = np.arange(1, len(values) + 1) / len(values), f"share of {len(values):,} values"
+    ax.step(values, share, where="post", color=OBSERVED_AREA, lw=4, label=label)
     for size, colour in zip(y.coords["size"].values, SERIES, strict=False):
-        ax.plot(x, y.sel(size=size).values, color=colour, lw=1.4, label=f"y(x), n = {size:,}")
-    ax.set(xlabel="x", ylabel="probability below x", title=problem, xlim=(x[0], x[-1]))
-    ax.legend(frameon=False, fontsize="small")
+        ax.plot(
+            x, y.sel(size=size).values, color=colour, lw=1.4, label=f"learned from {size:,} values"
+        )
+    ax.set(xlabel="x", ylabel="probability of a value below x", title=problem, xlim=(x[0], x[-1]))
+    legend(ax)
     return ax
 
 
@@ -75,10 +77,16 @@ def plot_divergence(file: Trajectory, problem: str, ax: Axes) -> Axes:
         values = kl.sel(estimator=name).values
         ax.plot(size, values, "o", color=colour, ms=3, alpha=0.5)
         ax.plot(size, values.mean(axis=1), color=colour, lw=1.8, label=str(name))
-    ax.set(xscale="log", yscale="log", xlabel="sample size n", ylabel="KL (nats)", title=problem)
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="values in the sample",
+        ylabel="divergence from the truth (nats)",
+        title=problem,
+    )
     ax.set_xticks(size, [f"{n:,}" for n in size])
-    ax.minorticks_off()
-    ax.legend(frameon=False, fontsize="small")
+    ax.xaxis.minorticks_off()
+    legend(ax)
     return ax
 
 

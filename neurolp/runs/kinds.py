@@ -50,30 +50,6 @@ _DEFAULT = "density"
 
 
 @dataclass(frozen=True)
-class RunProgress:
-    """Progress of a run: ``time`` of ``total`` units are done, after ``elapsed`` seconds."""
-
-    time: int
-    total: int
-    unit: str
-    message: str
-    elapsed: float
-
-
-Observer = Callable[[RunProgress], None]
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as text, such as ``3 min 07 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-@dataclass(frozen=True)
 class RunResult:
     """How a run ended.
 
@@ -137,6 +113,9 @@ class RunKind:
         Numbers of an open file for the table of a sweep, by name, the most important one first.
     memory : callable, optional
         The :class:`neurolp.runs.memory.Memory` that a configuration needs.
+    check : callable
+        ``check(configuration)`` reads the data that a configuration names, and raises what ``run``
+        would raise of them.
     """
 
     name: str
@@ -147,6 +126,7 @@ class RunKind:
     draw: Callable[[Trajectory, NewFigure], None] | None = None
     numbers: Callable[[Trajectory], Mapping[str, Any]] = small_numbers
     memory: Callable[[Any], Memory] | None = None
+    check: Callable[[Any], object] = lambda configuration: None
 
     def figures(self, file: Trajectory) -> dict[str, CaptionedFigure]:
         """All figures that the contents of an open file allow, by name, with their captions."""

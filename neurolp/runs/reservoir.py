@@ -22,8 +22,9 @@ from neurolp.config.experiment_sections import (
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.dynamics import memory_capacity
 from neurolp.kernels.sources import mackey_glass_path
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.sensors import ContinuousSensor

@@ -17,14 +17,16 @@ from neurolp.config.stream_sections import (
     NoConnectivitySection,
     StreamConfiguration,
     StreamRecordSection,
+    spread,
 )
 from neurolp.data.streams import Stream
 from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
+from neurolp.progress import Observer, RunProgress
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.stream_memory import (
     check_brain,
     check_recording,
@@ -53,7 +55,6 @@ from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.sensors import places
 
 _ROWS = 1024  # that are read at once
-_N_WINDOWS = 200  # of the means, where the configuration does not say how long they are
 
 
 class _Simulation(SavedRun):
@@ -87,10 +88,13 @@ class _Simulation(SavedRun):
         seconds = self.record.checkpoint_seconds
         self.checkpointer = Checkpointer(self.store, self._unfinished, seconds)
 
-    def describe(self, header: NamedArrays) -> None:
-        """Add what is known of the stream and the brain, and declare what is recorded."""
+    def declare(self) -> None:
+        """Let monitors declare what they record."""
         for monitor in self.monitors:
             monitor.begin(self.process, self.store)
+
+    def describe(self, header: NamedArrays) -> None:
+        """Add what is known of the stream and the brain."""
         stream = self.stream
         check_recording(self.configuration, stream, self.store.path.absolute().parent)
         header.attributes[""]["title"] = self.configuration.title or stream.description
@@ -240,7 +244,7 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
     """What a configuration records of ``n`` steps: the last in detail, the rest as it says."""
     last = min(record.last, n)
     monitors: list[Monitor] = [StepMonitor()] if record.per_step else []
-    monitors.append(WindowMonitor(record.every or max(1, n // _N_WINDOWS)))
+    monitors.append(WindowMonitor(record.every or spread(n)))
     predictions = Predictions(
         record.predictions_every, at=record.predictions_at, interval=(n - last, n)
     )
@@ -248,7 +252,10 @@ def _monitors_of(record: StreamRecordSection, n: int) -> list[Monitor]:
         monitors.append(predictions)
     shown = (n - last + 1, n + 1)
     activity = Activity(
-        record.activity_every, at=record.activity_at, interval=shown, nodes=record.activity_nodes
+        record.activity_every or spread(n),
+        at=record.activity_at,
+        interval=shown,
+        nodes=record.activity_nodes,
     )
     weights = Weights(every=record.weights_every, at=record.weights_at)
     return [*monitors, activity, weights]
@@ -306,7 +313,7 @@ def numbers(file: Trajectory) -> dict[str, Any]:
     return out | {name: file.result[name] for name in names if name in file.result}
 
 
-run, resume = _Simulation.run, _Simulation.resume
+run, resume, check = _Simulation.run, _Simulation.resume, _Simulation.check
 
 KIND = RunKind(
     name="stream",
@@ -317,4 +324,5 @@ KIND = RunKind(
     draw=called_later("neurolp.plotting.stream:draw"),
     numbers=numbers,
     memory=memory,
+    check=check,
 )

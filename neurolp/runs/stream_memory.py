@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from neurolp.config.stream_sections import AnySource, StreamConfiguration, StreamSection
+from neurolp.config.stream_sections import AnySource, StreamConfiguration, StreamSection, spread
 from neurolp.data.streams import Stream, generator, open_stream
 from neurolp.errors import ConfigurationError, NeurolpError
 from neurolp.runs.memory import NUMBER, PROCESS, Memory, check_memory, format_bytes
@@ -100,7 +100,7 @@ def check_recording(configuration: StreamConfiguration, stream: Stream, folder: 
     n_hidden, n_lags = _network(configuration, stream.sensors)
     features = 1.0 + n_lags * n_outputs + n_hidden
     predictions = times(record.predictions_every, record.predictions_at, record.last)
-    activity = times(record.activity_every, record.activity_at, record.last)
+    activity = times(record.activity_every or spread(n_steps), record.activity_at, record.last)
     weights = times(record.weights_every, record.weights_at)
     numbers = 4.0 * predictions * n_outputs + activity * n_hidden
     numbers += weights * n_outputs * features

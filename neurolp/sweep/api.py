@@ -14,10 +14,12 @@ import pandas as pd
 
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
-from neurolp.runs.kinds import Observer, run_kind
+from neurolp.progress import Observer
+from neurolp.runs.kinds import run_kind
 from neurolp.runs.memory import PROCESS, format_bytes, memory_limit
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of
+from neurolp.sweep.effects import keys_without_effect
 from neurolp.sweep.running import SweepOutcome, run_design, to_do
 from neurolp.sweep.search import Rounds
 from neurolp.sweep.state import PENDING, RUNNING, JobState, read_state
@@ -138,7 +140,8 @@ class Sweep:
     ) -> SweepOutcome:
         """Run all jobs that are not done in the folder ``path``; returns how they ended.
 
-        A script needs ``if __name__ == "__main__":`` around this: workers import it.
+        A script needs ``if __name__ == "__main__":`` around this, and must be a file: the processes
+        that run jobs import it. A notebook and an interactive session need neither.
 
         Parameters
         ----------
@@ -157,14 +160,16 @@ class Sweep:
         Raises
         ------
         ConfigurationError
-            If a job cannot fit into the memory of a worker.
+            If a job cannot fit into the memory of a worker, or workers cannot import the script.
         OutputError
             If ``path`` cannot be written, another driver runs it, or the scheduler is gone.
         """
         run = partial(self._run, Path(path), workers, scheduler, retry_failed, observe)
         if self._design.rounds is None:
-            return run(self._design)
-        return run_search(self._design.rounds(), self._made, run)
+            outcome = run(self._design)
+        else:
+            outcome = run_search(self._design.rounds(), self._made, run)
+        return replace(outcome, without_effect=tuple(keys_without_effect(collect(path))))
 
     def _run(
         self,
@@ -176,6 +181,7 @@ class Sweep:
         design: Design,
     ) -> SweepOutcome:
         from neurolp.sweep.workers import (
+            check_importable,
             connected,
             local_workers,
             memory_of_workers,
@@ -191,6 +197,7 @@ class Sweep:
                 self._check_memory(jobs, share, "of the scheduler")
             opened: Any = partial(remote_workers, scheduler)
         else:
+            check_importable()
             opened = partial(local_workers, self._n_workers(jobs, workers))
         return run_design(design, path, opened, retry_failed=retry_failed, observe=observe)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from neurolp.arrays import NamedArrays
@@ -23,9 +25,12 @@ def collect(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of the sweep in the folder ``path``, as far as it has come.
 
     A row for each job, in the order of the design; columns are ``job`` (its hash), the keys that
-    were varied, ``replicate``, ``seed``, the results, and how the job went. A result that is not
-    there is NaN. ``attrs`` has the ``title``, ``how`` (for every key that was varied ``"grid"``,
-    ``"list"`` or ``"random"``) and the names of the ``results``, the most important one first.
+    were varied, ``replicate``, ``seed``, the results, and how the job went. Columns have the type
+    of their values: integers, floats, Booleans, texts, and times for ``began``; tables and lists
+    are JSON texts. What is not there is missing (``pandas.isna``); integers and Booleans then have
+    the types "Int64" and "boolean" of pandas. ``attrs`` has the ``title``, ``how`` (for every key
+    that was varied ``"grid"``, ``"list"`` or ``"random"``) and the names of the ``results``, the
+    most important one first.
 
     Raises
     ------
@@ -42,10 +47,13 @@ def collect(path: str | os.PathLike[str]) -> pd.DataFrame:
     results = {name: _free(name, columns) for state in states for name in state.result}
     for name, column in results.items():
         found = [state.result.get(name) if state.state == DONE else None for state in states]
-        columns[column] = [float("nan") if value is None else value for value in found]
+        columns[column] = found if any(v is not None for v in found) else [math.nan] * len(found)
     for name in _ABOUT:
-        columns[_free(name, columns)] = [getattr(state, name) for state in states]
-    table = pd.DataFrame(columns)
+        about = [getattr(state, name) for state in states]
+        columns[_free(name, columns)] = [None if value == "" else value for value in about]
+    table = pd.DataFrame({name: _typed(values) for name, values in columns.items()})
+    *_, began = table.columns
+    table[began] = pd.to_datetime(table[began], utc=True)
     table.attrs = {"title": folder.title, "how": folder.how, "results": list(results.values())}
     return table
 
@@ -59,7 +67,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         If the name ends otherwise, or the file cannot be written.
     """
     if path.suffix == ".csv":
-        text = table.convert_dtypes().to_csv(index=False, lineterminator="\r\n")  # RFC 4180
+        text = table.to_csv(index=False, lineterminator="\r\n")  # RFC 4180
         try:
             write_whole(path, text.encode())
         except OSError as error:
@@ -80,8 +88,12 @@ def _write_hdf5(table: pd.DataFrame, path: Path) -> None:
     how = table.attrs["how"]
     for name in table.columns.drop("job"):
         values = table[name]
-        is_number = pd.api.types.is_numeric_dtype(values)
-        array = values.to_numpy() if is_number else values.fillna("").to_numpy(str)
+        if not pd.api.types.is_numeric_dtype(values):
+            array = values.astype("string").fillna("").to_numpy(str)
+        elif values.isna().any():
+            array = values.to_numpy(np.float64, na_value=np.nan)
+        else:
+            array = values.to_numpy()
         what = f"{how[name]}, varied" if name in how else "found"
         out.add(name.replace("/", "|"), ("job",), array, _units(name), what)
     write_trajectory(path, out, overwrite=True)
@@ -93,7 +105,20 @@ def _free(name: str, taken: Any) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, bool | dict | list) else value
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def _typed(values: list[Any]) -> pd.Series:
+    """A column of the type of its values, some of which may be None."""
+    known = {type(value) for value in values} - {type(None)}
+    missing = None in values
+    if known == {int}:
+        return pd.Series(values, dtype="Int64" if missing else "int64")
+    if known == {bool}:
+        return pd.Series(values, dtype="boolean" if missing else "bool")
+    if known and known <= {int, float}:
+        return pd.Series(values, dtype="float64")
+    return pd.Series([None if v is None else str(v) for v in values], dtype="string")
 
 
 def _units(name: str) -> str:

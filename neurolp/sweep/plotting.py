@@ -10,20 +10,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from neurolp.arrays import Array
 from neurolp.errors import ConfigurationError
 from neurolp.plotting.captioned import CaptionedFigure, NewFigure, drawn
-from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES
+from neurolp.plotting.style import BLUE, GREY, SERIES, THEORY, legend, shared_legend
+from neurolp.sweep.effects import keys_without_effect
 
 _LABELS = {
-    "surprise": "mean surprise of the last fifth (nats a step)",
-    "excess_nll": "excess NLL (nats a step)",
-    "test_log_prob": "test log-probability (nats a sample)",
-    "test_bits_per_dim": "test bits a dimension",
-    "steps_per_second": "steps a second",
-    "seconds": "seconds",
+    "surprise": "mean negative log-likelihood\nof the last fifth (nats per step)",
+    "excess_nll": "excess over the source (nats per step)",
+    "test_log_prob": "mean log-likelihood of test rows (nats)",
+    "test_bits_per_dim": "negative log-likelihood of test rows\n(bits per dimension)",
+    "validation_surprise": "mean negative log-likelihood\nof validation rows (nats)",
+    "steps_per_second": "speed (steps per second)",
+    "seconds": "run time (seconds)",
 }
 _CURVES = (
     "The result of every job (dots) against what was varied, with the mean of jobs that differ in "
@@ -153,7 +155,7 @@ def plot_draws(table: pd.DataFrame, result: str, key: str, ax: Axes) -> Axes:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
     ax.set_xlabel(key)
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax)
     return ax
 
 
@@ -167,7 +169,7 @@ def _draw_curves(
 ) -> None:
     """One key across, one in colours, one in panels; the others are averaged, and named."""
     # Numbers with the most values first: they go across.
-    use = sorted(keys, key=lambda k: (not is_numeric_dtype(table[k]), -_n(table, k, done)))
+    use = sorted(keys, key=lambda k: (not _is_number(table, k), -_n(table, k, done)))
     across, *rest = use or ["replicate"]
     colours = next((k for k in rest if _n(table, k, done) <= _MOST_LINES), None)
     rest = [k for k in rest if k != colours]
@@ -176,7 +178,9 @@ def _draw_curves(
     averaged += [k for k in table.attrs["how"] if table.attrs["how"][k] == "random"]
 
     which, titles = _levels(table, panels, done) if panels else (pd.Series(0, table.index), [""])
-    empty = figure("curves", max(6.0, 4.4 * len(titles)), 4.2, _CURVES)
+    idle = [f" {key} had no effect on any result." for key in keys_without_effect(table)]
+    caption = _CURVES + "".join(idle)
+    empty = figure("curves", max(6.0, 4.4 * len(titles)), 4.6, caption)
     axes = empty.subplots(1, len(titles), squeeze=False, sharey=True)[0]
     for p, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         here = done & (which == p)
@@ -192,8 +196,7 @@ def _draw_curves(
         if panels:
             ax.set_title(f"{panels} = {title}", fontsize="medium")
     axes[0].set_ylabel(label(result))
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(frameon=False, fontsize="small")
+    shared_legend(axes[0])
     n = _n(table, "replicate", done)
     band = f"band: one standard deviation, {n} replicates" if n > 1 else ""
     of_others = f"mean over {', '.join(averaged)}" if averaged else ""
@@ -206,11 +209,15 @@ def _draw_floor(table: pd.DataFrame, result: str, ax: Axes) -> None:
     if result == "surprise" and "rate" in table:
         rates = table["rate"].dropna().unique()
         if len(rates) == 1:
-            ax.axhline(rates[0], color=BLACK, ls="--", lw=1, label="entropy rate of the source")
+            ax.axhline(rates[0], color=THEORY, ls="--", lw=1, label="entropy rate of the source")
 
 
 def _n(table: pd.DataFrame, key: str, where: pd.Series) -> int:
     return int(table[key][where].nunique())
+
+
+def _is_number(table: pd.DataFrame, key: str) -> bool:
+    return is_numeric_dtype(table[key]) and not is_bool_dtype(table[key])
 
 
 def _name_ticks(ax: Axes, labels: list[str]) -> None:
@@ -228,14 +235,14 @@ def _name_ticks(ax: Axes, labels: list[str]) -> None:
 
 def _places(table: pd.DataFrame, key: str) -> tuple[pd.Series, list[str] | None]:
     """Positions of the values of a key on an axis, and tick labels where they are no numbers."""
-    if is_numeric_dtype(table[key]):
-        return table[key], None
+    if _is_number(table, key):
+        return table[key].astype("float64"), None
     return _levels(table, key, pd.Series(True, table.index))
 
 
 def _levels(table: pd.DataFrame, key: str, where: pd.Series) -> tuple[pd.Series, list[str]]:
     """Number of the value that a key has in each job (-1 outside ``where``), and their names."""
-    is_number = is_numeric_dtype(table[key])
+    is_number = _is_number(table, key)
     # Texts in the order in which the sweep names them.
     codes, values = pd.factorize(table[key].where(where), sort=is_number)
     names = [f"{v:.4g}" if is_number else _short(str(v)) for v in values]

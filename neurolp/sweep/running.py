@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurolp.errors import OutputError
-from neurolp.runs.kinds import Observer, RunProgress, format_duration
+from neurolp.progress import Observer, RunProgress, format_duration
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.sweep.design import Design, Job
@@ -52,7 +52,8 @@ _SHORT = 2.0  # jobs that take fewer seconds wait at their worker, so that it is
 class SweepOutcome:
     """How a sweep ended: the state of every job in the order of the design.
 
-    ``stopped_by`` is the signal that stopped it, or None; ``best`` what a search found.
+    ``stopped_by`` is the signal that stopped it, or None; ``best`` what a search found;
+    ``without_effect`` the varied keys that changed no result, see :mod:`.effects`.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class SweepOutcome:
     stopped_by: int | None
     elapsed: float
     best: str = ""
+    without_effect: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -16,10 +17,11 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster
+from distributed.core import Status
 from distributed.deploy.spec import SpecCluster
 from distributed.scheduler import KilledWorker
 
-from neurolp.errors import OutputError
+from neurolp.errors import ConfigurationError, OutputError
 from neurolp.runs.memory import memory_limit
 from neurolp.sweep.job import run_job
 from neurolp.sweep.state import JobState
@@ -36,11 +38,35 @@ THREADS = (
 _PATIENCE = 60.0  # seconds for the first worker to appear on this machine
 _ASK_EVERY = 0.5  # seconds between questions to the scheduler how many workers there are
 _CONNECT = 10.0  # seconds for a scheduler to answer
+_UNGUARDED = (
+    'workers import the script that runs a sweep: it needs `if __name__ == "__main__":` around it'
+)
 
 
 def available_processors() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_importable() -> None:
+    """Refuse to start processes of this machine where they could not import the main script.
+
+    Each of them imports it first, as :mod:`multiprocessing` does with the method "spawn".
+
+    Raises
+    ------
+    ConfigurationError
+        If the script was read from standard input, or if this is a worker that imports it.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigurationError(_UNGUARDED)
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is not None and getattr(main, "__spec__", None) is None and not os.path.exists(file):
+        raise ConfigurationError(
+            f"workers import the script that runs a sweep, but this one is not a file ({file}): "
+            'write it to a file, with `if __name__ == "__main__":` around the sweep'
+        )
 
 
 class DaskWorkers:
@@ -90,6 +116,10 @@ class DaskWorkers:
                 "the scheduler is gone; the same command continues with what is not done"
             )
         self._seen = self._seen or self.slots() > 0
+        if self._cluster is not None and not self._seen:
+            nannies = list(self._cluster.workers.values())
+            if nannies and all(nanny.status == Status.failed for nanny in nannies):
+                raise ConfigurationError(f"no worker process could start: {_UNGUARDED}")
         waited = time.monotonic() - self._since
         if self._cluster is not None and not self._seen and waited > _PATIENCE:
             raise OutputError(f"no worker process started in {_PATIENCE:.0f} s")

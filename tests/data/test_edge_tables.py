@@ -252,7 +252,7 @@ def test_some_nodes_of_a_configuration_are_recorded(tmp_path):
     configuration = read_configuration(tmp_path / "a.toml", ["record.activity_nodes=['AVD']"])
     with open_trajectory(run(configuration, tmp_path / "a.h5").path) as file:
         assert list(file["activity"].coords["activity_node"].values) == ["AVD"]
-        assert file["activity"].shape == (200, 1)
+        assert file["activity"].shape == (300, 1)
         assert "activity" in figures(file)
     to_nwb(tmp_path / "a.h5", tmp_path / "a.nwb")
 
@@ -262,7 +262,7 @@ def test_a_stream_runs_on_named_edges_and_its_file_keeps_the_names(tmp_path):
     (tmp_path / "a.toml").write_text(STREAM)
     path = run(read_configuration(tmp_path / "a.toml"), tmp_path / "a.h5").path
     with open_trajectory(path) as file:
-        assert file["activity"].sel(hidden="AVD").values.shape == (200,)
+        assert file["activity"].sel(hidden="AVD").values.shape == (300,)
         assert file["feature"].values[-1] == "hidden PVC"
         first = file["recurrent"][0].values
         assert {*figures(file)} >= {"recurrent", "activity"}

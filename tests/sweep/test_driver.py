@@ -1,8 +1,11 @@
 """The driver of a sweep with real workers, real signals and real kills."""
 
 import csv
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,11 +14,11 @@ import pytest
 from distributed import LocalCluster
 
 from neurolp import Sweep, open_trajectory
-from neurolp.errors import OutputError
+from neurolp.errors import ConfigurationError, OutputError
 from neurolp.storage.lock import Lock
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.state import DONE, RUNNING, read_state
-from tests.processes import assert_one_line, finished, neurolp_command
+from tests.processes import ROOT, assert_one_line, finished, neurolp_command
 from tests.sweep.quick import QUICK, QUICK_TOML, written
 from tests.sweep_faults import check, session, start, torment, write_sweep
 
@@ -211,3 +214,32 @@ def test_a_scheduler_elsewhere(tmp_path):
         "sweep", "s.toml", "--scheduler", "tcp://a:1", "--workers", "1", cwd=tmp_path
     )
     assert_one_line(done, 2, "no meaning beside --scheduler")
+
+
+SCRIPT = """
+from neurolp import Sweep
+base = {"stream": {"source": "ar2", "n_steps": 300}, "brain": {"n_hidden": 2, "n_lags": 2}}
+Sweep(base).run("out", workers=1)
+"""
+
+
+def test_a_script_that_workers_cannot_import_is_refused_at_once(tmp_path):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-"], input=SCRIPT, cwd=tmp_path, capture_output=True, text=True,
+        check=False, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "workers import the script that runs a sweep, but this one is not a file" in last
+    assert "write it to a file" in last
+    assert time.monotonic() - began < 50  # without trying to start workers, which takes 60 s
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path, monkeypatch):
+    process = multiprocessing.current_process()
+    monkeypatch.setattr(process, "_inheriting", True, raising=False)
+    with pytest.raises(ConfigurationError, match=r'needs `if __name__ == "__main__":` around it'):
+        Sweep(QUICK).run(tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()

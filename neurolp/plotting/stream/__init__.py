@@ -20,6 +20,7 @@ from neurolp.plotting.stream.surprise import (
 )
 from neurolp.plotting.stream.video import plot_frames, plot_projective_fields, plot_receptive_fields
 from neurolp.plotting.stream.weights import (
+    has_earlier_activity,
     input_weights,
     plot_activity,
     plot_arrows,
@@ -81,8 +82,8 @@ _RECURRENT = (
     "for inhibition. Right: last against first weights; points off the diagonal have learned."
 )
 _ACTIVITY = (
-    "Activity of the hidden nodes over the recorded steps, a row for each node. Nodes that all do "
-    "the same, or nothing, carry no memory."
+    "Activity of the hidden nodes, a row for each: at times spread over the whole run, and in the "
+    "last steps. Rows that all look the same, or never change, add nothing to the memory."
 )
 
 
@@ -120,6 +121,16 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     if "recurrent" in sampled:
         plot_recurrent(file, figure("recurrent", 11, 4.6, _RECURRENT).subplots(1, 2))
     if "activity" in sampled:
+        _draw_activity(file, figure)
+
+
+def _draw_activity(file: Trajectory, figure: NewFigure) -> None:
+    """The last steps, and beside them the whole run, where it was recorded."""
+    if has_earlier_activity(file):
+        axes = figure("activity", 13, 4.6, _ACTIVITY).subplots(1, 2)
+        plot_activity(file, axes[0], whole=True)
+        plot_activity(file, axes[1])
+    else:
         plot_activity(file, figure("activity", 9, 4.6, _ACTIVITY).subplots())
 
 
@@ -135,9 +146,9 @@ def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigu
         plot_projective_fields(file, figure("projective_fields", 11, 2.6, _PROJECTIVE).subplots())
     if n_sensors > 1 and input_weights(file).shape[1]:
         n = min(_N_LAGS, input_weights(file).shape[1])
-        plot_arrows(
-            file, figure("arrows", 2.3 * n + 2, 3.6, _ARROWS).subplots(1, n, squeeze=False)[0]
-        )
+        matrices = figure("arrows", 2.3 * n + 2, 4.6, _ARROWS)
+        matrices.set_layout_engine("compressed")  # for images
+        plot_arrows(file, matrices.subplots(1, n, squeeze=False)[0])
         plot_graph(file, figure("graph", 5.5, 5.2, _GRAPH).subplots())
 
 

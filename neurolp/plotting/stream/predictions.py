@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from neurolp.arrays import Array
 from neurolp.plotting.parts import draw_intervals, share_y, step_axis
 from neurolp.plotting.stream.surprise import detailed_steps
-from neurolp.plotting.style import BLACK, BLUE, VERMILION
+from neurolp.plotting.style import DENSITY, MODEL, OBSERVED, VERMILION, legend
 from neurolp.simulation.stream_contents import StoredSensor
 from neurolp.storage.reader import Trajectory
 
@@ -18,6 +18,7 @@ _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100
 _LINE = 60  # characters
 _ALPHABET = 20
+_LAST, _DREAMED = "Observed: the last steps", "Dreamed: samples of the predictions that follow"
 
 
 def plot_values(
@@ -30,18 +31,16 @@ def plot_values(
     steps, quantile, observed = _predicted(file, sensor, value)
     if relative:
         observed, quantile = observed - quantile[:, 2], quantile - quantile[:, [2]]
-    draw_intervals(ax, steps, quantile, BLUE)
-    ax.scatter(steps, observed, s=10, color=BLACK, lw=0, zorder=3, label="observed")
+    draw_intervals(ax, steps, quantile, MODEL)
+    ax.scatter(steps, observed, s=10, color=OBSERVED, lw=0, zorder=3, label="observed")
     inside = (observed >= quantile[:, 0]) & (observed <= quantile[:, 4])
     known = ~np.isnan(observed)
     name = sensor.labels[value]
-    share = f" ({inside[known].mean():.0%} in the band)" if known.any() else ""
-    what = "minus the predicted median" if relative else "predicted and observed"
-    ax.set(xlabel="step", ylabel=name, title=f"{name}: {what}{share}")
+    share = f" ({inside[known].mean():.0%} in the 90 % interval)" if known.any() else ""
+    what = "minus the predicted median" if relative else "one step ahead"
+    ax.set(xlabel="step", ylabel=name, title=f"Prediction of {name}, {what}{share}")
     step_axis(ax)
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.18 * (high - low))
-    ax.legend(frameon=False, fontsize="small", ncols=4, loc="upper left")
+    legend(ax)
     return ax
 
 
@@ -56,7 +55,7 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     image = ax.imshow(
         shown,
         aspect="auto",
-        cmap="Blues",
+        cmap=DENSITY,
         vmin=0,
         vmax=1,
         interpolation="nearest",
@@ -65,7 +64,8 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     y, x = np.nonzero(dots)
     ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="observed")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small" if len(labels) > 12 else "small")
-    ax.set(xlabel="step", title="Predicted probability of each symbol (dots: observed)")
+    ax.set(xlabel="step", ylabel="symbol" if len(sensors) == 1 else "sensor and symbol")
+    ax.set(title="Predicted probability of each symbol (dots: observed)")
     step_axis(ax)
     ax.figure.colorbar(image, ax=ax, label="probability", pad=0.01)
     return ax
@@ -74,8 +74,8 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
 def plot_dream_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> Array:
     """Last observed values on the first Axes, as many dreamed values that follow on the second."""
     for ax, name, colour, title in (
-        (axes[0], "last_rows", BLACK, "last observed"),
-        (axes[1], "dream", BLUE, "dream: samples of the predictions"),
+        (axes[0], "last_rows", OBSERVED, _LAST),
+        (axes[1], "dream", MODEL, _DREAMED),
     ):
         rows = file[name]
         steps = rows[rows.dims[0]].values
@@ -89,19 +89,19 @@ def plot_dream_values(file: Trajectory, sensor: StoredSensor, axes: Array) -> Ar
 
 def plot_dream_symbols(file: Trajectory, sensors: list[StoredSensor], axes: Array) -> Array:
     """Last observed symbols, and dreamed symbols that follow; characters as text."""
-    for ax, name, title in (
-        (axes[0], "last_rows", "last observed"),
-        (axes[1], "dream", "dream: samples of the predictions"),
+    for ax, name, colour, title in (
+        (axes[0], "last_rows", OBSERVED, _LAST),
+        (axes[1], "dream", MODEL, _DREAMED),
     ):
         rows = file[name]
         if is_text(sensors):
             text = _text(rows.values, sensors[0])
             ax.set_axis_off()
-            shown = ax.text(0, 1, text, family="monospace", fontsize=8, va="top")
+            shown = ax.text(0, 1, text, family="monospace", fontsize=8, va="top", color=colour)
             shown.set_in_layout(False)  # what is too long is cut off
             shown.set_clip_on(True)
         else:
-            _raster(ax, rows.values, rows[rows.dims[0]].values, sensors)
+            _raster(ax, rows.values, rows[rows.dims[0]].values, sensors, colour)
         ax.set(title=title)
     return axes
 
@@ -148,11 +148,11 @@ def _named_symbols(sensors: list[StoredSensor]) -> list[tuple[StoredSensor, int,
     return out
 
 
-def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor]) -> None:
+def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor], colour: str) -> None:
     symbols = _named_symbols(sensors)
     for place, (sensor, k, _) in enumerate(symbols):
         at = steps[sensor.symbols(rows) == k]
-        ax.vlines(at, place - 0.4, place + 0.4, color=BLUE, lw=1)
+        ax.vlines(at, place - 0.4, place + 0.4, color=colour, lw=1)
     ax.set_yticks(range(len(symbols)), [label for _, _, label in symbols], fontsize="small")
     ax.set(xlabel="step", ylim=(len(symbols) - 0.5, -0.5))
     step_axis(ax)

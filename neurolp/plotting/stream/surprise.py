@@ -8,8 +8,10 @@ from matplotlib.axes import Axes
 from neurolp.arrays import Array
 from neurolp.evaluation.stream_scores import baseline_surprise, last_windows
 from neurolp.plotting.parts import draw_pit, last_run, step_axis
-from neurolp.plotting.style import BLACK, BLUE, GREY, SERIES, VERMILION
+from neurolp.plotting.style import GREY, MODEL, SERIES, THEORY, legend
 from neurolp.storage.reader import Trajectory
+
+_PER_STEP = "negative log-likelihood (nats per step)"
 
 
 def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
@@ -19,8 +21,8 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
     """
     time = file["mean_surprise"].coords["window"].values
     total = total_surprise(file)
-    ax.plot(time, total, color=BLUE, lw=0.6, alpha=0.35)
-    ax.plot(time, smoothed(total), color=BLUE, lw=2, label="brain")
+    ax.plot(time, total, color=MODEL, lw=0.6, alpha=0.35)
+    ax.plot(time, smoothed(total), color=MODEL, lw=2, label="brain (smoothed)")
     plain = _together(file, baseline_surprise(file))[last_windows(file)]
     lines: list[float] = []
     if np.isfinite(plain).all():
@@ -31,11 +33,11 @@ def plot_surprise(file: Trajectory, ax: Axes) -> Axes:
         low, name = file.result.get("bound"), "lower bound of the entropy rate"
     if low is not None:
         lines.append(low)
-        ax.axhline(low, color=BLACK, ls="--", lw=1.4, label=name)
-    ax.set(xlabel="step", ylabel="mean surprise (nats)", title="Mean surprise")
+        ax.axhline(low, color=THEORY, ls="--", lw=1.4, label=name)
+    ax.set(xlabel="step", ylabel=_PER_STEP, title="Mean negative log-likelihood")
     ax.set_xlim(0, time[-1])
     ax.set_ylim(*_limits(total, lines))
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax)
     return ax
 
 
@@ -52,10 +54,10 @@ def plot_excess(file: Trajectory, ax: Axes) -> Axes:
     mean = np.array([np.average(excess[p], weights=steps[p]) for p in parts])
     error = np.array([_error(excess[p]) for p in parts])
     middle = np.array([(time[p][0] - steps[p][0] + time[p][-1]) / 2 for p in parts])
-    ax.errorbar(middle, mean, error, color=BLUE, lw=1.8, marker="o", ms=4, capsize=2)
-    ax.axhline(0, color=BLACK, ls="--", lw=1.4)
-    ax.set(xscale="log", xlabel="step", ylabel="excess NLL (nats a step)")
-    ax.set(title="Excess over the source")
+    ax.errorbar(middle, mean, error, color=MODEL, lw=1.8, marker="o", ms=4, capsize=2)
+    ax.axhline(0, color=THEORY, ls="--", lw=1.4)
+    ax.set(xscale="log", xlabel="step", ylabel="excess (nats per step)")
+    ax.set(title="Excess over the negative log-likelihood of the source")
     if (mean > 0).all():  # an error bar may reach to 0 and below: it is cut off
         ax.set_yscale("log", nonpositive="clip")
         ax.set_ylim(mean.min() / 2, mean.max() * 2)
@@ -72,9 +74,9 @@ def plot_sensors(file: Trajectory, ax: Axes) -> Axes:
         ax.plot(time, smoothed(surprise.values[:, j]), color=colour, lw=1.6, label=name)
         if not np.isnan(rates[j]):
             ax.axhline(rates[j], color=colour, ls="--", lw=1)
-    ax.set(xlabel="step", ylabel="mean surprise (nats)", xlim=(0, time[-1]))
-    ax.set(title="Mean surprise by sensor (dashed: entropy rate)")
-    ax.legend(frameon=False, fontsize="small", ncols=2)
+    ax.set(xlabel="step", ylabel=_PER_STEP, xlim=(0, time[-1]))
+    ax.set(title="Mean negative log-likelihood by sensor (dashed: entropy rate)")
+    legend(ax)
     return ax
 
 
@@ -88,9 +90,7 @@ def plot_pit(file: Trajectory, ax: Axes) -> Axes:
     if len(names) > len(SERIES):
         counts, names = counts.sum(axis=0, keepdims=True), [f"{len(names)} values pooled"]
     draw_pit(ax, counts, names)
-    ax.set(
-        xlabel=r"$F(x_t\,|\,\mathrm{past})$", title="Calibration in the last fifth (flat if exact)"
-    )
+    ax.set(title="Calibration in the last fifth (flat if calibrated)")
     return ax
 
 
@@ -99,8 +99,8 @@ def plot_step_surprise(file: Trajectory, ax: Axes) -> Axes:
     steps, _ = detailed_steps(file)
     if "surprise" in file and len(steps):
         surprise = file["surprise"][int(steps[0]) : int(steps[-1]) + 1].values
-        ax.plot(steps, np.nansum(surprise, axis=1), color=VERMILION, lw=1.4)
-    ax.set(xlabel="step", ylabel="surprise (nats)", title="Surprise of every step")
+        ax.plot(steps, np.nansum(surprise, axis=1), color=MODEL, lw=1.4)
+    ax.set(xlabel="step", ylabel="nats per step", title="Negative log-likelihood of each step")
     step_axis(ax)
     return ax
 

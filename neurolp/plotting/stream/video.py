@@ -19,16 +19,19 @@ def plot_frames(file: Trajectory, axes: Array, *, n: int = 12) -> Array:
     observed, predicted = (file[name][start : rows.stop] for name in ("observed", "predicted"))
     steps = observed.coords["predicted_step"].values
     sheets = [
-        (f"observed: steps {steps[0]} to {steps[-1]}", observed.values),
-        ("predicted: means before each frame", predicted.values),
+        (f"Observed: steps {steps[0]:,} to {steps[-1]:,}", observed.values),
+        ("Predicted: the mean, one step before", predicted.values),
     ]
     if "dream" in file:
-        sheets.append(("dream: samples that follow", file["dream"][: len(steps)].values))
+        sheets.append(
+            ("Dreamed: samples of the predictions that follow", file["dream"][: len(steps)].values)
+        )
     low, high = np.quantile(observed.values, [0.01, 0.99])
     for ax, (title, frames) in zip(axes, sheets, strict=False):
         sheet = tiled(frames, _shape(file), len(frames))
         ax.imshow(sheet, cmap="Greys", vmin=low, vmax=high, interpolation="nearest")
-        ax.set(title=title, xticks=[], yticks=[])
+        ax.set(title=title)
+        ax.set_axis_off()
     for ax in list(axes)[len(sheets) :]:
         ax.set_axis_off()
     return axes
@@ -42,13 +45,20 @@ def plot_receptive_fields(file: Trajectory, ax: Axes, *, n: int = 6, lags: int =
     pixels = [int(r) * w + int(c) for r, c in _inner_pixels(h, w, n)]
     fields = weights[pixels, :lags].swapaxes(0, 1).reshape(-1, h * w)
     sheet = tiled(fields, (h, w), len(pixels))
-    draw_signed(ax, sheet, top=float(np.nanquantile(np.abs(sheet), 0.998)), label="weight")
+    draw_signed(
+        ax,
+        sheet,
+        top=float(np.nanquantile(np.abs(sheet), 0.998)),
+        label="weight (standard deviations)",
+    )
     for k, pixel in enumerate(pixels):
         for d in range(lags):
             y, x = divmod(pixel, w)
             ax.plot(x + k * (w + 1) + 1, y + d * (h + 1) + 1, "k+", ms=5, mew=1)
     ax.set_yticks([(d + 0.5) * (h + 1) for d in range(lags)], [f"lag {d + 1}" for d in range(lags)])
     ax.set(xticks=[], title="Readout weights to single pixels (+)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     return ax
 
 
@@ -60,8 +70,10 @@ def plot_projective_fields(file: Trajectory, ax: Axes, *, n: int = 24, columns: 
     fields = file["readout"][-1].values[:, hidden].T
     chosen = np.argsort(-np.linalg.norm(fields, axis=1), kind="stable")[:n]
     fields = fields[chosen] / np.abs(fields[chosen]).max(axis=1, keepdims=True)
-    draw_signed(ax, tiled(fields, (h, w), columns), top=1.0)
-    ax.set(xticks=[], yticks=[], title="Readout weights from hidden nodes, the strongest first")
+    label = "weight (of the node's largest)"
+    draw_signed(ax, tiled(fields, (h, w), columns), top=1.0, label=label)
+    ax.set(title="Readout weights from hidden nodes to the frame, the strongest first")
+    ax.set_axis_off()
     return ax
 
 

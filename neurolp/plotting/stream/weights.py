@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from neurolp.arrays import Array
-from neurolp.plotting.parts import draw_signed, last_run, matrix_of
+from neurolp.plotting.parts import draw_signed, last_run, matrix_of, step_axis
 from neurolp.plotting.stream.predictions import visible
-from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION
+from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION, count_axis, legend
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
 
@@ -17,6 +16,7 @@ _N_COLUMNS = 400  # of the image of a readout: more cannot be told apart
 _N_NODES = 100  # of a raster
 _N_MATRIX = 200  # of a matrix
 _N_POINTS = 5000
+_MOST_NAMES = 30  # nodes whose names are written beside a raster
 
 
 def input_weights(file: Trajectory) -> Array:
@@ -41,16 +41,18 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         pairs = [(i, j) for i in range(n_outputs) for j in range(n_outputs)]
         for (i, j), colour in zip(pairs, SERIES, strict=False):
             name = labels[i] if n_outputs == 1 else f"{labels[j]} to {labels[i]}"
-            ax.plot(lags, weights[i, :, j], color=colour, lw=1.6, marker="o", ms=4, label=name)
+            ax.plot(
+                lags, weights[i, :, j], color=colour, lw=1.6, ls=":", marker="o", ms=5, label=name
+            )
         ax.axhline(0, color=GREY, lw=0.8)
         ax.set(xlabel="lag (steps)", ylabel="weight (standard deviations)")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        count_axis(ax.xaxis)
         if len(pairs) > 1:
-            ax.legend(frameon=False, fontsize="small")
+            legend(ax)
     else:
         shown = max(1, min(n_lags, _N_COLUMNS // n_outputs))
         flat = weights[:, :shown].reshape(n_outputs, -1)
-        draw_signed(ax, flat, label="weight", aspect="auto")
+        draw_signed(ax, flat, label="weight (standard deviations)", aspect="auto")
         for d in range(1, shown):
             ax.axvline(d * n_outputs - 0.5, color=GREY, lw=0.7)
         middles = (np.arange(shown) + 0.5) * n_outputs - 0.5
@@ -58,7 +60,7 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         if n_outputs <= 50:
             ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
         ax.set(xlabel="lag (steps); in each, all outputs in turn", ylabel="output")
-    ax.set(title="Readout weights")
+    ax.set(title="Readout weights: what came some steps ago to what comes next")
     return ax
 
 
@@ -75,7 +77,9 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     draw_signed(axes[0], matrix[:shown, :shown], top=top, label="weight")
     axes[0].set_facecolor(PALE)
     which = "" if shown == n else f" of the first {shown} nodes"
-    axes[0].set(xlabel="from hidden node", ylabel="to hidden node")
+    axes[0].set(xlabel="source (hidden node)", ylabel="target (hidden node)")
+    count_axis(axes[0].xaxis)
+    count_axis(axes[0].yaxis)
     axes[0].set(title=f"Recurrent weights{which}")
 
     first, flat = recurrent[0].values.ravel(), last.ravel()
@@ -83,25 +87,46 @@ def plot_recurrent(file: Trajectory, axes: Array) -> Array:
     axes[1].plot([-2 * top, 2 * top], [-2 * top, 2 * top], color=GREY, lw=1)
     axes[1].scatter(first[every], flat[every], s=4, color=BLUE, lw=0, alpha=0.5)
     axes[1].set(xlim=(-1.6 * top, 1.6 * top), ylim=(-1.6 * top, 1.6 * top), aspect="equal")
-    axes[1].set(xlabel=f"weight after {times[0]:,} steps", ylabel=f"after {times[-1]:,} steps")
-    axes[1].set(title="Recurrent weights, before and after")
+    axes[1].set(
+        xlabel=f"weight after {times[0]:,} steps", ylabel=f"weight after {times[-1]:,} steps"
+    )
+    axes[1].set(title="Recurrent weights before and after learning")
     return axes
 
 
-def plot_activity(file: Trajectory, ax: Axes) -> Axes:
-    """Activity of up to a hundred hidden nodes, those that vary most, in the last steps."""
+def plot_activity(file: Trajectory, ax: Axes, *, whole: bool = False) -> Axes:
+    """Activity of up to a hundred hidden nodes, those that vary most, in the last steps.
+
+    With ``whole`` at all recorded times instead, one after the other.
+    """
     activity = file["activity"]
     time, values = activity.coords["activity_time"].values, activity.values
-    start = last_run(time)
-    time, values = time[start:], values[start:]
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:_N_NODES])
-    extent = (time[0] - 0.5, time[-1] + 0.5, len(chosen) - 0.5, -0.5)
+    if not whole:
+        start = last_run(time)
+        time, values = time[start:], values[start:]
+    bounds = np.concatenate([time[:1] - 0.5, (time[1:] + time[:-1]) / 2, time[-1:] + 0.5])
+    places = np.arange(len(chosen) + 1) - 0.5
     shown = values[:, chosen].T
-    draw_signed(ax, shown, top=1.0, label="activity", aspect="auto", extent=extent)
-    ax.set(xlabel="step", ylabel="hidden node", title="Activity of the hidden nodes")
-    ax.set_yticks([])
-    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    image = ax.pcolormesh(bounds, places, shown, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True)
+    ax.figure.colorbar(image, ax=ax, label="activity", pad=0.01)
+    n, names = values.shape[1], [str(v) for v in activity.coords[activity.dims[1]].values[chosen]]
+    some = "" if len(chosen) == n else f", the {len(chosen)} of {n} that vary most"
+    when = "whole run" if whole else "last steps"
+    ax.set(xlabel="step", ylabel=f"hidden node{some}", title=f"Activity, {when}")
+    if len(chosen) <= _MOST_NAMES:
+        ax.set_yticks(range(len(chosen)), names, fontsize="small")
+    else:
+        ticks = np.linspace(0, len(chosen) - 1, 6).astype(int)
+        ax.set_yticks(ticks, [names[k] for k in ticks], fontsize="small")
+    ax.invert_yaxis()
+    step_axis(ax)
     return ax
+
+
+def has_earlier_activity(file: Trajectory) -> bool:
+    """Whether activity was recorded before the last run of consecutive steps."""
+    return last_run(file["activity"].coords["activity_time"].values) > 1
 
 
 def arrows(file: Trajectory) -> Array:
@@ -178,7 +203,7 @@ def plot_graph(file: Trajectory, ax: Axes) -> Axes:
         xlim=(-1.5, 1.5),
         ylim=(-1.4, 1.4),
         aspect="equal",
-        title="Connection weights between sensors",
+        title="Strongest readout weights between sensors",
     )
     ax.set_axis_off()
     return ax
