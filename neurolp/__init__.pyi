@@ -40,10 +40,11 @@ from .paper.defects import TextbookDefects as TextbookDefects
 from .paper.defects import textbook_defects as textbook_defects
 from .paper.estimators import BoundedBrain as BoundedBrain
 from .paper.estimators import LinearBrain as LinearBrain
+from .progress import RunProgress as RunProgress
+from .report.page import report as report
 from .runs.execution import resume as resume
 from .runs.execution import run as run
 from .runs.kinds import RunKind as RunKind
-from .runs.kinds import RunProgress as RunProgress
 from .runs.kinds import SummaryTable as SummaryTable
 from .runs.kinds import read_configuration as read_configuration
 from .runs.reproduce import Reproduction as Reproduction

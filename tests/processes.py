@@ -86,6 +86,11 @@ def start(*command, cwd=ROOT, environment=None, **settings):
     )
 
 
+def progress_line(process):
+    """The next line of a started process about its progress, not about compilation."""
+    return next(line for line in process.stdout if not line.startswith("compiling"))
+
+
 def finished(process):
     """Standard output and error of a started process, when it has ended."""
     return process.communicate(timeout=_TIMEOUT)

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "neurolp"
 # From the ground floor up: a room imports from itself and from rooms before it in this list.
 ROOMS = [
     "errors",
+    "progress",
     "registry",
     "arrays",
     "kernels",
@@ -30,6 +31,7 @@ ROOMS = [
     "plotting",
     "runs",
     "sweep",
+    "report",
     "cli",
     "__main__",
 ]

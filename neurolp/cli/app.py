@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
-from neurolp.cli import configurations, exit_codes, files, running, sweeps
+from neurolp.cli import configurations, examples, exit_codes, files, reporting, running, sweeps
 
 COMMANDS = (  # in the order of `neurolp --help`
+    examples.examples,
+    configurations.init,
     running.run,
     running.resume,
     running.reproduce,
@@ -20,17 +23,40 @@ COMMANDS = (  # in the order of `neurolp --help`
     files.info,
     files.verify,
     files.plot,
+    reporting.report,
+    reporting.watch,
     files.export,
 )
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Brain simulations for the learning principle: learn the probability of the input.",
 )
 for command in COMMANDS:
     app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    """End with the version, if it is ``wanted``."""
+    if wanted:
+        from neurolp.storage.provenance import version_of
+
+        print(f"neurolp {version_of('neurolp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold the options of no command."""
 
 
 def main() -> None:

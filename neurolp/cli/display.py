@@ -1,75 +1,21 @@
-"""Progress bars and tables on the terminal."""
+"""Tables and summaries on the terminal."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from neurolp.runs.kinds import format_duration
-
 if TYPE_CHECKING:
-    from neurolp.runs.kinds import RunProgress, SummaryTable
+    from neurolp.runs.kinds import SummaryTable
     from neurolp.runs.reproduce import Reproduction
     from neurolp.sweep.running import SweepOutcome
 
 
 _FILE_WIDTH = 120  # columns of a table that is not printed on a terminal
-_PRINT_EVERY = 10.0  # seconds between lines, where there is no terminal
-_FEW = 1000  # units of time of a run, each of which gets a line
-
-
-@contextlib.contextmanager
-def progress(quiet: bool, few: int = _FEW) -> Iterator[Callable[[RunProgress], None]]:
-    """A function that shows progress: a bar on a terminal, lines otherwise, nothing when quiet."""
-    if quiet:
-        yield lambda event: None
-    elif not sys.stdout.isatty():
-        yield _Lines(few)
-    else:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        text = TextColumn("{task.description}")
-        columns = (MofNCompleteColumn(), BarColumn(), text, TimeElapsedColumn())
-        with Progress(*columns, transient=True) as bar:
-            task = bar.add_task("starting", total=None)
-            yield lambda event: bar.update(
-                task,
-                completed=event.time,
-                total=event.total,
-                description=f"{event.unit} {event.message}",
-            )
-
-
-class _Lines:
-    """A line for every unit of time where there are few, else for every tenth or ten seconds."""
-
-    def __init__(self, few: int) -> None:
-        self._few = few
-        self._time, self._fraction, self._elapsed = -1, -1.0, 0.0
-
-    def __call__(self, event: RunProgress) -> None:
-        fraction = event.time / max(event.total, 1)
-        self._fraction = min(self._fraction, fraction)  # the total of a search grows
-        due = event.total <= self._few or self._fraction < 0 or fraction >= self._fraction + 0.1
-        due = (due and event.time != self._time) or event.elapsed > self._elapsed + _PRINT_EVERY
-        if not event.unit:
-            print(event.message, flush=True)
-        elif due:
-            self._time, self._fraction, self._elapsed = event.time, fraction, event.elapsed
-            of = f"/{event.total:,}" if event.total else ""
-            at = f"{event.unit} {event.time:,}{of}"
-            print(f"{at}: {event.message}  ({format_duration(event.elapsed)})", flush=True)
 
 
 def print_tables(tables: Iterable[SummaryTable]) -> None:

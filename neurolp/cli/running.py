@@ -12,9 +12,10 @@ from neurolp.cli import exit_codes
 from neurolp.cli.options import (
     ConfigArgument,
     FileArgument,
+    ForceOption,
     QuietOption,
     SetOption,
-    check_exists,
+    found_configuration,
     free_name,
     refuse,
 )
@@ -31,24 +32,24 @@ def run(
         typer.Option("-o", "--output", help="Result (HDF5).", show_default="CONFIG.h5 here"),
     ] = None,
     settings: SetOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run a simulation or experiment, write its file, and summarise it."""
     with exit_codes.one_line_errors():
-        check_exists(config)
+        config = found_configuration(config, "configuration", quiet=quiet)
         if output is not None and same_file(config, output):
             refuse(f"-o {output} is the configuration itself")
-        from neurolp.cli import display
         from neurolp.runs.execution import run_file
         from neurolp.runs.kinds import read_configuration
+        from neurolp.simulation.progress import shown_progress
 
         configuration = read_configuration(config, settings or [])
         path = output or free_name(Path(f"{config.stem}.h5"))
         began = time.monotonic()
-        with display.progress(quiet) as observe:
+        with shown_progress(quiet) as observe:
             result = run_file(configuration, path, overwrite=force, observe=observe)
-        _end(result, began, quiet)
+        _end(result, began, observe.compilation.seconds, quiet)
 
 
 def resume(
@@ -57,13 +58,13 @@ def resume(
 ) -> None:
     """Continue an interrupted run from where it was last saved."""
     with exit_codes.one_line_errors("interrupted; what was saved before is kept"):
-        from neurolp.cli import display
         from neurolp.runs.execution import resume_file
+        from neurolp.simulation.progress import shown_progress
 
         began = time.monotonic()
-        with display.progress(quiet) as observe:
+        with shown_progress(quiet) as observe:
             result = resume_file(file, observe=observe)
-        _end(result, began, quiet)
+        _end(result, began, observe.compilation.seconds, quiet)
 
 
 def reproduce(file: FileArgument, settings: SetOption = None, quiet: QuietOption = False) -> None:
@@ -71,8 +72,9 @@ def reproduce(file: FileArgument, settings: SetOption = None, quiet: QuietOption
     with exit_codes.one_line_errors("interrupted, nothing was compared"):
         from neurolp.cli import display
         from neurolp.runs.reproduce import reproduce
+        from neurolp.simulation.progress import shown_progress
 
-        with display.progress(quiet) as observe:
+        with shown_progress(quiet) as observe:
             found = reproduce(file, settings or [], observe=observe)
         if not quiet:
             display.print_reproduction(found)
@@ -80,7 +82,7 @@ def reproduce(file: FileArgument, settings: SetOption = None, quiet: QuietOption
             raise typer.Exit(exit_codes.DIFFERENT)
 
 
-def _end(result: RunResult, began: float, quiet: bool) -> None:
+def _end(result: RunResult, began: float, compiling: float, quiet: bool) -> None:
     """Print the summary of a run, or that it was interrupted."""
     if result.signal is not None:
         exit_codes.say(
@@ -95,4 +97,5 @@ def _end(result: RunResult, began: float, quiet: bool) -> None:
 
         with open_trajectory(result.path) as file:
             display.print_tables(summary(file))
-        print(f"{time.monotonic() - began:.1f} s in all; results: {result.path}")
+        once = f", {compiling:.1f} s of it compiling, once" if compiling else ""
+        print(f"{time.monotonic() - began:.1f} s in all{once}; results: {result.path}")

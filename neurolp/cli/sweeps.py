@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neurolp.cli import exit_codes
-from neurolp.cli.options import ConfigArgument, QuietOption, check_exists, refuse
+from neurolp.cli.options import ConfigArgument, QuietOption, found_configuration, refuse
 
 
 def sweep(
@@ -35,15 +35,16 @@ def sweep(
     if workers is not None and scheduler is not None:
         refuse("--workers is for this machine, and has no meaning beside --scheduler")
     with exit_codes.one_line_errors("interrupted; the same command continues"):
-        check_exists(config)
+        config = found_configuration(config, "sweep", quiet=quiet)
         from neurolp.cli import display
+        from neurolp.simulation.progress import shown_progress
         from neurolp.sweep.api import Sweep
 
         planned, folder = Sweep.read(config), output or Path(config.stem)
         if dry_run:
             print("\n".join(planned.plan(folder, workers, retry_failed)))
             return
-        with display.progress(quiet, few=0) as observe:
+        with shown_progress(quiet) as observe:
             outcome = planned.run(
                 folder,
                 workers=workers,

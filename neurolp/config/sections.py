@@ -132,8 +132,8 @@ class BrainSection(Section):
         return "connectivity" in signature(brain_class(self.model)).parameters
 
 
-# Parameters that are keys of the section [data], or follow from the split.
-_OF_DATA = ("validation_fraction", "kinds")
+# Parameters that are keys of the section [data], follow from the split, or are options of commands.
+_ELSEWHERE = ("validation_fraction", "kinds", "verbose")
 
 
 def section_of(estimator: type, base: type[Section] = Section, **further: Any) -> type[Any]:
@@ -141,7 +141,7 @@ def section_of(estimator: type, base: type[Section] = Section, **further: Any) -
     fields: dict[str, Any] = {
         name: (kind, list(default) if get_origin(kind) is Sequence else default)  # as files have it
         for name, (kind, default) in declared_parameters(estimator).items()
-        if name not in _OF_DATA
+        if name not in _ELSEWHERE
     }
     return create_model(f"{estimator.__name__}Section", __base__=base, **fields | further)
 

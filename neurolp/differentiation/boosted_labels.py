@@ -19,6 +19,7 @@ from neurolp.differentiation.boosted_trees import (
     folds_of,
     grow_label_trees,
 )
+from neurolp.progress import report
 
 _LEAVES = (4, 16)
 _GROWTH = Growth(n_rounds=300, step=0.1, ridge=1.0, patience=20)
@@ -52,6 +53,7 @@ def learn_boosted_labels(
     known = np.unique(np.concatenate([learned for learned, _ in folds]))
     if min(len(learned) for learned, _ in folds) < FEWEST_ROWS or not inputs.shape[1]:
         return None
+    report("growing trees")
     rows = BinnedRows.of(Binning.of(inputs[known]), inputs)
     race = folds_of(np.array_split(rng.permutation(known)[:_MOST_RACERS], _RACE_PARTS))
     scores = []

@@ -30,6 +30,7 @@ from neurolp.differentiation.boosted_trees import (
 from neurolp.differentiation.gridded import Gridded
 from neurolp.differentiation.mixture_unit import Mixtures
 from neurolp.differentiation.scale_law import ScaleLaw, fit_scale_law
+from neurolp.progress import report
 
 _FEWEST_HELD_OUT = 10
 _DEGREES = (0, 1, 3)
@@ -95,6 +96,7 @@ def learn_boosted(
     fewest = min(len(learned) for learned, _ in folds)
     if fewest < FEWEST_ROWS or len(held) < _FEWEST_HELD_OUT or not inputs.shape[1]:
         return None
+    report("growing trees")
     binning = Binning.of(inputs[known])
     rows = BinnedRows.of(binning, inputs)
     some = rng.permutation(known)[:_MOST_RACERS]

@@ -17,6 +17,7 @@ import numpy as np
 
 from neurolp.arrays import Array
 from neurolp.kernels.adam import adam_step
+from neurolp.progress import report
 
 # Outputs (..., n_outputs) and targets (...) -> losses (...) in nats, derivatives by the outputs.
 Loss = Callable[[Array, Array], tuple[Array, Array]]
@@ -212,6 +213,8 @@ def fit_members(
         found = active[better]
         best[found], losses[found], epochs[found] = average[better], new[better], epoch
         going = epoch - epochs[active] < training.patience
+        message = f"mean held-out loss {losses.mean():.4f} nats, {going.sum()} members"
+        report(message, epoch, training.max_epochs, "epoch")
         if groups is not None and epoch >= training.patience:
             mean = np.bincount(groups, losses) / np.bincount(groups)
             going &= (mean <= mean.min() + give_up)[groups[active]]

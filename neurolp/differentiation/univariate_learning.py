@@ -32,6 +32,7 @@ from neurolp.differentiation.univariate import (
     combine,
 )
 from neurolp.kernels.units import descend
+from neurolp.progress import report
 
 Kind = Literal["identity", "arcsinh", "log", "exponential", "probit"]
 
@@ -206,7 +207,8 @@ def _score(x: Array, folds: Array, candidate: Candidate, sizes: list[int]) -> Ar
     """Held-out log-density per candidate and group, (len(sizes), g)."""
     counts = folds.sum(axis=0)
     out = np.zeros((len(sizes), len(x)))
-    for held_out in folds:
+    for fold, held_out in enumerate(folds, 1):
+        report(f"units after the transform {candidate.kind}", fold, len(folds), "fold")
         fitted = _fit(x, counts - held_out, candidate, sizes)
         mine = np.flatnonzero(held_out)
         u, log_slope = next(iter(fitted.values())).transform.apply(x[mine])

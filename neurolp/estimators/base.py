@@ -35,6 +35,7 @@ from neurolp.simulation.epochs import BatchLearner, EpochProcess, TrainingConfig
 from neurolp.simulation.loop import simulate
 from neurolp.simulation.memory_store import MemoryStore, Store
 from neurolp.simulation.monitors import Monitor, Recorder, ScoreMonitor
+from neurolp.simulation.progress import verbose_fit
 from neurolp.simulation.signals import Stop
 
 
@@ -55,6 +56,7 @@ class Brain(StoredBrain, ABC):
     n_threads: int | None = None
     validation_fraction: float
     random_state: Any
+    verbose: bool
 
     def fit(
         self,
@@ -119,9 +121,15 @@ class Brain(StoredBrain, ABC):
             rows["test"] = self._read(X_test, "X_test")
         self.recorder_ = recorder or Recorder()
         self.record_ = MemoryStore() if store is None else store
-        options = {"checkpointer": checkpointer, "progress": progress, "stop": stop}
-        self._learn(rows, monitors, store=self.record_, **options)
-        self._judge(every)
+        with verbose_fit(self) as show:
+
+            def told(at: Progress) -> None:
+                progress(at)
+                show(at.shown(self.time_unit, getattr(self, f"max_{self.time_unit}s")))
+
+            options = {"checkpointer": checkpointer, "progress": told, "stop": stop}
+            self._learn(rows, monitors, store=self.record_, **options)
+            self._judge(every)
         if self.interrupted_:
             raise KeyboardInterrupt("what was learned until then can be used")
         return self

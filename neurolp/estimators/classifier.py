@@ -33,6 +33,7 @@ from neurolp.estimators.validation import (
     with_validation,
 )
 from neurolp.estimators.weights import training_pairs
+from neurolp.progress import report
 
 _FEWEST_ROWS = 3  # of a class with a density: one to learn from, one to judge by, and a spread
 _SMALLEST_SPREAD = 1e-2  # of a column within a class, in standard deviations over all classes
@@ -86,6 +87,9 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
         As of ``ConditionalDensity``.
     random_state : None, int, RandomState or Generator
         Seed; the one used is kept in ``seed_``.
+    verbose : bool
+        Whether ``fit`` shows its progress, as ``neurolp run`` does: a bar on a terminal, elsewhere
+        a line every few seconds.
 
     Attributes
     ----------
@@ -274,6 +278,7 @@ class ConditionalClassifier(ClassifierMixin, EnsembleEstimator):
             validation = validation + self.noise_width_ * (rng.random(validation.shape) - 0.5)
         self.densities_ = []
         for c, name in enumerate(self.classes_.tolist()):
+            report(f"learning the density of {name!r}", c + 1, len(self.classes_), "class")
             try:
                 mine = label_validation == c
                 self.densities_.append(self._density(rows[label == c], validation[mine], rng))

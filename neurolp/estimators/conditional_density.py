@@ -97,6 +97,9 @@ class ConditionalDensity(RegressorMixin, EnsembleEstimator):
         the others are inferred.
     random_state : None, int, RandomState or Generator
         Seed of folds and beginnings; the one used is kept in ``seed_``.
+    verbose : bool
+        Whether ``fit`` shows its progress, as ``neurolp run`` does: a bar on a terminal, elsewhere
+        a line every few seconds.
 
     Attributes
     ----------

@@ -127,6 +127,9 @@ class BrainDensity(TableBrain):
         Seed of the groups and the validation split; the one used is kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
+    verbose : bool
+        Whether ``fit`` shows its progress, as ``neurolp run`` does: a bar on a terminal, elsewhere
+        a line every few seconds.
 
     Attributes
     ----------
@@ -218,6 +221,7 @@ class BrainDensity(TableBrain):
     dtype: ranges.Precision = "float64"
     random_state: Any = None
     n_threads: ranges.Positive | None = None
+    verbose: ranges.Flag = False
 
     # --- inside -----------------------------------------------------------------------------------
 

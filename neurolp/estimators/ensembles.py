@@ -33,6 +33,7 @@ class EnsembleEstimator(KnownAttributes, StoredEstimator, BaseEstimator):
     patience: ranges.Positive = 20
     kinds: ranges.Kinds = None
     random_state: Any = None
+    verbose: ranges.Flag = False
 
     def _ensemble(self) -> EnsembleConfig:
         """Configuration of the ensemble, from the checked parameters."""

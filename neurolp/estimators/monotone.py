@@ -60,6 +60,9 @@ class MonotoneDensity(Density):
         take part, so no value is impossible, and ``ends_`` says what was inferred.
     random_state : None, int, RandomState or Generator
         Seed of the folds and of the weights of the average; kept in ``seed_``.
+    verbose : bool
+        Whether ``fit`` shows its progress, as ``neurolp run`` does: a bar on a terminal, elsewhere
+        a line every few seconds.
 
     Attributes
     ----------
@@ -91,6 +94,7 @@ class MonotoneDensity(Density):
 
     support: Annotated[Any, AfterValidator(SUPPORT)] = "inferred"
     random_state: Any = None
+    verbose: ranges.Flag = False
 
     @fitted_or_not
     def fit(

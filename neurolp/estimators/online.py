@@ -80,7 +80,7 @@ class OnlineBrain(EpochBrain):
         without a lower surprise on validation data. Its rates fall to zero over ``max_epochs``.
     validation_fraction : float
         Share of the rows that ``fit`` sets aside for validation when it is given none.
-    dtype, random_state, n_threads
+    dtype, random_state, n_threads, verbose
         As for :class:`neurolp.BrainDensity`.
 
     Attributes
@@ -134,6 +134,7 @@ class OnlineBrain(EpochBrain):
     dtype: ranges.Precision = "float64"
     random_state: Any = None
     n_threads: ranges.Positive | None = None
+    verbose: ranges.Flag = False
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the rows of ``X``, presented together, once; a single row will do.

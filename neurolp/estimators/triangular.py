@@ -80,6 +80,9 @@ class TriangularDensity(Potentials):
         Seed of the layers' groups and the validation split; kept in ``seed_``.
     n_threads : None or int
         Threads to use, all available by default. Results do not depend on it.
+    verbose : bool
+        Whether ``fit`` shows its progress, as ``neurolp run`` does: a bar on a terminal, elsewhere
+        a line every few seconds.
 
     Attributes
     ----------
@@ -121,6 +124,7 @@ class TriangularDensity(Potentials):
     validation_fraction: ranges.Share = 0.2
     random_state: Any = None
     n_threads: ranges.Positive | None = None
+    verbose: ranges.Flag = False
 
     @fitted_or_not
     def fit(

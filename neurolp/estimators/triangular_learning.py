@@ -12,7 +12,8 @@ from neurolp.brain.network import DEFAULT_THRESHOLDS, Network, Synapse
 from neurolp.brain.node_map import SplineGrid
 from neurolp.brain.rules.greedy import GreedyRule
 from neurolp.differentiation.triangular import TriangularMap
-from neurolp.simulation.batch import Batch, EarlyStopping
+from neurolp.progress import report
+from neurolp.simulation.batch import Batch, EarlyStopping, Progress
 from neurolp.simulation.greedy import GreedyConfig, GreedyProcess
 from neurolp.simulation.loop import simulate
 from neurolp.simulation.signals import Stop
@@ -90,7 +91,12 @@ def _evolve(
         seed=seed,
         n_threads=n_threads,
     )
-    outcome = simulate(process, max_layers, stop=stop)
+
+    def told(at: Progress) -> None:
+        shown = at.shown("layer", max_layers)
+        report(shown.message, shown.time, shown.total, shown.unit)
+
+    outcome = simulate(process, max_layers, stop=stop, progress=told)
     if outcome.interrupted:
         raise KeyboardInterrupt("the density is not fitted")
     return network, process.stopping

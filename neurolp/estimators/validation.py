@@ -20,6 +20,7 @@ from neurolp.data.columns import Columns
 from neurolp.data.containers import numbers_of, read_container
 from neurolp.errors import ConfigurationError, DataError
 from neurolp.estimators.files import StoredEstimator
+from neurolp.simulation.progress import verbose_fit
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -27,7 +28,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def fitted_or_not(fit: Method) -> Method:
     """Decorate a method ``fit``: after an error or Ctrl-C the estimator is not fitted.
 
-    What an earlier fit left goes when a new one begins.
+    What an earlier fit left goes when a new one begins. A ``verbose`` estimator shows its progress.
     """
 
     def forget(estimator: Any) -> None:
@@ -39,7 +40,8 @@ def fitted_or_not(fit: Method) -> Method:
     def whole(estimator: Any, /, *args: Any, **kwargs: Any) -> Any:
         forget(estimator)
         try:
-            return fit(estimator, *args, **kwargs)
+            with verbose_fit(estimator):
+                return fit(estimator, *args, **kwargs)
         except BaseException:
             forget(estimator)
             raise

@@ -40,6 +40,7 @@ class TextbookBrain(EpochBrain):
     batch_size: ranges.Positive = 100
     validation_fraction: ranges.Share = 0.2
     random_state: Any = None
+    verbose: ranges.Flag = False
 
     @abstractmethod
     def _start(self, n_nodes: int) -> Any:
@@ -90,7 +91,7 @@ class LinearBrain(TextbookBrain):
         brought no lower surprise on validation data.
     batch_size : int
         Rows presented between two changes of the parameters.
-    validation_fraction, random_state
+    validation_fraction, random_state, verbose
         As of ``BrainDensity``.
 
     Attributes
@@ -165,7 +166,7 @@ class BoundedBrain(TextbookBrain):
         alpha of the term alpha log((1 - a) / a) before learning.
     rate : float
         Step of a parameter in one batch (Adam), at first; it falls to zero over all epochs.
-    max_epochs, patience, batch_size, validation_fraction, random_state
+    max_epochs, patience, batch_size, validation_fraction, random_state, verbose
         As of ``LinearBrain``.
 
     Attributes

@@ -1,8 +1,9 @@
 """Runs: from a configuration to a file. Each kind of run is a module with a ``KIND``."""
 
+from neurolp.progress import RunProgress
 from neurolp.runs.computation import computed, watched
 from neurolp.runs.execution import figures, resume, run, summary
-from neurolp.runs.kinds import RunKind, RunProgress, SummaryTable, read_configuration, register
+from neurolp.runs.kinds import RunKind, SummaryTable, read_configuration, register
 
 __all__ = [
     "RunKind",

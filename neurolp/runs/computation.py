@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,9 @@ from neurolp.arrays import NamedArrays
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import DataError, NeurolpError, RecordingError
 from neurolp.estimators.files import header
+from neurolp.progress import Observer, RunProgress
 from neurolp.runs.kinds import (
-    Observer,
     RunKind,
-    RunProgress,
     RunResult,
     SummaryTable,
     called_later,
@@ -98,6 +98,9 @@ class SavedRun(ABC):
         self.seed: int = configuration.seed
         self.stop = SignalStop()
 
+    def declare(self) -> None:  # noqa: B027  # most kinds have nothing more to check
+        """Declare what is recorded, before anything is written; refuses what cannot be."""
+
     @abstractmethod
     def describe(self, header: NamedArrays) -> None:
         """Add to ``header`` what else is known before the first unit of time."""
@@ -148,6 +151,7 @@ class SavedRun(ABC):
         with contextlib.closing(RunStore.claim(output, overwrite=overwrite)) as store, cls.limits():
             seeded, known = _prepared(configuration)
             simulation = cls(store, seeded, observe, None)
+            simulation.declare()
             simulation.describe(known)
             store.begin(known)
             try:
@@ -157,6 +161,17 @@ class SavedRun(ABC):
                 if nothing and not isinstance(error, RecordingError):
                     store.discard()
                 raise
+
+    @classmethod
+    def check(cls, configuration: RunConfiguration) -> None:
+        """Read the data and build the model, as :meth:`run` does before it writes; errors are its.
+
+        What is needed meanwhile is in a temporary folder.
+        """
+        with tempfile.TemporaryDirectory(prefix="neurolp-") as folder:
+            store = RunStore.claim(os.path.join(folder, "check.h5"))
+            with contextlib.closing(store), cls.limits():
+                cls(store, _prepared(configuration)[0], lambda progress: None, None).declare()
 
     @classmethod
     def resume(
@@ -186,11 +201,23 @@ def experiment(
     compute: Callable[[Any, Observer], NamedArrays],
     summary: Callable[[Trajectory], Sequence[SummaryTable]],
     memory: Callable[[Any], Memory],
+    about: str,
+    check: Callable[[Any], object] = lambda configuration: None,
 ) -> RunKind:
-    """The kind of run of an experiment, whose figures ``neurolp.plotting.NAME`` draws."""
-    draw = called_later(f"neurolp.plotting.{name}:draw")
-    run = computed(compute)
-    return RunKind(name, configuration, run, summary=summary, draw=draw, memory=memory)
+    """The kind of run of an experiment, whose figures ``neurolp.plotting.NAME`` draws.
+
+    ``about`` says in a sentence what is run.
+    """
+    return RunKind(
+        name,
+        configuration,
+        computed(compute),
+        summary=summary,
+        draw=called_later(f"neurolp.plotting.{name}:draw"),
+        about=lambda file: {"What was run": about},
+        memory=memory,
+        check=check,
+    )
 
 
 def watched(

@@ -17,6 +17,7 @@ from neurolp.errors import ConfigurationError, DivergedError
 from neurolp.estimators import Brain, brain_class
 from neurolp.estimators.table_cells import moving_columns
 from neurolp.evaluation.metrics import bits_per_dim
+from neurolp.progress import Observer
 from neurolp.runs.computation import SavedRun, check_data
 from neurolp.runs.connectivity import build_connectivity
 from neurolp.runs.density_memory import memory, memory_of_table
@@ -29,7 +30,8 @@ from neurolp.runs.density_table import (
     read_data,
     table_to_arrays,
 )
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.description import about_density, density_progress
+from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.batch import Progress
 from neurolp.simulation.checkpoint import Checkpointer
@@ -165,12 +167,7 @@ class _Simulation(SavedRun):
         return np.asarray(self.data.known.supported(self.codes["test"]).all(axis=1))
 
     def _report(self, at: Progress) -> None:
-        message = at.stage
-        if not message:
-            parts = [f"{name} {value:.3f}" for name, value in at.surprise.items()]
-            message = f"surprise (nats): {', '.join(parts)}, best at {at.best_time}"
-        total = self.configuration.brain.max_time
-        self.observe(RunProgress(at.time, total, self.unit, message, at.elapsed))
+        self.observe(at.shown(self.unit, self.configuration.brain.max_time))
 
     def _as_if_ended(self, process: GreedyProcess | EpochProcess[Any]) -> NamedArrays:
         """What the file would hold if learning ended now."""
@@ -270,7 +267,7 @@ def numbers(file: Trajectory) -> dict[str, object]:
     return out | {f"test_log_prob[{name}]": value for name, value in list(models)[1:]}
 
 
-run, resume = _Simulation.run, _Simulation.resume
+run, resume, check = _Simulation.run, _Simulation.resume, _Simulation.check
 
 KIND = RunKind(
     name="density",
@@ -279,6 +276,9 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.density:draw"),
+    about=about_density,
+    progress=density_progress,
     numbers=numbers,
     memory=memory,
+    check=check,
 )

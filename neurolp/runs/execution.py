@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurolp.config.examples import CONFIGURATION, find_example
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import FormatError, OutputError
+from neurolp.progress import Observer
 from neurolp.runs.kinds import (
-    Observer,
     RunResult,
     SummaryTable,
     configuration_of,
@@ -47,8 +48,9 @@ def run(
 
     Parameters
     ----------
-    configuration : path, dict or configuration
-        A TOML file, the keys of one, or what :func:`neurolp.runs.read_configuration` returned.
+    configuration : path, str, dict or configuration
+        A TOML file, the name of an example (``neurolp examples`` lists them), the keys of a file,
+        or what :func:`neurolp.runs.read_configuration` returned.
     output : path, optional
         The file to write. By default it is temporary: it exists as long as what is returned.
     settings : sequence of str
@@ -83,7 +85,10 @@ def run(
         plain = configuration.model_dump(mode="json")
         resolved = configuration_of(plain, "configuration", settings) if settings else configuration
     else:
-        resolved = read_configuration(configuration, settings)
+        path = Path(configuration)
+        named = not path.suffix and not path.is_file()
+        example = find_example(str(path), CONFIGURATION) if named else None
+        resolved = read_configuration(path if example is None else example.path, settings)
     if output is not None:
         return _opened(run_file(resolved, output, overwrite=overwrite, observe=observe))
     folder = tempfile.mkdtemp(prefix="neurolp-")

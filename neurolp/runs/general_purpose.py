@@ -20,8 +20,9 @@ from neurolp.data.tables import DataSplit, load_data
 from neurolp.errors import DataError
 from neurolp.estimators import BrainDensity, TriangularDensity
 from neurolp.evaluation.baselines import gaussian, gaussian_mixture
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -33,7 +34,7 @@ _MAP_SIZE = 120
 def compute(configuration: GeneralPurposeConfiguration, observe: Observer) -> NamedArrays:
     """Fit all models to all tables, and map the density of those with two columns."""
     # All tables are read before the first fit: a fault in the last is reported at once.
-    sources = [_load(name, configuration) for name in _sources(configuration)]
+    sources = _load_all(configuration)
     score = np.full((len(sources), len(_MODELS)), np.nan)
     seconds, shape = np.zeros_like(score), np.zeros((len(sources), 2), dtype=np.int64)
     maps: list[tuple[str, Array, Array]] = []
@@ -104,6 +105,10 @@ def _sources(configuration: GeneralPurposeConfiguration) -> list[str | Path]:
     return [*configuration.data, *configuration.files]
 
 
+def _load_all(configuration: GeneralPurposeConfiguration) -> list[DataSplit]:
+    return [_load(name, configuration) for name in _sources(configuration)]
+
+
 def _load(name: str | Path, configuration: GeneralPurposeConfiguration) -> DataSplit:
     file, named = (name, None) if isinstance(name, Path) else (None, name)
     data = load_data(named, file, split_seed=configuration.split_seed)
@@ -146,4 +151,11 @@ def _memory(configuration: GeneralPurposeConfiguration) -> Memory:
     return Memory("keys data and files", most=PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("general_purpose", GeneralPurposeConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "One estimator with its default settings learned the density of several tables, "
+    "beside a Gaussian and a Gaussian mixture."
+)
+
+KIND = experiment(
+    "general_purpose", GeneralPurposeConfiguration, compute, summary, _memory, _ABOUT, _load_all
+)

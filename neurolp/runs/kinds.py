@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray
 
     from neurolp.plotting.captioned import CaptionedFigure, NewFigure
+    from neurolp.progress import RunProgress
     from neurolp.runs.memory import Memory
 
 ENTRY_POINTS = "neurolp.run_kinds"
@@ -47,30 +48,6 @@ _BUILT_IN = {
 # The section that stands for a kind where the key ``experiment`` is left out.
 _SECTIONS = {"data": "density", "stream": "stream"}
 _DEFAULT = "density"
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """Progress of a run: ``time`` of ``total`` units are done, after ``elapsed`` seconds."""
-
-    time: int
-    total: int
-    unit: str
-    message: str
-    elapsed: float
-
-
-Observer = Callable[[RunProgress], None]
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as text, such as ``3 min 07 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @dataclass(frozen=True)
@@ -133,10 +110,18 @@ class RunKind:
     draw : callable, optional
         ``draw(file, figure)`` draws an open file; ``figure(name, width, height, caption)`` is a new
         Figure of matplotlib, see :mod:`neurolp.plotting.captioned`.
+    about : callable
+        What an open file is the record of, for its report: statements by short headings, such as
+        ``{"What was run": .., "On what": ..}``.
+    progress : callable, optional
+        How far an open unfinished run has come, a :class:`RunProgress`; needed to watch it.
     numbers : callable
         Numbers of an open file for the table of a sweep, by name, the most important one first.
     memory : callable, optional
         The :class:`neurolp.runs.memory.Memory` that a configuration needs.
+    check : callable
+        ``check(configuration)`` reads the data that a configuration names, and raises what ``run``
+        would raise of them.
     """
 
     name: str
@@ -145,8 +130,11 @@ class RunKind:
     resume: Callable[..., RunResult] | None = None
     summary: Callable[[Trajectory], Sequence[SummaryTable]] = lambda file: ()
     draw: Callable[[Trajectory, NewFigure], None] | None = None
+    about: Callable[[Trajectory], Mapping[str, str]] = lambda file: {}
+    progress: Callable[[Trajectory], RunProgress] | None = None
     numbers: Callable[[Trajectory], Mapping[str, Any]] = small_numbers
     memory: Callable[[Any], Memory] | None = None
+    check: Callable[[Any], object] = lambda configuration: None
 
     def figures(self, file: Trajectory) -> dict[str, CaptionedFigure]:
         """All figures that the contents of an open file allow, by name, with their captions."""

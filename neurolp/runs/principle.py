@@ -22,8 +22,9 @@ from neurolp.brain.seeds import generator
 from neurolp.config.experiment_sections import PrincipleConfiguration
 from neurolp.evaluation.losses import LOSSES, LossDensity
 from neurolp.evaluation.metrics import kl_by_quadrature, total_probability
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -175,4 +176,9 @@ def _memory(configuration: PrincipleConfiguration) -> Memory:
     return Memory("keys n_runs and n_samples", NUMBER * least, most)
 
 
-KIND = experiment("principle", PrincipleConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Learners estimated the probabilities of the symbols of a source from single "
+    "symbols; loss functions were compared as densities."
+)
+
+KIND = experiment("principle", PrincipleConfiguration, compute, summary, _memory, _ABOUT)

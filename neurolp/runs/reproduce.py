@@ -10,9 +10,10 @@ from pathlib import Path
 
 from neurolp.config.sections import RunConfiguration
 from neurolp.errors import FormatError, NeurolpError
+from neurolp.progress import Observer
 from neurolp.runs.computation import check_data
 from neurolp.runs.execution import run_file
-from neurolp.runs.kinds import Observer, configuration_of
+from neurolp.runs.kinds import configuration_of
 from neurolp.storage.compare import CLOCK, Difference, compare
 from neurolp.storage.provenance import PACKAGES, provenance
 from neurolp.storage.reader import Trajectory, open_trajectory

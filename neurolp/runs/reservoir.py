@@ -22,8 +22,9 @@ from neurolp.config.experiment_sections import (
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.dynamics import memory_capacity
 from neurolp.kernels.sources import mackey_glass_path
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, Memory
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.sensors import ContinuousSensor
@@ -172,4 +173,9 @@ def _memory(configuration: ReservoirConfiguration) -> Memory:
     return Memory("keys of sections capacity and free_run", least, PROCESS + 8.0 * least)
 
 
-KIND = experiment("reservoir", ReservoirConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Recurrent networks with fixed random weights: how many past inputs they hold, and "
+    "how long they continue the Mackey-Glass equation by themselves."
+)
+
+KIND = experiment("reservoir", ReservoirConfiguration, compute, summary, _memory, _ABOUT)

@@ -23,9 +23,11 @@ from neurolp.data.streams import Stream
 from neurolp.errors import ConfigurationError, DataError, DivergedError, NeurolpError
 from neurolp.estimators.stream import StreamBrain
 from neurolp.evaluation.stream_scores import scores
+from neurolp.progress import Observer, RunProgress
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
-from neurolp.runs.kinds import Observer, RunKind, RunProgress, RunResult, SummaryTable, called_later
+from neurolp.runs.description import about_stream, stream_progress
+from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.stream_memory import (
     check_brain,
     check_recording,
@@ -87,10 +89,13 @@ class _Simulation(SavedRun):
         seconds = self.record.checkpoint_seconds
         self.checkpointer = Checkpointer(self.store, self._unfinished, seconds)
 
-    def describe(self, header: NamedArrays) -> None:
-        """Add what is known of the stream and the brain, and declare what is recorded."""
+    def declare(self) -> None:
+        """Let monitors declare what they record."""
         for monitor in self.monitors:
             monitor.begin(self.process, self.store)
+
+    def describe(self, header: NamedArrays) -> None:
+        """Add what is known of the stream and the brain."""
         stream = self.stream
         check_recording(self.configuration, stream, self.store.path.absolute().parent)
         header.attributes[""]["title"] = self.configuration.title or stream.description
@@ -309,7 +314,7 @@ def numbers(file: Trajectory) -> dict[str, Any]:
     return out | {name: file.result[name] for name in names if name in file.result}
 
 
-run, resume = _Simulation.run, _Simulation.resume
+run, resume, check = _Simulation.run, _Simulation.resume, _Simulation.check
 
 KIND = RunKind(
     name="stream",
@@ -318,6 +323,9 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.stream:draw"),
+    about=about_stream,
+    progress=stream_progress,
     numbers=numbers,
     memory=memory,
+    check=check,
 )

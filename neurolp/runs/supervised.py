@@ -18,9 +18,10 @@ from neurolp.data.supervised import (
     load_supervised_table,
 )
 from neurolp.errors import DataError
+from neurolp.progress import Observer
 from neurolp.runs import supervised_classification, supervised_regression
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -72,4 +73,9 @@ def _memory(configuration: SupervisedConfiguration) -> Memory:
     return Memory("key n_points", least, PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("supervised", SupervisedConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Conditional densities of a target, and probabilities of labels, were learned and "
+    "compared with common models."
+)
+
+KIND = experiment("supervised", SupervisedConfiguration, compute, summary, _memory, _ABOUT, _load)

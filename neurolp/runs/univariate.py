@@ -18,8 +18,9 @@ from neurolp.data.problems_1d import PROBLEMS, Problem
 from neurolp.estimators import MonotoneDensity
 from neurolp.evaluation.baselines import kernel_density
 from neurolp.evaluation.metrics import total_probability
+from neurolp.progress import Observer
 from neurolp.runs.computation import experiment, watched
-from neurolp.runs.kinds import Observer, SummaryTable
+from neurolp.runs.kinds import SummaryTable
 from neurolp.runs.memory import NUMBER, PROCESS, SEVERAL_MODELS, Memory
 from neurolp.storage.reader import Trajectory
 
@@ -124,4 +125,9 @@ def _memory(configuration: UnivariateConfiguration) -> Memory:
     return Memory("keys n_seeds and sizes", NUMBER * numbers, PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("univariate", UnivariateConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Densities of one variable whose truth is known were learned from samples of "
+    "several sizes, beside kernel density estimates."
+)
+
+KIND = experiment("univariate", UnivariateConfiguration, compute, summary, _memory, _ABOUT)

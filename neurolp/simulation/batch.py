@@ -12,6 +12,7 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.brain.network import Network
 from neurolp.errors import DivergedError, NonFiniteError
+from neurolp.progress import RunProgress
 from neurolp.simulation.checkpoint import first_fault
 
 
@@ -67,6 +68,14 @@ class Progress:
     best_time: int
     elapsed: float
     stage: str = ""
+
+    def shown(self, unit: str, total: int) -> RunProgress:
+        """As it is shown of ``total`` slices or epochs, the ``unit``."""
+        message = self.stage
+        if not message:
+            parts = [f"{name} {value:.3f}" for name, value in self.surprise.items()]
+            message = f"surprise (nats): {', '.join(parts)}, best at {self.best_time}"
+        return RunProgress(self.time, total, unit, message, self.elapsed)
 
 
 @dataclass

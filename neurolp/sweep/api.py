@@ -14,7 +14,8 @@ import pandas as pd
 
 from neurolp.config.load import read_toml
 from neurolp.errors import ConfigurationError
-from neurolp.runs.kinds import Observer, run_kind
+from neurolp.progress import Observer
+from neurolp.runs.kinds import run_kind
 from neurolp.runs.memory import PROCESS, format_bytes, memory_limit
 from neurolp.sweep.collecting import collect
 from neurolp.sweep.design import Design, Job, design_of

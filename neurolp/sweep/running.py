@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurolp.errors import OutputError
-from neurolp.runs.kinds import Observer, RunProgress, format_duration
+from neurolp.progress import Observer, RunProgress, format_duration
 from neurolp.simulation.signals import SignalStop
 from neurolp.storage.lock import HeldError, Lock
 from neurolp.sweep.design import Design, Job

@@ -20,7 +20,15 @@ from neurolp.runs import figures
 from neurolp.runs.kinds import read_configuration
 from neurolp.runs.stream import run
 from neurolp.simulation.stream_contents import stored_sensors
-from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, python, start
+from tests.processes import (
+    INTERRUPTIBLE,
+    assert_one_line,
+    finished,
+    neurolp_command,
+    progress_line,
+    python,
+    start,
+)
 
 SMALL = "[brain]\nn_hidden = 12\nn_lags = 4\n"
 AR2 = f'seed = 1\n[stream]\nsource = "ar2"\nn_steps = 600\n{SMALL}'
@@ -261,7 +269,7 @@ def test_signals_leave_a_run_that_can_be_read_and_continued(tmp_path, signum, co
     (tmp_path / "long.toml").write_text(AR2.replace("600", "50_000_000"))
     command = (*INTERRUPTIBLE, "run", "long.toml", "--set", "record.every=1000")
     with start(*command, cwd=tmp_path) as process:
-        assert process.stdout.readline().startswith("step ")
+        assert progress_line(process).startswith("step ")
         process.send_signal(signum)
         process.send_signal(signum)  # people press it twice
         _, stderr = finished(process)

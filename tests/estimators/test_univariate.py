@@ -43,7 +43,7 @@ def test_scikit_learn_conventions():
     """Of models of one-dimensional input it checks less, and says so."""
     check_estimator(MonotoneDensity(random_state=0))
     twin = clone(MonotoneDensity(support=(0, 1), random_state=3))
-    assert twin.get_params() == {"support": (0, 1), "random_state": 3}
+    assert twin.get_params() == {"support": (0, 1), "random_state": 3, "verbose": False}
     with pytest.raises(NotFittedError):
         twin.score_samples([0.5])
 

@@ -9,7 +9,14 @@ from scipy.stats import entropy
 
 from neurolp import BrainDensity, DataError, FormatError
 from neurolp.runs import figures, run, summary
-from tests.processes import INTERRUPTIBLE, assert_one_line, finished, neurolp_command, start
+from tests.processes import (
+    INTERRUPTIBLE,
+    assert_one_line,
+    finished,
+    neurolp_command,
+    progress_line,
+    start,
+)
 
 
 def done(tmp_path, text, *settings):
@@ -139,7 +146,7 @@ def test_ctrl_c_during_an_experiment_leaves_nothing(tmp_path):
     config = tmp_path / "long.toml"
     config.write_text(PRINCIPLE + "n_steps = 2000000\n")
     with start(*INTERRUPTIBLE, "run", config, cwd=tmp_path) as process:
-        assert process.stdout.readline().startswith("step 1/2")
+        assert progress_line(process).startswith("step 1/2")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = finished(process)

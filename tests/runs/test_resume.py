@@ -18,7 +18,7 @@ from neurolp.simulation.divergence import find_divergence
 from neurolp.simulation.stream import StreamProcess
 from neurolp.storage.compare import CLOCK, differences
 from neurolp.stream.sensors import CategoricalSensor, ContinuousSensor
-from tests.processes import COMMAND, INTERRUPTIBLE, neurolp_command, python, start
+from tests.processes import COMMAND, INTERRUPTIBLE, neurolp_command, progress_line, python, start
 
 BRAIN = "[brain]\nn_hidden = 24\nn_lags = 4\nn_contexts = 256\nmax_order = 2\n"
 RECORD = """[record]
@@ -98,7 +98,7 @@ def test_kill_9_and_resume_in_other_processes_with_other_threads(tmp_path):
         threads = str(1 + k % 2 * 2)
         pinned = {f"{name}_NUM_THREADS": threads for name in ("OMP", "OPENBLAS", "NUMBA")}
         with start(*COMMAND, *verb, cwd=tmp_path, environment=pinned, stderr=None) as process:
-            process.stdout.readline()  # the first steps are done
+            progress_line(process)  # the first steps are done
             time.sleep(rng.uniform(0, 0.5))
             process.kill()
         if (tmp_path / "cut.h5").exists():
@@ -122,7 +122,7 @@ def test_signals_save_and_a_second_writer_is_refused(tmp_path):
     for signum, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         verb = ["run", "a.toml", "-o", "a.h5", *settings] if code == 143 else ["resume", "a.h5"]
         with start(*INTERRUPTIBLE, *verb, cwd=tmp_path) as process:
-            process.stdout.readline()
+            progress_line(process)
             with pytest.raises(OutputError, match=f"is being written by process {process.pid}"):
                 resume(tmp_path / "a.h5")
             process.send_signal(signum)
