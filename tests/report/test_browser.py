@@ -98,9 +98,9 @@ def test_pointing_at_a_curve_tells_its_values_and_buttons_zoom(chromium, pages):
         tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * k / 40)
         if tab.locator(".bk-Tooltip").count():
             break
-    tip = tab.locator(".bk-Tooltip").first.evaluate("e => e.shadowRoot.textContent")
+    tip = tab.locator(".bk-Tooltip").first.evaluate("e => e.shadowRoot.textContent.slice(-200)")
     assert re.search(r"time \(slices\):?\s*\d", tip), tip
-    assert re.search(r"surprise \(nats\):?\s*-?\d", tip), tip
+    assert re.search(r"\(nats[^)]*\):?\s*-?\d", tip), tip
     ends = "Bokeh.index.roots[0].model.x_range"
     before = tab.evaluate(f"{ends}.end - {ends}.start")
     chart.locator('[title="Zoom In"]').click()
