@@ -41,6 +41,7 @@ from .paper.defects import textbook_defects as textbook_defects
 from .paper.estimators import BoundedBrain as BoundedBrain
 from .paper.estimators import LinearBrain as LinearBrain
 from .progress import RunProgress as RunProgress
+from .report.page import report as report
 from .runs.execution import resume as resume
 from .runs.execution import run as run
 from .runs.kinds import RunKind as RunKind

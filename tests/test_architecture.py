@@ -31,6 +31,7 @@ ROOMS = [
     "plotting",
     "runs",
     "sweep",
+    "report",
     "cli",
     "__main__",
 ]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from neurolp.cli import configurations, examples, exit_codes, files, running, sweeps
+from neurolp.cli import configurations, examples, exit_codes, files, reporting, running, sweeps
 
 COMMANDS = (  # in the order of `neurolp --help`
     examples.examples,
@@ -23,6 +23,8 @@ COMMANDS = (  # in the order of `neurolp --help`
     files.info,
     files.verify,
     files.plot,
+    reporting.report,
+    reporting.watch,
     files.export,
 )
 

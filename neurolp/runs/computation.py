@@ -201,12 +201,23 @@ def experiment(
     compute: Callable[[Any, Observer], NamedArrays],
     summary: Callable[[Trajectory], Sequence[SummaryTable]],
     memory: Callable[[Any], Memory],
+    about: str,
     check: Callable[[Any], object] = lambda configuration: None,
 ) -> RunKind:
-    """The kind of run of an experiment, whose figures ``neurolp.plotting.NAME`` draws."""
-    draw = called_later(f"neurolp.plotting.{name}:draw")
-    run = computed(compute)
-    return RunKind(name, configuration, run, summary=summary, draw=draw, memory=memory, check=check)
+    """The kind of run of an experiment, whose figures ``neurolp.plotting.NAME`` draws.
+
+    ``about`` says in a sentence what is run.
+    """
+    return RunKind(
+        name,
+        configuration,
+        computed(compute),
+        summary=summary,
+        draw=called_later(f"neurolp.plotting.{name}:draw"),
+        about=lambda file: {"What was run": about},
+        memory=memory,
+        check=check,
+    )
 
 
 def watched(

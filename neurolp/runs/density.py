@@ -30,6 +30,7 @@ from neurolp.runs.density_table import (
     read_data,
     table_to_arrays,
 )
+from neurolp.runs.description import about_density, density_progress
 from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.memory import check_memory
 from neurolp.simulation.batch import Progress
@@ -275,6 +276,8 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.density:draw"),
+    about=about_density,
+    progress=density_progress,
     numbers=numbers,
     memory=memory,
     check=check,

@@ -151,6 +151,11 @@ def _memory(configuration: GeneralPurposeConfiguration) -> Memory:
     return Memory("keys data and files", most=PROCESS + SEVERAL_MODELS)
 
 
+_ABOUT = (
+    "One estimator with its default settings learned the density of several tables, "
+    "beside a Gaussian and a Gaussian mixture."
+)
+
 KIND = experiment(
-    "general_purpose", GeneralPurposeConfiguration, compute, summary, _memory, _load_all
+    "general_purpose", GeneralPurposeConfiguration, compute, summary, _memory, _ABOUT, _load_all
 )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray
 
     from neurolp.plotting.captioned import CaptionedFigure, NewFigure
+    from neurolp.progress import RunProgress
     from neurolp.runs.memory import Memory
 
 ENTRY_POINTS = "neurolp.run_kinds"
@@ -109,6 +110,11 @@ class RunKind:
     draw : callable, optional
         ``draw(file, figure)`` draws an open file; ``figure(name, width, height, caption)`` is a new
         Figure of matplotlib, see :mod:`neurolp.plotting.captioned`.
+    about : callable
+        What an open file is the record of, for its report: statements by short headings, such as
+        ``{"What was run": .., "On what": ..}``.
+    progress : callable, optional
+        How far an open unfinished run has come, a :class:`RunProgress`; needed to watch it.
     numbers : callable
         Numbers of an open file for the table of a sweep, by name, the most important one first.
     memory : callable, optional
@@ -124,6 +130,8 @@ class RunKind:
     resume: Callable[..., RunResult] | None = None
     summary: Callable[[Trajectory], Sequence[SummaryTable]] = lambda file: ()
     draw: Callable[[Trajectory, NewFigure], None] | None = None
+    about: Callable[[Trajectory], Mapping[str, str]] = lambda file: {}
+    progress: Callable[[Trajectory], RunProgress] | None = None
     numbers: Callable[[Trajectory], Mapping[str, Any]] = small_numbers
     memory: Callable[[Any], Memory] | None = None
     check: Callable[[Any], object] = lambda configuration: None

@@ -176,4 +176,9 @@ def _memory(configuration: PrincipleConfiguration) -> Memory:
     return Memory("keys n_runs and n_samples", NUMBER * least, most)
 
 
-KIND = experiment("principle", PrincipleConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Learners estimated the probabilities of the symbols of a source from single "
+    "symbols; loss functions were compared as densities."
+)
+
+KIND = experiment("principle", PrincipleConfiguration, compute, summary, _memory, _ABOUT)

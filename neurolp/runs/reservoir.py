@@ -173,4 +173,9 @@ def _memory(configuration: ReservoirConfiguration) -> Memory:
     return Memory("keys of sections capacity and free_run", least, PROCESS + 8.0 * least)
 
 
-KIND = experiment("reservoir", ReservoirConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Recurrent networks with fixed random weights: how many past inputs they hold, and "
+    "how long they continue the Mackey-Glass equation by themselves."
+)
+
+KIND = experiment("reservoir", ReservoirConfiguration, compute, summary, _memory, _ABOUT)

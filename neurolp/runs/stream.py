@@ -26,6 +26,7 @@ from neurolp.evaluation.stream_scores import scores
 from neurolp.progress import Observer, RunProgress
 from neurolp.runs.computation import SavedRun
 from neurolp.runs.connectivity import build_connectivity
+from neurolp.runs.description import about_stream, stream_progress
 from neurolp.runs.kinds import RunKind, RunResult, SummaryTable, called_later
 from neurolp.runs.stream_memory import (
     check_brain,
@@ -322,6 +323,8 @@ KIND = RunKind(
     resume=resume,
     summary=summary,
     draw=called_later("neurolp.plotting.stream:draw"),
+    about=about_stream,
+    progress=stream_progress,
     numbers=numbers,
     memory=memory,
     check=check,

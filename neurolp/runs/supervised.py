@@ -73,4 +73,9 @@ def _memory(configuration: SupervisedConfiguration) -> Memory:
     return Memory("key n_points", least, PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("supervised", SupervisedConfiguration, compute, summary, _memory, _load)
+_ABOUT = (
+    "Conditional densities of a target, and probabilities of labels, were learned and "
+    "compared with common models."
+)
+
+KIND = experiment("supervised", SupervisedConfiguration, compute, summary, _memory, _ABOUT, _load)

@@ -125,4 +125,9 @@ def _memory(configuration: UnivariateConfiguration) -> Memory:
     return Memory("keys n_seeds and sizes", NUMBER * numbers, PROCESS + SEVERAL_MODELS)
 
 
-KIND = experiment("univariate", UnivariateConfiguration, compute, summary, _memory)
+_ABOUT = (
+    "Densities of one variable whose truth is known were learned from samples of "
+    "several sizes, beside kernel density estimates."
+)
+
+KIND = experiment("univariate", UnivariateConfiguration, compute, summary, _memory, _ABOUT)
