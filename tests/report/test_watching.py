@@ -14,7 +14,7 @@ from tests.report.pages import DENSITY, STREAM, broken_off, ran
 from tests.sweep.quick import fake_sweep
 
 ALWAYS = {"checkpoint_seconds": 0.0}
-ON = STREAM | {"record": STREAM["record"] | ALWAYS | {"every": 20}}
+ON = STREAM | {"record": ALWAYS | {"every": 60, "last": 0, "dream": 0}}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,8 @@ def test_a_run_is_watched_while_it_goes_on(tmp_path, configuration, unit, total)
     middle = going[2][1]
     assert middle.seconds_left == pytest.approx((total - middle.now.time) / middle.speed)
     assert f"{unit}s a second; at most " in middle.message
-    assert "surprise" in middle.message
+    assert "surprise" in last.message
+    assert not any(seen.message.startswith(",") for _, seen in going)
     # The first look knows the speed since the beginning.
     assert first.speed == pytest.approx(first.now.time / first.now.elapsed)
     with neurolp.open_trajectory(path) as file:
