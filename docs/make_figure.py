@@ -12,10 +12,11 @@ from neurolp.plotting import density as plotting
 def main(file: str) -> None:
     """Mean surprise, real and dreamed digits, from a trajectory of simulations/digits.toml."""
     with open_trajectory(file) as trajectory:
-        figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(13, 5), layout="constrained")
         plotting.plot_surprise(trajectory, axes[0])
         rows = plotting.recorded_rows(trajectory)
-        assert rows is not None
+        if rows is None:
+            sys.exit(f"{file}: has no recorded rows")
         plotting.plot_dream(BrainDensity.load(file), rows[:100], (8, 8), axes[1:])
     figure.savefig(Path(__file__).parent / "images" / "digits.png", dpi=110)
 

@@ -71,7 +71,7 @@ def _list() -> None:
     console.print(
         "`neurolp run NAME` and `neurolp sweep NAME` run an example, `neurolp examples NAME` copies"
         " it here. An extra comes with pip install 'neurolp[EXTRA]'; notebooks need Jupyter. Times "
-        "are processor time on one machine, without the minute that the first use compiles.",
+        "are processor time on one machine, without the minute or two that the first use compiles.",
         highlight=False,
         markup=False,
     )

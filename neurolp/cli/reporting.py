@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 
 from neurolp.cli import exit_codes
-from neurolp.cli.options import QuietOption
+from neurolp.cli.options import ForceOption, QuietOption
 
 
 def report(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A trajectory file, or the folder of a sweep.")
+        Path, typer.Argument(metavar="FILE|DIR", help="A trajectory file, or a sweep's folder.")
     ],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The page.", show_default="FILE-report.html here"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write one page of HTML about a run or a sweep: scores, pictures, settings, provenance."""
@@ -35,7 +35,7 @@ def report(
 
 def watch(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file of a run, or the folder of a sweep.")
+        Path, typer.Argument(metavar="FILE|DIR", help="The file of a run, or a sweep's folder.")
     ],
     every: Annotated[
         float, typer.Option("--every", min=0.1, help="Seconds between two looks.")

@@ -145,7 +145,8 @@ class StoredBrain(Density):
     def _described_parameters(self) -> dict[str, Any]:
         """Parameters for those who look into a file; connectivity is among the arrays."""
         parameters: dict[str, Any] = self.get_params() | {"random_state": self.seed_}
-        parameters.pop("connectivity", None)
+        for name in ("connectivity", "verbose"):
+            parameters.pop(name, None)
         for name in PARTS.keys() & parameters.keys():
             parameters[name] = PARTS[name].describe(parameters[name])
         return parameters

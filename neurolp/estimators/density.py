@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
@@ -252,8 +253,11 @@ class BrainDensity(TableBrain):
             del self.network_
         self.n_slices_, self.interrupted_ = 0, False
 
+        began = time.monotonic()
+
         def tell(stage: str) -> None:
-            options["progress"](Progress(self.n_slices_, {}, self.n_slices_, 0.0, stage))
+            elapsed = time.monotonic() - began
+            options["progress"](Progress(self.n_slices_, {}, self.n_slices_, elapsed, stage))
 
         filled = self._begin(rows, tell)
         if self._rehearses(filled):

@@ -91,8 +91,11 @@ class StoredEstimator(Stored):
     seed_: int
 
     def to_tree(self) -> dict[str, Any]:
-        """Parameters and fitted attributes by name; a random generator becomes the seed it gave."""
-        tree = dict(vars(self))
+        """Parameters and fitted attributes by name; a random generator becomes the seed it gave.
+
+        ``verbose`` is left out: it says nothing of the model.
+        """
+        tree = {name: value for name, value in vars(self).items() if name != "verbose"}
         given = tree.get("random_state")
         if not isinstance(given, int | np.integer | None):
             tree["random_state"] = tree.get("seed_", given)
@@ -107,7 +110,7 @@ class StoredEstimator(Stored):
         FormatError
             If the parameters are not those of the class.
         """
-        names = set(inspect.signature(cls).parameters)
+        names = set(inspect.signature(cls).parameters) - {"verbose"}
         fitted = {k: v for k, v in tree.items() if k.endswith("_") or k.startswith("_")}
         if different := names ^ (tree.keys() - fitted.keys()):
             raise FormatError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,12 +100,12 @@ def _facts(folder: SweepFolder, table: pd.DataFrame, counts: Counter[str]) -> di
         )
     seeds = table["seed" if "seed" not in folder.how else "job_seed"] if "seed" in table else []
     out["Seeds"] = ", ".join(dict.fromkeys(_text(seed) for seed in seeds[:200])) or "drawn"
-    began = [text for text in table["began"] if text] if "began" in table else []
+    states = folder.states().values()
+    began = [state.began for state in states if state.began]
     if began:
         out["When"] = min(began).replace("T", " ").replace("+00:00", " UTC")
-    seconds = "seconds" if "seconds" not in table.attrs["results"] else "job_seconds"
-    if seconds in table:
-        out["How long"] = f"{format_duration(float(table[seconds].sum()))} of all jobs together"
+    seconds = sum(state.seconds for state in states)
+    out["How long"] = f"{format_duration(seconds)} of all jobs together"
     return out | {"Folder": name_of(folder.path)}
 
 
@@ -156,5 +157,7 @@ def _add_example(out: Contents, path: Path, varied: set[str]) -> None:
     }  # fmt: skip
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -81,7 +81,7 @@ def stream_progress(file: Trajectory) -> RunProgress:
     if len(mean):
         of_window = np.nansum(mean[-1] * observed[-1]) / file["window_steps"].values[-1]
         message = f"surprise {of_window:.4f} nats"
-    if "rate" in file.result:
+    if message and "rate" in file.result:
         message += f", entropy rate {file.result['rate']:.4f}"
     total = file.configuration["stream"].get("n_steps") or 0
     return RunProgress(int(file.result["n_steps"]), total, "step", message, _seconds(file))

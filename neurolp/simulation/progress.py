@@ -15,7 +15,7 @@ from neurolp.progress import RunProgress, format_duration, reported_to
 from neurolp.simulation.compilation import Compilation, watched_compilation
 
 _PRINT_EVERY = 5.0  # seconds between lines, where there is no terminal
-COMPILING = "compiling kernels for this processor, once after installation: about a minute"
+COMPILING = "compiling kernels for this processor, once after installation: a minute or two"
 
 
 @contextlib.contextmanager

@@ -126,7 +126,7 @@ def without(state: StreamState, nodes: Array, edges: Array) -> StreamState:
             values[nodes] = 0.0
         memory.leak[nodes] = memory.bias[nodes] = 0.0
         readout = state.readout
-        readout.weights[:, hidden] = 0.0
+        readout.weights[:, hidden] = readout.linear[:, hidden] = 0.0
         for step in (readout.gain, readout.pending, readout.left):
             step[:, hidden] = 0.0
         for covariance in (readout.covariance_symbols, readout.covariance_values):

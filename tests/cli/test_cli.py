@@ -283,7 +283,7 @@ def test_ctrl_c_stops_between_blocks_and_leaves_what_can_be_read_and_resumed(tmp
     with open_trajectory(tmp_path / "big.h5") as trajectory:
         assert trajectory.status == "unfinished"
         n_slices = len(trajectory["weights"])
-        assert trajectory["surprise"].shape == (3, n_slices + 1)
+        assert trajectory["surprise"].shape == (n_slices + 1, 3)
     brain = BrainDensity.load(tmp_path / "big.h5")
     assert np.isfinite(brain.score(table[:100]))
 

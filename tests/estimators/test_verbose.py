@@ -14,6 +14,7 @@ from neurolp import (
     MonotoneDensity,
     OnlineBrain,
     TriangularDensity,
+    load,
 )
 from neurolp.config.sections import BRAIN_SECTIONS
 from neurolp.errors import ConfigurationError
@@ -60,6 +61,12 @@ def test_verbose_is_true_or_false_and_no_key_of_a_configuration(estimator):
     with pytest.raises(ConfigurationError, match="`verbose` must be True or False, but is 'loud'"):
         changed.fit(X[:, :1] if isinstance(estimator, MonotoneDensity) else X, Y)
     assert all("verbose" not in section.model_fields for section in BRAIN_SECTIONS.values())
+
+
+def test_a_file_says_nothing_of_it(tmp_path):
+    LinearBrain(max_epochs=1, verbose=True, random_state=0).fit(X).save(tmp_path / "a.h5")
+    assert load(tmp_path / "a.h5").verbose is False
+    assert b"verbose" not in (tmp_path / "a.h5").read_bytes()
 
 
 def test_work_deep_inside_is_heard_by_the_innermost_listener():

@@ -98,11 +98,11 @@ def test_pointing_at_a_curve_tells_its_values_and_buttons_zoom(chromium, pages):
         tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * k / 40)
         if tab.locator(".bk-Tooltip").count():
             break
-    tip = tab.locator(".bk-Tooltip").first.inner_text()
+    tip = tab.locator(".bk-Tooltip").first.evaluate("e => e.shadowRoot.textContent.slice(-200)")
     assert re.search(r"time \(slices\):?\s*\d", tip), tip
-    assert re.search(r"surprise \(nats\):?\s*-?\d", tip), tip
-    ends = "Object.values(Bokeh.index)[0].model.x_range"
+    assert re.search(r"\(nats[^)]*\):?\s*-?\d", tip), tip
+    ends = "Bokeh.index.roots[0].model.x_range"
     before = tab.evaluate(f"{ends}.end - {ends}.start")
-    chart.get_by_role("button", name="Zoom In").click()
+    chart.locator('[title="Zoom In"]').click()
     tab.wait_for_function(f"{ends}.end - {ends}.start < {before}")
     tab.context.close()

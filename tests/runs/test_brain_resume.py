@@ -288,18 +288,19 @@ def long_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long")
     np.save(folder / "table.npy", table(1500, 12))
     (folder / "long.toml").write_text(
-        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 25\nhead = "base"\n'
+        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 60\nhead = "base"\n'
         "[record]\ncheckpoint_seconds = 0.1\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)
     out, err = finished(process)
     assert process.returncode == 0, err
-    assert "slice 25/25" in out
+    assert "slice 60/60" in out
     return folder
 
 
-def wait_until_saved(path, times):
+def wait_until_saved(path, times, process):
     while segments.n_segments(segments.folder_of(path)) < 1 + times:
+        assert process.poll() is None, "it ended before it was interrupted"
         time.sleep(0.01)
 
 
@@ -307,7 +308,7 @@ def wait_until_saved(path, times):
 def test_a_request_to_end_saves_and_exits(long_run, signum, code):
     path = long_run / f"{code}.h5"
     process = command("run", "long.toml", "-o", path, cwd=long_run)
-    wait_until_saved(path, 3)
+    wait_until_saved(path, 3, process)
     process.send_signal(signum)
     _, err = finished(process)
     assert process.returncode == code, err

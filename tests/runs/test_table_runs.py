@@ -69,10 +69,11 @@ def test_a_dirty_table_and_its_middle(folder):
         codes = file["shown_codes"].values
         drawn = density.KIND.figures(file)
     assert {"columns", "dependence", "calibration", "surprise", "potentials"} <= {*drawn}
-    titles = [ax.get_title() for ax in drawn["columns"].axes]
+    titles = [ax.get_title("left") for ax in drawn["columns"].figure.axes]
     assert titles[0].startswith("colour")
     assert "unit" not in titles  # constants are not drawn
-    judged = [ax.get_title() for ax in drawn["calibration"].axes if ax.get_title()]
+    named = [ax.get_title("left") for ax in drawn["calibration"].figure.axes]
+    judged = [name.partition(":")[0] for name in named if name]
     assert judged == ["colour", "count", "day", "flag"]
     np.testing.assert_array_equal(codes, result.data.codes()["test"])
     again = BrainDensity.load(folder / "whole.h5")

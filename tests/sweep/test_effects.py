@@ -10,7 +10,7 @@ from neurolp.sweep.effects import keys_without_effect
 from neurolp.sweep.plotting import figures
 from neurolp.sweep.state import DONE, FAILED, JobState, write_state
 from tests.processes import neurolp_command
-from tests.sweep.quick import fake_sweep, written
+from tests.sweep.quick import QUICK, QUICK_TOML, fake_sweep, written
 
 A_AND_B = [{"a": a, "b": b} for a in (1, 2, 3) for b in (10, 20)]
 
@@ -65,12 +65,7 @@ def test_run_times_are_no_results(tmp_path):
 
 
 def test_a_sweep_reports_keys_without_effect(tmp_path):
-    base = {
-        "stream": {"source": "ar2", "n_steps": 300},
-        "brain": {"n_hidden": 2, "n_lags": 2},
-        "record": {"last": 0, "dream": 0, "brain": False},
-    }
-    sweep = Sweep(base, grid={"record.dream": [0, 5], "brain.n_lags": [1, 2]})
+    sweep = Sweep(QUICK, grid={"record.dream": [0, 5], "brain.n_lags": [1, 2]})
     outcome = sweep.run(tmp_path / "out", workers=1)
     assert outcome.counts == {"done": 4}
     assert outcome.without_effect == ("record.dream",)
@@ -78,21 +73,11 @@ def test_a_sweep_reports_keys_without_effect(tmp_path):
     assert caption.endswith("record.dream had no effect on any result.")
     assert "n_lags had" not in caption
     text = """
-[base.stream]
-source = "ar2"
-n_steps = 300
-[base.brain]
-n_hidden = 2
-n_lags = 2
-[base.record]
-last = 0
-dream = 0
-brain = false
 [sweep.grid]
 "record.dream" = [0, 5]
 "brain.n_lags" = [1, 2]
 """
-    written(tmp_path, text)
+    written(tmp_path, QUICK_TOML + text)
     again = neurolp_command("sweep", "s.toml", "-o", "out", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "record.dream had no effect on any result" in again.stdout.splitlines()
