@@ -49,9 +49,10 @@ class OnlineBrain(EpochBrain):
     Parameters
     ----------
     signal : {"final", "local", "replay"}
-        What teaches the nodes: the base density at the end of time, in the last period ("final",
-        local); the base density in every slice ("local"); the exact or truncated gradient found by
-        running time backwards ("replay"). See ``neurolp.brain.rules.local``.
+        The learning signal of the nodes: from the base density at the end of time, in the last
+        period ("final", local); from the base density in every slice ("local"); the exact or
+        truncated gradient, through the inverted dynamics ("replay"). See
+        ``neurolp.brain.rules.local``.
     horizon : None or int
         Length of a replay in slices; None is all of them.
     n_slices, period : int

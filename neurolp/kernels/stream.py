@@ -116,7 +116,7 @@ def _learn_hidden(
 ) -> None:
     """Post-synaptic signal of each hidden node, and its update of thresholds and input weights.
 
-    post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |afferents|^2)): if nothing else
+    post_i = rate sum_k A_ki e_k tanh'(u_i) / (|A|^2 (|trace|^2 + |inputs|^2)): if nothing else
     changed, a step of rate 1 would cancel the errors, which are sent back along the readout's
     weights.
     """

@@ -54,7 +54,7 @@ def plot_forgetting(file: Trajectory, ax: Axes) -> Axes:
 
 
 def plot_free_run(file: Trajectory, ax: Axes, *, run: int = 0) -> Axes:
-    """One free run of each brain after the last true value, and what came in truth."""
+    """One free run of each brain after the last true value, and the true values."""
     known, truth = file["known"].sel(run=run), file["truth"].sel(run=run)
     before, ahead = known.coords["before"].values, truth.coords["ahead"].values
     time = np.concatenate([before, ahead])

@@ -45,7 +45,7 @@ _DEPENDENCE = (
     "pairs tell more about each other. The two halves should look alike."
 )
 _CALIBRATION = (
-    "For each discrete column, how often its values came true against the probability that the "
+    "For each discrete column, how often its values were observed against the probability that the "
     "model gave to them, given all other columns. Dots of a calibrated model lie on the diagonal, "
     "within the grey bars (95 %)."
 )
@@ -112,7 +112,7 @@ def plot_dependence(
 
 
 def plot_calibration(probability: Array, right: Array, name: str, ax: Axes) -> Axes:
-    """Predicted probabilities (n, K) of values against how often these came true, (n, K) of 0, 1.
+    """Predicted probabilities (n, K) of values against observed frequencies, of (n, K) of 0 and 1.
 
     Bars are the range of 95 % of the frequencies of calibrated predictions.
     """
@@ -162,7 +162,7 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
         for (name, probability, right), ax in zip(judged, panels, strict=True):
             plot_calibration(probability, right, name, ax)
         panels[0].figure.supxlabel("predicted probability given all other columns", fontsize=10)
-        panels[0].figure.supylabel("how often it came true", fontsize=10)
+        panels[0].figure.supylabel("observed frequency", fontsize=10)
 
 
 def short(text: str, most: int) -> str:
@@ -300,7 +300,7 @@ def _grouped(column: Column, data: Array, samples: Array, most: int) -> tuple[Ar
 
 
 def _statements(brain: Any, rows: Array, j: int) -> tuple[Array, Array] | None:
-    """Probabilities of the values of discrete column j, and which came, (n, K); None of others.
+    """Probabilities (n, K) of the values of discrete column j, and which are there; None of others.
 
     Values of ordinal columns are taken together in groups of about equal shares of the rows.
     """

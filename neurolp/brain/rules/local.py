@@ -11,8 +11,8 @@ adjoint lambda' = dL/du' that the group is given, and in when:
   density rho, and there alone; with the signal of every slice it would have to hold after each
   repetition of the same parameters. For a linear brain the fixed point is the whitening solution,
   reached like the set point of an integral controller.
-* ``"replay"``: lambda' by running time backwards, exact or over a horizon; the parameters change
-  after the batch.
+* ``"replay"``: lambda' through the inverted dynamics, exact or over a horizon; the parameters
+  change after the batch.
 """
 
 from __future__ import annotations

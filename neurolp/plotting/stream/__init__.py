@@ -35,7 +35,7 @@ _N_PANELS = 4
 _N_LAGS = 6
 
 _SURPRISE = (
-    "Mean negative log-likelihood of what came next, while the brain learns. It should fall from "
+    "Mean negative log-likelihood of the next row, while the brain learns. It should fall from "
     "the i.i.d. baseline, which knows nothing of the past, towards the entropy rate of the source, "
     "where that is known; the difference to the source is the excess."
 )
@@ -44,12 +44,12 @@ _CALIBRATION = (
     "stream. Predictions that are neither too narrow nor too wide give a flat line within the band."
 )
 _PREDICTIONS = (
-    "The last steps of the stream as they were predicted, one step ahead, and as they came. Values "
+    "The last steps of the stream as they were predicted, one step ahead, and as observed. Values "
     "(black) should lie within the 90 % band nine times of ten; dots of symbols should lie where "
     "the predicted probability is high."
 )
 _FRAMES = (
-    "The last frames as they came, the frames predicted one step before, and frames that the brain "
+    "The last frames as observed, the frames predicted one step before, and frames that the brain "
     "dreams when it is fed with samples of its own predictions. Below, the negative log-likelihood "
     "of each step: peaks are frames that were not expected."
 )
@@ -58,7 +58,7 @@ _DREAM = (
     "own predictions. The dream should look like the stream, without repeating it."
 )
 _READOUT = (
-    "Readout weights from what came some steps ago to the prediction of the next step. Strong "
+    "Readout weights from earlier observations to the prediction of the next step. Strong "
     "weights tell which past the predictions depend on."
 )
 _RECEPTIVE = (

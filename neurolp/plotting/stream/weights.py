@@ -60,7 +60,7 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         if n_outputs <= 50:
             ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
         ax.set(xlabel="lag (steps); in each, all outputs in turn", ylabel="output")
-    ax.set(title="Readout weights: what came some steps ago to what comes next")
+    ax.set(title="Readout weights: from earlier observations to the next")
     return ax
 
 
