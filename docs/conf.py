@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,12 +11,10 @@ from sphinx_gallery.sorting import ExplicitOrder
 import neurolp
 
 mpl.use("Agg")
-sys.path.insert(0, str(Path(__file__).parent))
 
 HERE = Path(__file__).parent
-NOTEBOOKS = (
-    HERE / "notebooks"
-)  # copies, made at each build: Sphinx reads nothing outside its folder
+# Copies, made at each build: Sphinx reads nothing outside its folder.
+NOTEBOOKS = HERE / "notebooks"
 
 project = "neurolp"
 author = "the authors of neurolp"
@@ -49,15 +46,16 @@ nitpick_ignore = [
 ]
 default_role = "code"  # single backticks in docstrings are code
 html_show_sourcelink = False
-suppress_warnings = [
-    "config.cache"
-]  # the settings of the gallery hold objects, which is all it says
+# The settings of the gallery hold objects, which cannot be pickled: that is all it warns of.
+suppress_warnings = ["config.cache"]
 
-# Pages and notebooks. Notebooks are executed by .ci/run before, and shown with what is in them.
+# Pages and notebooks.
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"
+nb_execution_mode = "auto"  # those that have no outputs yet
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 # Reference.
