@@ -15,6 +15,11 @@ mpl.use("Agg")
 HERE = Path(__file__).parent
 # Copies, made at each build: Sphinx reads nothing outside its folder.
 NOTEBOOKS = HERE / "notebooks"
+OF_THE_ROOT = {
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "code_of_conduct": "CODE_OF_CONDUCT.md",
+}
 
 project = "neurolp"
 author = "the authors of neurolp"
@@ -34,6 +39,7 @@ exclude_patterns = [
     "_build",
     "_templates",
     "gallery",
+    "examples/*.ipynb",
     "examples/**/*.ipynb",
     "sg_execution_times.rst",
 ]
@@ -51,9 +57,9 @@ suppress_warnings = ["config.cache"]
 
 # Pages and notebooks.
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "auto"  # those that have no outputs yet
+nb_execution_mode = "cache"  # executed again where their code has changed
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
@@ -69,16 +75,28 @@ html_theme = "pydata_sphinx_theme"
 html_title = "neurolp"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_theme_options = {
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "which": [], "faq": []}
+_NO_SIDEBAR = (
+    "index",
+    "which",
+    "faq",
+    "examples/plot_how_it_works",
+    "changelog",
+    "contributing",
+    "code_of_conduct",
+)
+html_sidebars: dict[str, list[str]] = {page: [] for page in _NO_SIDEBAR}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
@@ -92,10 +110,10 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
     "show_memory": False,
+    "ignore_repr_types": r"matplotlib|dict|list|tuple",
     "min_reported_time": 1,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("neurolp",),
-    "reference_url": {"neurolp": None},
     "matplotlib_animations": False,
 }
 
@@ -110,14 +128,15 @@ def copy_notebooks(app: Sphinx, config: object) -> None:
 
 def move_links(app: Sphinx, name: str, source: list[str]) -> None:
     """Make links between pages and notebooks, as they are in the repository, those of the site."""
-    if name.startswith("notebooks/"):
+    if name in OF_THE_ROOT:
+        source[0] = (HERE.parent / OF_THE_ROOT[name]).read_text(encoding="utf-8")
+        for page, file in OF_THE_ROOT.items():
+            source[0] = source[0].replace(f"]({file})", f"]({page}.md)")
+        source[0] = source[0].replace("](docs/", "](").replace("](neurolp/", "](../neurolp/")
+    elif name.startswith("notebooks/"):
         source[0] = source[0].replace("](../docs/", "](../")
     else:
         source[0] = source[0].replace("](../notebooks/", "](notebooks/")
-    if name == "contributing":  # a page of the folder above
-        text = (HERE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-        text = re.sub(r"\]\((?!\w+:|#|docs/)", "](../", text)
-        source[0] = text.replace("](docs/", "](")
 
 
 def escape(

@@ -3,7 +3,7 @@ How does it work?
 =================
 
 Learning is estimating the probability of the input. This page shows the theory in pictures; the
-equations are in ``docs/principle.md``.
+equations are in :doc:`/principle`.
 """
 
 import matplotlib.pyplot as plt
@@ -66,7 +66,9 @@ axes[0].set_ylabel("node 2")
 # determinant is the product of its diagonal: the factor by which a small area grows. Over all slices
 # these factors multiply, and
 #
-# .. math:: \log p(x) = \log \rho(u_T) + \log \left| \det \partial u_T / \partial x \right| .
+# .. code-block:: text
+#
+#    log p(x) = log rho(u(T)) + log |det du(T)/dx|
 #
 # Beside the sum of the slices, the determinant by finite differences, which knows nothing of them:
 x, h = points[:5], 1e-5
@@ -109,7 +111,7 @@ for ax, rows, title in ((axes[0], points, "data"), (axes[1], new, "dreams")):
 # chain, and not below.
 source = generator("markov3", 20_000)
 symbols = source.read(20_000)
-run = StreamBrain(CategoricalSensor(3), random_state=0).run(symbols)
+run = StreamBrain(CategoricalSensor(4), random_state=0).run(symbols)
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(500 * np.arange(1, 41), run.total.reshape(-1, 500).mean(axis=1), label="network")
 ax.axhline(source.rate, color="0.5", ls="--", label="entropy rate of the source")

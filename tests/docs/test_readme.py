@@ -12,6 +12,7 @@ import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from neurolp.sweep.collecting import collect
 from tests.processes import ROOT, neurolp_command
 
 README = ROOT / "README.md"
@@ -76,17 +77,24 @@ def test_the_table_of_the_first_command_is_what_it_prints(reader, blocks):
         )
 
 
-def test_configurations_are_valid(reader, blocks):
-    for k, text in enumerate(blocks["toml"]):
-        path = reader.folder / f"block_{k}.toml"
-        path.write_text(text)
-        done = neurolp_command(
-            "sweep" if "[sweep" in text else "validate",
-            path,
-            *(["--dry-run"] if "[sweep" in text else []),
-            cwd=reader.folder,
-        )
-        assert done.returncode == 0, done.stderr
+def test_the_configuration_runs(reader, blocks):
+    (reader.folder / "mine.toml").write_text(blocks["toml"][0])
+    done = neurolp_command("run", "mine.toml", cwd=reader.folder)
+    assert done.returncode == 0, done.stderr
+    assert (reader.folder / "mine.h5").exists()
+
+
+def test_the_sweep_has_the_effect_that_is_claimed(reader, blocks):
+    (reader.folder / "nodes.toml").write_text(blocks["toml"][1])
+    done = neurolp_command("sweep", "nodes.toml", cwd=reader.folder)
+    assert done.returncode == 0, done.stderr
+    assert "no effect" not in done.stdout
+    found = collect(reader.folder / "nodes").groupby("brain.n_hidden")["surprise"].mean()
+    claimed = re.search(
+        r"falls\s+from (\S+) nats a step with (\d+) nodes to (\S+) with (\d+)", README.read_text()
+    )
+    few, n_few, many, n_many = map(float, claimed.groups())
+    np.testing.assert_allclose(found[[n_few, n_many]], [few, many], atol=0.01)
 
 
 def test_python_runs(reader, monkeypatch):
