@@ -111,7 +111,7 @@ for ax, rows, title in ((axes[0], points, "data"), (axes[1], new, "dreams")):
 # chain, and not below.
 source = generator("markov3", 20_000)
 symbols = source.read(20_000)
-run = StreamBrain(CategoricalSensor(4), random_state=0).run(symbols)
+run = StreamBrain(CategoricalSensor(8), random_state=0).run(symbols)
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(500 * np.arange(1, 41), run.total.reshape(-1, 500).mean(axis=1), label="network")
 ax.axhline(source.rate, color="0.5", ls="--", label="entropy rate of the source")
