@@ -110,7 +110,7 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         surprise. False leaves the prediction to the network alone.
     warmup : int
         Observations that fix location and scale of a sensor of values that has none. Until it has
-        them its prediction is broad, and the network takes it as missing.
+        them its prediction is broad, and the network runs with this input missing.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
     random_state : None, int, RandomState or Generator
@@ -298,10 +298,9 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
 
     def _advance(self, codes: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
         """Present codes after which units may have to be fixed."""
-        warmup, done = self._warmup, len(codes)
-        if not warmup.of_all:
-            shown = warmup.without_broad(codes) if warmup else codes
-            done = self._present(shown, learn, outputs, injection)
+        warmup = self._warmup
+        shown = warmup.without_broad(codes) if warmup else codes
+        done = self._present(shown, learn, outputs, injection)
         if warmup:
             warmup.observe(codes[:done], learn, outputs.between(0, done).outcome)
             warmup.fix_units(self._state)
