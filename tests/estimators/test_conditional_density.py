@@ -222,7 +222,7 @@ def test_works_in_pipelines_searches_and_with_pandas():
         model.predict(frame.assign(noise=np.inf))
     turned = model.predict(frame[["noise", "x"]])  # columns go by their names
     np.testing.assert_array_equal(turned, model.predict(frame))
-    with pytest.raises(DataError, match="must have the columns of fit, but lacks 'x'$"):
+    with pytest.raises(DataError, match=r"must have the columns of fit, but lacks 'x'$"):
         model.predict(frame[["noise"]])
     both = quick.fit(frame, pd.DataFrame({"a": y, "b": -y + frame["noise"]}))
     assert both.predict(frame).shape == (90, 2)

@@ -128,7 +128,7 @@ def test_bad_inputs_are_named_in_one_line(name):
         with pytest.raises(DataError, match=message) as caught:
             model.predict(wrong)
         assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="must have the columns of fit, but lacks 'size'$"):
+    with pytest.raises(DataError, match=r"must have the columns of fit, but lacks 'size'$"):
         model.predict(frame.drop(columns="size"))
     with pytest.raises(ConfigurationError, match="argument `kinds` names an unknown column 'age'"):
         model.set_params(kinds={"age": "ordinal"}).fit(frame, target(name, label, y))

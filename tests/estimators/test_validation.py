@@ -175,7 +175,7 @@ def test_columns_are_read():
     with pytest.warns(UserWarning, match="fitted with feature names"):
         np.testing.assert_array_equal(reader.transform([[3, "a"]]), [[3, 1]])
     np.testing.assert_array_equal(reader.transform(frame[["s", "n"]]), reader.transform(frame))
-    with pytest.raises(DataError, match="must have the columns of fit, but also has 'more'$"):
+    with pytest.raises(DataError, match=r"must have the columns of fit, but also has 'more'$"):
         reader.transform(frame.assign(more=1))
     with pytest.raises(ConfigurationError, match="unknown column 'x'"):
         Reader({"x": "nominal"}).fit(frame)
