@@ -110,7 +110,7 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         surprise. False leaves the prediction to the network alone.
     warmup : int
         Observations that fix location and scale of a sensor of values that has none. Until it has
-        them its prediction is broad, and the network takes it as missing.
+        them its prediction is broad, and the network runs with this input missing.
     dtype : {"float64", "float32"}
         Precision of hidden nodes and their weights.
     random_state : None, int, RandomState or Generator
@@ -221,7 +221,8 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
 
         ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
         counted from the first of these rows: to ``monitors`` of the result, or to the file
-        ``output``, which then also has the surprise of every step and, at its end, the brain.
+        ``output``, which then also has the surprise of every step, parameters, lesions and
+        injected currents, and at its end the brain.
         Ctrl-C leaves there what was recorded, and the brain, for :func:`neurolp.load`.
 
         Raises
@@ -254,8 +255,9 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         if not monitors and output is None:
             return present(given, learn, 0)
         record = recorded(
-            self, given, present, learn=learn, monitors=monitors, output=output, overwrite=overwrite
-        )
+            self, given, present, learn=learn, monitors=monitors, output=output,
+            overwrite=overwrite, injection=(nodes, current),
+        )  # fmt: skip
         return replace(outputs.run(self._design.n_hidden), monitors=record)
 
     # --- looking inside ---------------------------------------------------------------------------
@@ -296,10 +298,9 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
 
     def _advance(self, codes: Array, learn: bool, outputs: Outputs, injection: Injection) -> None:
         """Present codes after which units may have to be fixed."""
-        warmup, done = self._warmup, len(codes)
-        if not warmup.of_all:
-            shown = warmup.without_broad(codes) if warmup else codes
-            done = self._present(shown, learn, outputs, injection)
+        warmup = self._warmup
+        shown = warmup.without_broad(codes) if warmup else codes
+        done = self._present(shown, learn, outputs, injection)
         if warmup:
             warmup.observe(codes[:done], learn, outputs.between(0, done).outcome)
             warmup.fix_units(self._state)

@@ -294,20 +294,17 @@ class StreamBatch(Stored):
 
     def _advance(self, steps: Steps, codes: Array, learn: bool) -> None:
         """Present codes (n_streams, n, n_codes) after which units may have to be fixed."""
-        active = np.ones(self.n_streams, np.bool_)
         shown, done, bad, waiting = codes, codes.shape[1], -1, any(self._warmups)
         if waiting:
-            active = np.array([not warmup.of_all for warmup in self._warmups])
             shown = np.stack(
                 [w.without_broad(c) if w else c for w, c in zip(self._warmups, codes, strict=True)]
             )
-        if active.any():
-            with steps:
-                for t in range(done):
-                    bad = steps.present(np.ascontiguousarray(shown[:, t]), learn, active, t)
-                    if bad >= 0:
-                        done = t
-                        break
+        with steps:
+            for t in range(done):
+                bad = steps.present(np.ascontiguousarray(shown[:, t]), learn, t)
+                if bad >= 0:
+                    done = t
+                    break
         if waiting:
             self._warm_up(codes[:, :done], learn, steps.outcome)
         self._n_steps += done

@@ -159,16 +159,12 @@ class Steps:
             p = self.state.readout.covariance_values
             self._over(len(p), lambda rows: _subtract(p[rows], pending, rows))
 
-    def present(self, codes: Array, learn: bool, active: Array, t: int) -> int:
-        """Present codes (B, n_codes) of step ``t``; the first stream with a bad surprise, or -1.
-
-        The memories of streams that are not ``active`` (B,) stay as they are.
-        """
+    def present(self, codes: Array, learn: bool, t: int) -> int:
+        """Present codes (B, n_codes) of step ``t``; the first stream with a bad surprise, or -1."""
         state, rates = self.state, self.rates
         memory, readout, senses = state.memory, state.readout, state.senses
         n_streams, n_outputs = len(codes), len(readout.weights)
         z = memory.features
-        still = None if active.all() else _Still(state, ~active)
         gain, q = self._gain(z)
         o = np.ascontiguousarray((readout.weights @ z).T)
         error, received = np.zeros((n_streams, n_outputs)), np.zeros((n_streams, n_outputs))
@@ -193,11 +189,9 @@ class Steps:
             learn_chain(readout, senses, rates, doubt, error, observed)
         if regained is not None:
             np.einsum("ii->i", readout.covariance_values)[:] += regained
-        counts = np.asarray(observed.any(axis=1) if n_learning else active)
+        counts = observed.any(axis=1) if n_learning else np.ones(n_streams, np.bool_)
         homeostasis = np.asarray(counts * (rates.homeostasis / counts.sum() if learn else 0.0))
         self._remember(received, hidden if rates.connectivity else 0.0, homeostasis)
-        if still is not None:
-            still.restore()
         return -1
 
     def _gain(self, z: Array) -> tuple[Array, Array]:
@@ -288,20 +282,6 @@ class Steps:
         n_parts = min(max(n * n * len(self.outcome.surprise) // _PRODUCTS, 1), n)
         ends = [k * n // n_parts for k in range(n_parts + 1)]
         self.workers.map(do, [slice(*part) for part in pairwise(ends)])
-
-
-class _Still:
-    """Columns of streams whose time stands still."""
-
-    def __init__(self, state: StreamState, still: Array) -> None:
-        self._arrays = [getattr(state.memory, name) for name in COLUMNS]
-        self._still = still
-        self._kept = [values[:, still] for values in self._arrays]
-
-    def restore(self) -> None:
-        """Let them be as they were."""
-        for values, kept in zip(self._arrays, self._kept, strict=True):
-            values[:, self._still] = kept
 
 
 def _subtract(part: Array, white: Array, rows: slice) -> None:

@@ -62,8 +62,9 @@ def _seen(
 class WarmUp:
     """Sensors whose location and scale are not known yet, and the codes seen meanwhile.
 
-    Each sensor waits for ``n_steps`` observations of its own. Until then the network does not take
-    it; then the units are fixed, and the codes of the last ``n_lags`` steps enter the memory. The
+    Each sensor waits for ``n_steps`` observations of its own. Until then the network, which runs
+    from the first row on, takes it for missing; then the units are fixed, and the codes of the last
+    ``n_lags`` steps enter the memory. The
     first ``n_broad`` observations have a broad prediction; the experts, if there are any, have the
     others. Time and memory for ``n`` rows are linear in n.
     """
@@ -88,7 +89,7 @@ class WarmUp:
 
     @property
     def of_all(self) -> bool:
-        """Whether all predictions are broad, so that the kernel has nothing to do."""
+        """Whether all predictions are broad."""
         return all(self.broad(s) for s in range(len(self._places)))
 
     def prediction(self, s: int) -> CodePrediction | None:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from neurolp import ContinuousSensor, DataError, StreamBrain
+from neurolp import Activity, ContinuousSensor, DataError, StreamBatch, StreamBrain
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, rows_of
+
+N = 8
 
 
 def test_a_sensor_that_rarely_reports_does_not_keep_others_from_learning():
@@ -74,3 +76,52 @@ def test_the_warm_up_is_linear_in_its_rows(n):
 def test_a_brain_that_knows_no_units_cannot_dream():
     with pytest.raises(DataError, match="cannot dream yet"):
         StreamBrain(ContinuousSensor(), **SMALL).dream(3)
+
+
+def _untaught(experts):
+    """A brain whose hidden nodes learn nothing, and which waits for the units of its sensor."""
+    rng = np.random.default_rng(3)
+    w = rng.normal(0, 0.4, (N, N)) * (rng.random((N, N)) < 0.5)
+    np.fill_diagonal(w, 0.0)
+    return StreamBrain(
+        ContinuousSensor(),
+        n_hidden=N,
+        n_lags=1,
+        connectivity=w,
+        recurrent_rate=0.0,
+        time_constants=(1.0, 5.0),
+        experts=experts,
+        warmup=40,
+        random_state=1,
+    )
+
+
+@pytest.mark.parametrize("piece", [60, 7, 1])
+@pytest.mark.parametrize("experts", [True, False])
+def test_the_network_runs_during_the_warm_up_without_the_input(experts, piece):
+    x, current = np.sin(np.arange(60) / 7), np.zeros(60)
+    current[[2, *range(20, 25)]] = 1.0
+    brain = _untaught(experts)
+    w, memory = brain.weights["recurrent"], brain._state.memory
+    h, leak, bias = np.zeros(N), memory.leak[:N].copy(), memory.bias[:N].copy()
+    seen = []
+    for start in range(0, 60, piece):
+        part = slice(start, start + piece)
+        inject = {"nodes": [3], "current": current[part]}
+        run = brain.run(x[part], inject=inject, monitors=[Activity()])
+        seen.append(run.monitors["activity"])
+    for after, into in zip(np.concatenate(seen)[:40], current[:40], strict=True):
+        u = w @ h + bias
+        u[3] += into
+        h = h + leak * (np.tanh(u) - h)
+        np.testing.assert_allclose(after, h, atol=1e-6)
+
+
+def test_streams_together_run_during_the_warm_up_as_one_does():
+    x = np.random.default_rng(0).standard_normal((30, 1))
+    one, many = _untaught(False), StreamBatch(_untaught(False), 3, own_units=True)
+    alone = one.run(x, activity=True)
+    together = many.run(np.stack([x] * 3), activity=True)
+    assert alone.activity[1:].any(axis=1).all()
+    for activity in together.activity:
+        np.testing.assert_allclose(activity, alone.activity, atol=1e-12)
