@@ -60,9 +60,9 @@ def frame_of(
             coded.append(np.array([known.setdefault(row[j], len(known)) for row in rows]))
     if not codes[0]:
         raise DataError(f"{file.path}: has no rows below its header")
-    absent = {*MISSING, *(str(value).strip().lower() for value in missing_values)}
+    words = {*MISSING, *(str(value).strip().lower() for value in missing_values)}
     # -999 is missing also where it is written as -999.0.
-    absent |= {number for value in absent if (number := _number(value)) is not None}
+    absent = words | {number for word in words if (number := _number(word)) is not None}
     out = {}
     for known, coded, j in zip(distinct, codes, columns, strict=True):
         cells = _Cells(file, j, [cell.strip() for cell in known], np.concatenate(coded), absent)

@@ -157,9 +157,8 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
         some = columns.select(varying)
         labels = [names[j] for j in varying]
         plot_dependence(some, labels, rows[:, varying], samples[:, varying], axes)
-    found = ((names[j], _statements(brain, rows, j)) for j in varying)
-    some = itertools.islice((f for f in found if f[1] is not None), _MOST_CONDITIONALS)
-    judged = [(name, *statements) for name, statements in some]
+    found = ((names[j], *s) for j in varying if (s := _statements(brain, rows, j)))
+    judged = list(itertools.islice(found, _MOST_CONDITIONALS))
     if judged:
         panels = _panels(figure, "calibration", len(judged), 2.5, 2.6, _CALIBRATION)
         for (name, probability, right), ax in zip(judged, panels, strict=True):
