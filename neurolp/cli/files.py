@@ -45,6 +45,7 @@ def info(
             return
         from neurolp.cli import display
         from neurolp.runs.execution import summary
+        from neurolp.runs.kinds import kind_of
         from neurolp.storage.reader import open_trajectory
 
         with open_trajectory(file) as trajectory:
@@ -53,12 +54,12 @@ def info(
                 print(f"  `neurolp resume {file}` continues it")
             if trajectory.experiment:
                 print(f"  experiment: {trajectory.experiment['name']}")
+            for name, text in kind_of(trajectory).about(trajectory).items():
+                print(f"  {name}: {text}")
             about = trajectory.provenance | trajectory.attributes("estimator") | trajectory.brain
+            about |= trajectory.result  # which has again how many steps there were
             for name, value in about.items():
-                if name not in ("parameters", "sensors"):
-                    print(f"  {name}: {value}")
-            for name, value in trajectory.result.items():
-                if isinstance(value, float | int | str):
+                if name not in ("parameters", "sensors") and isinstance(value, float | int | str):
                     print(f"  {name}: {f'{value:.6g}' if isinstance(value, float) else value}")
             print(*repr(trajectory).splitlines()[1:], sep="\n")
             display.print_tables(summary(trajectory))

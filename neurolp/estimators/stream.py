@@ -226,7 +226,8 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
 
         ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
         counted from the first of these rows: to ``monitors`` of the result, or to the file
-        ``output``, which then also has the surprise of every step and, at its end, the brain.
+        ``output``, which then also has the surprise of every step, parameters, lesions and
+        injected currents, and at its end the brain.
         Ctrl-C leaves there what was recorded, and the brain, for :func:`neurolp.load`.
 
         Raises
@@ -259,8 +260,9 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         if not monitors and output is None:
             return present(given, learn, 0)
         record = recorded(
-            self, given, present, learn=learn, monitors=monitors, output=output, overwrite=overwrite
-        )
+            self, given, present, learn=learn, monitors=monitors, output=output,
+            overwrite=overwrite, injection=(nodes, current),
+        )  # fmt: skip
         return replace(outputs.run(self._design.n_hidden), monitors=record)
 
     # --- looking inside ---------------------------------------------------------------------------

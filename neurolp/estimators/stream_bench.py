@@ -12,7 +12,7 @@ from neurolp.arrays import Array
 from neurolp.data.streams.rows import row_of
 from neurolp.errors import ConfigurationError
 from neurolp.estimators import ranges
-from neurolp.stream import editing
+from neurolp.stream import contents, editing
 from neurolp.stream.network import NOT_PLAIN, StreamDesign, StreamState
 from neurolp.stream.nodes import HiddenNodes
 from neurolp.stream.run import StreamRun
@@ -103,6 +103,11 @@ class StreamBench(ABC):
     def node_names(self) -> tuple[str, ...] | tuple[int, ...]:
         """Names of the hidden nodes, those of ``connectivity``; their numbers if it has none."""
         return self._nodes.labels
+
+    @property
+    def lesioned(self) -> Array:
+        """Numbers of the hidden nodes that :meth:`lesion` has taken away."""
+        return contents.lesioned(self._state, self._design.n_hidden)
 
     # --- activity and weights ---------------------------------------------------------------------
 

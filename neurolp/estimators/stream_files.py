@@ -12,6 +12,7 @@ import numpy as np
 
 from neurolp.arrays import Array, ArraySource, NamedArrays
 from neurolp.estimators.files import Stored, add_tree, header
+from neurolp.simulation.stream_network import settings_of
 from neurolp.storage.reader import Trajectory
 from neurolp.stream import contents
 from neurolp.stream.network import StreamDesign, StreamState
@@ -30,6 +31,10 @@ class StreamFiles(Stored):
     _state: StreamState
     _nodes: HiddenNodes
     _warmup: WarmUp
+
+    @abstractmethod
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Arguments of the constructor, by name."""
 
     @abstractmethod
     def _new_warmup(self) -> WarmUp:
@@ -64,7 +69,7 @@ class StreamFiles(Stored):
         return self._state.to_arrays() | self._warmup.to_arrays() | n_steps
 
     def _contents(self) -> NamedArrays:
-        out = header(self.seed_, "", {"brain": self._design.parameters})
+        out = header(self.seed_, "", {"brain": settings_of(self.get_params())})
         out.attributes[""]["status"] = "complete"
         out.update(self.to_arrays())
         return out

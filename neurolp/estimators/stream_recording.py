@@ -26,6 +26,7 @@ from neurolp.simulation.stream_contents import (
     unfinished,
 )
 from neurolp.simulation.stream_monitors import StepMonitor, WindowMonitor
+from neurolp.simulation.stream_network import InjectionMonitor, settings_of
 from neurolp.storage.reader import open_trajectory
 from neurolp.storage.store import RunStore
 
@@ -41,6 +42,9 @@ class Brain(StreamModel, Nameable, Storable, Protocol):
 
     sensors: Any
     seed_: int
+
+    def get_params(self) -> dict[str, Any]:
+        """Arguments of the constructor, by name."""
 
 
 class FileRecord(Mapping[str, Array]):
@@ -76,11 +80,13 @@ def recorded(
     monitors: Sequence[Monitor],
     output: Output,
     overwrite: bool,
+    injection: tuple[Array, Array],
 ) -> Mapping[str, Array]:
     """Present rows in the main loop, and return what the monitors have recorded.
 
     With ``output`` that is a file, to which rows are written as they come, with the surprise of
-    every step, means over windows, and the brain. After Ctrl-C the unfinished run is there.
+    every step, means over windows, the currents (n, k) of ``injection`` into nodes (k,), and the
+    brain with its parameters. After Ctrl-C the unfinished run is there.
 
     Raises
     ------
@@ -113,7 +119,10 @@ def recorded(
         if simulate(process, monitors=monitors, store=store, pace=Pace()).interrupted:
             raise KeyboardInterrupt
         return store
-    everything = [StepMonitor(), WindowMonitor(max(1, len(rows) // _N_WINDOWS)), *monitors]
+    everything: list[Monitor] = [StepMonitor(), WindowMonitor(max(1, len(rows) // _N_WINDOWS))]
+    if len(injection[0]):
+        everything.append(InjectionMonitor(*injection))
+    everything += monitors
     _check(everything, process)
     return FileRecord(_to_file(brain, process, everything, output, overwrite))
 
@@ -126,7 +135,8 @@ def _to_file(
     overwrite: bool,
 ) -> Path:
     with contextlib.closing(RunStore.claim(output, overwrite=overwrite)) as store:
-        known = header(brain.seed_, process.stream.description, {})
+        settings = {"brain": settings_of(brain.get_params())}
+        known = header(brain.seed_, process.stream.description, settings)
         for monitor in monitors:
             monitor.begin(process, store)
         begun_to_arrays(known, process.stream, brain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ import tomli_w
 from neurolp.errors import FormatError
 from neurolp.plotting.captioned import CaptionedFigure
 from neurolp.progress import format_duration
-from neurolp.runs.kinds import SummaryTable, kind_of
+from neurolp.runs.kinds import SummaryTable, is_runnable, kind_of
+from neurolp.storage.classes import class_of
 from neurolp.storage.provenance import digest_of, version_of
 from neurolp.storage.reader import Trajectory
 
@@ -41,7 +43,7 @@ class Contents:
     """What a report says, in the order of its sections.
 
     ``settings`` are the keys that are not at their defaults, ``configuration`` is all of them as
-    TOML.
+    TOML; of what was made in Python ``settings`` are parameters, and there is no ``configuration``.
     """
 
     title: str
@@ -83,9 +85,11 @@ def contents_of(file: Trajectory) -> Contents:
         out.figures = list(kind.figures(file).values())
     except FormatError as error:  # as of an estimator that was saved without a record of learning
         out.notices.append(Notice(f"There are no pictures. {error}."))
-    if file.configuration:
+    if is_runnable(file.configuration):
         out.settings = changed_settings(file)
         out.configuration = as_toml(file.configuration)
+    else:
+        out.settings = changed_parameters(file)
     out.provenance = provenance_of(file)
     if file.path.is_file():
         out.provenance[f"SHA-256 of {file.path.name}"] = digest_of(file.path)
@@ -98,6 +102,20 @@ def changed_settings(file: Trajectory) -> dict[str, str]:
     configuration = kind_of(file).configuration.model_validate(file.configuration)
     changed = configuration.model_dump(mode="json", exclude_defaults=True)
     return {key: _short(json.dumps(value)) for key, value in dotted(changed)}
+
+
+def changed_parameters(file: Trajectory) -> dict[str, str]:
+    """The parameters of a brain from Python that are not at the defaults of its class, as text."""
+    parameters = file.configuration.get("brain", {})
+    if not parameters:
+        return {}
+    known = inspect.signature(class_of(file.attributes("estimator")["class"])).parameters
+    changed = {
+        name: value
+        for name, value in parameters.items()
+        if name not in known or _json(value) != _json(known[name].default)
+    }
+    return {name: _short(_json(value)) for name, value in changed.items()}
 
 
 def dotted(configuration: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -169,10 +187,10 @@ def _steps(file: Trajectory, version: str) -> list[Step]:
     out = []
     if file.status == "unfinished":
         out.append(Step("Continue the run to its end", f"neurolp resume {name}"))
-    elif file.configuration and file.status == "complete":
+    elif is_runnable(file.configuration) and file.status == "complete":
         what = "Run it again and compare all numbers, bit by bit"
         out.append(Step(what, f"neurolp reproduce {name}"))
-    if file.configuration:
+    if is_runnable(file.configuration):
         what = "Run it without the file: save the configuration above as run.toml"
         out.append(Step(what, f"pip install neurolp=={version}\nneurolp run run.toml"))
     out.append(Step("Check that the file is undamaged", f"neurolp verify {name}"))
@@ -185,6 +203,10 @@ def _known(values: Any) -> Any:
     if isinstance(values, Mapping):
         return {key: _known(value) for key, value in values.items() if value is not None}
     return values
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str)
 
 
 def _short(text: str) -> str:

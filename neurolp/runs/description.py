@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+from neurolp.arrays import Array
 from neurolp.progress import RunProgress
+from neurolp.simulation.stream_network import lesioned_nodes, node_labels, recurrent_weights
 from neurolp.storage.reader import Trajectory
+from neurolp.stream.wiring import spectral_radius
 
 _MODELS = {
     "density": "An invertible network learned the joint probability density of a table, slice by "
@@ -17,7 +22,10 @@ _MODELS = {
     "rows were presented",
     "linear": "The linear form of the paper learned the joint probability density of a table",
     "bounded": "The bounded form of the paper learned the joint probability density of a table",
+    "stream": "A brain that predicts a stream was saved",
 }
+_FEW = 12  # nodes, or intervals of steps, that are listed
+_CHEAP = 2000  # nodes up to which eigenvalues are computed
 
 
 def about_density(file: Trajectory) -> dict[str, str]:
@@ -36,7 +44,7 @@ def about_density(file: Trajectory) -> dict[str, str]:
         n -= 0 if "column_name" in file else int(file.brain.get("n_hidden", 0))
         noise = "; uniform noise was added to its whole numbers" if data["dequantise"] else ""
         out["On what"] = f"{_source(data)}, {_counted(n, 'column')}{noise}."
-    return out
+    return out | (about_network(file) if file.brain.get("model") == "stream" else {})
 
 
 def about_stream(file: Trajectory) -> dict[str, str]:
@@ -50,13 +58,52 @@ def about_stream(file: Trajectory) -> dict[str, str]:
         f"and learned from it ({nodes})."
     }
     section = file.configuration.get("stream")
+    source = "Rows given to StreamBrain.run in Python"
     if section is not None:
-        section = {"name": file.result.get("stream")} | section
-        steps = f"{int(file.result['n_steps']):,} steps"
-        out["On what"] = (
-            f"{_source(section)}, {steps}, {_counted(len(sensors), 'sensor')}: {shown}."
-        )
+        source = _source({"name": file.result.get("stream")} | section)
+    steps = f"{int(file.result['n_steps']):,} steps"
+    out["On what"] = f"{source}, {steps}, {_counted(len(sensors), 'sensor')}: {shown}."
+    return out | about_network(file)
+
+
+def about_network(file: Trajectory) -> dict[str, str]:
+    """Nodes, edges and spectral radius of a brain for streams; what was cut, and injected."""
+    out, labels = {}, node_labels(file)
+    weights = recurrent_weights(file)
+    if len(labels):
+        said = [_counted(len(labels), "hidden node")]
+        if weights is not None:
+            n_edges = weights.nnz if sparse.issparse(weights) else np.count_nonzero(weights)
+            said.append(_counted(int(n_edges), "edge"))
+            if len(labels) <= _CHEAP and np.isfinite(getattr(weights, "data", weights)).all():
+                said.append(f"spectral radius {spectral_radius(weights):.4g}")
+        out["Network"] = f"{', '.join(said)}."
+    gone = lesioned_nodes(file)
+    if len(gone):
+        out["Lesion"] = f"{_counted(len(gone), 'hidden node')} taken away: {_named(labels[gone])}."
+    if "injected_current" in file:
+        out["Injection"] = _about_injection(file)
     return out
+
+
+def _about_injection(file: Trajectory) -> str:
+    """Which nodes got a current, how much, and when."""
+    current = file["injected_current"]
+    nodes, values = current.coords["injected_node"].values, current.values
+    steps = np.flatnonzero(np.any(values != 0, axis=1))
+    text = f"A current into {_counted(len(nodes), 'hidden node')} ({_named(nodes)})"
+    if not len(steps):
+        return f"{text} that was 0 in all steps."
+    of_runs = np.split(steps, np.flatnonzero(np.diff(steps) > 1) + 1)
+    times = [f"{run[0]:,}" if len(run) == 1 else f"{run[0]:,} to {run[-1]:,}" for run in of_runs]
+    when = f"steps {_named(times)}" if len(steps) < len(values) else "all steps"
+    return f"{text}, from {values.min():.4g} to {values.max():.4g}, in {when}."
+
+
+def _named(names: Sequence[Any] | Array) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - _FEW:,} more" if len(names) > _FEW else ""
+    return ", ".join(str(name) for name in names[:_FEW]) + more
 
 
 def density_progress(file: Trajectory) -> RunProgress:
@@ -100,4 +147,4 @@ def _source(section: dict[str, Any]) -> str:
 
 
 def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{n} {what}" if n == 1 else f"{n:,} {what}s"

@@ -240,6 +240,14 @@ def read_configuration(
     return configuration_of(read_toml(source), str(source), settings, source.parent)
 
 
+def is_runnable(configuration: Mapping[str, Any]) -> bool:
+    """Whether the configuration in a file is of a run: what was made in Python has none, or parts.
+
+    Resolved configurations name their kind.
+    """
+    return "experiment" in configuration
+
+
 def configuration_of(
     raw: dict[str, Any], source: str, settings: Sequence[str] = (), folder: Path = Path()
 ) -> RunConfiguration:

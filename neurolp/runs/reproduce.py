@@ -13,7 +13,7 @@ from neurolp.errors import FormatError, NeurolpError
 from neurolp.progress import Observer
 from neurolp.runs.computation import check_data
 from neurolp.runs.execution import run_file
-from neurolp.runs.kinds import configuration_of
+from neurolp.runs.kinds import configuration_of, is_runnable
 from neurolp.storage.compare import CLOCK, Difference, compare
 from neurolp.storage.provenance import PACKAGES, provenance
 from neurolp.storage.reader import Trajectory, open_trajectory
@@ -94,10 +94,11 @@ def embedded_configuration(file: Trajectory, settings: Sequence[str] = ()) -> Ru
         If this release does not know it, or a setting is wrong.
     """
     raw = file.configuration
-    if "experiment" not in raw:
-        raise FormatError(
-            f"{file.path}: holds no configuration that could be run, only a fitted model"
-        )
+    if not is_runnable(raw):
+        what = "a fitted model"
+        if file.experiment:
+            what = "a recording from Python: the script that made it makes it again"
+        raise FormatError(f"{file.path}: holds no configuration that could be run, only {what}")
     if file.status not in ("complete", "diverged"):
         raise FormatError(
             f"{file.path}: is {file.status}: only what ended by itself can be reproduced; "

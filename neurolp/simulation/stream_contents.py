@@ -13,6 +13,7 @@ from neurolp.arrays import Array, NamedArrays
 from neurolp.data.streams.source import Stream
 from neurolp.simulation.stream import StreamProcess
 from neurolp.simulation.stream_monitors import QUANTILES
+from neurolp.simulation.stream_network import lesions_to_arrays
 from neurolp.simulation.windows import N_PIT_BINS
 from neurolp.storage.reader import Trajectory
 from neurolp.stream.labels import column_values, text_of
@@ -33,6 +34,10 @@ class Nameable(Protocol):
     @property
     def node_names(self) -> Sequence[Any]:
         """Names or numbers of the hidden nodes."""
+
+    @property
+    def lesioned(self) -> Array:
+        """Numbers of the hidden nodes that were taken away."""
 
     @property
     def activity(self) -> Array:
@@ -73,13 +78,14 @@ class StoredSensor:
 
 
 def begun_to_arrays(out: NamedArrays, stream: Stream, brain: Nameable) -> None:
-    """Add what is known before the first step: the source, sensors, names of what is weighed."""
+    """Add what is known before the first step: source, sensors, names of weights, lesions."""
     known = {"rate": stream.rate, "bound": stream.bound, "frame_shape": stream.frame_shape}
     out.attributes["experiment"] = {"name": "stream"}
     out.attributes["result"] = {"stream": stream.name, "n_steps": 0}
     out.attributes["result"] |= {k: v for k, v in known.items() if v is not None}
     sensors_to_arrays(out, stream)
     names_to_arrays(out, brain)
+    lesions_to_arrays(out, brain)
 
 
 def unfinished(brain: Storable, process: StreamProcess) -> NamedArrays:

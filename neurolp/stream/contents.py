@@ -107,6 +107,11 @@ def kept_features(state: StreamState, n_hidden: int) -> Array:
     return np.concatenate([np.arange(n_past), start + np.arange(n_hidden)])
 
 
+def lesioned(state: StreamState, n_hidden: int) -> Array:
+    """Numbers of the hidden nodes that were taken away: those that do not move."""
+    return np.flatnonzero(state.memory.leak[:n_hidden] == 0.0)
+
+
 def _csr(values: Any, source: Any, first: Any, shape: tuple[int, int]) -> Any:
     first = first[: shape[0] + 1].astype(np.int64)
     return sparse.csr_array((values.copy(), source.astype(np.int64), first), shape=shape)
