@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, not_finite
 from neurolp.errors import NetworkError
 from neurolp.kernels.graph import greedy_colours, sequential_levels
 
@@ -46,9 +46,10 @@ class Connectivity:
     ) -> Connectivity:
         """Connectivity from an (n, n) array or SciPy sparse matrix (target, source).
 
-        Booleans and integers say which edges there are. Floating-point numbers are weights: every
-        one that is not zero is an edge, and its value is used as given (see ``weights``). A
-        ``Connectivity`` is returned as it is.
+        Booleans and integers say which edges there are. Floating-point numbers are weights, used
+        as given (see ``weights``): of a dense matrix every one that is not zero is an edge, of a
+        sparse one every one that is stored, so that an edge can begin with the weight 0. The
+        diagonal must be zero. A ``Connectivity`` is returned as it is.
 
         Raises
         ------
@@ -62,7 +63,7 @@ class Connectivity:
                 )
             return edges
         is_sparse = sparse.issparse(edges)
-        matrix = edges if is_sparse else np.asarray(edges)
+        matrix: Any = edges if is_sparse else np.asarray(edges)
         wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
         if not square or n_nodes not in (None, matrix.shape[0]):
@@ -73,11 +74,15 @@ class Connectivity:
             raise NetworkError(
                 f"argument `connectivity` must be boolean or numbers, but has dtype {matrix.dtype}"
             )
+        if is_sparse:
+            matrix = matrix.tocsr()
         weights = None
         if matrix.dtype.kind == "f":
             weights = matrix.astype(np.float64)
-            if not np.all(np.isfinite(weights.data if is_sparse else weights)):
-                raise NetworkError("argument `connectivity` must have finite weights, but has not")
+            if fault := not_finite(weights):
+                raise NetworkError(
+                    f"argument `connectivity` must have finite weights, but contains {fault}"
+                )
         if matrix.diagonal().any():
             node = int(np.flatnonzero(matrix.diagonal())[0])
             raise NetworkError(
@@ -91,9 +96,12 @@ class Connectivity:
         if csr.nnz <= np.iinfo(np.int32).max:
             csr.indices, csr.indptr = csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
         csr.sum_duplicates()
-        csr.eliminate_zeros()
+        if weights is None:
+            csr.eliminate_zeros()
         csr.sort_indices()
         permitted = csr.astype(np.bool_, copy=False)
+        if weights is not None:  # also those of weight 0
+            permitted.data[:] = True
         return cls(n, "sparse", permitted, positions, None if weights is None else csr)
 
     @classmethod

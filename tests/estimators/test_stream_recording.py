@@ -141,6 +141,10 @@ def test_times_can_be_chosen_and_weights_are_of_all_names_or_some():
         (lambda: [Activity(10), Activity(20)], "both Activity and Activity record 'activity_time'"),
         (lambda: [Weights(), Weights("readout")], "both Weights and Weights record 'readout'"),
         (Activity, "`monitors` must be a list of monitors, but is <"),
+        (
+            lambda: [Activity],
+            r"must hold monitors, but holds the class Activity: Activity\(\.\.\.\) makes",
+        ),
         (lambda: "activity", "`monitors` must be a list of monitors, but is 'activity'"),
         (lambda: ["activity"], "argument `monitors` must hold monitors, but 'activity' has no"),
         (lambda: [Activity(0)], "argument `every` must be an integer >= 1, but is 0"),
