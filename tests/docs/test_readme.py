@@ -5,10 +5,8 @@ Its two commands that install are run by .ci/run, which takes the second from RE
 
 import re
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -16,91 +14,69 @@ from neurolp.sweep.collecting import collect
 from tests.processes import ROOT, neurolp_command
 
 README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CLAIM = re.compile(r"falls\s+from (\S+) nats a step with (\d+) nodes to (\S+) with (\d+)\.")
 
 
-@pytest.fixture(scope="module")
-def blocks():
-    """The texts of the blocks, by their language."""
-    found = {}
-    for language, text in BLOCK.findall(README.read_text(encoding="utf-8")):
-        found.setdefault(language, []).append(text)
-    return found
+def blocks(language):
+    """The texts of the blocks of a language."""
+    return [text for kind, text in BLOCK.findall(TEXT) if kind == language]
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory, blocks):
-    """The folder of a reader who has done what README says, and what the commands printed."""
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "simulations", folder / "simulations")
+def figures_of(text, models):
+    """Figures of the models in a table of scores, without the seconds in the last column."""
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines()]
+    return [[float(x) for x in row[1:4]] for m in models for row in rows if row[:1] == [m]]
+
+
+def test_no_block_is_of_a_kind_that_is_not_run():
+    kinds = [kind for kind, _ in BLOCK.findall(TEXT)]
+    # The commands that install, what the first of them prints, and what runs below.
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "sh": 2, "": 1, "text": 1, "toml": 2, "python": 6
+    }  # fmt: skip
+    assert "neurolp run simulations/digits.toml" in blocks("sh")[0]
+
+
+def test_what_a_reader_runs(tmp_path, monkeypatch):
+    """Commands and Python in one folder: digits.h5 of a command is read in Python."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "simulations", "simulations")
     rng = np.random.default_rng(0)
     table = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3))
-    lines = ["mass,height,width", *(",".join(f"{x:.3f}" for x in row) for row in table)]
-    (folder / "measurements.csv").write_text("\n".join(lines))
+    np.savetxt("measurements.csv", table, "%.3f", ",", header="mass,height,width", comments="")
     printed = {}
-    for line in "".join(blocks["text"]).splitlines():
-        command = line.split("#")[0].split()
-        assert command.pop(0) == "neurolp"
-        printed[" ".join(command)] = neurolp_command(*command, cwd=folder)
-    return SimpleNamespace(folder=folder, printed=printed)
+    for line in blocks("text")[0].splitlines():
+        name, *command = line.split("#")[0].split()
+        assert name == "neurolp"
+        done = neurolp_command(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        printed[command[0], command[-1]] = done.stdout
+    said = blocks("")[0]
+    assert said.splitlines()[0] in " ".join(printed["run", "digits"].split())
+    models = re.findall(r"^│ (\S.*?) +│", said, re.MULTILINE)
+    found = figures_of(printed["run", "digits"], models)
+    assert len(found) == len(models) == 3
+    np.testing.assert_allclose(figures_of(said, models), found, rtol=0.01)
 
-
-def test_no_block_is_of_a_kind_that_is_not_run(blocks):
-    assert {kind: len(texts) for kind, texts in blocks.items() if kind != "python"} == {
-        "sh": 2,  # see above
-        "": 1,  # what the first one prints
-        "text": 1,
-        "toml": 2,
-    }
-    assert "neurolp run simulations/digits.toml" in blocks["sh"][0]
-
-
-def test_commands_succeed(reader):
-    failed = {line: done.stderr for line, done in reader.printed.items() if done.returncode}
-    assert failed == {}
-    assert {"measurements.toml", "measurements.h5", "digits.h5"} <= {
-        path.name for path in reader.folder.iterdir()
-    }
-
-
-def test_the_table_of_the_first_command_is_what_it_prints(reader, blocks):
-    """Names and order of models and columns, and figures to 1 %, without seconds."""
-    said, printed = blocks[""][0], reader.printed["run digits"].stdout
-    rows = [
-        [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "  " in line]
-        for text in (said, printed[printed.index(said.splitlines()[0]) :])
-    ]
-    assert [row[0] for row in rows[0]] == [row[0] for row in rows[1][: len(rows[0])]]
-    for one, other in zip(rows[0][2:], rows[1][2:], strict=False):
-        np.testing.assert_allclose(
-            [float(x) for x in one[1:4]], [float(x) for x in other[1:4]], rtol=0.01
-        )
-
-
-def test_the_configuration_runs(reader, blocks):
-    (reader.folder / "mine.toml").write_text(blocks["toml"][0])
-    done = neurolp_command("run", "mine.toml", cwd=reader.folder)
-    assert done.returncode == 0, done.stderr
-    assert (reader.folder / "mine.h5").exists()
-
-
-def test_the_sweep_has_the_effect_that_is_claimed(reader, blocks):
-    (reader.folder / "nodes.toml").write_text(blocks["toml"][1])
-    done = neurolp_command("sweep", "nodes.toml", cwd=reader.folder)
-    assert done.returncode == 0, done.stderr
-    assert "no effect" not in done.stdout
-    found = collect(reader.folder / "nodes").groupby("brain.n_hidden")["surprise"].mean()
-    claimed = re.search(
-        r"falls\s+from (\S+) nats a step with (\d+) nodes to (\S+) with (\d+)", README.read_text()
-    )
-    few, n_few, many, n_many = map(float, claimed.groups())
-    np.testing.assert_allclose(found[[n_few, n_many]], [few, many], atol=0.01)
-
-
-def test_python_runs(reader, monkeypatch):
-    monkeypatch.chdir(reader.folder)
     document = Document.parse(str(README), PythonCodeBlockParser(), encoding="utf-8")
-    examples = list(document.examples())
-    assert len(examples) == len(re.findall(r"^```python$", README.read_text(), re.MULTILINE)) > 5
-    for example in examples:
+    for example in document.examples():
         example.evaluate()
+
+
+def test_configurations_run_and_the_sweep_has_the_effect_that_is_claimed(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    path = tmp_path / "measurements.csv"
+    np.savetxt(path, rows, "%.3f", ",", header="mass,height,width", comments="")
+    for name, command, text in zip(
+        ("mine", "nodes"), ("run", "sweep"), blocks("toml"), strict=True
+    ):
+        (tmp_path / f"{name}.toml").write_text(text)
+        done = neurolp_command(command, f"{name}.toml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine.h5").exists()
+    assert "no effect" not in done.stdout
+    found = collect(tmp_path / "nodes").groupby("brain.n_hidden")["surprise"].mean()
+    few, n_few, many, n_many = map(float, CLAIM.search(TEXT).groups())
+    np.testing.assert_allclose(found[[n_few, n_many]], [few, many], atol=0.01)
