@@ -16,6 +16,21 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+def not_finite(values: Any) -> str | None:
+    """The first number that is not finite, ``"NaN at [3, 4]"``, of an array or a sparse matrix.
+
+    None if all are finite.
+    """
+    entries = values.tocoo() if hasattr(values, "tocoo") else None  # SciPy takes long to import
+    data = values if entries is None else entries.data
+    wrong = np.argwhere(~np.isfinite(data))
+    if not len(wrong):
+        return None
+    first = tuple(wrong[0])
+    at = first if entries is None else (entries.row[first], entries.col[first])
+    return f"{'NaN' if np.isnan(data[first]) else 'infinity'} at [{', '.join(map(str, at))}]"
+
+
 class ArraySource(Protocol):
     """Arrays and attributes that can be read."""
 

@@ -9,16 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, not_finite
 from neurolp.errors import NetworkError
 from neurolp.kernels.graph import greedy_colours, sequential_levels
 
 Kind = Literal["full", "dense", "sparse"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Connectivity:
     """Permitted edges of a network of ``n_nodes``; ``edge[i, j]`` is the edge from j to i.
+
+    No node has an edge to itself (an autapse).
 
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
@@ -46,9 +48,10 @@ class Connectivity:
     ) -> Connectivity:
         """Connectivity from an (n, n) array or SciPy sparse matrix (target, source).
 
-        Booleans and integers say which edges there are. Floating-point numbers are weights: every
-        one that is not zero is an edge, and its value is used as given (see ``weights``). A
-        ``Connectivity`` is returned as it is.
+        Booleans and integers say which edges there are. Floating-point numbers are weights, used
+        as given (see ``weights``): of a dense matrix every one that is not zero is an edge, of a
+        sparse one every one that is stored, so that an edge can begin with the weight 0. The
+        diagonal must be zero. A ``Connectivity`` is returned as it is.
 
         Raises
         ------
@@ -62,7 +65,7 @@ class Connectivity:
                 )
             return edges
         is_sparse = sparse.issparse(edges)
-        matrix = edges if is_sparse else np.asarray(edges)
+        matrix: Any = edges if is_sparse else np.asarray(edges)
         wanted = "(n, n)" if n_nodes is None else f"({n_nodes}, {n_nodes})"
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
         if not square or n_nodes not in (None, matrix.shape[0]):
@@ -73,11 +76,15 @@ class Connectivity:
             raise NetworkError(
                 f"argument `connectivity` must be boolean or numbers, but has dtype {matrix.dtype}"
             )
+        if is_sparse:
+            matrix = matrix.tocsr()
         weights = None
         if matrix.dtype.kind == "f":
             weights = matrix.astype(np.float64)
-            if not np.all(np.isfinite(weights.data if is_sparse else weights)):
-                raise NetworkError("argument `connectivity` must have finite weights, but has not")
+            if fault := not_finite(weights):
+                raise NetworkError(
+                    f"argument `connectivity` must have finite weights, but contains {fault}"
+                )
         if matrix.diagonal().any():
             node = int(np.flatnonzero(matrix.diagonal())[0])
             raise NetworkError(
@@ -91,9 +98,12 @@ class Connectivity:
         if csr.nnz <= np.iinfo(np.int32).max:
             csr.indices, csr.indptr = csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
         csr.sum_duplicates()
-        csr.eliminate_zeros()
+        if weights is None:
+            csr.eliminate_zeros()
         csr.sort_indices()
         permitted = csr.astype(np.bool_, copy=False)
+        if weights is not None:  # also those of weight 0
+            permitted.data[:] = True
         return cls(n, "sparse", permitted, positions, None if weights is None else csr)
 
     @classmethod
@@ -129,6 +139,14 @@ class Connectivity:
         matrix = sparse.csr_array((ones, csr.indices, csr.indptr), csr.shape)
         given = None if weights is None else csr
         return cls(n_nodes, "sparse", matrix, weights=given, names=names)
+
+    def __repr__(self) -> str:
+        """Numbers of nodes and edges, and what else is known."""
+        named = f" ({self.names[0]!r} .. {self.names[-1]!r})" if self.names else ""
+        known = "".join(
+            f", {what}" for what in ("weights", "positions") if getattr(self, what) is not None
+        )
+        return f"<Connectivity: {self.n_nodes:,} nodes{named}, {self.n_edges:,} edges{known}>"
 
     @property
     def n_edges(self) -> int:

@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from neurolp.cli import configurations, examples, exit_codes, files, reporting, running, sweeps
+from neurolp.cli import (
+    configurations,
+    examples,
+    exit_codes,
+    files,
+    keys,
+    reporting,
+    running,
+    sweeps,
+)
 
 COMMANDS = (  # in the order of `neurolp --help`
     examples.examples,
@@ -20,6 +29,7 @@ COMMANDS = (  # in the order of `neurolp --help`
     sweeps.sweep,
     sweeps.collect,
     configurations.validate,
+    keys.keys,
     files.info,
     files.verify,
     files.plot,

@@ -60,7 +60,9 @@ def frame_of(
             coded.append(np.array([known.setdefault(row[j], len(known)) for row in rows]))
     if not codes[0]:
         raise DataError(f"{file.path}: has no rows below its header")
-    absent = {*MISSING, *(str(value).strip().lower() for value in missing_values)}
+    words = {*MISSING, *(str(value).strip().lower() for value in missing_values)}
+    # -999 is missing also where it is written as -999.0.
+    absent = words | {number for word in words if (number := _number(word)) is not None}
     out = {}
     for known, coded, j in zip(distinct, codes, columns, strict=True):
         cells = _Cells(file, j, [cell.strip() for cell in known], np.concatenate(coded), absent)
@@ -68,14 +70,29 @@ def frame_of(
     return pd.DataFrame(out)
 
 
+def _number(text: str) -> float | None:
+    """What a text is as a number, None if it is none."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
 class _Cells:
     """The cells of one column: distinct ``texts`` and the ``codes`` of the rows."""
 
     def __init__(
-        self, file: CsvFile, column: int, texts: list[str], codes: Array, absent: Collection[str]
+        self,
+        file: CsvFile,
+        column: int,
+        texts: list[str],
+        codes: Array,
+        absent: Collection[str | float],
     ) -> None:
         self.file, self.column = file, column
-        self.present = np.array([text.lower() not in absent for text in texts])
+        self.present = np.array(
+            [text.lower() not in absent and self.number(text) not in absent for text in texts]
+        )
         self.texts, self.codes = texts, codes
         self.used = [text for text, there in zip(texts, self.present, strict=True) if there]
 
@@ -108,10 +125,7 @@ class _Cells:
         """What a cell is as a number, None if it is none."""
         if self.file.delimiter != "," and text.count(",") == 1 and "." not in text:
             text = text.replace(",", ".")
-        try:
-            return None if "_" in text else float(text)
-        except ValueError:
-            return None
+        return _number(text)
 
     def of_numbers(self, numbers: Sequence[float | None]) -> Any:
         """The rows as integers, nullable if some are missing, or float64."""

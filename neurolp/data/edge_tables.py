@@ -68,7 +68,7 @@ def from_edge_table(
     DataError
         If the table cannot be read, lacks a column, or names no such nodes; the message says where.
     NetworkError
-        If an edge leads from a node to itself.
+        If an edge leads from a node to itself: networks have no autapses.
 
     Examples
     --------
@@ -185,7 +185,10 @@ def _weight_column(weight: str | None, names: Collection[str]) -> str | None:
 def _check_columns(wanted: Sequence[str], names: Collection[str], where: str) -> None:
     for name in wanted:
         if name not in names:
-            raise DataError(f"{where}: has no column {name!r}, but has {', '.join(names)}")
+            raise DataError(
+                f"{where}: has no column {name!r}, but has {', '.join(names)}; "
+                "`source`, `target` and `weight` say what its columns are called"
+            )
 
 
 def _end(cells: Any, where: str, name: str, is_text: bool) -> Array:
@@ -272,8 +275,9 @@ def _columns(file: Any, path: Path, dataset: str | None, wanted: tuple[str, str]
     if isinstance(node, h5py.Group) and not {*wanted} <= set(node):
         if dataset is not None or len(node) != 1:
             raise DataError(
-                f"{path}: wanted a group with '{wanted[0]}' and '{wanted[1]}' or the name of one "
-                f"in `dataset`, but it has {sorted(node)}"
+                f"{path}: wanted a group with '{wanted[0]}' and '{wanted[1]}' (`source` and "
+                f"`target` say what they are called) or the name of one in `dataset`, "
+                f"but it has {sorted(node)}"
             )
         return _columns(file, path, next(iter(node)), wanted)
     return node

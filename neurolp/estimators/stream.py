@@ -34,6 +34,7 @@ from neurolp.stream.receptive_fields import ReceptiveFields
 from neurolp.stream.run import Outputs, StreamRun
 from neurolp.stream.sensors import Sensor, check_sensors, encode_rows, places
 from neurolp.stream.warmup import WarmUp
+from neurolp.stream.wiring import n_nodes_of
 
 _NOTHING = Injection(np.zeros(0, np.int64), np.zeros((0, 0)))
 
@@ -58,7 +59,8 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         :class:`CategoricalSensor`, :class:`ContinuousSensor`, or a class of your own (see
         :class:`neurolp.stream.sensors.Sensor`), in the order of the columns.
     n_hidden : None or int
-        Hidden nodes; None is 600, or 0 where all sensors are of symbols: contexts predict these.
+        Hidden nodes; None is as many as ``connectivity`` or ``input_weights`` are for, or else 600,
+        or 0 where all sensors are of symbols: contexts predict these.
     n_lags : None or int
         Steps for which the input stays in the memory unchanged; None is 20, or 0 for one sensor of
         symbols.
@@ -69,9 +71,11 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         value at successive lags and, half of the nodes, a decaying trace of symbols: for spikes.
     connectivity : None, "none", "full", (n_hidden, n_hidden) matrix or Connectivity
         Edges (target, source) between hidden nodes; None draws ten sources for each. A matrix of
-        booleans is edges, whose weights are drawn; one of numbers is the weights themselves, with
-        all edges if it is dense and those it stores if it is a SciPy sparse one. Weights and names
-        of a Connectivity (:func:`neurolp.from_edge_table`) are used.
+        booleans is edges, as "full" is all of them, and their weights are drawn. A matrix of
+        numbers is the weights themselves, and its zeros are no edges; a SciPy sparse one has an
+        edge wherever it stores a number, also 0, from which the edge can learn. No node has an edge
+        to itself: the diagonal must be zero. Weights and names of a Connectivity
+        (:func:`neurolp.from_edge_table`) are used.
     input_weights : None, matrix (n_hidden, n_outputs), or with columns for all lags
         Weights from the last row to the hidden nodes, or from the rows of all lags, or from the
         constant and these, as in ``feature_names``; entries of 0 are no edges. None draws them.
@@ -165,7 +169,8 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
     ) -> None:
         self.sensors = check_sensors(sensors)
         given = connectivity is not None or input_weights is not None
-        n_hidden, n_lags = network_size(n_hidden, n_lags, self.sensors, given)
+        n_given = n_nodes_of(connectivity, input_weights)
+        n_hidden, n_lags = network_size(n_hidden, n_lags, self.sensors, given, n_given)
         self._design = StreamDesign(
             self.sensors, connectivity, input_weights, n_hidden, n_lags, fan_in,
             receptive_fields, rule, rate,
@@ -218,6 +223,10 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         learned; the memory moves on. The memory takes the expected value of what is missing.
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
         added to the potentials of hidden nodes, by number or name, after each row.
+
+        With ``predictions`` and ``activity`` the result has what was predicted of each row, and the
+        activity of the hidden nodes before it: ``activity[k]`` is before row k, and the current of
+        row k acts on ``activity[k + 1]``.
 
         ``monitors`` (:mod:`neurolp.simulation.stream_monitors`, or your own) record as steps go by,
         counted from the first of these rows: to ``monitors`` of the result, or to the file

@@ -113,13 +113,17 @@ class StreamBench(ABC):
 
     @property
     def activity(self) -> Array:
-        """Present activity of the hidden nodes, (n_hidden,); what is assigned is their activity."""
+        """Present activity of the hidden nodes, (n_hidden,); what is assigned is their activity.
+
+        That of lesioned nodes stays 0.
+        """
         return self._state.memory.activity[: self._design.n_hidden].copy()
 
     @activity.setter
     def activity(self, values: Any) -> None:
         memory, n = self._state.memory, self._design.n_hidden
-        given = editing.finite_numbers("argument `activity`", values, (n,))
+        given = editing.finite_numbers("argument `activity`", values, (n,)).copy()
+        given[self.lesioned] = 0.0
         memory.activity[:n] = given
         start = len(memory.features) - len(memory.activity)
         memory.features[start : start + n] = memory.activity[:n]
@@ -133,7 +137,8 @@ class StreamBench(ABC):
         "afferent" CSR (n_hidden, n_features): from features to hidden nodes;
         "chain" CSR (n_outputs, n_outputs), absent with one sensor: from the outputs of the sensors
         before in the row.
-        ``brain.weights["recurrent"] = W`` assigns; where there is no edge W must be zero.
+        ``brain.weights["recurrent"] = W`` assigns; where there is no edge W must be zero. Weights
+        of lesioned nodes stay 0.
         """
         return editing.Weights(self._state, self._design.n_hidden)
 
@@ -149,7 +154,8 @@ class StreamBench(ABC):
         Parameters
         ----------
         nodes : array of int or of names, or mask (n_hidden,)
-            Their activity is 0 from now on; all their weights are gone.
+            Their activity is 0 from now on and all their weights are gone, whatever activity or
+            weights are assigned later.
         edges : pairs (target, source) (k, 2) of numbers or names, or mask (n_hidden, n_hidden)
             They carry and learn nothing any more.
 

@@ -177,6 +177,11 @@ def _check(monitors: Sequence[Monitor], process: StreamProcess) -> None:
     recorded_by: dict[str, str] = {}
     for monitor in monitors:
         name = type(monitor).__name__
+        if isinstance(monitor, type):
+            raise ConfigurationError(
+                "argument `monitors` must hold monitors, but holds the class "
+                f"{monitor.__name__}: {monitor.__name__}(...) makes one"
+            )
         if lacks := [asked for asked in _ASKED if not hasattr(monitor, asked)]:
             raise ConfigurationError(
                 f"argument `monitors` must hold monitors, but {monitor!r:.60} has no `{lacks[0]}`"

@@ -93,10 +93,11 @@ def read_columns(
     ConfigurationError
         If ``kinds`` has an unknown column or kind, or one that a column cannot have.
     ValueError
-        If columns have other names than in ``fit``, in scikit-learn's words.
+        If an array has another number of columns than in ``fit``, in scikit-learn's words.
     """
     table = read_container(X, name)
-    if absent is None:
+    by_name = not reset and table.names is not None and estimator.columns_.container == "frame"
+    if absent is None and not by_name:  # names may be in any order, which scikit-learn refuses
         validate_data(estimator, table.stand_in(), reset=reset, skip_check_array=True)
     if not reset:
         return cast(Columns, estimator.columns_).encode(table, name, absent=absent)

@@ -5,6 +5,7 @@ Rows are codes (n, n_columns), NaN where a value is missing; see ``neurolp.data.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ _MOST_BARS, _MOST_LEVELS, _BINS = 8, 30, 30
 _MOST_NAMES = 24  # columns whose names are written beside a matrix
 _MOST_CONDITIONALS, _MOST_STATEMENTS, _MOST_OUTCOMES = 8, 12_000, 200
 _MOST_ROWS, _GROUPS = 200, 10  # rows that are judged; groups of the values of an ordinal column
+_FEWEST_ROWS, _MOST_HOLED = 50, 2_000  # rows wanted; statements on rows with holes
 _SAMPLES = 2000
 _ROWS_PER_PAIR, _MOST_GROUPS = 5, 8  # rows in a pair of groups, if there are so many groups
 
@@ -155,9 +157,9 @@ def draw_table(brain: Any, names: list[str], rows: Array, figure: NewFigure) -> 
         some = columns.select(varying)
         labels = [names[j] for j in varying]
         plot_dependence(some, labels, rows[:, varying], samples[:, varying], axes)
-    judged = [(names[j], *found) for j in varying if (found := _statements(brain, rows, j))]
+    found = ((names[j], *s) for j in varying if (s := _statements(brain, rows, j)))
+    judged = list(itertools.islice(found, _MOST_CONDITIONALS))
     if judged:
-        judged = judged[:_MOST_CONDITIONALS]
         panels = _panels(figure, "calibration", len(judged), 2.5, 2.6, _CALIBRATION)
         for (name, probability, right), ax in zip(judged, panels, strict=True):
             plot_calibration(probability, right, name, ax)
@@ -315,9 +317,14 @@ def _statements(brain: Any, rows: Array, j: int) -> tuple[Array, Array] | None:
     if not 2 <= len(outcomes) <= _MOST_OUTCOMES:
         return None
     usable = ~np.isnan(rows[:, j]) & columns.supported(rows).all(axis=1)
-    order = np.argsort(np.isnan(rows).sum(axis=1), kind="stable")  # complete rows first
-    most = min(_MOST_ROWS, _MOST_STATEMENTS // len(outcomes))
-    chosen = order[usable[order]][:most]
+    # A row with holes costs a hundred times as much: such rows only fill up what is too little.
+    varying = [k for k, kind in enumerate(columns.kinds) if kind != "constant"]
+    n_holes = np.isnan(rows[:, varying]).sum(axis=1)
+    complete, holed = (np.flatnonzero(usable & some) for some in (n_holes == 0, n_holes > 0))
+    complete = complete[: min(_MOST_ROWS, _MOST_STATEMENTS // len(outcomes))]
+    few = min(_FEWEST_ROWS - len(complete), _MOST_HOLED // len(outcomes))
+    holed = holed[np.argsort(n_holes[holed], kind="stable")][: max(few, 0)]
+    chosen = np.concatenate([complete, holed])
     if not len(chosen):
         return None
     key = j if columns.container != "frame" else columns.names[j]

@@ -23,7 +23,7 @@ from neurolp.config.sections import (
 from neurolp.data.connectomes import c_elegans
 from neurolp.data.edge_tables import HDF5_SUFFIXES, from_edge_table
 from neurolp.data.tables import PARQUET_SUFFIXES, TEXT_SUFFIXES
-from neurolp.errors import ConfigurationError
+from neurolp.errors import ConfigurationError, NetworkError
 from neurolp.runs.memory import Memory, check_memory
 
 _BUILDERS: dict[str, Callable[..., Connectivity]] = {
@@ -35,8 +35,12 @@ _TABLES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *HDF5_SUFFIXES)
 _EDGE = 24  # bytes: two ends and a number
 
 
-def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivity | None:
+def build_connectivity(
+    section: ConnectivitySection, n_nodes: int, size_key: str | None = None
+) -> Connectivity | None:
     """The connectivity of ``n_nodes`` nodes; None if it is full, the default of every model.
+
+    ``size_key`` is the key of the configuration that says how many nodes there are, if one does.
 
     Raises
     ------
@@ -49,10 +53,11 @@ def build_connectivity(section: ConnectivitySection, n_nodes: int) -> Connectivi
     if isinstance(section, FullSection):
         return None
     if isinstance(section, FileSection):
-        return _checked(_read(section, n_nodes), n_nodes, f"file': {section.file}")
+        found = _read(section, n_nodes)
+        return _checked(found, n_nodes, f"file': {section.file}", size_key)
     if isinstance(section, CElegansSection):
         found = c_elegans(**section.model_dump(exclude={"kind"}))
-        return _checked(found, n_nodes, "kind': c_elegans")
+        return _checked(found, n_nodes, "kind': c_elegans", size_key)
     settings = section.model_dump(exclude={"kind", "dimensions"})
     if isinstance(section, DistanceSection):
         positions = wiring.uniform_positions(n_nodes, section.dimensions, seed=section.seed)
@@ -77,11 +82,12 @@ def mean_degree(section: ConnectivitySection, n: int) -> float:
     return float(min(degree, n))
 
 
-def _checked(found: Connectivity, n_nodes: int, where: str) -> Connectivity:
+def _checked(found: Connectivity, n_nodes: int, where: str, size_key: str | None) -> Connectivity:
     if found.n_nodes != n_nodes:
+        fits = f": {size_key} = {found.n_nodes} fits" if size_key else ""
         raise ConfigurationError(
             f"key 'connectivity.{where}: there are {n_nodes} nodes, but the edges have "
-            f"{found.n_nodes}"
+            f"{found.n_nodes}{fits}"
         )
     return found
 
@@ -107,4 +113,8 @@ def _read(section: FileSection, n_nodes: int) -> Connectivity:
             f"key 'connectivity.file': {path}: wanted an NPY matrix, a SciPy sparse NPZ matrix "
             "or a table of edges in CSV, Parquet or HDF5"
         ) from error
-    return Connectivity.from_array(edges, n_nodes)
+    try:
+        return Connectivity.from_array(edges)
+    except NetworkError as error:
+        fault = str(error).removeprefix("argument `connectivity` ")
+        raise ConfigurationError(f"key 'connectivity.file': {path}: {fault}") from error

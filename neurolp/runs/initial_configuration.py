@@ -13,6 +13,7 @@ import pandas as pd
 
 from neurolp.data.column import Column
 from neurolp.data.columns import Columns
+from neurolp.data.csv_frame import MISSING
 from neurolp.data.streams.opening import open_stream
 from neurolp.data.table_split import load_table
 from neurolp.data.tables import MIN_ROWS, TEXT_SUFFIXES, read_frame
@@ -61,7 +62,7 @@ def initial_configuration(
     further, comments = describe(data, dataset)
     lines = [
         f"# `neurolp run {_plain(output.name)}` learns the probability of {_plain(data.name)}.",
-        "# Every key, with its default: docs/configuration.md",
+        f"# Every key, with its default: `neurolp keys {'stream' if stream else 'data'}`",
         f"title = {_toml(data.stem)}",
         "seed = 0",
         "",
@@ -92,7 +93,8 @@ def _table(data: Path, dataset: str | None) -> tuple[dict[str, Any], list[str]]:
         f"{len(whole):,} rows ({numbers}), {_counted(len(names))}; kinds as in the first of them:",
         *_described(names, list(table.known), whole),
         *_about_kinds(names, table.known),
-        'Further texts that stand for a missing value: missing_values = ["-999"]',
+        f"Missing are empty cells and {', '.join(MISSING[1:])} in any case;",
+        'further values that are missing: missing_values = ["-999"]',
     ]
     if len(names) <= _MOST_NAMED:
         comments.append(f"To leave columns out, take them from: columns = {_toml(names)}")

@@ -209,7 +209,7 @@ def build_brain(configuration: StreamConfiguration, stream: Stream, seed: int) -
     if isinstance(section, NoConnectivitySection | FullSection):
         connectivity = section.kind
     elif section is not None:
-        connectivity = build_connectivity(section, n)
+        connectivity = build_connectivity(section, n, "brain.n_hidden")
     nodes, weights = configuration.nodes, None
     known = HiddenNodes(n, getattr(connectivity, "names", None))
     if nodes.input is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, not_finite
 from neurolp.errors import ConfigurationError
 from neurolp.kernels.stream_match import FOUND
 from neurolp.kernels.stream_season import PAST
@@ -19,7 +19,8 @@ from neurolp.stream.network import StreamState
 class Weights(dict[str, Any]):
     """Copies of the weights of a brain, by name. What is assigned, the brain uses from now on.
 
-    The shape is that of the weights; where a brain has edges, all others must be zero.
+    The shape is that of the weights; where a brain has edges, all others must be zero. Weights of
+    lesioned nodes stay zero, whatever is assigned.
     """
 
     def __init__(self, state: StreamState, n_hidden: int) -> None:
@@ -43,8 +44,12 @@ class Weights(dict[str, Any]):
 
 def assign_weights(state: StreamState, name: str, values: Any, present: Any, n_hidden: int) -> None:
     """Write weights of the shape and the edges of ``present`` into a state."""
-    given = finite_numbers(f"weights {name!r}", values, present.shape)
-    memory = state.memory
+    given = finite_numbers(f"weights {name!r}", values, present.shape).copy()
+    memory, gone = state.memory, contents.lesioned(state, n_hidden)
+    if name in ("recurrent", "afferent"):
+        given[gone] = 0.0
+    if name in ("recurrent", "readout"):  # hidden nodes are the last features
+        given[:, given.shape[1] - n_hidden + gone] = 0.0
     if name == "readout":
         kept = contents.kept_features(state, n_hidden)
         state.readout.weights[:, kept] = given
@@ -86,9 +91,10 @@ def finite_numbers(what: str, values: Any, shape: tuple[int, ...]) -> Array:
         given = np.asarray(dense, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{what} must be numbers: {error}") from error
-    if given.shape != shape or not np.isfinite(given).all():
-        fault = f"have shape {given.shape}" if given.shape != shape else "contain NaN or infinity"
-        raise ConfigurationError(f"{what} must be finite, of shape {shape}, but {fault}")
+    if given.shape != shape:
+        raise ConfigurationError(f"{what} must have shape {shape}, not {given.shape}")
+    if fault := not_finite(given):
+        raise ConfigurationError(f"{what} must be finite, not {fault}")
     return given
 
 

@@ -53,8 +53,9 @@ def read_labels(n_symbols: Any, labels: Iterable[Any]) -> tuple[int, tuple[Label
         labels = check_labels(labels if n_symbols is None else n_symbols)
         return len(labels), labels
     if not isinstance(n_symbols, Integral) or n_symbols < 2:
+        hint = f"; the name of a sensor is name={n_symbols!r}" if isinstance(n_symbols, str) else ""
         raise ConfigurationError(
-            f"argument `n_symbols` must be an integer >= 2, or labels, but is {n_symbols!r}"
+            f"argument `n_symbols` must be an integer >= 2, or labels, but is {n_symbols!r}{hint}"
         )
     checked = check_labels(labels) if labels else ()
     if checked and len(checked) != n_symbols:

@@ -105,15 +105,21 @@ class StreamDesign:
 
 
 def network_size(
-    n_hidden: int | None, n_lags: int | None, sensors: Sequence[Sensor], given: bool = False
+    n_hidden: int | None,
+    n_lags: int | None,
+    sensors: Sequence[Sensor],
+    given: bool = False,
+    n_given: int | None = None,
 ) -> tuple[int, int]:
     """Hidden nodes and lags, with the defaults of the sensors for None.
 
     A network is for values and for what sensors tell of each other: contexts predict symbols
-    without one, and much faster. Where connectivity or input weights are ``given`` it has nodes.
+    without one, and much faster. Where connectivity or input weights are ``given`` it has nodes:
+    ``n_given`` if these say how many.
     """
     symbols = all(sensor.n_symbols for sensor in sensors)
     nodes = _N_HIDDEN if given or not symbols else 0
+    nodes = nodes if n_given is None else n_given
     lags = 0 if symbols and len(sensors) == 1 and not given else _N_LAGS
     return nodes if n_hidden is None else n_hidden, lags if n_lags is None else n_lags
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, not_finite
 from neurolp.errors import ConfigurationError, DataError
 
 
@@ -106,13 +106,19 @@ class HiddenNodes:
                 'argument `inject["nodes"]` must name nodes, each once, '
                 f"but is {inject['nodes']!r:.60}"
             )
-        current = np.asarray(inject["current"], dtype=np.float64)
+        what = 'argument `inject["current"]`'
+        try:
+            current = np.asarray(inject["current"], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{what} must be numbers: {error}") from error
+        if fault := not_finite(current):
+            raise DataError(f"{what} must be finite, but contains {fault}")
         if current.ndim == 1:
             current = np.repeat(current[:, None], len(nodes), axis=1)
-        if current.shape != (n_steps, len(nodes)) or not np.isfinite(current).all():
+        if current.shape != (n_steps, len(nodes)):
             raise DataError(
-                f'argument `inject["current"]` must be finite, of shape ({n_steps},) or '
-                f"({n_steps}, {len(nodes)}), but has shape {np.shape(inject['current'])}"
+                f"{what} must have shape ({n_steps},) or ({n_steps}, {len(nodes)}) for "
+                f"{n_steps} rows, but has shape {np.shape(inject['current'])}"
             )
         return nodes.astype(np.int64), np.ascontiguousarray(current)
 

@@ -183,8 +183,10 @@ class ContinuousSensor:
             columns = tuple(n_values)
             n_values = len(columns)
         if not isinstance(n_values, Integral) or n_values < 1:
+            hint = f"; the name of a sensor is name={n_values!r}"
             raise ConfigurationError(
                 f"argument `n_values` must be an integer >= 1, or names, but is {n_values!r}"
+                f"{hint if isinstance(n_values, str) else ''}"
             )
         different = len(set(columns)) == n_values and all(isinstance(c, str) for c in columns)
         if columns and not (different and len(columns) == n_values):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
-from neurolp.arrays import Array
+from neurolp.arrays import Array, not_finite
 from neurolp.brain import wiring
 from neurolp.brain.connectivity import Connectivity
 from neurolp.errors import ConfigurationError
@@ -53,6 +53,26 @@ def input_feature(lag: int, output: Any, n_outputs: int) -> Any:
     return 1 + (lag - 1) * n_outputs + output
 
 
+def n_nodes_of(connectivity: Any, input_weights: Any) -> int | None:
+    """Hidden nodes for which weights or edges are given; None if these do not say it."""
+    if isinstance(connectivity, Connectivity):
+        return connectivity.n_nodes
+    for name, given in (("connectivity", connectivity), ("input_weights", input_weights)):
+        if given is not None and not isinstance(given, str):
+            shape = _matrix(name, given).shape
+            if len(shape) == 2:
+                return int(shape[0])
+    return None
+
+
+def _matrix(name: str, given: Any) -> Any:
+    """What is given as an argument, as an array, dense or sparse."""
+    try:
+        return given if sparse.issparse(given) else np.asarray(given)
+    except ValueError as error:
+        raise ConfigurationError(f"argument `{name}` must be a matrix: {error}") from error
+
+
 def connections(
     given: Any, n: int, rng: np.random.Generator
 ) -> tuple[Connectivity | None, Array | None]:
@@ -71,27 +91,14 @@ def connections(
         return Connectivity.full(n), None
     if isinstance(given, Connectivity):
         return _with_weights(Connectivity.from_array(given, n))
-    matrix: Any = sparse.csr_array(given) if sparse.issparse(given) else np.asarray(given)
-    if matrix.dtype == np.bool_:
-        return Connectivity.from_array(matrix, n), None
-    weights = matrix.astype(np.float64)
-    if not sparse.issparse(weights):
-        Connectivity.from_array(weights != 0, n)  # checks shape and diagonal
-        edges, values = Connectivity.full(n), weights
-    else:
-        weights.sum_duplicates()
-        pattern = np.ones(weights.nnz, np.bool_), weights.indices, weights.indptr
-        edges = Connectivity.from_array(sparse.csr_array(pattern, weights.shape), n)
-        values = weights.data
-    if not np.isfinite(values).all():
-        raise ConfigurationError(
-            "argument `connectivity` must hold finite weights, but contains NaN or infinity"
-        )
-    return edges, values
+    matrix = _matrix("connectivity", given)
+    if matrix.dtype.kind in "iu":  # of hidden nodes these are weights, too
+        matrix = matrix.astype(np.float64)
+    return _with_weights(Connectivity.from_array(matrix, n))
 
 
 def _with_weights(edges: Connectivity) -> tuple[Connectivity, Array | None]:
-    """Edges and their own weights, if they have any; dense ones if no edge is absent."""
+    """Edges and their own weights, if they have any; stored densely where no edge is absent."""
     n, weights = edges.n_nodes, edges.weights
     if weights is None:
         return edges, None
@@ -141,16 +148,20 @@ def inputs(
         raise ConfigurationError(
             "argument `input_weights` needs `n_lags` of at least 1, but it is 0"
         )
-    given = design.input_weights
-    given = given.toarray() if sparse.issparse(given) else np.asarray(given)
+    given = _matrix("input_weights", design.input_weights)
+    given = given.toarray() if sparse.issparse(given) else given
     widths = {n_outputs, n_past, n_past + 1} - {0}
     right = given.ndim == 2 and given.shape[0] == design.n_hidden and given.shape[1] in widths
-    if not right or given.dtype.kind not in "fiub" or not np.isfinite(given).all():
+    if not right or given.dtype.kind not in "fiub":
         wanted = " or ".join(f"({design.n_hidden}, {width})" for width in sorted(widths))
         raise ConfigurationError(
-            f"argument `input_weights` must be finite numbers of shape {wanted} (of the last row, "
+            f"argument `input_weights` must be numbers of shape {wanted} (of the last row, "
             f"of all lags, of the constant and all lags), but is {given.dtype} of shape "
             f"{given.shape}"
+        )
+    if fault := not_finite(given):
+        raise ConfigurationError(
+            f"argument `input_weights` must be finite, but contains {fault} (target, source)"
         )
     given = given.astype(np.float64)
     bias = np.zeros(n)

@@ -147,9 +147,12 @@ def test_a_matrix_with_duplicate_and_zero_entries_is_read_and_left_as_it_is():
         given = sparse.csr_array((values, [1, 1, 2], [0, 2, 3, 3]), shape=(3, 3))
         before = [a.copy() for a in (given.data, given.indices, given.indptr)]
         connectivity = Connectivity.from_array(given)
-        assert [k.tolist() for k in connectivity.edges()] == [[0], [1]]
-        if values.dtype == np.float64:
-            assert connectivity.weights.data.tolist() == [0.75]
+        if values.dtype == np.float64:  # a weight of 0 that is stored is an edge
+            assert connectivity.weights.data.tolist() == [0.75, 0.0]
+            assert [k.tolist() for k in connectivity.edges()] == [[0, 1], [1, 2]]
+            assert connectivity.n_edges == 2
+        else:
+            assert [k.tolist() for k in connectivity.edges()] == [[0], [1]]
         for now, then in zip((given.data, given.indices, given.indptr), before, strict=True):
             np.testing.assert_array_equal(now, then)
 
@@ -220,3 +223,14 @@ def test_figures_of_full_dense_and_large_networks(tmp_path):
         figure = drawn(connectivity)
         figure.savefig(tmp_path / "picture.png")
         assert figure.axes[0].images[0].get_array().filled(0).sum() == connectivity.n_edges
+
+
+def test_a_connectivity_is_shown_in_one_line():
+    given = sparse.csr_array(([0.5, 0.0], ([0, 1], [1, 2])), shape=(3, 3))
+    assert repr(Connectivity.from_array(given)) == "<Connectivity: 3 nodes, 2 edges, weights>"
+    names = tuple(f"n{k}" for k in range(2000))
+    named = Connectivity.from_edges(np.arange(1999), np.arange(1, 2000), 2000, names=names)
+    assert repr(named) == "<Connectivity: 2,000 nodes ('n0' .. 'n1999'), 1,999 edges>"
+    laid_out = Connectivity.from_array(~np.eye(2, dtype=bool), positions=np.zeros((2, 1)))
+    assert repr(laid_out) == "<Connectivity: 2 nodes, 2 edges, positions>"
+    assert repr(Connectivity.full(30)) == "<Connectivity: 30 nodes, 870 edges>"

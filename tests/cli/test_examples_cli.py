@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurolp.cli.app import COMMANDS
-from neurolp.config.examples import examples, find_example
+from neurolp.config.examples import examples, examples_root, find_example
 from tests.processes import COMMAND, assert_one_line, neurolp_command, run
 
 FAST = ("--set", "brain.max_slices=2", "--set", "compare=false")
@@ -130,3 +130,15 @@ def test_a_shell_can_complete(shell, tmp_path):
     )
     assert shown.returncode == 0, shown.stderr
     assert "COMPLETE" in shown.stdout
+
+
+def test_keys_prints_the_page_about_keys_or_the_parts_about_a_word(tmp_path):
+    page = (examples_root() / "docs" / "configuration.md").read_text()
+    done = neurolp_command("keys", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, page.strip())
+    done = neurolp_command("keys", "n_lags", cwd=tmp_path)
+    assert done.stdout.startswith("# Streams\n\n## `[brain]`: parameters of `neurolp.StreamBrain`")
+    done = neurolp_command("keys", "Univariate", cwd=tmp_path)
+    assert done.stdout.startswith('# Experiments\n\n## `experiment = "univariate"`')
+    assert done.stdout.count("## ") == 1
+    assert_one_line(neurolp_command("keys", "zebra", cwd=tmp_path), 2, "zebra: no part of")

@@ -153,7 +153,7 @@ def test_hdf5_tables_of_pairs_and_groups(tmp_path):
 @pytest.mark.parametrize(
     ("table", "arguments", "message"),
     [
-        (NAMED, {"source": "pre"}, "has no column 'pre', but has source, target, weight"),
+        (NAMED, {"source": "pre"}, "has no column 'pre', but has source, target, weight; `source`, `target` and `weight` say"),
         (NAMED, {"weight": "g"}, "has no column 'g'"),
         (NAMED, {"dataset": "a"}, "`dataset` is for HDF5 files"),
         (NAMED, {"nodes": 4}, "edges name their nodes, such as 'ALM'"),
@@ -275,17 +275,24 @@ def test_a_stream_runs_on_named_edges_and_its_file_keeps_the_names(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["brain.n_hidden=9"], "'connectivity.file': .*there are 9 nodes, but the edges have 4"),
+        (["brain.n_hidden=9"], "'connectivity.file': .*there are 9 nodes, but the edges have 4: brain.n_hidden = 4 fits"),
         (["connectivity.weight='g'"], "has no column 'g'"),
         (["connectivity.file='none.csv'"], "no such file"),
         (["connectivity.dataset='a'"], "`dataset` is for HDF5 files"),
         (["connectivity.file='w.npy'", "connectivity.weight='g'"],
          "key 'connectivity.weight' has no meaning for"),
+        (["connectivity.file='nan.npy'"],
+         r"key 'connectivity.file': .*nan.npy: must have finite weights, but contains NaN at \[1, 2\]"),
+        (["connectivity.file='self.npy'"], "'connectivity.file': .*self.npy: must have no self-edges"),
+        (["connectivity.file='w.npy'", "brain.n_hidden=9"],
+         "'connectivity.file': .*w.npy: there are 9 nodes, but the edges have 4"),
     ],
 )  # fmt: skip
 def test_tables_in_configurations_that_cannot_be_used(settings, message, tmp_path):
     NAMED.to_csv(tmp_path / "edges.csv", index=False)
     np.save(tmp_path / "w.npy", WEIGHTS)
+    np.save(tmp_path / "nan.npy", np.where(WEIGHTS == 3.5, np.nan, WEIGHTS))
+    np.save(tmp_path / "self.npy", WEIGHTS + np.eye(4))
     (tmp_path / "a.toml").write_text(STREAM)
     settings = [s.replace("'", f"'{tmp_path}/", 1) if "file=" in s else s for s in settings]
     configuration = read_configuration(tmp_path / "a.toml", settings)

@@ -64,10 +64,12 @@ def test_columns_delimiters_and_files_without_header(write):
 
 
 def test_missing_values_of_ones_own(write):
-    path = write("a,b\n1,x\n-999,Unknown\n3,-999\n")
-    frame = read_frame(path, missing_values=[-999, "unknown"])
-    assert frame["a"].tolist() == [1, pd.NA, 3]
-    assert frame["b"].isna().tolist() == [False, True, True]
+    path = write("a,b,c\n1,x,0.5\n-999,Unknown,-999.0\n3,-999,1.5\n")
+    for own in ([-999, "unknown"], ["-999", "Unknown"]):
+        frame = read_frame(path, missing_values=own)
+        assert frame["a"].tolist() == [1, pd.NA, 3]
+        assert frame["b"].isna().tolist() == [False, True, True]
+        assert frame["c"].isna().tolist() == [False, True, False], "-999.0 is the number -999"
 
 
 def test_a_word_among_numbers_is_named(write):

@@ -215,7 +215,7 @@ def test_works_in_pipelines_searches_and_with_pandas():
     model = ConditionalClassifier(**QUICK, random_state=0).fit(X, labels)
     assert list(model.feature_names_in_) == list(X.columns)
     assert model.score(X, labels) > 0.9
-    with pytest.raises(ValueError, match="feature names"):
+    with pytest.raises(DataError, match="must have the columns of fit, but lacks 'sepal length"):
         model.predict(X.rename(columns={X.columns[0]: "other"}))
     categorical = labels.astype("category")
     assert set(ConditionalClassifier(**QUICK).fit(X, categorical).predict(X)) <= set(labels)

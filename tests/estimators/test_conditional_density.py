@@ -220,8 +220,10 @@ def test_works_in_pipelines_searches_and_with_pandas():
     assert model.predict(frame).shape == (90,)
     with pytest.raises(DataError, match="'noise'"):
         model.predict(frame.assign(noise=np.inf))
-    with pytest.raises(ValueError, match="feature names"):
-        model.predict(frame[["noise", "x"]])
+    turned = model.predict(frame[["noise", "x"]])  # columns go by their names
+    np.testing.assert_array_equal(turned, model.predict(frame))
+    with pytest.raises(DataError, match=r"must have the columns of fit, but lacks 'x'$"):
+        model.predict(frame[["noise"]])
     both = quick.fit(frame, pd.DataFrame({"a": y, "b": -y + frame["noise"]}))
     assert both.predict(frame).shape == (90, 2)
     pipeline = make_pipeline(StandardScaler(), ConditionalDensity(**{**QUICK, "max_epochs": 5}))

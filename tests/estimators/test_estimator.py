@@ -194,7 +194,7 @@ def test_bad_arguments_are_named(iris, brain):
         (np.ones((3, 3), dtype=bool), r"must have shape \(4, 4\)"),
         (np.eye(4, dtype=bool), "no self-edges, but node 0"),
         (np.full((4, 4), "a"), "must be boolean or numbers, but has dtype <U1"),
-        (np.full((4, 4), np.nan), "must have finite weights"),
+        (np.full((4, 4), np.nan), "must have finite weights, but contains NaN at"),
     ):
         with pytest.raises(NetworkError, match=message):
             BrainDensity(connectivity=wrong).fit(iris)

@@ -94,8 +94,8 @@ def test_given_input_weights_are_used_as_given(lags):
     ("given", "message"),
     [
         (np.ones((N, 3)), r"of shape \(12, 4\) or \(12, 16\) or \(12, 17\).*shape \(12, 3\)"),
-        (np.full((N, 4), np.nan), "must be finite"),
-        (np.full((N, 4), "a"), "must be finite numbers"),
+        (np.full((N, 4), np.nan), r"must be finite, but contains NaN at \[0, 0\]"),
+        (np.full((N, 4), "a"), "must be numbers of shape"),
         (np.ones(4), "shape"),
     ],
 )
@@ -151,9 +151,9 @@ def test_assigned_weights_are_used_and_go_into_files(name, connectivity, tmp_pat
     [
         ("synapses", lambda w: w["readout"], "must be one of"),
         ("recurrent", lambda w: np.ones((N, N)), "must be zero on the diagonal"),
-        ("recurrent", lambda w: np.ones((2, N)), r"must be finite, of shape \(12, 12\), but have"),
-        ("readout", lambda w: w["readout"] * np.nan, "contain NaN or infinity"),
-        ("readout", lambda w: "heavy", "must be numbers|must be finite"),
+        ("recurrent", lambda w: np.ones((2, N)), r"must have shape \(12, 12\), not \(2, 12\)"),
+        ("readout", lambda w: w["readout"] * np.nan, r"finite, not NaN at \[0, 0\]"),
+        ("readout", lambda w: "heavy", "must be numbers"),
         ("afferent", lambda w: np.ones((N, 29)), "must be zero where there is no edge"),
     ],
 )
@@ -196,6 +196,38 @@ def test_nodes_that_are_taken_are_silent_for_ever(connectivity, rule):
         dense = recurrent.toarray() if sparse.issparse(recurrent) else recurrent
         assert not dense[:, [2, 7]].any()
     assert not np.array_equal(result.total, whole.run(ROWS[60:]).total)
+
+
+@pytest.mark.parametrize("connectivity", ["full", edges()], ids=["full", "sparse"])
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_what_is_assigned_later_does_not_bring_nodes_back(connectivity, reloaded, tmp_path):
+    brain = brain_of(connectivity)
+    brain.run(ROWS[:60])
+    whole = {name: w.copy() for name, w in brain.weights.items()}
+    brain.lesion(nodes=[2, 7])
+    if reloaded:
+        brain.save(tmp_path / "brain.h5")
+        brain = StreamBrain.load(tmp_path / "brain.h5")
+    for name, w in whole.items():
+        brain.weights[name] = 2 * w
+        assert _equal(whole[name], w)  # what was given is as it was
+    brain.activity = np.ones(N)
+    assert not brain.activity[[2, 7]].any()
+    assert brain.activity.sum() == N - 2
+    after, kept = brain.weights, np.delete(np.arange(N), [2, 7])
+    dense = {k: w.toarray() if sparse.issparse(w) else w for k, w in after.items()}
+    assert not dense["recurrent"][[2, 7]].any()
+    assert not dense["recurrent"][:, [2, 7]].any()
+    assert not dense["afferent"][[2, 7]].any()
+    assert not dense["readout"][:, -N:][:, [2, 7]].any()
+    for name in ("recurrent", "afferent"):
+        before = whole[name].toarray() if sparse.issparse(whole[name]) else whole[name]
+        columns = kept if name == "recurrent" else np.arange(before.shape[1])
+        of_kept = np.ix_(kept, columns)
+        np.testing.assert_array_equal(dense[name][of_kept], 2 * before[of_kept])
+    eigenvalues = np.linalg.eigvals(dense["recurrent"][np.ix_(kept, kept)])
+    assert brain.spectral_radius == pytest.approx(np.abs(eigenvalues).max())
+    assert not brain.run(ROWS[60:], activity=True).activity[:, [2, 7]].any()
 
 
 @pytest.mark.parametrize("connectivity", ["full", edges()], ids=["full", "sparse"])
@@ -284,8 +316,14 @@ def test_one_current_for_all_nodes_and_masks():
         ({"nodes": [99], "current": np.ones(9)}, ConfigurationError, "hidden nodes 0 .. 11"),
         ({"nodes": [1, 1], "current": np.ones(9)}, ConfigurationError, "each once"),
         ({"nodes": [], "current": np.ones(9)}, ConfigurationError, "each once"),
-        ({"nodes": [1], "current": np.ones(8)}, DataError, r"of shape \(9,\) or \(9, 1\)"),
-        ({"nodes": [1], "current": np.full(9, np.inf)}, DataError, "must be finite"),
+        ({"nodes": [1], "current": np.ones(8)}, DataError, r"shape \(9,\) or \(9, 1\) for 9 rows"),
+        (
+            {"nodes": [1], "current": np.full(9, np.inf)},
+            DataError,
+            r"but contains infinity at \[0\]",
+        ),
+        ({"nodes": [1], "current": np.full(9, np.nan)}, DataError, r"but contains NaN at \[0\]"),
+        ({"nodes": [1], "current": ["a"] * 9}, DataError, "must be numbers"),
     ],
 )
 def test_currents_that_cannot_be_injected_are_named_and_change_nothing(inject, error, message):

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from neurolp import (
+    Activity,
     CategoricalSensor,
     ConfigurationError,
     ContinuousSensor,
@@ -15,6 +16,7 @@ from neurolp import (
     NeurolpError,
     StreamBrain,
 )
+from neurolp.brain.connectivity import Connectivity
 from tests.estimators.stream_cases import SMALL, SYMBOLS, VALUE, VECTOR, edges, rows_of
 
 
@@ -57,18 +59,80 @@ def test_given_weights_are_used_as_given(dtype):
         assert brain.fault() is None
 
 
+@pytest.mark.parametrize("dtype", [float, "i8"])
+def test_zeros_of_a_dense_matrix_of_numbers_are_no_edges(dtype):
+    given = np.arange(1, 145).reshape(12, 12) % 7 * edges().toarray()
+    brain = StreamBrain(VALUE, **SMALL, connectivity=given.astype(dtype), random_state=0)
+    there = brain.weights["recurrent"]
+    np.testing.assert_array_equal(there.toarray(), given)
+    brain.run(rows_of((VALUE,), 60))
+    after = brain.weights["recurrent"]
+    assert after.nnz == np.count_nonzero(given)
+    np.testing.assert_array_equal(after.toarray() != 0, given != 0)
+    assert not np.array_equal(after.data, there.data)  # what is there learns
+    with pytest.raises(ConfigurationError, match="must be zero where there is no edge"):
+        brain.weights["recurrent"] = given + (given == 0) * (1 - np.eye(12))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_a_matrix_of_zeros_is_a_network_without_edges(n, tmp_path):
+    brain = StreamBrain(VALUE, n_lags=2, connectivity=np.zeros((n, n)), random_state=0)
+    rows = rows_of((VALUE,), 60)
+    run = brain.run(rows, activity=True, monitors=[Activity()])
+    assert run.activity[1:].all()
+    assert not brain.weights["recurrent"].sum()
+    assert brain.spectral_radius == 0
+    brain.save(tmp_path / "brain.h5")
+    again = StreamBrain.load(tmp_path / "brain.h5")
+    np.testing.assert_array_equal(again.run(rows).total, brain.run(rows).total)
+
+
+def test_a_sparse_matrix_stores_edges_that_begin_at_zero_and_learn():
+    kept = edges().astype(float)
+    kept.data[:] = 0.0
+    for form in ("csr", "coo", "lil"):
+        brain = StreamBrain(VALUE, **SMALL, connectivity=kept.asformat(form), random_state=0)
+        brain.run(rows_of((VALUE,), 60))
+        assert brain.weights["recurrent"].nnz == kept.nnz
+        assert np.count_nonzero(brain.weights["recurrent"].data) > 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"connectivity": edges()},
+        {"connectivity": edges().toarray()},
+        {"connectivity": edges().toarray().tolist()},
+        {"connectivity": Connectivity.full(12)},
+        {"connectivity": "full", "input_weights": np.ones((12, 1))},
+        {"input_weights": np.ones((12, 1)).tolist()},
+    ],
+)
+def test_as_many_nodes_as_the_weights_are_for(given):
+    brain = StreamBrain(VALUE, n_lags=1, **given)
+    assert brain.n_hidden == len(brain.activity) == 12
+    assert StreamBrain(CategoricalSensor(3), n_lags=1, connectivity=edges()).n_hidden == 12
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (np.ones((12, 12)), "no self-edges"),
         (np.ones((3, 3)) - np.eye(3), r"shape \(12, 12\)"),
-        (np.where(np.eye(12) > 0, 0, np.nan), "finite weights"),
+        (np.where(np.eye(12) > 0, 0, np.nan), r"finite weights, but contains NaN at \[0, 1\]"),
+        (np.where(np.eye(12) > 0, 0, np.inf), r"finite weights, but contains infinity at \[0, 1\]"),
     ],
 )
 def test_weights_that_cannot_be_used_are_named(given, message):
     for form in (np.asarray, sparse.csr_array):
         with pytest.raises(NeurolpError, match=message):
             StreamBrain(VALUE, **SMALL, connectivity=form(given))
+
+
+def test_rows_of_different_lengths_are_no_matrix():
+    for name in ("connectivity", "input_weights"):
+        with pytest.raises(ConfigurationError, match=f"argument `{name}` must be a matrix"):
+            StreamBrain(VALUE, n_lags=1, **{name: [[0, 1], [1]]})
 
 
 def test_parameters_cannot_be_assigned_without_effect():
@@ -128,6 +192,11 @@ def test_settings_out_of_range_are_named(settings, message):
     [
         (lambda: CategoricalSensor(1), "argument `n_symbols` must be an integer >= 2"),
         (lambda: ContinuousSensor(0), "argument `n_values` must be an integer >= 1"),
+        (
+            lambda: ContinuousSensor("x"),
+            "`n_values` .* but is 'x'; the name of a sensor is name='x'",
+        ),
+        (lambda: CategoricalSensor("x"), "`n_symbols` .*'x'; the name of a sensor is name='x'"),
         (lambda: ContinuousSensor(location=1.0), "must be given together"),
         (
             lambda: ContinuousSensor(location=1.0, scale=0.0),

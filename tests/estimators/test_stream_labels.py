@@ -102,6 +102,8 @@ def test_a_single_column_is_a_vector_of_labels():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda f: f.rename(columns={"sky": "air"}),
+         "lacks 'sky' and has 'air': a sensor finds its column by its `name`.*`columns`.*sensors_of"),
         (lambda f: f.drop(columns="lon"), "must have the columns lat, lon, sky.*lacks 'lon'"),
         (lambda f: f.assign(extra=1), "also has 'extra'"),
         (lambda f: f.assign(sky="fog"), "labels of sensor 'sky', but step 0 holds 'fog'; the labels"),

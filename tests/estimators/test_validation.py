@@ -16,6 +16,7 @@ from neurolp import (
     ConditionalClassifier,
     ConditionalDensity,
     ConfigurationError,
+    DataError,
     LinearBrain,
     MonotoneDensity,
     OnlineBrain,
@@ -173,8 +174,9 @@ def test_columns_are_read():
     np.testing.assert_array_equal(reader.transform(frame), [[3, 0], [1, np.nan], [1, 1]])
     with pytest.warns(UserWarning, match="fitted with feature names"):
         np.testing.assert_array_equal(reader.transform([[3, "a"]]), [[3, 1]])
-    with pytest.raises(ValueError, match="names should match those that were passed during fit"):
-        reader.transform(frame[["s", "n"]])
+    np.testing.assert_array_equal(reader.transform(frame[["s", "n"]]), reader.transform(frame))
+    with pytest.raises(DataError, match=r"must have the columns of fit, but also has 'more'$"):
+        reader.transform(frame.assign(more=1))
     with pytest.raises(ConfigurationError, match="unknown column 'x'"):
         Reader({"x": "nominal"}).fit(frame)
     assert not hasattr(Reader().fit(frame.to_numpy()), "feature_names_in_")

@@ -90,7 +90,7 @@ def test_assigned_activity_is_used_and_what_is_wrong_is_named():
     brain.activity = [0.1, 0.2, 0.3, 0.4]
     brain.run([0.0], learn=False)
     np.testing.assert_allclose(brain.activity, np.tanh([0.0, 0.05, 0.1, 0.15]), atol=1e-12)
-    with pytest.raises(ConfigurationError, match=r"`activity` must be finite, of shape \(4,\)"):
+    with pytest.raises(ConfigurationError, match=r"`activity` must have shape \(4,\), not"):
         brain.activity = [1.0]
 
 
@@ -102,3 +102,13 @@ def test_given_weights_are_scaled_to_a_spectral_radius(make):
     given = brain.weights["recurrent"]
     given = given.toarray() if sparse.issparse(given) else given
     np.testing.assert_allclose(given, 0.9 / radius * w, rtol=1e-12)
+
+
+def test_lesioned_nodes_are_no_part_of_the_dynamics():
+    w, v = 0.2 * (1 - np.eye(5)), np.full((5, 1), 0.1)
+    rows = np.sin(np.arange(300.0))
+    whole = brain_of(w, v)
+    cut, small = brain_of(w, v).lesion(nodes=[1]), brain_of(w[1:, 1:], v[1:])
+    expected = lyapunov_exponent(small, rows)
+    assert expected < lyapunov_exponent(whole, rows) - 0.1
+    assert lyapunov_exponent(cut, rows) == pytest.approx(expected, abs=1e-3)

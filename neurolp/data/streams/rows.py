@@ -187,6 +187,11 @@ def _of_frame(frame: Any, sensors: Sequence[Sensor], first_step: int, argument: 
     further = [name for name in there if name not in names]
     if lacking or further:
         what = f"lacks {lacking[0]!r}" if lacking else f"also has {further[0]!r}"
+        if lacking and further:
+            what += (
+                f" and has {further[0]!r}: a sensor finds its column by its `name` (several by "
+                "`columns`), and sensors_of(frame) makes the sensors of a frame"
+            )
         raise DataError(
             f"argument `{argument}` must have the columns {', '.join(names)}, but {what}"
         )
