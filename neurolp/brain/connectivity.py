@@ -16,9 +16,11 @@ from neurolp.kernels.graph import greedy_colours, sequential_levels
 Kind = Literal["full", "dense", "sparse"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Connectivity:
     """Permitted edges of a network of ``n_nodes``; ``edge[i, j]`` is the edge from j to i.
+
+    No node has an edge to itself (an autapse).
 
     ``full`` holds no matrix; ``dense`` keeps weights in dense matrices whose absent entries are
     exactly zero for ever; ``sparse`` keeps only the edges, so absent ones cost nothing.
@@ -137,6 +139,14 @@ class Connectivity:
         matrix = sparse.csr_array((ones, csr.indices, csr.indptr), csr.shape)
         given = None if weights is None else csr
         return cls(n_nodes, "sparse", matrix, weights=given, names=names)
+
+    def __repr__(self) -> str:
+        """Numbers of nodes and edges, and what else is known."""
+        named = f" ({self.names[0]!r} .. {self.names[-1]!r})" if self.names else ""
+        known = "".join(
+            f", {what}" for what in ("weights", "positions") if getattr(self, what) is not None
+        )
+        return f"<Connectivity: {self.n_nodes:,} nodes{named}, {self.n_edges:,} edges{known}>"
 
     @property
     def n_edges(self) -> int:

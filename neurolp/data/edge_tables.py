@@ -68,7 +68,7 @@ def from_edge_table(
     DataError
         If the table cannot be read, lacks a column, or names no such nodes; the message says where.
     NetworkError
-        If an edge leads from a node to itself.
+        If an edge leads from a node to itself: networks have no autapses.
 
     Examples
     --------

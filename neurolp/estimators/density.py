@@ -79,7 +79,8 @@ class BrainDensity(TableBrain):
         without an edge between them, or groups of your own in their order.
     connectivity : None, Connectivity, (n, n) array or SciPy sparse matrix
         Permitted edges (target, source), or with floating-point numbers weights, which are those of
-        the first slice; None is fully connected. See ``neurolp.brain.wiring``.
+        the first slice; None is fully connected. No node has an edge to itself: the diagonal is
+        zero. See ``neurolp.brain.wiring``.
     log_scale : bool
         Whether presynaptic nodes also scale a node, by exp(G) with a learned log-scale G.
     marginal_transform : bool

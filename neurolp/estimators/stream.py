@@ -224,6 +224,10 @@ class StreamBrain(StreamBench, StreamForecast, StreamFiles):
         ``inject`` is ``{"nodes": [3, 7], "current": I}``: I (n_steps,) or (n_steps, n_nodes) is
         added to the potentials of hidden nodes, by number or name, after each row.
 
+        With ``predictions`` and ``activity`` the result has what was predicted of each row, and the
+        activity of the hidden nodes before it: ``activity[k]`` is before row k, and the current of
+        row k acts on ``activity[k + 1]``.
+
         ``monitors`` (:class:`neurolp.Activity`, .. or your own) record as steps go by,
         counted from the first of these rows: to ``monitors`` of the result, or to the file
         ``output``, which then also has the surprise of every step, parameters, lesions and

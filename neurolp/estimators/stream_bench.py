@@ -123,7 +123,7 @@ class StreamBench(ABC):
     def activity(self, values: Any) -> None:
         memory, n = self._state.memory, self._design.n_hidden
         given = editing.finite_numbers("argument `activity`", values, (n,)).copy()
-        given[editing.lesioned(self._state, n)] = 0.0
+        given[self.lesioned] = 0.0
         memory.activity[:n] = given
         start = len(memory.features) - len(memory.activity)
         memory.features[start : start + n] = memory.activity[:n]

@@ -128,6 +128,10 @@ class MemoryStore(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._about) + len(self._fixed)
 
+    def __repr__(self) -> str:
+        """The names, and the shapes of what is under them."""
+        return f"<MemoryStore: {', '.join(f'{name} {self[name].shape}' for name in self)}>"
+
     @property
     def splits(self) -> list[str]:
         """Splits of the data whose surprise is recorded."""

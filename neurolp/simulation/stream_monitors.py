@@ -208,6 +208,9 @@ class Predictions(Monitor):
 class Activity(Monitor):
     """``activity`` (activity_time, hidden), or (activity_time, activity_node) of some nodes.
 
+    The sample at time t is the activity after row t - 1 and before row t: with ``every=1`` the k-th
+    is that after row k, while ``run(activity=True).activity[k]`` is that before row k.
+
     Parameters
     ----------
     every, at, interval

@@ -45,7 +45,7 @@ class Weights(dict[str, Any]):
 def assign_weights(state: StreamState, name: str, values: Any, present: Any, n_hidden: int) -> None:
     """Write weights of the shape and the edges of ``present`` into a state."""
     given = finite_numbers(f"weights {name!r}", values, present.shape).copy()
-    memory, gone = state.memory, lesioned(state, n_hidden)
+    memory, gone = state.memory, contents.lesioned(state, n_hidden)
     if name in ("recurrent", "afferent"):
         given[gone] = 0.0
     if name in ("recurrent", "readout"):  # hidden nodes are the last features
@@ -96,11 +96,6 @@ def finite_numbers(what: str, values: Any, shape: tuple[int, ...]) -> Array:
     if fault := not_finite(given):
         raise ConfigurationError(f"{what} must be finite, not {fault}")
     return given
-
-
-def lesioned(state: StreamState, n_hidden: int) -> Array:
-    """Numbers (k,) of the hidden nodes that were taken away: those that never move."""
-    return np.flatnonzero(state.memory.leak[:n_hidden] == 0.0)
 
 
 def without(state: StreamState, nodes: Array, edges: Array) -> StreamState:

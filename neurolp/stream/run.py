@@ -12,7 +12,7 @@ from neurolp.kernels.stream_state import Outcome
 from neurolp.stream.sensors import Sensor, places
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StreamRun:
     """Results of presenting rows to a predictor.
 
@@ -21,7 +21,9 @@ class StreamRun:
     ``probabilities`` (n_steps, n_symbols), ``mean`` and ``std`` (n_steps, n_values), by sensor, are
     of the predictions before each step, given the sensors before in the row (of the code, where a
     sensor encodes its columns);
-    ``activity`` (n_steps, n_hidden) is that of the hidden nodes. These are empty unless asked for.
+    ``activity`` (n_steps, n_hidden) is that of the hidden nodes before each row, from which it is
+    predicted; the monitor :class:`neurolp.Activity` records that after rows, so that its first
+    sample is the second row of this array. These are empty unless asked for.
     Of many streams at once all arrays have the streams as one more axis, the first.
     ``monitors`` maps the names of variables and dimensions to what monitors have recorded.
     """
@@ -38,6 +40,21 @@ class StreamRun:
     def total(self) -> Array:
         """Surprise of each step, summed over the observed sensors, (n_steps,), nats."""
         return np.asarray(np.nansum(self.surprise, axis=-1))
+
+    def __repr__(self) -> str:
+        """Sizes, the mean surprise, and what else there is."""
+        *streams, n_steps, n_sensors = self.surprise.shape
+        about = [f"{n} streams" for n in streams]
+        about += [f"{n_steps:,} steps", f"{n_sensors} sensor{'s' * (n_sensors != 1)}"]
+        if self.surprise.size:
+            about.append(f"mean surprise {self.total.mean():.4g} nats a step")
+        asked = [name for name in ("probabilities", "mean", "std") if getattr(self, name)]
+        asked += ["activity"] * (self.activity.size > 0)
+        if asked:
+            about.append(f"with {', '.join(asked)}")
+        if self.monitors:
+            about.append(f"monitors: {', '.join(self.monitors)}")
+        return f"<StreamRun: {'; '.join(about)}>"
 
 
 @dataclass(frozen=True)

@@ -223,3 +223,14 @@ def test_figures_of_full_dense_and_large_networks(tmp_path):
         figure = drawn(connectivity)
         figure.savefig(tmp_path / "picture.png")
         assert figure.axes[0].images[0].get_array().filled(0).sum() == connectivity.n_edges
+
+
+def test_a_connectivity_is_shown_in_one_line():
+    given = sparse.csr_array(([0.5, 0.0], ([0, 1], [1, 2])), shape=(3, 3))
+    assert repr(Connectivity.from_array(given)) == "<Connectivity: 3 nodes, 2 edges, weights>"
+    names = tuple(f"n{k}" for k in range(2000))
+    named = Connectivity.from_edges(np.arange(1999), np.arange(1, 2000), 2000, names=names)
+    assert repr(named) == "<Connectivity: 2,000 nodes ('n0' .. 'n1999'), 1,999 edges>"
+    laid_out = Connectivity.from_array(~np.eye(2, dtype=bool), positions=np.zeros((2, 1)))
+    assert repr(laid_out) == "<Connectivity: 2 nodes, 2 edges, positions>"
+    assert repr(Connectivity.full(30)) == "<Connectivity: 30 nodes, 870 edges>"

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from neurolp import (
+    Activity,
     CategoricalSensor,
     ConfigurationError,
     ContinuousSensor,
@@ -71,6 +72,19 @@ def test_zeros_of_a_dense_matrix_of_numbers_are_no_edges(dtype):
     assert not np.array_equal(after.data, there.data)  # what is there learns
     with pytest.raises(ConfigurationError, match="must be zero where there is no edge"):
         brain.weights["recurrent"] = given + (given == 0) * (1 - np.eye(12))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_a_matrix_of_zeros_is_a_network_without_edges(n, tmp_path):
+    brain = StreamBrain(VALUE, n_lags=2, connectivity=np.zeros((n, n)), random_state=0)
+    rows = rows_of((VALUE,), 60)
+    run = brain.run(rows, activity=True, monitors=[Activity()])
+    assert run.activity[1:].all()
+    assert not brain.weights["recurrent"].sum()
+    assert brain.spectral_radius == 0
+    brain.save(tmp_path / "brain.h5")
+    again = StreamBrain.load(tmp_path / "brain.h5")
+    np.testing.assert_array_equal(again.run(rows).total, brain.run(rows).total)
 
 
 def test_a_sparse_matrix_stores_edges_that_begin_at_zero_and_learn():

@@ -17,6 +17,7 @@ from neurolp import (
     OutputError,
     Predictions,
     Schedule,
+    StreamBatch,
     StreamBrain,
     Weights,
     open_trajectory,
@@ -291,3 +292,37 @@ def test_memory_does_not_grow_with_what_is_recorded(tmp_path):
     with open_trajectory(tmp_path / "run.h5") as file:
         assert file["activity"].shape == (30_000, 400)  # 48 MB
     assert peak < 40e6
+
+
+def test_activity_of_the_result_is_before_a_row_and_that_of_the_monitor_after_it():
+    current = np.zeros(len(ROWS))
+    current[30] = 2.0
+    given = {"inject": {"nodes": [1], "current": current}, "activity": True}
+    run = brain_of().run(ROWS, monitors=[Activity()], **given)
+    after, before = run.monitors["activity"], run.activity
+    np.testing.assert_array_equal(run.monitors["activity_time"], np.arange(1, len(ROWS) + 1))
+    np.testing.assert_array_equal(after[:-1], before[1:].astype("f4"))
+    plain = brain_of().run(ROWS, activity=True).activity
+    np.testing.assert_array_equal(before[:31], plain[:31])  # the current of row 30 acts after it
+    assert (before[31] != plain[31]).any()
+
+
+def test_results_are_shown_in_one_line():
+    brain = brain_of()
+    shown = repr(brain.run(ROWS, predictions=True, activity=True, monitors=[Activity(every=10)]))
+    mean = brain_of().run(ROWS).total.mean()
+    n, k = len(ROWS), len(brain.sensors)
+    assert shown.startswith(f"<StreamRun: {n} steps; {k} sensors; mean surprise {mean:.4g} nats")
+    assert shown.endswith(
+        "with probabilities, mean, std, activity; monitors: activity_time, activity>"
+    )
+    one = StreamBrain(ContinuousSensor(location=0, scale=1), n_hidden=3)
+    assert repr(one.run(np.zeros(0))) == "<StreamRun: 0 steps; 1 sensor>"
+    monitors = brain.run(ROWS, monitors=[Activity(every=40, nodes=[1, 3])]).monitors
+    samples = len(monitors["activity_time"])
+    assert samples == n // 40
+    assert repr(monitors) == (
+        f"<MemoryStore: activity_time ({samples},), activity ({samples}, 2), activity_node (2,)>"
+    )
+    together = repr(StreamBatch(one, 2).run(np.zeros((2, 5))))
+    assert together.startswith("<StreamRun: 2 streams; 5 steps; 1 sensor; mean surprise ")
