@@ -53,9 +53,9 @@ def one_line_errors(interrupted: str = "interrupted, nothing was written") -> It
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:
-    """The exit code after a signal; Python's own KeyboardInterrupt has no number, it is SIGINT."""
-    signum: int = interrupt.args[0] if interrupt.args else signal.SIGINT
-    return SIGNAL + signum
+    """The exit code after a signal; a KeyboardInterrupt without its number is of Ctrl-C, SIGINT."""
+    numbers = [given for given in interrupt.args if isinstance(given, int)]
+    return SIGNAL + (numbers[0] if numbers else signal.SIGINT)
 
 
 def _one_line(text: str) -> str:

@@ -28,12 +28,10 @@ def plot_gains(file: Trajectory, ax: Axes) -> Axes:
     gain = (score.values - score.values[:, [plain]]) / file["n_columns"].values[:, None]
     shown = [j for j in range(len(names)) if j != plain]
     tables = [str(name).replace("_", " ") for name in score.coords["data"].values]
-    draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], "")
+    unit = "gain over a Gaussian (nats per row and column)"
+    draw_bars(ax, tables, [names[j] for j in shown], gain[:, shown], unit)
     ax.axvline(0, color=BLACK, lw=1)
-    ax.set(
-        xlabel="gain over a Gaussian (nats per row and column)",
-        title="Test log-likelihood with default settings",
-    )
+    ax.set(title="Test log-likelihood with default settings")
     return ax
 
 

@@ -63,14 +63,16 @@ def plot_connectivity(
     )
     if bins < n:
         axes[0].figure.colorbar(image, ax=axes[0], label="edges per bin", shrink=0.8)
-    axes[0].set(xlabel="source node", ylabel="target node", title=f"{len(target):,} edges")
+    axes[0].set(
+        xlabel="source node", ylabel="target node", title=f"Connectivity ({len(target):,} edges)"
+    )
 
     degree = np.bincount(target, minlength=n)
     steps = max(int(np.ptp(degree)) // 30, 1)
     edges = np.arange(degree.min(), degree.max() + steps + 1, steps) - 0.5
     axes[1].hist(degree, bins=list(edges), color=SKY, edgecolor="white", lw=0.5)
     axes[1].set_xlim(edges[0] - 2 * steps, edges[-1] + 2 * steps)
-    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"mean in-degree {degree.mean():.3g}")
+    axes[1].set(xlabel="in-degree", ylabel="nodes", title=f"In-degrees (mean {degree.mean():.3g})")
     for axis in (axes[0].xaxis, axes[0].yaxis, axes[1].xaxis, axes[1].yaxis):
         count_axis(axis)
     if where is None or len(axes) < 3:
@@ -89,7 +91,7 @@ def plot_connectivity(
         ax.scatter(flat[:, 0], flat[:, 1], s=max(1.0, min(12.0, 3000 / n)), c=BLUE)
         ax.set(xlabel="x", ylabel="y", aspect="equal")
     ax.set(
-        title="positions of nodes, with "
+        title="Positions of nodes, with "
         + ("all edges" if len(shown) == connectivity.n_edges else f"{len(shown):,} edges")
     )
     return axes

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from neurolp.arrays import Array
 from neurolp.evaluation.metrics import calibrated_counts
-from neurolp.plotting.style import DENSITY, PALE, SERIES, legend
+from neurolp.plotting.style import DENSITY, PALE, SERIES, count_axis, legend
+
+_MOST_NAMES, _SOME_NAMES = 30, 12  # names along an axis that all fit, and how many of more
 
 
 def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
@@ -25,7 +29,7 @@ def draw_pit(ax: Axes, counts: Array, labels: Sequence[str]) -> None:
             edges = np.linspace(0, 1, n_bins + 1)
             density = row * n_bins / row.sum()
             ax.stairs(density, edges, baseline=None, color=colour, lw=1.8, label=label)
-    ax.set(xlabel="predicted probability of a value below the observed one")
+    ax.set(xlabel="predicted CDF at the observed value")
     ax.set(ylabel="density of observations", xlim=(0, 1), ylim=(0, max(ax.get_ylim()[1], 1.2)))
     legend(ax)
 
@@ -57,8 +61,31 @@ def draw_signed(
         matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest", **settings
     )
     if label:
-        ax.figure.colorbar(image, ax=ax, label=label, pad=0.01, shrink=0.8)
+        beyond = float(np.nanmax(matrix)) > top, float(np.nanmin(matrix)) < -top
+        extend = {(1, 1): "both", (1, 0): "max", (0, 1): "min", (0, 0): "neither"}[beyond]
+        ax.figure.colorbar(
+            image, ax=ax, label=label, pad=0.01, shrink=0.8, extend=extend, ticks=MaxNLocator(5)
+        )
     return image
+
+
+def draw_columns(ax: Axes, x: Array, values: Array, *, y: Array, **settings: Any) -> Any:
+    """Values (len(y), len(x)) as an image whose cells reach half-way to the places beside them."""
+    return ax.pcolormesh(_bounds(x), _bounds(y), values, **settings)
+
+
+def name_axis(axis: Axis, names: Array) -> None:
+    """Ticks with names at 0, 1 ..: all of few, some of many; whole numbers where they are these."""
+    n = len(names)
+    if np.array_equal(names, np.arange(n)):
+        count_axis(axis)
+        return
+    places = np.arange(0, n, max(1, -(-n // (_MOST_NAMES if n <= _MOST_NAMES else _SOME_NAMES))))
+    upright = isinstance(axis, XAxis)
+    axis.set_ticks(
+        places, [str(names[k]) for k in places], fontsize="x-small" if n > 12 else "small",
+        rotation=90 if upright else 0,
+    )  # fmt: skip
 
 
 def tiled(rows: Array, shape: tuple[int, int], columns: int) -> Array:
@@ -90,7 +117,27 @@ def last_run(steps: Array) -> int:
     return int(np.flatnonzero(np.diff(steps, prepend=steps[:1] - 2) != 1)[-1]) if len(steps) else 0
 
 
+def last_records(time: Array, most: int, fewest: int = 20) -> int:
+    """Position of the first record of the end of a recording.
+
+    The end is the last run of consecutive steps if it has at least ``fewest``, else all records;
+    of either not more than the last ``most``.
+    """
+    start = last_run(time)
+    if len(time) - start < fewest:
+        start = 0
+    return max(start, len(time) - most)
+
+
 def step_axis(ax: Axes) -> None:
     """Label a step axis with whole numbers."""
     ax.margins(x=0.01)
+    count_axis(ax.xaxis)
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+
+
+def _bounds(places: Array) -> Array:
+    """Bounds (n + 1,) of cells around places (n,) in ascending order."""
+    middle = (places[1:] + places[:-1]) / 2
+    ends = (middle[0], middle[-1]) if len(middle) else (places[0] - 0.5, places[0] + 0.5)
+    return np.concatenate([2 * places[:1] - ends[0], middle, 2 * places[-1:] - ends[1]])

@@ -31,7 +31,7 @@ def plot_potential_map(trajectory: Trajectory, ax: Axes) -> Axes:
         ax.axvline(chosen, color=BLACK, ls=":", lw=1.2)
         ax.annotate(f" chosen: {chosen}", (chosen, edges[-1]), va="top", fontsize="small")
     count_axis(ax.xaxis)
-    ax.set(xlabel=f"time ({unit}s)", ylabel="potential u", title="All recorded times")
+    ax.set(xlabel=f"time ({unit}s)", ylabel="potential u", title="Potentials at all recorded times")
     return ax
 
 

@@ -63,7 +63,9 @@ def shared_legend(ax: Axes, **settings: Any) -> None:
     """A legend of this Axes for all Axes of its figure, below them."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        where: dict[str, Any] = {"loc": "outside lower center", "ncols": len(labels)}
+        width = ax.figure.bbox.width / ax.figure.dpi  # inches
+        ncols = _n_fitting(width, labels)
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": ncols}
         ax.figure.legend(handles, labels, **(where | settings))
 
 
@@ -73,13 +75,18 @@ def _ncols(ax: Axes, labels: list[str]) -> int:
     place = ax.get_subplotspec()
     if place is not None:
         width /= place.get_gridspec().ncols
+    return _n_fitting(width, labels)
+
+
+def _n_fitting(width: float, labels: list[str]) -> int:
+    """Columns of labels that fit into a width in inches."""
     longest = max(map(len, labels))
     return max(1, min(len(labels), int(0.9 * width / (0.5 + 0.062 * longest))))
 
 
 def count_axis(axis: Axis) -> None:
     """Ticks at whole numbers, of an axis that counts."""
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def draw_bars(ax: Axes, groups: list[str], names: list[str], values: Array, unit: str) -> None:

@@ -42,7 +42,7 @@ def plot_conditions(file: Trajectory, problem: str, axes: Array) -> Array:
     top = np.nanquantile(density.values[order[0]], 0.995)
     for ax, k in zip(axes, order, strict=False):
         draw_density(ax, density.values[k], x, y, top=top)
-        ax.set(title=names[k], xlabel="condition x")
+        ax.set(title=f"p(y | x), {names[k]}", xlabel="condition x")
     axes[0].set_ylabel("target y")
     return axes
 

@@ -126,7 +126,7 @@ def plot_heat_map(table: pd.DataFrame, result: str, keys: tuple[str, str], ax: A
     ax.figure.colorbar(image, ax=ax, label=label(result))
     ax.set_xticks(range(len(names_a)), names_a, rotation=0 if len(names_a) < 9 else 90)
     ax.set_yticks(range(len(names_b)), names_b)
-    ax.set(xlabel=keys[0], ylabel=keys[1], title=table.attrs["title"])
+    ax.set(xlabel=keys[0], ylabel=keys[1], title="Mean over all jobs of a cell")
     if mean.size <= _MOST_CELLS:
         middle = (np.nanmin(mean) + np.nanmax(mean)) / 2
         for i, j in np.argwhere(np.isfinite(mean)):

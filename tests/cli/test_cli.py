@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 
 from neurolp import BrainDensity, open_trajectory
+from neurolp.cli import exit_codes
 from neurolp.data.tables import load_data
 from tests.processes import (
     COMMAND,
@@ -332,3 +333,11 @@ def test_verify_finds_a_flipped_bit_wherever_it_is(tmp_path):
     assert_one_line(done, 65, "a.h5: has no checksum; another program changed or cut it")
     done = neurolp_command("verify", "absent.h5", cwd=tmp_path)
     assert_one_line(done, 65, "absent.h5: no such file")
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [((), 130), ((signal.SIGTERM,), 143), (("what was learned",), 130)]
+)
+def test_an_interruption_has_an_exit_code_whatever_it_says(given, code):
+    # Estimators say what can be used after Ctrl-C, an experiment passes that on.
+    assert exit_codes.code_of(KeyboardInterrupt(*given)) == code

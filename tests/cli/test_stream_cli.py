@@ -393,7 +393,8 @@ def test_labels_can_be_declared_and_are_in_the_figures(labels, tmp_path):
         np.testing.assert_array_equal(sensor.symbols(file["last_rows"].values)[-3:], [0, 1, 2])
         (axes,) = figures(file)["predictions"].figure.axes[:1]
         assert [t.get_text() for t in axes.get_yticklabels()] == [str(label) for label in given]
-        dots = axes.collections[0].get_offsets()  # what was observed, and when
+        (scatter,) = (c for c in axes.collections if c.get_label() == "observed")
+        dots = scatter.get_offsets()  # what was observed, and when
         steps = file["predicted_step"].values[-len(dots) :]
         np.testing.assert_array_equal(dots[np.argsort(dots[:, 0])][:, 1], steps % 3)
         brain = StreamBrain.load(file.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurolp.plotting.captioned import NewFigure
+from neurolp.plotting.stream.activity import n_earlier_records, plot_activity
 from neurolp.plotting.stream.predictions import (
     is_text,
     plot_dream_symbols,
@@ -11,7 +12,6 @@ from neurolp.plotting.stream.predictions import (
     plot_values,
 )
 from neurolp.plotting.stream.surprise import (
-    detailed_steps,
     plot_excess,
     plot_pit,
     plot_sensors,
@@ -20,13 +20,15 @@ from neurolp.plotting.stream.surprise import (
 )
 from neurolp.plotting.stream.video import plot_frames, plot_projective_fields, plot_receptive_fields
 from neurolp.plotting.stream.weights import (
-    has_earlier_activity,
+    FEW_LAGS,
+    hidden_weights,
     input_weights,
-    plot_activity,
     plot_arrows,
     plot_graph,
+    plot_hidden_readout,
     plot_readout,
     plot_recurrent,
+    plot_recurrent_change,
 )
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
@@ -44,7 +46,7 @@ _CALIBRATION = (
     "stream. Predictions that are neither too narrow nor too wide give a flat line within the band."
 )
 _PREDICTIONS = (
-    "The last steps of the stream as they were predicted, one step ahead, and as they came. Values "
+    "The last recorded steps as they were predicted, one step ahead, and as they came. Values "
     "(black) should lie within the 90 % band nine times of ten; dots of symbols should lie where "
     "the predicted probability is high."
 )
@@ -58,8 +60,8 @@ _DREAM = (
     "own predictions. The dream should look like the stream, without repeating it."
 )
 _READOUT = (
-    "Readout weights from what came some steps ago to the prediction of the next step. Strong "
-    "weights tell which past the predictions depend on."
+    "Readout weights to the prediction of the next step: from what came some steps ago, and from "
+    "the hidden nodes. Strong weights tell what the predictions depend on."
 )
 _RECEPTIVE = (
     "Readout weights from all pixels of the last frames to a few single pixels (marked +). Strong "
@@ -67,7 +69,7 @@ _RECEPTIVE = (
 )
 _PROJECTIVE = (
     "Readout weights from hidden nodes to the frame, those with the largest weights first: what "
-    "each node adds to the predicted frame."
+    "each node adds to the predicted frame, relative to its largest weight."
 )
 _ARROWS = (
     "Readout weights between sensors at each of the first lags, from the row to the column. A "
@@ -78,12 +80,15 @@ _GRAPH = (
     "lag at which they are strongest. Weights below a quarter of the largest are left out."
 )
 _RECURRENT = (
-    "Weights between hidden nodes. Left: the last ones as a matrix, red for excitation and blue "
-    "for inhibition. Right: last against first weights; points off the diagonal have learned."
+    "Weights between hidden nodes: the last ones as a matrix, red for excitation, blue for "
+    "inhibition, grey where there is no edge; arrows of the colour bar mean that some weights are "
+    "larger. Beside it, where they were recorded twice, last against first weights: points off "
+    "the diagonal have learned."
 )
 _ACTIVITY = (
-    "Activity of the hidden nodes, a row for each: at times spread over the whole run, and in the "
-    "last steps. Rows that all look the same, or never change, add nothing to the memory."
+    "Activity of the hidden nodes, a row for each, in their order; of many records also the last "
+    "ones by themselves. Rows that all look the same, or never change, add nothing to the memory. "
+    "Marks at the edges are lesioned nodes and injected currents, where there are any."
 )
 
 
@@ -98,7 +103,7 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
         _draw_surprise(file, len(sensors), bool(values), figure)
 
     # Predictions and observations.
-    if len(detailed_steps(file)[0]):
+    if len(file.get("predicted", ())):
         if video:
             axes = figure("frames", 13, 6.5, _FRAMES).subplots(4, 1, height_ratios=[1, 1, 1, 1.1])
             plot_frames(file, axes[:3])
@@ -119,33 +124,52 @@ def draw(file: Trajectory, figure: NewFigure) -> None:
     if "readout" in sampled:
         _draw_readout(file, len(sensors), video, figure)
     if "recurrent" in sampled:
-        plot_recurrent(file, figure("recurrent", 11, 4.6, _RECURRENT).subplots(1, 2))
+        _draw_recurrent(file, figure)
     if "activity" in sampled:
         _draw_activity(file, figure)
 
 
+def _draw_recurrent(file: Trajectory, figure: NewFigure) -> None:
+    """The weights, and beside them their change, where they were recorded more than once."""
+    panels = 1 + (len(file["recurrent"]) > 1)
+    axes = figure("recurrent", 5.5 * panels, 4.6, _RECURRENT).subplots(1, panels, squeeze=False)[0]
+    plot_recurrent(file, axes[0])
+    if panels > 1:
+        plot_recurrent_change(file, axes[1])
+
+
 def _draw_activity(file: Trajectory, figure: NewFigure) -> None:
-    """The last steps, and beside them the whole run, where it was recorded."""
-    if has_earlier_activity(file):
-        axes = figure("activity", 13, 4.6, _ACTIVITY).subplots(1, 2)
-        plot_activity(file, axes[0], whole=True)
-        plot_activity(file, axes[1])
-    else:
-        plot_activity(file, figure("activity", 9, 4.6, _ACTIVITY).subplots())
+    """All records, and beside them the last ones, where there are many."""
+    earlier = n_earlier_records(file)
+    panels = 1 + (earlier > 0)
+    axes = figure("activity", 4 + 5 * panels, 4.8, _ACTIVITY).subplots(1, panels, squeeze=False)[0]
+    plot_activity(file, axes[0])
+    if earlier:
+        plot_activity(file, axes[1], first=earlier)
 
 
 def _draw_readout(file: Trajectory, n_sensors: int, video: bool, figure: NewFigure) -> None:
-    if video and input_weights(file).shape[1]:
-        n = min(3, input_weights(file).shape[1])
+    n_lags, hidden = input_weights(file).shape[1], hidden_weights(file).shape[1] > 0
+    if video and n_lags:
+        n = min(3, n_lags)
         plot_receptive_fields(
             file, figure("receptive_fields", 11, 0.9 + 1.75 * n, _RECEPTIVE).subplots()
         )
-    elif input_weights(file).shape[1]:
-        plot_readout(file, figure("readout", 9, 4.5, _READOUT).subplots())
-    if video and "hidden" in str(file["readout"].coords["feature"].values[-1]):
+    elif not video and (n_lags or hidden):
+        panels = (n_lags > 0) + hidden
+        few = n_lags * len(hidden_weights(file)) <= FEW_LAGS
+        ratios = (1, 4) if few and panels == 2 else (1,) * panels
+        axes = figure("readout", 9 if panels == 1 else 12, 4.5, _READOUT).subplots(
+            1, panels, squeeze=False, width_ratios=ratios
+        )[0]
+        if n_lags:
+            plot_readout(file, axes[0])
+        if hidden:
+            plot_hidden_readout(file, axes[-1])
+    if video and hidden:
         plot_projective_fields(file, figure("projective_fields", 11, 2.6, _PROJECTIVE).subplots())
-    if n_sensors > 1 and input_weights(file).shape[1]:
-        n = min(_N_LAGS, input_weights(file).shape[1])
+    if n_sensors > 1 and n_lags:
+        n = min(_N_LAGS, n_lags)
         matrices = figure("arrows", 2.3 * n + 2, 4.6, _ARROWS)
         matrices.set_layout_engine("compressed")  # for images
         plot_arrows(file, matrices.subplots(1, n, squeeze=False)[0])

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
-from neurolp.plotting.parts import draw_intervals, share_y, step_axis
-from neurolp.plotting.stream.surprise import detailed_steps
+from neurolp.plotting.parts import draw_columns, draw_intervals, last_records, share_y, step_axis
 from neurolp.plotting.style import DENSITY, MODEL, OBSERVED, VERMILION, legend
 from neurolp.simulation.stream_contents import StoredSensor
 from neurolp.storage.reader import Trajectory
 
 _SHOWN = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 _N_STEPS = 100
+_FEW = 20  # records, below which no coverage is told
 _LINE = 60  # characters
 _ALPHABET = 20
 _LAST, _DREAMED = "Observed: the last steps", "Dreamed: samples of the predictions that follow"
@@ -31,12 +31,17 @@ def plot_values(
     steps, quantile, observed = _predicted(file, sensor, value)
     if relative:
         observed, quantile = observed - quantile[:, 2], quantile - quantile[:, [2]]
-    draw_intervals(ax, steps, quantile, MODEL)
+    if len(steps) >= _FEW:
+        draw_intervals(ax, steps, quantile, MODEL)
+    else:
+        _draw_single_intervals(ax, steps, quantile)
     ax.scatter(steps, observed, s=10, color=OBSERVED, lw=0, zorder=3, label="observed")
     inside = (observed >= quantile[:, 0]) & (observed <= quantile[:, 4])
     known = ~np.isnan(observed)
     name = sensor.labels[value]
-    share = f" ({inside[known].mean():.0%} in the 90 % interval)" if known.any() else ""
+    share = ""
+    if known.sum() >= _FEW:
+        share = f" ({inside[known].sum()} of {known.sum()} in the 90 % interval)"
     what = "minus the predicted median" if relative else "one step ahead"
     ax.set(xlabel="step", ylabel=name, title=f"Prediction of {name}, {what}{share}")
     step_axis(ax)
@@ -52,15 +57,9 @@ def plot_symbols(file: Trajectory, sensors: list[StoredSensor], ax: Axes) -> Axe
     shown = np.array([probability[:, s.outputs.start + k] for s, k, _ in symbols])
     dots = np.array([s.symbols(observed) == k for s, k, _ in symbols])
     labels = [label for _, _, label in symbols]
-    image = ax.imshow(
-        shown,
-        aspect="auto",
-        cmap=DENSITY,
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(steps[0] - 0.5, steps[-1] + 0.5, len(shown) - 0.5, -0.5),
-    )
+    rows_of = np.arange(len(shown))
+    image = draw_columns(ax, steps, shown, y=rows_of, cmap=DENSITY, vmin=0, vmax=1, rasterized=True)
+    ax.set_ylim(len(shown) - 0.5, -0.5)
     y, x = np.nonzero(dots)
     ax.scatter(steps[x], y, s=12, color=VERMILION, lw=0, label="observed")
     ax.set_yticks(range(len(labels)), labels, fontsize="x-small" if len(labels) > 12 else "small")
@@ -112,8 +111,18 @@ def visible(label: str) -> str:
 
 
 def _last_steps(file: Trajectory) -> tuple[Array, slice]:
-    steps, rows = detailed_steps(file)
-    return steps[-_N_STEPS:], slice(max(rows.start, rows.stop - _N_STEPS), rows.stop)
+    """The last predicted steps, and their places among all."""
+    steps = file["predicted"].coords["predicted_step"].values
+    start = last_records(steps, _N_STEPS, _FEW)
+    return steps[start:], slice(start, len(steps))
+
+
+def _draw_single_intervals(ax: Axes, steps: Array, quantile: Array) -> None:
+    """Intervals of a few steps, each a bar by itself."""
+    for first, width, label in ((0, 2, "90 % interval"), (1, 5, "50 % interval")):
+        low, high = quantile[:, first], quantile[:, 4 - first]
+        ax.vlines(steps, low, high, color=MODEL, lw=width, alpha=0.4, label=label)
+    ax.plot(steps, quantile[:, 2], "o", color=MODEL, ms=6, label="median")
 
 
 def _predicted(file: Trajectory, sensor: StoredSensor, value: int) -> tuple[Array, Array, Array]:
@@ -154,5 +163,6 @@ def _raster(ax: Axes, rows: Array, steps: Array, sensors: list[StoredSensor], co
         at = steps[sensor.symbols(rows) == k]
         ax.vlines(at, place - 0.4, place + 0.4, color=colour, lw=1)
     ax.set_yticks(range(len(symbols)), [label for _, _, label in symbols], fontsize="small")
-    ax.set(xlabel="step", ylim=(len(symbols) - 0.5, -0.5))
+    ylabel = "symbol" if len(sensors) == 1 else "sensor and symbol"
+    ax.set(xlabel="step", ylabel=ylabel, ylim=(len(symbols) - 0.5, -0.5))
     step_axis(ax)

@@ -70,8 +70,7 @@ def plot_projective_fields(file: Trajectory, ax: Axes, *, n: int = 24, columns: 
     fields = file["readout"][-1].values[:, hidden].T
     chosen = np.argsort(-np.linalg.norm(fields, axis=1), kind="stable")[:n]
     fields = fields[chosen] / np.abs(fields[chosen]).max(axis=1, keepdims=True)
-    label = "weight (of the node's largest)"
-    draw_signed(ax, tiled(fields, (h, w), columns), top=1.0, label=label)
+    draw_signed(ax, tiled(fields, (h, w), columns), top=1.0, label="relative weight")
     ax.set(title="Readout weights from hidden nodes to the frame, the strongest first")
     ax.set_axis_off()
     return ax

@@ -1,4 +1,4 @@
-"""Figures of weights and activity: readout, recurrent weights, and weights between sensors."""
+"""Figures of weights: of the readout, of hidden nodes, and between sensors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurolp.arrays import Array
-from neurolp.plotting.parts import draw_signed, last_run, matrix_of, step_axis
+from neurolp.plotting.parts import draw_signed, matrix_of, name_axis
 from neurolp.plotting.stream.predictions import visible
 from neurolp.plotting.style import BLUE, GREY, PALE, SERIES, VERMILION, count_axis, legend
 from neurolp.simulation.stream_contents import StoredSensor, stored_sensors
 from neurolp.storage.reader import Trajectory
 
 _N_COLUMNS = 400  # of the image of a readout: more cannot be told apart
-_N_NODES = 100  # of a raster
-_N_MATRIX = 200  # of a matrix
+_N_MATRIX = 1000  # nodes of a matrix
 _N_POINTS = 5000
-_MOST_NAMES = 30  # nodes whose names are written beside a raster
+_MOST_CURVES = 6
+_MOST_LABELS = 50  # of an axis
+FEW_LAGS = 3  # whose weights are a narrow panel
 
 
 def input_weights(file: Trajectory) -> Array:
@@ -41,6 +42,8 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
         pairs = [(i, j) for i in range(n_outputs) for j in range(n_outputs)]
         for (i, j), colour in zip(pairs, SERIES, strict=False):
             name = labels[i] if n_outputs == 1 else f"{labels[j]} to {labels[i]}"
+            if n_lags <= FEW_LAGS:
+                ax.vlines(lags, 0, weights[i, :, j], color=colour, lw=1)
             ax.plot(
                 lags, weights[i, :, j], color=colour, lw=1.6, ls=":", marker="o", ms=5, label=name
             )
@@ -57,76 +60,80 @@ def plot_readout(file: Trajectory, ax: Axes) -> Axes:
             ax.axvline(d * n_outputs - 0.5, color=GREY, lw=0.7)
         middles = (np.arange(shown) + 0.5) * n_outputs - 0.5
         ax.set_xticks(middles, [str(d) for d in lags[:shown]], fontsize="small")
-        if n_outputs <= 50:
+        if n_outputs <= _MOST_LABELS:
             ax.set_yticks(range(n_outputs), labels, fontsize="x-small")
         ax.set(xlabel="lag (steps); in each, all outputs in turn", ylabel="output")
-    ax.set(title="Readout weights: what came some steps ago to what comes next")
+    ax.set(title="Readout weights from the past")
     return ax
 
 
-def plot_recurrent(file: Trajectory, axes: Array) -> Array:
-    """Last weights between the first hidden nodes; and all last weights against the first ones."""
-    recurrent = file["recurrent"]
-    times, last = recurrent[recurrent.dims[0]].values, recurrent[-1].values
-    n, shown = _n_hidden(file), min(_n_hidden(file), _N_MATRIX)
-    matrix = last
+def hidden_weights(file: Trajectory) -> Array:
+    """Last readout weights from hidden nodes, (n_outputs, n_hidden)."""
+    readout = file["readout"][-1].values
+    return readout[:, readout.shape[1] - _n_hidden(file) :]
+
+
+def plot_hidden_readout(file: Trajectory, ax: Axes) -> Axes:
+    """Readout weights from hidden nodes, in their order: of few outputs lines, else an image."""
+    weights, labels = hidden_weights(file), output_labels(stored_sensors(file))
+    nodes = np.arange(weights.shape[1])
+    if len(weights) <= _MOST_CURVES:
+        for row, label, colour in zip(weights, labels, SERIES, strict=False):
+            ax.vlines(nodes, 0, row, color=colour, lw=0.8, alpha=0.6)
+            ax.plot(nodes, row, "o", color=colour, ms=3, label=f"to {label}")
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.set(ylabel="weight (standard deviations)", xlim=(-0.8, len(nodes) - 0.2))
+    else:
+        draw_signed(ax, weights, label="weight (standard deviations)", aspect="auto")
+        if len(labels) <= _MOST_LABELS:
+            ax.set_yticks(range(len(labels)), labels, fontsize="x-small")
+        ax.set_ylabel("output")
+    name_axis(ax.xaxis, file.read("hidden"))
+    ax.set(xlabel="hidden node", title="Readout weights from hidden nodes")
+    if 1 < len(weights) <= _MOST_CURVES:
+        legend(ax)
+    return ax
+
+
+def plot_recurrent(file: Trajectory, ax: Axes) -> Axes:
+    """Last weights between the first hidden nodes; grey where there is no edge."""
+    last, n = file["recurrent"][-1].values, _n_hidden(file)
+    shown = min(n, _N_MATRIX)
+    matrix = np.where(last == 0, np.nan, last)
     if last.ndim == 1:
         target, source = file["recurrent_target"].values, file["recurrent_source"].values
         matrix = matrix_of(last, target, source, n)
-    top = float(np.quantile(np.abs(last), 0.99)) or 1.0
-    draw_signed(axes[0], matrix[:shown, :shown], top=top, label="weight")
-    axes[0].set_facecolor(PALE)
+    draw_signed(ax, matrix[:shown, :shown], top=_top(last), label="weight")
+    ax.set_facecolor(PALE)
     which = "" if shown == n else f" of the first {shown} nodes"
-    axes[0].set(xlabel="source (hidden node)", ylabel="target (hidden node)")
-    count_axis(axes[0].xaxis)
-    count_axis(axes[0].yaxis)
-    axes[0].set(title=f"Recurrent weights{which}")
-
-    first, flat = recurrent[0].values.ravel(), last.ravel()
-    every = slice(None, None, max(1, len(flat) // _N_POINTS))
-    axes[1].plot([-2 * top, 2 * top], [-2 * top, 2 * top], color=GREY, lw=1)
-    axes[1].scatter(first[every], flat[every], s=4, color=BLUE, lw=0, alpha=0.5)
-    axes[1].set(xlim=(-1.6 * top, 1.6 * top), ylim=(-1.6 * top, 1.6 * top), aspect="equal")
-    axes[1].set(
-        xlabel=f"weight after {times[0]:,} steps", ylabel=f"weight after {times[-1]:,} steps"
-    )
-    axes[1].set(title="Recurrent weights before and after learning")
-    return axes
-
-
-def plot_activity(file: Trajectory, ax: Axes, *, whole: bool = False) -> Axes:
-    """Activity of up to a hundred hidden nodes, those that vary most, in the last steps.
-
-    With ``whole`` at all recorded times instead, one after the other.
-    """
-    activity = file["activity"]
-    time, values = activity.coords["activity_time"].values, activity.values
-    chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:_N_NODES])
-    if not whole:
-        start = last_run(time)
-        time, values = time[start:], values[start:]
-    bounds = np.concatenate([time[:1] - 0.5, (time[1:] + time[:-1]) / 2, time[-1:] + 0.5])
-    places = np.arange(len(chosen) + 1) - 0.5
-    shown = values[:, chosen].T
-    image = ax.pcolormesh(bounds, places, shown, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True)
-    ax.figure.colorbar(image, ax=ax, label="activity", pad=0.01)
-    n, names = values.shape[1], [str(v) for v in activity.coords[activity.dims[1]].values[chosen]]
-    some = "" if len(chosen) == n else f", the {len(chosen)} of {n} that vary most"
-    when = "whole run" if whole else "last steps"
-    ax.set(xlabel="step", ylabel=f"hidden node{some}", title=f"Activity, {when}")
-    if len(chosen) <= _MOST_NAMES:
-        ax.set_yticks(range(len(chosen)), names, fontsize="small")
-    else:
-        ticks = np.linspace(0, len(chosen) - 1, 6).astype(int)
-        ax.set_yticks(ticks, [names[k] for k in ticks], fontsize="small")
-    ax.invert_yaxis()
-    step_axis(ax)
+    ax.set(xlabel="source (hidden node)", ylabel="target (hidden node)")
+    for axis in (ax.xaxis, ax.yaxis):
+        name_axis(axis, file.read("hidden")[:shown])
+    ax.set(title=f"Recurrent weights{which}")
     return ax
 
 
-def has_earlier_activity(file: Trajectory) -> bool:
-    """Whether activity was recorded before the last run of consecutive steps."""
-    return last_run(file["activity"].coords["activity_time"].values) > 1
+def plot_recurrent_change(file: Trajectory, ax: Axes) -> Axes:
+    """All last weights between hidden nodes against the first ones."""
+    recurrent = file["recurrent"]
+    times = recurrent[recurrent.dims[0]].values
+    first, last = recurrent[0].values.ravel(), recurrent[-1].values.ravel()
+    every = slice(None, None, max(1, len(last) // _N_POINTS))
+    top = 1.05 * max(float(np.abs(weights[every]).max()) for weights in (first, last)) or 1.0
+    ax.plot([-top, top], [-top, top], color=GREY, lw=1)
+    ax.scatter(first[every], last[every], s=4, color=BLUE, lw=0, alpha=0.5)
+    ax.set(xlim=(-top, top), ylim=(-top, top), aspect="equal")
+    ax.locator_params(nbins=5)
+    ax.set(xlabel=f"weight after {times[0]:,} steps", ylabel=f"weight after {times[-1]:,} steps")
+    said = " (none has changed)" if np.array_equal(first, last) else ""
+    ax.set(title=f"Change of the recurrent weights{said}")
+    return ax
+
+
+def _top(weights: Array) -> float:
+    """Where the colours of weights end: what one in a hundred edges goes beyond."""
+    edges = np.abs(weights[weights != 0])
+    return float(np.quantile(edges, 0.99)) if edges.size else 1.0
 
 
 def arrows(file: Trajectory) -> Array:
