@@ -104,7 +104,7 @@ class Brain(StoredBrain, ABC):
         Raises
         ------
         DataError
-            If the data have NaN or infinite values, or a column that is constant.
+            If a value cannot be used: it names the column and the row.
         ValueError
             If a parameter or a shape is out of range.
         DivergedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tomllib
@@ -24,6 +25,7 @@ from neurolp.stream.sensors import column_names
 _SHOWN = 4  # categories of a column
 _LONGEST = 30  # letters of a name or a category
 _MOST_NAMED = 50  # columns, all of which are listed in a key
+_THE_SAME = 0.9  # share of the rows in which two columns agree that are one
 
 
 def initial_configuration(
@@ -92,6 +94,7 @@ def _table(data: Path, dataset: str | None) -> tuple[dict[str, Any], list[str]]:
     comments = [
         f"{len(whole):,} rows ({numbers}), {_counted(len(names))}; kinds as in the first of them:",
         *_described(names, list(table.known), whole),
+        *_repeated(names, whole),
         *_about_kinds(names, table.known),
         f"Missing are empty cells and {', '.join(MISSING[1:])} in any case;",
         'further values that are missing: missing_values = ["-999"]',
@@ -99,6 +102,22 @@ def _table(data: Path, dataset: str | None) -> tuple[dict[str, Any], list[str]]:
     if len(names) <= _MOST_NAMED:
         comments.append(f"To leave columns out, take them from: columns = {_toml(names)}")
     return {}, comments
+
+
+def _repeated(names: list[str], whole: pd.DataFrame) -> list[str]:
+    """Remarks on rows that are copies of others, and on columns that are nearly the same."""
+    copies = int(whole.duplicated().sum())
+    out = [f"{copies:,} of the rows are copies of rows above them"] if copies else []
+    varying = [j for j in range(len(names)) if whole.iloc[:, j].nunique() > 2][:_MOST_NAMED]
+    for a, b in itertools.combinations(varying, 2):
+        one, other = whole.iloc[:, a], whole.iloc[:, b]
+        if one.dtype != other.dtype:
+            continue
+        known = one.notna() & other.notna()
+        share = float((one[known] == other[known]).mean()) if known.any() else 0.0
+        if share > _THE_SAME:
+            out.append(f"{names[b]} is {names[a]} again in {share:.1%} of the rows: leave one out")
+    return out
 
 
 def _about_kinds(names: list[str], known: Columns) -> list[str]:

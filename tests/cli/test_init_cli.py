@@ -158,3 +158,19 @@ def test_names_of_all_sorts_are_written_as_toml_has_them(tmp_path):
     (tmp_path / "sub").mkdir()
     text = initial_configuration(tmp_path / name, tmp_path / "sub" / "x.toml")
     assert tomllib.loads(text)["data"]["file"] == f"../{name}"
+
+
+def test_copies_of_rows_and_of_columns_are_remarked(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=80).round(3), "b": rng.integers(0, 9, 80)})
+    frame["c"] = frame["a"].where(np.arange(80) > 3, 0.5)
+    frame = pd.concat([frame, frame.iloc[:7]])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    text = initial_configuration(tmp_path / "t.csv", tmp_path / "t.toml")
+    assert "\n# 7 of the rows are copies of rows above them\n" in text
+    assert "\n# c is a again in 90.8% of the rows: leave one out\n" in text
+    assert "b is" not in text
+    frame[["b"]].assign(d=rng.normal(size=87)).to_csv(tmp_path / "u.csv", index=False)
+    text = initial_configuration(tmp_path / "u.csv", tmp_path / "u.toml")
+    assert "copies" not in text
+    assert "again" not in text
