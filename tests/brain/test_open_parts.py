@@ -114,6 +114,17 @@ def test_given_weights_are_the_first_slice(table):
         assert online.network_.slices[0].groups[1].weights[0, 0] == pytest.approx(-0.4)
 
 
+def test_edges_that_begin_at_zero_are_edges_also_in_a_file(table, tmp_path):
+    weights = sparse.csr_array(weights_of(4))
+    weights.data[0] = 0.0
+    brain = neurolp.BrainDensity(**QUICK, connectivity=weights).fit(table)
+    assert brain.network_.connectivity.n_edges == weights.nnz
+    brain.save(tmp_path / "a.h5")
+    again = neurolp.load(tmp_path / "a.h5")
+    assert again.network_.connectivity.n_edges == weights.nnz
+    np.testing.assert_array_equal(again.score_samples(table), brain.score_samples(table))
+
+
 def test_names_come_from_entry_points_too(table, tmp_path, monkeypatch):
     folder = tmp_path / "outside-1.0.dist-info"
     folder.mkdir()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from neurolp.plotting.captioned import drawn
-from neurolp.plotting.style import legend
+from neurolp.plotting.style import draw_bars, legend, shared_legend
 
 CAPTION = "Two panels of something. Look at the second."
 
@@ -75,3 +75,30 @@ def test_legends_are_below_the_axes():
     assert box.y0 >= 0
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
+
+
+def test_a_legend_of_all_axes_is_as_wide_as_its_figure():
+    def draw(figure):
+        axes = figure("two", 5, 4, CAPTION).subplots(1, 2)
+        for k in range(4):
+            axes[0].plot([0, 1], [0, k], label=f"brain.recurrent_rate = {k}")
+        shared_legend(axes[0])
+
+    figure = drawn("", draw)["two"].figure
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_the_legend_of_bars_is_below_what_the_axis_counts():
+    def draw(figure):
+        ax = figure("bars", 7, 2.5, CAPTION).subplots()
+        draw_bars(ax, ["iris", "moons"], ["brain", "mixture"], np.ones((2, 2)), "gain (nats)")
+
+    figure = drawn("", draw)["bars"].figure
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    label = ax.xaxis.label.get_window_extent()
+    assert ax.get_legend().get_window_extent().y1 < label.y0 + 1
+    assert ax.get_xlabel() == "gain (nats)"
