@@ -1,4 +1,4 @@
-"""The command ``keys``: prints the page about the keys of a configuration."""
+"""The command ``keys``: prints the pages about the keys of a configuration and of a sweep."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 from neurolp.cli import exit_codes
 from neurolp.cli.options import refuse
 
+PAGES = ("configuration.md", "sweeps.md")  # of the documentation
+
 
 def keys(
     word: Annotated[
@@ -22,12 +24,13 @@ def keys(
     with exit_codes.one_line_errors():
         from neurolp.config.examples import examples_root
 
-        page = examples_root() / "docs" / "configuration.md"
-        text = page.read_text(encoding="utf-8")
+        folder = examples_root() / "docs"
+        pages = [(folder / name).read_text(encoding="utf-8") for name in PAGES]
+        text = "\n".join(pages)
         if word is not None:
             parts = parts_about(word, text)
             if not parts:
-                refuse(f"{word}: no part of the page about keys has this word")
+                refuse(f"{word}: no part of the pages about keys has this word")
             text = "\n".join(parts)
         if not sys.stdout.isatty():
             print(text)

@@ -130,14 +130,17 @@ def _about_kinds(names: list[str], known: Columns) -> list[str]:
     return []
 
 
-def _described(names: list[str], columns: list[Column], whole: pd.DataFrame) -> list[str]:
-    """A line for each column: name, kind, missing, different, values."""
+def _described(
+    names: list[str], columns: list[Column], whole: pd.DataFrame, kinds: list[str] | None = None
+) -> list[str]:
+    """A line for each column: name, kind (or that of ``kinds``), missing, different, values."""
     rows = [("column", "kind", "missing", "different", "values")]
     for j, (name, column) in enumerate(zip(names, columns, strict=True)):
         values = whole.iloc[:, j]
         missing = f"{values.isna().mean():.1%}" if values.isna().any() else "0"
         different = f"{values.nunique():,}"
-        rows.append((_short(name), column.kind, missing, different, _values(column, values)))
+        kind = column.kind if kinds is None else kinds[j]
+        rows.append((_short(name), kind, missing, different, _values(column, values)))
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     return [
         f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c.rjust(widths[2])}  "
@@ -192,7 +195,7 @@ def _stream(data: Path, dataset: str | None) -> tuple[dict[str, Any], list[str]]
     keys |= {"symbols": symbols} if symbols else {}
     comments = [
         f"{len(frame):,} rows, a step each; the brain learns them in this order. Columns:",
-        *_described(names, columns, frame),
+        *_described(names, columns, frame, ["symbol" if n in symbols else "value" for n in names]),
         *(f"Left out: {_short(name)}, {why}." for name, why in left_out.items()),
         "Numbers have a density, symbols probabilities.",
     ]

@@ -133,9 +133,12 @@ def test_a_shell_can_complete(shell, tmp_path):
 
 
 def test_keys_prints_the_page_about_keys_or_the_parts_about_a_word(tmp_path):
-    page = (examples_root() / "docs" / "configuration.md").read_text()
+    docs = examples_root() / "docs"
+    pages = [(docs / f"{name}.md").read_text() for name in ("configuration", "sweeps")]
     done = neurolp_command("keys", cwd=tmp_path)
-    assert (done.returncode, done.stdout.strip()) == (0, page.strip())
+    assert (done.returncode, done.stdout.strip()) == (0, "\n".join(pages).strip())
+    done = neurolp_command("keys", "n_draws", cwd=tmp_path)
+    assert done.stdout.startswith("# Sweeps: a configuration with many settings\n\n## What is")
     done = neurolp_command("keys", "n_lags", cwd=tmp_path)
     assert done.stdout.startswith("# Streams\n\n## `[brain]`: parameters of `neurolp.StreamBrain`")
     done = neurolp_command("keys", "Univariate", cwd=tmp_path)
