@@ -7,6 +7,7 @@ import numpy as np
 from neurolp.arrays import Array
 from neurolp.estimators.table_model import TableModel
 from neurolp.mixed.continuous_cells import ContinuousCells
+from neurolp.mixed.holes import draws_for
 
 _FIRST, _DRAWN, _MORE, _ROUNDS = 48, 48, 64, 4
 _ROWS_AT_ONCE = 256
@@ -48,7 +49,8 @@ def _quantiles(
     def log_density(points: Array) -> Array:
         every = np.repeat(codes, points.shape[1], axis=0)
         every[:, j] = points.ravel()
-        return model.log_marginal(every, rng)[0].reshape(points.shape)
+        n_draws = draws_for(points.shape[1])
+        return model.log_marginal(every, rng, n_draws)[0].reshape(points.shape)
 
     drawn = model.proposal.draw(np.repeat(codes, _DRAWN, axis=0), rng)[:, j].reshape(n, _DRAWN)
     x = np.concatenate([np.tile(common, (n, 1)), drawn], axis=1)

@@ -25,6 +25,7 @@ from neurolp.estimators.magnitudes import check_magnitudes
 from neurolp.estimators.quantiles import conditional_quantiles
 from neurolp.estimators.table_model import TableModel
 from neurolp.estimators.validation import Density, check_finite, read_columns, resolve_seed
+from neurolp.mixed.holes import N_DRAWS, draws_for
 
 _DISCRETE = ("nominal", "ordinal")
 _LOWEST = -1e300  # threshold of outliers
@@ -219,7 +220,7 @@ class TableDensity(OutlierMixin, Density):
             )
         if column.kind == "ordinal":
             outcomes = self._outcomes(j)
-            log_p = self._log_conditional(codes, j, outcomes)
+            log_p = self._log_conditional(codes, j, outcomes, draws_for(len(outcomes)))
             up_to = np.cumsum(np.exp(log_p - log_p.max(axis=1, keepdims=True)), axis=1)
             up_to /= up_to[:, -1:]
             at = (up_to[:, None, :] < levels[:, None] - 1e-12).sum(axis=2)
@@ -292,7 +293,9 @@ class TableDensity(OutlierMixin, Density):
         codes[~self.columns_.supported(codes)] = np.nan
         return j, codes
 
-    def _log_conditional(self, codes: Array, j: int, outcomes: Array) -> Array:
+    def _log_conditional(
+        self, codes: Array, j: int, outcomes: Array, n_draws: int = N_DRAWS
+    ) -> Array:
         """Log Phi of the rows with each of the outcomes in column j, (n, n_outcomes).
 
         Of the outcomes alone where the other values are too far away for any number but -inf.
@@ -304,7 +307,7 @@ class TableDensity(OutlierMixin, Density):
             part = codes[start : start + step]
             every = np.repeat(part, len(outcomes), axis=0)
             every[:, j] = np.tile(outcomes, len(part))
-            log_prob, _ = model.log_marginal(every, rng)
+            log_prob, _ = model.log_marginal(every, rng, n_draws)
             out[start : start + step] = log_prob.reshape(len(part), len(outcomes))
         nowhere = np.isneginf(out).all(axis=1)
         if nowhere.any():

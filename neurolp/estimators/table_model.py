@@ -23,7 +23,7 @@ from neurolp.data.columns import Columns
 from neurolp.estimators.triangular_table import TriangularTable
 from neurolp.mixed.average import CellAverage, CellScores, ExactCells
 from neurolp.mixed.gaussian_proposal import GaussianProposal
-from neurolp.mixed.holes import Proposal, draw_missing, log_marginal
+from neurolp.mixed.holes import N_DRAWS, Proposal, draw_missing, log_marginal
 
 _ROWS_AT_ONCE = 1 << 16
 _FARTHEST = 1e100  # standard deviations; beyond them squares are soon no numbers
@@ -120,14 +120,16 @@ class TableModel:
             out[possible] = logsumexp(joint + np.log(self.weights)[:, None], axis=0)
         return out
 
-    def log_marginal(self, codes: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    def log_marginal(
+        self, codes: Array, rng: np.random.Generator, n_draws: int = N_DRAWS
+    ) -> tuple[Array, Array]:
         """Log Phi of what is known in each row, and its standard error, nats, (n,) each."""
         if not np.isnan(codes).any():
             return self.log_prob(codes), np.zeros(len(codes))
         out, error = np.full(len(codes), -np.inf), np.zeros(len(codes))
         rows = np.flatnonzero(self.columns.supported(codes).all(axis=1))
         known = self._constants_known(codes[rows])
-        out[rows], error[rows] = log_marginal(self.log_prob, self.proposal, known, rng)
+        out[rows], error[rows] = log_marginal(self.log_prob, self.proposal, known, rng, n_draws)
         return out, error
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:

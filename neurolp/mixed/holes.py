@@ -30,6 +30,15 @@ _ROWS_AT_ONCE = 1 << 15
 LogProb = Callable[[Array], Array]
 
 
+def draws_for(n_values: int) -> int:
+    """Draws of the holes of a row for each of ``n_values`` points of a distribution function.
+
+    The function is a sum over the points, whose errors are independent: with an eighth of the draws
+    for each of 128 points or more, it has the draws of 16 points together, or more.
+    """
+    return max(N_DRAWS * min(16, n_values) // n_values, N_DRAWS // 8)
+
+
 class Proposal(Protocol):
     """What draws missing codes of rows (n, n_columns) given the others."""
 
