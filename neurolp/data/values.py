@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import numbers
+import re
 import reprlib
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ EXACT = 2.0**53  # whole numbers up to here are exact in float64
 BIG = "big integers"  # in place of a dtype: integers of Python, of any size
 _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}
 _DAY = 86_400_000_000
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _MOST_DAYS = 1e8  # as microseconds they still fit into 64 bits
 
 
@@ -277,6 +279,10 @@ def _unreadable(cells: Array, missing: Array, label: str, name: str) -> DataErro
     mend = "astype(str) makes strings of all"
     if {a, b} == {"numbers", "strings"}:
         mend += ", pandas.to_numeric(column, errors='coerce') numbers with holes"
+        texts = (cell for cell in cells[~missing] if isinstance(cell, str))
+        comma = next((text for text in texts if _DECIMAL_COMMA.fullmatch(text.strip())), None)
+        if comma is not None:
+            mend += f" (also of {comma!r}: make its comma a point first)"
     return DataError(
         f"argument `{name}` must not mix {a} and {b} in one column, but column {label} has "
         f"{reprlib.repr(cells[i])} at row {i} and {reprlib.repr(cells[j])} at row {j}; {mend}"

@@ -81,6 +81,7 @@ def test_impossible_validation_rows_with_holes(name):
         (pd.to_timedelta(np.arange(8.0), unit="h"), "column 'odd' has durations"),
         (list("abcdabcd"), "column 'odd' has strings"),
         ([1, "a"] * 4, "must not mix numbers and strings in one column, but column 'odd'"),
+        ([1, "n/a", "72,5", 2] * 2, "also of '72,5': make its comma a point first"),
     ],
 )
 def test_models_of_numbers_name_the_column_that_has_none(model, values, words):
