@@ -14,6 +14,8 @@ def main(file: str) -> None:
     with open_trajectory(file) as trajectory:
         figure, axes = plt.subplots(1, 3, figsize=(13, 5), layout="constrained")
         plotting.plot_surprise(trajectory, axes[0])
+        axes[0].get_legend().remove()
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
         rows = plotting.recorded_rows(trajectory)
         if rows is None:
             sys.exit(f"{file}: has no recorded rows")
