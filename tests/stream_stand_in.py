@@ -51,6 +51,7 @@ class StandIn:
         self.output_names = [f"output {k}" for k in range(n)]
         self.feature_names = ["constant", *(f"hidden {k}" for k in range(n_hidden))]
         self.node_names = range(n_hidden)
+        self.lesioned = np.zeros(0, np.int64)
         self.weights = {
             "readout": np.zeros((n, 1 + n_hidden)),
             "recurrent": self.rng.standard_normal((n_hidden, n_hidden)),

@@ -209,7 +209,7 @@ def test_a_dirty_table_from_the_command_to_the_figures(tmp_path):
         ("[data\n", "not valid TOML"),
         ('[data]\nname = "wine"\ndequantise = true\n[record]\nnodes = [13]\n', "setting `nodes` must be below 13, but contains 13"),
         ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "none.npz"\n', "none.npz: no such file"),
-        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "must have shape (13, 13), but has shape (2, 2)"),
+        ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "small.npy"\n', "small.npy: there are 13 nodes, but the edges have 2"),
         ('[data]\nname = "wine"\ndequantise = true\n[connectivity]\nkind = "file"\nfile = "bad.npz"\n', "wanted an NPY matrix, a SciPy sparse NPZ matrix or a table of edges"),
         ('[data]\nname = "wine"\ndequantise = true\n[brain]\nrotation = true\n[connectivity]\nkind = "file"\nfile = "ring.npy"\n', "`rotation` needs full connectivity"),
         ('[data]\nname = "wine"\ndequantise = true\n[brain]\nupdate_order = [[0, 1], [2, 3]]\n', "every node once, but has node 4 0 times"),

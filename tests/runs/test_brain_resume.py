@@ -288,13 +288,13 @@ def long_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("long")
     np.save(folder / "table.npy", table(1500, 12))
     (folder / "long.toml").write_text(
-        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 60\nhead = "base"\n'
-        "[record]\ncheckpoint_seconds = 0.1\n"
+        'seed = 5\ncompare = false\n[data]\nfile = "table.npy"\n[brain]\nmax_slices = 150\npatience = 150\nhead = "base"\n'
+        "[record]\ncheckpoint_seconds = 0.05\n"
     )
     process = command("run", "long.toml", "-o", "whole.h5", cwd=folder)
     out, err = finished(process)
     assert process.returncode == 0, err
-    assert "slice 60/60" in out
+    assert "slice 150/150" in out
     return folder
 
 
