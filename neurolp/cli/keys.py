@@ -26,7 +26,7 @@ def keys(
 
         folder = examples_root() / "docs"
         pages = [(folder / name).read_text(encoding="utf-8") for name in PAGES]
-        text = "\n".join(pages)
+        text = re.sub(r"<!--.*?-->\n*", "", "\n".join(pages), flags=re.DOTALL)
         if word is not None:
             parts = parts_about(word, text)
             if not parts:

@@ -60,12 +60,15 @@ def frame_of(
             coded.append(np.array([known.setdefault(row[j], len(known)) for row in rows]))
     if not codes[0]:
         raise DataError(f"{file.path}: has no rows below its header")
-    words = {*MISSING, *(str(value).strip().lower() for value in missing_values)}
+    own = {str(value).strip().lower() for value in missing_values}
     # -999 is missing also where it is written as -999.0.
-    absent = words | {number for word in words if (number := _number(word)) is not None}
+    numbers = {number for word in own if (number := _number(word)) is not None}
+    absent = {*MISSING, *own}
     out = {}
     for known, coded, j in zip(distinct, codes, columns, strict=True):
-        cells = _Cells(file, j, [cell.strip() for cell in known], np.concatenate(coded), absent)
+        cells = _Cells(
+            file, j, [cell.strip() for cell in known], np.concatenate(coded), absent, numbers
+        )
         out[file.names[j]] = cells.array(j in text)
     return pd.DataFrame(out)
 
@@ -87,12 +90,13 @@ class _Cells:
         column: int,
         texts: list[str],
         codes: Array,
-        absent: Collection[str | float],
+        absent: Collection[str],
+        absent_numbers: Collection[float],
     ) -> None:
         self.file, self.column = file, column
-        self.present = np.array(
-            [text.lower() not in absent and self.number(text) not in absent for text in texts]
-        )
+        self.present = np.array([text.lower() not in absent for text in texts])
+        if absent_numbers:
+            self.present &= [self.number(text) not in absent_numbers for text in texts]
         self.texts, self.codes = texts, codes
         self.used = [text for text, there in zip(texts, self.present, strict=True) if there]
 

@@ -86,7 +86,7 @@ def test_a_missing_package_and_a_missing_table_are_named(monkeypatch, tmp_path):
     find = importlib.util.find_spec
 
     class Spec:
-        submodule_search_locations = [str(tmp_path)]  # noqa: RUF012
+        submodule_search_locations = [str(tmp_path)]  # noqa: RUF012  # as a module has it
 
     for spec, message in (
         (None, r"pip install 'neurolp\[connectome\]'"),
